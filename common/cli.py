@@ -1,0 +1,34 @@
+"""The `huref` command: a thin root that the verifier's and the prover's commands hang on.
+
+The two halves are found by name, so that neither package imports the other and the root stays light;
+the prover's commands import torch and numba only when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import typer
+
+from common.errors import ExitCode
+from common.output import note
+
+app = typer.Typer(
+    name="huref",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Publish and check human-readable fingerprints of large language models.",
+)
+
+
+def main() -> None:
+    """Console entry point; an unexpected exception is an internal bug (exit code 70)."""
+    for module in ("verifier.cli", "prover.cli"):
+        importlib.import_module(module).register(app)
+    try:
+        app()
+    except Exception as error:  # the last line of defence: never a traceback as the user's message
+        note(f"internal error: {type(error).__name__}: {error}")
+        note("hint: this is a bug in huref; please report it with the command you ran")
+        raise SystemExit(ExitCode.INTERNAL) from error
