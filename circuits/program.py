@@ -1,0 +1,219 @@
+"""The integer program as data: typed nodes that the executors run and the proof system proves.
+
+A program reads committed `weights`, runs `sites` in order and ends in an `Output`. Every site computes one
+accumulator matrix and re-quantizes it (protocol §3.3); its result is an activation matrix named after the
+site, with entries in [low, clamp]. Matrices are `rows × cols`; a weight keeps one row per output neuron and
+its columns run over the hidden dimension. Nothing here depends on weights' values: the verifier compiles
+the same program from the public statement (protocol §2).
+
+Notation: `inner` is the index that a product sums over; `acc` the accumulator before rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+OUTPUTS = 512
+"""Length of the fingerprint vector v."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A committed tensor, (rows × cols) signed `bits`-bit integers."""
+
+    name: str
+    rows: int
+    cols: int
+    bits: int = 8
+
+    @property
+    def bound(self) -> int:
+        """Largest absolute value the range check admits."""
+        return 1 << (self.bits - 1)
+
+
+@dataclass(frozen=True)
+class View:
+    """A matrix read through a public map of its columns: column x of the view is column `index[x]`.
+
+    `plain` is the identity. With grouped key/value heads of width `head_dim`, `repeat` serves each stored
+    head to `group` consecutive query heads, and `tile` repeats the whole block `group` times.
+    """
+
+    source: str
+    kind: Literal["plain", "repeat", "tile"] = "plain"
+    head_dim: int = 0
+    group: int = 1
+
+    def index(self, inner: int) -> NDArray[np.int64]:
+        """Stored column of every view column, shape (inner,)."""
+        x = np.arange(inner, dtype=np.int64)
+        if self.kind == "repeat":
+            return (x // (self.head_dim * self.group)) * self.head_dim + x % self.head_dim
+        if self.kind == "tile":
+            return x % (inner // self.group)
+        return x
+
+
+@dataclass(frozen=True)
+class SketchSum:
+    """acc = S · source, for a public sparse matrix S (rows × source rows) given in coordinate form.
+
+    Entry e of the matrix is `sign[e]` at (`row[e]`, `token[e]`). Arrays are excluded from equality; the
+    profile that made them is part of the statement.
+    """
+
+    source: str
+    row: NDArray[np.int64]
+    token: NDArray[np.int64]
+    sign: NDArray[np.int8]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, SketchSum)
+            and self.source == other.source
+            and np.array_equal(self.row, other.row)
+            and np.array_equal(self.token, other.token)
+            and np.array_equal(self.sign, other.sign)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class MatMul:
+    """acc_ij = Σ_x left_ix · right_jx over `inner` view columns."""
+
+    left: View
+    right: View
+    inner: int
+
+
+@dataclass(frozen=True)
+class GatedMatMul:
+    """acc_if = Σ_j left_ij · gate_fj · up_fj (paper profile's gated feed-forward term)."""
+
+    left: str
+    gate: str
+    up: str
+    inner: int
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A bias-free strided 2-D convolution with public int8 weights (out_channels, in_channels, k, k).
+
+    The input is `sources`: either `in_channels` square matrices, one per channel (rows y, columns x), or one
+    matrix with rows y and columns c·in_size + x. The accumulator has rows y and columns o·out_size + x:
+    acc[y, o·out_size + x] = Σ_{c,a,b} weights[o,c,a,b] · in[c, stride·y+a−padding, stride·x+b−padding],
+    out-of-range inputs being zero.
+    """
+
+    sources: tuple[str, ...]
+    weights: NDArray[np.int8]
+    in_size: int
+    out_size: int
+    stride: int
+    padding: int
+
+    @property
+    def kernel(self) -> int:
+        """Kernel side length."""
+        return int(self.weights.shape[2])
+
+    @property
+    def in_channels(self) -> int:
+        """Number of input channels."""
+        return int(self.weights.shape[1])
+
+    @property
+    def out_channels(self) -> int:
+        """Number of output channels."""
+        return int(self.weights.shape[0])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Conv)
+            and (self.sources, self.in_size, self.out_size, self.stride, self.padding)
+            == (other.sources, other.in_size, other.out_size, other.stride, other.padding)
+            and np.array_equal(self.weights, other.weights)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+Accumulator = SketchSum | MatMul | GatedMatMul | Conv
+
+
+@dataclass(frozen=True)
+class Site:
+    """One accumulator and its re-quantization: out = clamp(round(acc / 2^s), low, clamp).
+
+    `rows` is a power of two; `bound` the static worst case of |acc|; `calibration_rows` the R of protocol
+    §3.3 (a power of two ≤ 16). The shift s is found by the prover and published with the statement.
+    """
+
+    name: str
+    acc: Accumulator
+    rows: int
+    cols: int
+    clamp: int
+    low: int
+    bound: int
+    calibration_rows: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """v_b = Σ sign·entry over the entries of `sources` whose bucket is b.
+
+    `bucket` and `sign` have one (rows × cols) array per source; sign 0 leaves an entry out.
+    """
+
+    sources: tuple[str, ...]
+    bucket: tuple[NDArray[np.int16], ...]
+    sign: tuple[NDArray[np.int8], ...]
+    bound: int
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Output)
+            and self.sources == other.sources
+            and all(np.array_equal(a, b) for a, b in zip(self.bucket, other.bucket, strict=True))
+            and all(np.array_equal(a, b) for a, b in zip(self.sign, other.sign, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Weights, sites in execution order, and the output map. `tile_rows` is the largest site row count."""
+
+    weights: tuple[Weight, ...]
+    sites: tuple[Site, ...]
+    output: Output
+
+    @cached_property
+    def weight(self) -> dict[str, Weight]:
+        """Weights by name."""
+        return {weight.name: weight for weight in self.weights}
+
+    @cached_property
+    def site(self) -> dict[str, Site]:
+        """Sites by name."""
+        return {site.name: site for site in self.sites}
+
+    @property
+    def tile_rows(self) -> int:
+        """Row count of the tallest site (a power of two)."""
+        return max(site.rows for site in self.sites)
+
+    def columns_of(self, name: str) -> int:
+        """Column count of a weight or an activation."""
+        return self.weight[name].cols if name in self.weight else self.site[name].cols
