@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from prover import tokens_cli
+
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
+    tokens_cli.register(app)

@@ -1,0 +1,176 @@
+"""Which tokens a fingerprint looks at: all ordinary ids by frequency, and the K rarest of them.
+
+The rarest tokens are taken because fine-tuning on other text hardly moves their embeddings
+(HuRef §4.1). The order is a pure function of the tokenizer and of the word list or corpus: by
+descending count, ties by ascending id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import InputOutputError, Malformed, UsageError
+from common.output import note
+from prover.frequency import corpus_counts, frequency_list_digest, word_list_counts
+from prover.gguf_tokenizer import read_gguf_vocabulary
+from prover.tokenizer import Vocabulary, find_tokenizer_file, load_tokenizer_file
+
+Ids = NDArray[np.int64]
+
+
+class HasPath(Protocol):
+    """An opened checkpoint, as far as this module needs it."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class TokenOrder:
+    """Ordinary token ids, most frequent first, and where the order comes from.
+
+    `tokenizer_digest` and `frequency_digest` (hex sha256) go into the statement; they are None where no
+    tokenizer or no frequencies were used.
+    """
+
+    ids: Ids
+    source: Literal["word-list", "corpus", "file", "id-order"]
+    tokenizer_digest: str | None
+    frequency_digest: str | None
+
+
+def token_order(source: Path | str | HasPath, corpus: Path | None = None) -> Ids:
+    """Ids of all ordinary tokens by descending frequency, int64; see `order_tokens`."""
+    return order_tokens(source, corpus).ids
+
+
+def order_tokens(source: Path | str | HasPath, corpus: Path | None = None) -> TokenOrder:
+    """Order the tokens of a checkpoint (folder, GGUF file, or a tokenizer file itself).
+
+    Without a tokenizer the ids themselves are the order, as BPE numbers its merges from frequent to rare;
+    a warning says so on stderr.
+
+    Raises:
+        InputOutputError, Malformed, Unsupported: the tokenizer or the corpus cannot be used.
+    """
+    path = Path(source) if isinstance(source, (str, Path)) else source.path
+    if not path.exists():
+        raise InputOutputError(f"{path}: no such file or folder")
+    vocabulary = load_vocabulary(path)
+    rows = _embedding_rows(path)
+    if vocabulary is None:
+        if rows is None:
+            raise Malformed(f"{path}: neither a tokenizer nor a config.json with vocab_size")
+        note(f"warning: {path} has no tokenizer that can be read; tokens are taken in id order, as BPE ranks")
+        note("hint: give a token list with --tokens FILE, most frequent first, for a better choice")
+        return TokenOrder(np.arange(rows, dtype=np.int64), "id-order", None, None)
+    if corpus is None:
+        counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
+    else:
+        counts = corpus_counts(vocabulary.tokenizer, vocabulary.vocab_size, corpus)
+    ids = vocabulary.ordinary if rows is None else vocabulary.ordinary[vocabulary.ordinary < rows]
+    ordered = ids[np.argsort(-counts[ids], kind="stable")]
+    kind: Literal["word-list", "corpus"] = "word-list" if corpus is None else "corpus"
+    return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
+
+
+def load_vocabulary(path: Path) -> Vocabulary | None:
+    """The tokenizer of a checkpoint folder, GGUF file or tokenizer file; None when there is none."""
+    if path.is_dir():
+        found = find_tokenizer_file(path)
+        if found is not None:
+            return load_tokenizer_file(found)
+        models = sorted(path.glob("*.gguf"))
+        return read_gguf_vocabulary(models[0]) if models else None
+    if path.suffix == ".gguf":
+        return read_gguf_vocabulary(path)
+    if path.suffix in (".json", ".txt"):
+        return load_tokenizer_file(path)
+    return None
+
+
+def select_rarest(order: Ids, K: int) -> Ids:
+    """The last K ids of `order` (shape (K,)), in the same order.
+
+    Raises:
+        UsageError: K is not positive or exceeds the number of ids.
+    """
+    if K < 1:
+        raise UsageError(f"K = {K} is not a positive number of tokens")
+    if len(order) < K:
+        raise UsageError(
+            f"K = {K} tokens are wanted but only {len(order)} are available", hint="choose a smaller K"
+        )
+    return order[-K:]
+
+
+def read_token_file(path: Path, vocab_size: int | None = None, at_least: int = 1) -> TokenOrder:
+    """A token list in HuRef's format: one id a line, most frequent first.
+
+    Args:
+        vocab_size: ids must be below it, when given.
+        at_least: fewest ids that are of use.
+
+    Raises:
+        InputOutputError: the file cannot be read.
+        Malformed: a line is not an id, an id is repeated or out of vocabulary, or there are too few.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise Malformed(f"{path}: not UTF-8 text") from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        if not (line.strip().isascii() and line.strip().isdecimal()) or len(line.strip()) > 18:
+            shown = line if len(line) <= 40 else line[:40] + "..."
+            raise Malformed(f"{path}: line {number} is not a token id: {shown!r}")
+    ids = np.array([int(line) for line in lines], dtype=np.int64)
+    if len(ids) < at_least:
+        raise Malformed(f"{path}: {len(ids)} token ids, at least {at_least} are needed")
+    if vocab_size is not None and (ids >= vocab_size).any():
+        at = int(np.flatnonzero(ids >= vocab_size)[0])
+        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} is outside the vocabulary of {vocab_size}")
+    _, first = np.unique(ids, return_index=True)
+    if len(first) < len(ids):
+        at = int(np.setdiff1d(np.arange(len(ids)), first)[0])
+        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} occurs twice")
+    return TokenOrder(ids, "file", None, None)
+
+
+def format_ids(ids: Ids) -> str:
+    """`ids` in HuRef's format, one a line."""
+    return "".join(f"{i}\n" for i in ids.tolist())
+
+
+def write_token_file(path: Path, ids: Ids) -> None:
+    """Write `ids` in HuRef's format; the file appears complete or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(format_ids(ids), encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+
+
+def _embedding_rows(path: Path) -> int | None:
+    """`vocab_size` of the config.json in a checkpoint folder: tokens beyond it have no embedding."""
+    config = path / "config.json"
+    if not config.is_file():
+        return None
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        raise Malformed(f"{config}: not valid JSON") from None
+    rows = content.get("vocab_size", (content.get("text_config") or {}).get("vocab_size"))
+    return rows if isinstance(rows, int) and rows > 0 else None
