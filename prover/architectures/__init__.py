@@ -1,0 +1,1 @@
+"""How each model family names and stores its tensors: small declarative entries."""

@@ -1,0 +1,43 @@
+"""Find the entry for a checkpoint, or say clearly why there is none."""
+
+from __future__ import annotations
+
+from common.errors import Malformed, Unsupported
+from prover.architectures import encoders, gguf_names, llama_like
+from prover.architectures.config import Config
+from prover.architectures.entry import Architecture
+from prover.formats.base import Checkpoint
+
+
+def _by_type(entries: tuple[Architecture, ...]) -> dict[str, Architecture]:
+    return {name: entry for entry in entries for name in entry.model_types}
+
+
+HUGGING_FACE = _by_type(llama_like.ARCHITECTURES + encoders.ARCHITECTURES)
+GGUF = _by_type(gguf_names.ARCHITECTURES)
+
+_EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+
+def find_architecture(checkpoint: Checkpoint) -> tuple[Architecture, Config]:
+    """The entry for this checkpoint, adapted to its config. Raises `Unsupported`, `Malformed`."""
+    source = str(checkpoint.path)
+    config = Config(checkpoint.config, source)
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise Malformed(f"{source}: config has no model_type")
+    experts = config.get(*_EXPERT_KEYS)
+    if (isinstance(experts, int) and experts > 1) or any(".experts." in name for name in checkpoint.names()):
+        raise Unsupported(f"{source}: mixture-of-experts models ({model_type}) are not supported yet")
+    if "quantization_config" in config.outer:
+        raise Unsupported(
+            f"{source}: a quantized checkpoint ({config.outer['quantization_config'].get('quant_method')})",
+            hint="load it with transformers, dequantized, and save it in bfloat16",
+        )
+    table = GGUF if checkpoint.naming == "gguf" else HUGGING_FACE
+    entry = table.get(model_type)
+    if entry is None:
+        raise Unsupported(
+            f"{source}: unknown architecture {model_type!r}", hint="known: " + ", ".join(sorted(table))
+        )
+    return (entry.adapt(entry, config) if entry.adapt else entry), config

@@ -1,0 +1,1 @@
+"""Readers of checkpoint files; `prover.checkpoint` picks one."""
