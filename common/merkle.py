@@ -7,7 +7,8 @@ Every hash starts with a full 64-byte header, so that a kernel can start from on
     node digest   H(tag_node padded to 64 | left 32 | right 32)
     empty digest  H(tag_empty padded to 64)
 
-Values and integers in headers are little-endian. A row of `width` values is cut into blocks of `BLOCK_COLUMNS`. The n
+Values and integers in headers are little-endian. A row of `width` values is cut into blocks of
+`BLOCK_COLUMNS`. The n
 leaves are padded with the empty digest to a power of two. A multi-proof for sorted distinct indices lists,
 level by level from the leaves and left to right, the siblings that cannot be computed: neither from the
 opened leaves nor because they lie wholly in the padding.
