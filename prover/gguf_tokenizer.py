@@ -8,13 +8,12 @@ The keys are `tokenizer.ggml.*`. Four kinds of vocabulary occur: `gpt2` (byte-le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers
 
-from common.errors import InputOutputError, Malformed, Unsupported
+from common.errors import Malformed, Unsupported
 from prover.tokenizer import Vocabulary, add_specials, byte_bpe, finish, word_piece
 
 # Token types of the format: 1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte.
@@ -26,28 +25,13 @@ _CONTENT_KEYS = ("model", "pre", "tokens", "token_type", "merges", "scores", "ad
 _SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "qwen2", "deepseek-coder"})
 
 
-def read_gguf_vocabulary(path: Path) -> Vocabulary | None:
-    """The vocabulary inside the GGUF file at `path`, or None when it has none.
+def gguf_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary | None:
+    """The vocabulary described by the `tokenizer.ggml.*` entries of `metadata`, or None without tokens.
 
     Raises:
-        InputOutputError: the file cannot be read.
-        Malformed: it is not a GGUF file, or its tokenizer is inconsistent.
+        Malformed: the tokenizer is inconsistent.
         Unsupported: a kind of tokenizer not listed above.
     """
-    from gguf import GGUFReader
-
-    try:
-        fields = GGUFReader(str(path)).fields
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # a broken file surfaces as ValueError, IndexError or a numpy error
-        raise Malformed(f"{path}: not a GGUF file ({str(error).splitlines()[0]})") from None
-    metadata = {name: field.contents() for name, field in fields.items() if name.startswith("tokenizer.")}
-    return gguf_vocabulary(metadata)
-
-
-def gguf_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary | None:
-    """The vocabulary described by the `tokenizer.ggml.*` entries of `metadata`, or None without tokens."""
     content = {key: metadata.get(f"tokenizer.ggml.{key}") for key in _CONTENT_KEYS}
     tokens = content["tokens"]
     if not tokens:

@@ -7,29 +7,24 @@ descending count, ties by ascending id.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputOutputError, Malformed, UsageError
 from common.output import note
+from prover.checkpoint import Checkpoint, open_checkpoint
+from prover.families import open_model
+from prover.formats.json_file import read_object
 from prover.frequency import corpus_counts, frequency_list_digest, word_list_counts
-from prover.gguf_tokenizer import read_gguf_vocabulary
+from prover.gguf_tokenizer import gguf_vocabulary
 from prover.tokenizer import Vocabulary, find_tokenizer_file, load_tokenizer_file
 
 Ids = NDArray[np.int64]
-
-
-class HasPath(Protocol):
-    """An opened checkpoint, as far as this module needs it."""
-
-    @property
-    def path(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -46,28 +41,33 @@ class TokenOrder:
     frequency_digest: str | None
 
 
-def token_order(source: Path | str | HasPath, corpus: Path | None = None) -> Ids:
+def token_order(source: Path | str | Checkpoint, corpus: Path | None = None) -> Ids:
     """Ids of all ordinary tokens by descending frequency, int64; see `order_tokens`."""
     return order_tokens(source, corpus).ids
 
 
-def order_tokens(source: Path | str | HasPath, corpus: Path | None = None) -> TokenOrder:
-    """Order the tokens of a checkpoint (folder, GGUF file, or a tokenizer file itself).
+def order_tokens(
+    source: Path | str | Checkpoint, corpus: Path | None = None, vocab_size: int | None = None
+) -> TokenOrder:
+    """Order the tokens of a checkpoint, or of a folder or tokenizer file without weights.
 
     Without a tokenizer the ids themselves are the order, as BPE numbers its merges from frequent to rare;
     a warning says so on stderr.
 
+    Args:
+        corpus: count tokens in this UTF-8 text instead of the pinned word list.
+        vocab_size: number of embedding rows; ids from there on are left out. Default: the config's.
+
     Raises:
         InputOutputError, Malformed, Unsupported: the tokenizer or the corpus cannot be used.
     """
-    path = Path(source) if isinstance(source, (str, Path)) else source.path
+    path = source.path if isinstance(source, Checkpoint) else Path(source)
     if not path.exists():
         raise InputOutputError(f"{path}: no such file or folder")
-    vocabulary = load_vocabulary(path)
-    rows = _embedding_rows(path)
+    vocabulary = load_vocabulary(source)
+    rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
     if vocabulary is None:
-        if rows is None:
-            raise Malformed(f"{path}: neither a tokenizer nor a config.json with vocab_size")
+        rows = rows or open_model(source).vocab
         note(f"warning: {path} has no tokenizer that can be read; tokens are taken in id order, as BPE ranks")
         note("hint: give a token list with --tokens FILE, most frequent first, for a better choice")
         return TokenOrder(np.arange(rows, dtype=np.int64), "id-order", None, None)
@@ -81,19 +81,24 @@ def order_tokens(source: Path | str | HasPath, corpus: Path | None = None) -> To
     return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
 
 
-def load_vocabulary(path: Path) -> Vocabulary | None:
-    """The tokenizer of a checkpoint folder, GGUF file or tokenizer file; None when there is none."""
-    if path.is_dir():
-        found = find_tokenizer_file(path)
+def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:
+    """The tokenizer of a checkpoint, or of a folder or tokenizer file without weights; None without one.
+
+    A tokenizer file in the checkpoint's folder goes before one stored inside the weights file.
+    """
+    if not isinstance(source, Checkpoint):
+        path = Path(source)
+        if path.suffix in (".json", ".txt"):
+            return load_tokenizer_file(path)
+        found = find_tokenizer_file(path) if path.is_dir() else None
         if found is not None:
             return load_tokenizer_file(found)
-        models = sorted(path.glob("*.gguf"))
-        return read_gguf_vocabulary(models[0]) if models else None
-    if path.suffix == ".gguf":
-        return read_gguf_vocabulary(path)
-    if path.suffix in (".json", ".txt"):
-        return load_tokenizer_file(path)
-    return None
+        if path.is_dir() and not _holds_weights(path):
+            return None
+        source = open_checkpoint(path)
+    folder = source.path if source.path.is_dir() else source.path.parent
+    found = source.tokenizer_file or find_tokenizer_file(folder)
+    return load_tokenizer_file(found) if found else gguf_vocabulary(source.tokenizer_metadata())
 
 
 def select_rarest(order: Ids, K: int) -> Ids:
@@ -163,14 +168,18 @@ def write_token_file(path: Path, ids: Ids) -> None:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
 
 
-def _embedding_rows(path: Path) -> int | None:
-    """`vocab_size` of the config.json in a checkpoint folder: tokens beyond it have no embedding."""
-    config = path / "config.json"
-    if not config.is_file():
-        return None
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        raise Malformed(f"{config}: not valid JSON") from None
-    rows = content.get("vocab_size", (content.get("text_config") or {}).get("vocab_size"))
+def _holds_weights(folder: Path) -> bool:
+    return any(file.suffix in (".safetensors", ".gguf", ".onnx") for file in folder.iterdir())
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The config.json of a folder, empty when there is none."""
+    file = path / "config.json"
+    return read_object(file) if path.is_dir() and file.is_file() else {}
+
+
+def _embedding_rows(config: dict[str, Any]) -> int | None:
+    """`vocab_size` of a config: tokens beyond it have no embedding."""
+    inner = config.get("text_config")
+    rows = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
     return rows if isinstance(rows, int) and rows > 0 else None
