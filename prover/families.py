@@ -17,6 +17,7 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from circuits.shape import ModelShape
+from prover.architectures.embedding import EmbeddingReader
 from prover.architectures.facts import check_layers, find_prefix, model_shape
 from prover.architectures.layer import LayerReader, LayerTensors
 from prover.architectures.registry import find_architecture
@@ -31,9 +32,9 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self._entry, config = find_architecture(checkpoint)
+        self._entry, self._config = find_architecture(checkpoint)
         self._prefix = find_prefix(checkpoint, self._entry)
-        self.shape: ModelShape = model_shape(checkpoint, self._entry, config, self._prefix)
+        self.shape: ModelShape = model_shape(checkpoint, self._entry, self._config, self._prefix)
         check_layers(checkpoint, self._entry, self.shape, self._prefix)
 
     @property
@@ -42,8 +43,11 @@ class Model:
         return self.shape.vocab
 
     def embedding_rows(self, ids: ArrayLike) -> Float32:
-        """Embedding rows of the given token ids, (len(ids), d). Raises `UsageError` for ids out of range."""
-        return self.checkpoint.read_rows(f"{self._prefix}{self._entry.embedding}.weight", ids)
+        """X: embedding rows of the given token ids, (len(ids), d), see the module docstring.
+
+        Raises `UsageError` for ids out of range, and what `Checkpoint.read_rows` raises.
+        """
+        return EmbeddingReader(self.checkpoint, self._entry, self.shape, self._prefix, self._config).read(ids)
 
     def layer(self, index: int) -> LayerTensors:
         """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""

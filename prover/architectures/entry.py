@@ -7,6 +7,8 @@ Names are relative: full name = prefix + block.format(i=layer) + name + ".weight
   per-head interleaving of GPT-NeoX and BLOOM; with kv_heads == 1 it is Falcon's multi-query layout.
 - `gate_up` fused: gate rows first, then up rows.
 - `transposed`: linear weights are stored (in, out), as GPT-2's Conv1D does.
+- `q_norm`, `k_norm` with "{h}" name one vector per head; otherwise one vector of length head_dim, or one
+  matrix (heads, head_dim).
 - `norm_position`: "pre": the norm feeds only the sub-layer. "post": the norm follows the residual sum and
   `attn_norm`, `ffn_norm` name the norms *after* attention and FFN. "kept": the norm feeds both the
   sub-layer and the residual sum (ChatGLM-6B).
@@ -52,7 +54,8 @@ class Architecture:
     q_norm: str | None = None
     k_norm: str | None = None
     gain_offset: float = 0.0
-    embedding_norm: str | None = None
+    embedding_norm: str | None = None  # norm on the sum of all embeddings ("post" models)
+    row_norm: str | None = None  # LayerNorm directly on the token embedding (BLOOM)
     embedding_projection: str | None = None
     parallel: bool = False
 
@@ -69,3 +72,12 @@ class Architecture:
     def gated(self) -> bool:
         """Whether the FFN multiplies by a gate branch."""
         return self.gate is not None or self.gate_up is not None
+
+    def block_names(self) -> tuple[str, ...]:
+        """Relative names of all tensors of a block, per-head ones excepted."""
+        names = (
+            *(self.q, self.k, self.v, self.qkv, self.o, self.up, self.gate, self.gate_up, self.down),
+            *(self.attn_norm, self.ffn_norm, self.attn_output_norm, self.ffn_output_norm),
+            *(self.q_norm, self.k_norm),
+        )
+        return tuple(name for name in names if name is not None and "{h}" not in name)

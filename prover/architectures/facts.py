@@ -72,11 +72,15 @@ def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int
 
 
 def check_layers(checkpoint: Checkpoint, entry: Architecture, shape: ModelShape, prefix: str) -> None:
-    """Every layer has its linear weights in the expected shape, and there is no further layer."""
+    """Every layer has all its tensors, linear ones in the expected shape, and there is no further layer."""
     expected = linear_shapes(entry, shape)
     for layer in range(shape.layers):
+        block = prefix + entry.block.format(i=layer)
+        for name in entry.block_names():
+            if f"{block}{name}.weight" not in checkpoint:
+                raise checkpoint.missing(f"{block}{name}.weight")
         for name, (out, inner) in expected.items():
-            full = f"{prefix}{entry.block.format(i=layer)}{name}.weight"
+            full = f"{block}{name}.weight"
             want = (inner, out) if entry.transposed else (out, inner)
             got = checkpoint.shape(full)
             if got != want:

@@ -127,14 +127,20 @@ class LayerReader:
             return None
         return self._read_gain(f"{self.prefix}{self.entry.embedding_norm}.weight")
 
-    def _read_gain(self, full: str, length: int | None = None) -> Float32:
-        want = (length or self.shape.hidden,)
-        if self.checkpoint.shape(full) != want:
-            got = self.checkpoint.shape(full)
-            raise Malformed(f"{self.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
-        return self.checkpoint.read(full) + np.float32(self.entry.gain_offset)
-
     def _head_gain(self, name: str | None, heads: int) -> Float32 | None:
+        """Gain per row of q or k, from whichever of the three stored forms."""
         if name is None:
             return None
-        return np.tile(self._read_gain(self._full(name), self.shape.head_dim), heads)
+        size = self.shape.head_dim
+        if "{h}" in name:
+            return np.concatenate([self._read_gain(self._full(name.format(h=h)), size) for h in range(heads)])
+        full = self._full(name)
+        if self.checkpoint.shape(full) == (heads, size):
+            return self._read_gain(full, heads, size).ravel()
+        return np.tile(self._read_gain(full, size), heads)
+
+    def _read_gain(self, full: str, *shape: int) -> Float32:
+        want, got = shape or (self.shape.hidden,), self.checkpoint.shape(full)
+        if got != want:
+            raise Malformed(f"{self.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
+        return self.checkpoint.read(full) + np.float32(self.entry.gain_offset)

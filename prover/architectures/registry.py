@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from common.errors import Malformed, Unsupported
-from prover.architectures import encoders, gguf_names, llama_like
+from prover.architectures import encoders, gguf_names, gpt_like, llama_like
 from prover.architectures.config import Config
 from prover.architectures.entry import Architecture
 from prover.formats.base import Checkpoint
 
 
-def _by_type(entries: tuple[Architecture, ...]) -> dict[str, Architecture]:
-    return {name: entry for entry in entries for name in entry.model_types}
+def _by_type(entries: tuple[Architecture, ...]) -> dict[str, list[Architecture]]:
+    table: dict[str, list[Architecture]] = {}
+    for entry in entries:
+        for name in entry.model_types:
+            table.setdefault(name, []).append(entry)
+    return table
 
 
-HUGGING_FACE = _by_type(llama_like.ARCHITECTURES + encoders.ARCHITECTURES)
+HUGGING_FACE = _by_type(llama_like.ARCHITECTURES + gpt_like.ARCHITECTURES + encoders.ARCHITECTURES)
 GGUF = _by_type(gguf_names.ARCHITECTURES)
 
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -35,9 +39,15 @@ def find_architecture(checkpoint: Checkpoint) -> tuple[Architecture, Config]:
             hint="load it with transformers, dequantized, and save it in bfloat16",
         )
     table = GGUF if checkpoint.naming == "gguf" else HUGGING_FACE
-    entry = table.get(model_type)
-    if entry is None:
+    if model_type not in table:
         raise Unsupported(
             f"{source}: unknown architecture {model_type!r}", hint="known: " + ", ".join(sorted(table))
         )
-    return (entry.adapt(entry, config) if entry.adapt else entry), config
+    entries = [entry.adapt(entry, config) if entry.adapt else entry for entry in table[model_type]]
+    fitting = (entry for entry in entries if _fits(checkpoint, entry))
+    return next(fitting, entries[-1]), config
+
+
+def _fits(checkpoint: Checkpoint, entry: Architecture) -> bool:
+    blocks = [prefix + entry.block.format(i=0) for prefix in entry.prefixes]
+    return any(all(f"{block}{name}.weight" in checkpoint for name in entry.block_names()) for block in blocks)
