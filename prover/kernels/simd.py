@@ -1,8 +1,8 @@
 """Eight 32-bit residues in one vector register, as a numba type, and field arithmetic on it.
 
 Auto-vectorisation gives up on kernels that touch many arrays, so the kernels that matter are written with
-`V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub`, `vmul` (Montgomery product) and `vkmul` (product in K
-on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where AVX2 is missing.
+`V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub`, `vmul` (Montgomery product) and `vkmul`
+(product in K on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where AVX2 is missing.
 Products use the even and odd lanes as two vectors of 64-bit words, which is what the hardware multiplies.
 """
 
@@ -13,11 +13,14 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import register_model
 
 from common.field import DEGREE, P
 
 LANES = 8
+
+intrinsic: Any = _intrinsic  # its declared type keeps the typing-context argument that callers do not pass
 
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
