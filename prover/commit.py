@@ -1,0 +1,215 @@
+"""Commitments to matrices: encode every column, hash every code point, keep only a Merkle tree (protocol §4).
+
+Columns are read 16 at a time and each coset's transform is consumed by the hasher while it is in the cache, so
+memory is one batch (64 bytes per coefficient row and per subgroup point), 96 bytes of running hash state per leaf
+while committing, and 64 bytes per leaf for the tree. Opened rows are recomputed, not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from common.domain import CodeDomain
+from common.errors import ProverError
+from common.field import FArray, P
+from common.merkle import SALT_BYTES, MerkleTree
+from prover.kernels.leaves import BatchRole, LeafHasher, hash_level, hash_pass
+from prover.kernels.ntt import BATCH, Plan, evaluate_rows, first_pass, load_columns
+from prover.kernels.threads import run_ranges
+from prover.randomness import SEED_BYTES, SecretSeed
+
+_TAG_SALT = b"huref/prover/salt/1"
+_DTYPES = (np.int8, np.int16, np.int32, np.uint32)
+
+
+class Matrix(Protocol):
+    """What can be committed to: `rows` coefficients in each of `width` columns."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Columns [start, stop) as (rows, stop - start) int8, int16, int32 or canonical uint32."""
+        ...
+
+
+@dataclass(frozen=True)
+class StackedMatrix:
+    """Row segments of one width, each an array or memory map (rows_i, width) of its own integer type."""
+
+    segments: tuple[npt.NDArray[Any], ...]
+
+    def __init__(self, segments: Sequence[npt.NDArray[Any]]) -> None:
+        if not segments or any(s.ndim != 2 or s.shape[1] != segments[0].shape[1] for s in segments):
+            raise ValueError("segments must be two-dimensional and of one width")
+        object.__setattr__(self, "segments", tuple(segments))
+
+    @property
+    def rows(self) -> int:
+        """Rows of all segments."""
+        return sum(len(segment) for segment in self.segments)
+
+    @property
+    def width(self) -> int:
+        """Columns of every segment."""
+        return int(self.segments[0].shape[1])
+
+    def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Columns [start, stop) of all segments in one array; canonical uint32 if the types differ."""
+        parts = [segment[:, start:stop] for segment in self.segments]
+        if len({part.dtype for part in parts}) == 1:
+            return np.concatenate(parts)
+        return np.concatenate([np.mod(part, np.int64(P)).astype(np.uint32) for part in parts])
+
+
+def with_random_rows(matrix: StackedMatrix, count: int, seed: SecretSeed, label: str) -> StackedMatrix:
+    """The matrix with `count` uniformly random rows appended, from the stream `label` of `seed`."""
+    if count == 0:
+        return matrix
+    elements = seed.field_elements(label, count * matrix.width)
+    return StackedMatrix((*matrix.segments, elements.reshape(count, matrix.width)))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Opened leaves: values (t, width) canonical, salts (t, 32) bytes, and the multi-proof's nodes."""
+
+    values: FArray
+    salts: npt.NDArray[np.uint8]
+    nodes: list[bytes]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A committed matrix: its tree, and what is needed to recompute opened rows."""
+
+    matrix: Matrix
+    domain: CodeDomain
+    tree: MerkleTree
+    salt_seed: bytes
+
+    @property
+    def root(self) -> bytes:
+        """The Merkle root, 32 bytes."""
+        return self.tree.root
+
+    @property
+    def n(self) -> int:
+        """Number of leaves."""
+        return self.domain.n
+
+    def open(self, positions: Sequence[int]) -> Opening:
+        """Open sorted distinct positions in [0, n). ValueError otherwise."""
+        nodes = self.tree.prove(positions)
+        values = encode_rows(self.matrix, self.domain, positions)
+        header = _salt_header(self.salt_seed)
+        salts = b"".join(sha256(header + int(i).to_bytes(8, "little")).digest() for i in positions)
+        return Opening(values, np.frombuffer(salts, dtype=np.uint8).reshape(-1, SALT_BYTES), nodes)
+
+
+def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes) -> Committed:
+    """Commit to `matrix`, whose rows are the coefficients of degree 0..k'-1 of its columns.
+
+    Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE). Raises ProverError if an entry is not in
+    (-p, p), ValueError if the matrix has not k' rows or no column.
+    """
+    plan = Plan.of(domain)
+    hasher = LeafHasher(domain.n, plan.log1, plan.log2, _salt_header(salt_seed))
+    work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
+    for first_column, source in _batches(matrix, domain):
+        role = BatchRole.of(first_column, matrix.width)
+        for coset in range(domain.c):
+            _first_pass(plan, coset, work, source, domain.k_prime)
+            run_ranges(
+                hash_pass, 1 << plan.log1, _grain(plan.log2),
+                work, hasher.states, coset * domain.subgroup, plan.log2, plan.second_twiddles,
+                role.opens, role.header_state, role.columns, role.padding, role.tail, role.has_tail,
+                align=1,
+            )  # fmt: skip
+        if role.closes:
+            hasher.close_block()
+    return Committed(matrix, domain, MerkleTree(hasher.finish(), hash_level), salt_seed)
+
+
+def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:
+    """The code's rows at sorted `positions`, shape (t, width): one pass over the matrix."""
+    plan = Plan.of(domain)
+    wanted = np.asarray(positions, dtype=np.int64)
+    out = np.empty((len(wanted), matrix.width), dtype=np.uint64)
+    work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
+    bounds = np.searchsorted(wanted, np.arange(domain.c + 1) * domain.subgroup)
+    for first_column, source in _batches(matrix, domain):
+        columns = min(BATCH, matrix.width - first_column)
+        for coset in range(domain.c):
+            low, high = bounds[coset], bounds[coset + 1]
+            if low == high:
+                continue
+            _first_pass(plan, coset, work, source, domain.k_prime)
+            places = wanted[low:high] - coset * domain.subgroup
+            values = np.empty((len(places), BATCH), dtype=np.uint32)
+            run_ranges(
+                evaluate_rows, len(places), _grain(plan.log2),
+                values.reshape(-1), work, places, plan.root, plan.log1, plan.log2, plan.reverse2,
+                align=1,
+            )  # fmt: skip
+            out[low:high, first_column : first_column + columns] = values[:, :columns]
+    return out
+
+
+def _first_pass(plan: Plan, coset: int, work: np.ndarray, source: np.ndarray, rows: int) -> None:
+    run_ranges(
+        first_pass, 1 << plan.log2, _grain(plan.log1),
+        work, source, rows, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
+        plan.first_twiddles[coset], plan.reverse1, plan.reverse2,
+        align=1,
+    )  # fmt: skip
+
+
+def _grain(log_rows: int) -> int:
+    """Blocks of 2^log_rows rows that are worth a thread of their own: about 2^12 rows."""
+    return max(1, 1 << max(0, 12 - log_rows))
+
+
+def _batches(matrix: Matrix, domain: CodeDomain) -> Iterator[tuple[int, np.ndarray]]:
+    """(first column, flat (k', 16) buffer of canonical residues) for every batch; the buffer is reused."""
+    if matrix.rows != domain.k_prime or matrix.width < 1:
+        raise ValueError(f"a {matrix.rows} x {matrix.width} matrix does not fit k' = {domain.k_prime}")
+    buffer = np.empty((domain.k_prime, BATCH), dtype=np.uint32)
+    for first_column in range(0, matrix.width, BATCH):
+        columns = min(BATCH, matrix.width - first_column)
+        row = 0
+        for segment, column in _pieces(matrix, first_column, columns):
+            valid = run_ranges(
+                load_columns, len(segment), 1 << 12, buffer, row, segment, column, columns, align=1
+            )
+            if not all(valid):
+                raise ProverError(f"a committed entry in rows {row}..{row + len(segment) - 1} is not in F")
+            row += len(segment)
+        yield first_column, buffer.reshape(-1)
+
+
+def _pieces(matrix: Matrix, first: int, columns: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Contiguous row segments and the column at which the batch starts in them."""
+    if isinstance(matrix, StackedMatrix) and all(s.flags.c_contiguous for s in matrix.segments):
+        parts = [(segment, first) for segment in matrix.segments]
+    else:
+        parts = [(np.ascontiguousarray(matrix.columns(first, first + columns)), 0)]
+    for segment, column in parts:
+        if segment.dtype.type not in _DTYPES:
+            raise ValueError(f"entries must be int8, int16, int32 or uint32, got {segment.dtype}")
+        yield np.asarray(segment), column
+
+
+def _salt_header(salt_seed: bytes) -> bytes:
+    if len(salt_seed) != SEED_BYTES:
+        raise ValueError(f"a salt seed has {SEED_BYTES} bytes, got {len(salt_seed)}")
+    return _TAG_SALT.ljust(32, b"\0") + salt_seed

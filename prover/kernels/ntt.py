@@ -1,0 +1,196 @@
+"""Transforms of 16 columns at a time on cosets: the compiled twin of `common/ntt.py` (protocol §4).
+
+A batch is a row-major (rows, 16) uint32 buffer of plain canonical residues, one cache line per row, so every
+butterfly works on two vectors and the digest of a row reads one line. Twiddles are in Montgomery form, so
+products of plain data stay plain.
+
+A coset transform of size N = N1*N2 takes two passes. Pass one, for each i2 in [0, N2): gather the coefficients
+i1*N2 + i2, transform of size N1 with the coset's shift s^N2 in its twiddles, multiply row k1 by (s w^k1)^i2 and
+store it at k1*N2 + reversed(i2). Pass two transforms each run of N2 rows in place: row k1*N2 + k2 then holds the
+value at s * w^(k1 + N1*k2). Both block sizes fit the cache; the codeword is consumed there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from common.domain import CodeDomain
+from common.field import P, fpowers, root_of_unity
+from common.ntt import bit_reversal
+from prover.kernels.field import ONE, P32, U32, mmul, to_mont
+from prover.kernels.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes and twiddles of the transforms of one domain; `shifts[j-1]` and `first_twiddles[j-1]` per coset."""
+
+    log1: int
+    log2: int
+    first_twiddles: U32  # (c, N1): size-N1 coset transforms
+    second_twiddles: U32  # (N2,)
+    reverse1: np.ndarray
+    reverse2: np.ndarray
+    shifts: U32  # (c,) Montgomery 31^j
+    wraps: U32  # (c,) Montgomery 31^(j*2^a)
+    root: np.uint32  # Montgomery primitive N-th root
+
+    @classmethod
+    def of(cls, domain: CodeDomain) -> Plan:
+        """Plan of a domain; the tables have about c * sqrt(2^a) entries."""
+        log1, log2 = (domain.a + 1) // 2, domain.a // 2
+        shifts = [domain.shift(j) for j in range(1, domain.c + 1)]
+        powers = [pow(s, 1 << log2, P) for s in shifts]
+        return cls(
+            log1=log1,
+            log2=log2,
+            first_twiddles=np.stack([_twiddles(log1, s) for s in powers]),
+            second_twiddles=_twiddles(log2, 1),
+            reverse1=bit_reversal(log1),
+            reverse2=bit_reversal(log2),
+            shifts=to_mont(np.array(shifts, dtype=np.uint64)),
+            wraps=to_mont(np.array([pow(s, domain.subgroup, P) for s in shifts], dtype=np.uint64)),
+            root=np.uint32(to_mont(np.array(root_of_unity(domain.a), dtype=np.uint64))),
+        )
+
+
+def _twiddles(log_n: int, shift: int) -> U32:
+    """Entry half + j is shift^(n/(2 half)) w^j for the level with `half` butterflies per block."""
+    table = np.zeros(max(1, 1 << log_n), dtype=np.uint32)
+    for level in range(log_n):
+        half = 1 << level
+        start = pow(shift, 1 << (log_n - level - 1), P)
+        powers = fpowers(root_of_unity(level + 1), half) * np.uint64(start) % np.uint64(P)
+        table[half : 2 * half] = to_mont(powers)
+    return table
+
+
+@njit(cache=True)
+def _butterflies(x: Any, base: int, log_n: int, twiddles: Any) -> None:
+    """In-place transform of the 2^log_n rows from flat element `base` on; bit-reversed in, natural out."""
+    n = 1 << log_n
+    quarter = 1
+    if log_n & 1:
+        w = vbroadcast(twiddles[1])
+        for row in range(0, n, 2):
+            for i in range(base + row * 16, base + row * 16 + 16, 8):
+                low, high = vload(x, i), vmul(vload(x, i + 16), w)
+                vstore(x, i, vadd(low, high))
+                vstore(x, i + 16, vsub(low, high))
+        quarter = 2
+    while quarter < n:
+        step = quarter * 16
+        for block in range(0, n, 4 * quarter):
+            for j in range(quarter):
+                w1 = vbroadcast(twiddles[quarter + j])
+                w2 = vbroadcast(twiddles[2 * quarter + j])
+                w3 = vbroadcast(twiddles[3 * quarter + j])
+                start = base + (block + j) * 16
+                for i in range(start, start + 16, 8):
+                    x0, x1 = vload(x, i), vmul(vload(x, i + step), w1)
+                    x2, x3 = vload(x, i + 2 * step), vmul(vload(x, i + 3 * step), w1)
+                    y0, y1 = vadd(x0, x1), vsub(x0, x1)
+                    y2, y3 = vmul(vadd(x2, x3), w2), vmul(vsub(x2, x3), w3)
+                    vstore(x, i, vadd(y0, y2))
+                    vstore(x, i + step, vadd(y1, y3))
+                    vstore(x, i + 2 * step, vsub(y0, y2))
+                    vstore(x, i + 3 * step, vsub(y1, y3))
+        quarter *= 4
+
+
+@njit(cache=True)
+def _power(x: Any, exponent: int) -> Any:
+    result, base = ONE, x
+    while exponent:
+        if exponent & 1:
+            result = mmul(result, base)
+        base = mmul(base, base)
+        exponent >>= 1
+    return result
+
+
+@njit(cache=True, nogil=True)
+def first_pass(
+    work: Any, source: Any, rows: int, shift: Any, wrap: Any, root: Any,
+    log1: int, log2: int, twiddles: Any, reverse1: Any, reverse2: Any, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Pass one for i2 in [start, stop): flat `source` of `rows` coefficient rows to flat `work` of N rows."""
+    n1, n2 = 1 << log1, 1 << log2
+    local = np.empty(n1 * 16, dtype=np.uint32)
+    for i2 in range(start, stop):
+        for i1 in range(n1):
+            row = (i1 << log2) + i2
+            to = reverse1[i1] * 16
+            for lane in range(0, 16, 8):
+                if row < rows:
+                    x = vload(source, row * 16 + lane)
+                    factor, other = wrap, row + n1 * n2
+                    while other < rows:
+                        x = vadd(x, vmul(vload(source, other * 16 + lane), vbroadcast(factor)))
+                        factor, other = mmul(factor, wrap), other + n1 * n2
+                else:
+                    x = vbroadcast(np.uint32(0))
+                vstore(local, to + lane, x)
+        _butterflies(local, 0, log1, twiddles)
+        step = _power(root, i2)
+        factor = _power(shift, i2)
+        for k1 in range(n1):
+            to = ((k1 << log2) + reverse2[i2]) * 16
+            w = vbroadcast(factor)
+            vstore(work, to, vmul(vload(local, k1 * 16), w))
+            vstore(work, to + 8, vmul(vload(local, k1 * 16 + 8), w))
+            factor = mmul(factor, step)
+
+
+@njit(cache=True)
+def second_pass(work: Any, k1: int, log2: int, twiddles: Any) -> None:
+    """Pass two for the run of rows with index k1."""
+    _butterflies(work, k1 * 16 << log2, log2, twiddles)
+
+
+@njit(cache=True, nogil=True)
+def evaluate_rows(
+    out: Any, work: Any, places: Any, root: Any, log1: int, log2: int, reverse2: Any, start: int, stop: int
+) -> None:
+    """Instead of pass two, only the rows k1 + N1*k2 of `places`: out row r is the value of places[r]."""
+    n1, n2 = 1 << log1, 1 << log2
+    root2 = _power(root, n1)
+    for r in range(start, stop):
+        k1, k2 = places[r] & (n1 - 1), places[r] >> log1
+        step = _power(root2, k2)
+        factor = ONE
+        low = high = vbroadcast(np.uint32(0))
+        for i2 in range(n2):
+            row = ((k1 << log2) + reverse2[i2]) * 16
+            w = vbroadcast(factor)
+            low = vadd(low, vmul(vload(work, row), w))
+            high = vadd(high, vmul(vload(work, row + 8), w))
+            factor = mmul(factor, step)
+        vstore(out, r * 16, low)
+        vstore(out, r * 16 + 8, high)
+
+
+@njit(cache=True, nogil=True)
+def load_columns(
+    target: Any, first_row: int, source: Any, column: int, columns: int, start: int, stop: int
+) -> bool:
+    """Rows [start, stop) of `columns` <= 16 columns of an integer matrix as residues, zero-filled to 16.
+
+    False if an entry is outside (-p, p).
+    """
+    valid = True
+    for row in range(start, stop):
+        to = first_row + row
+        for j in range(columns):
+            value = np.int64(source[row, column + j])
+            valid &= -P < value < P
+            target[to, j] = np.uint32(value + P if value < 0 else value)
+        for j in range(columns, 16):
+            target[to, j] = np.uint32(0)
+    return valid
