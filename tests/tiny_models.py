@@ -1,0 +1,220 @@
+"""Tiny random-weight checkpoints in the real layout of every family, made with the `transformers` classes.
+
+All weights are random and large enough that attention is far from uniform; norm gains are random too, so
+that a reader which forgets them is noticed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+LAYERS, HEADS, KV_HEADS, HIDDEN, FFN, VOCAB = 3, 4, 2, 64, 88, 320
+_LLAMA_SIZES = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": KV_HEADS,
+    "intermediate_size": FFN,
+    "max_position_embeddings": 64,
+}
+_MHA_SIZES = {key: value for key, value in _LLAMA_SIZES.items() if key != "num_key_value_heads"}
+_GPT2_SIZES = {"n_embd": HIDDEN, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64}
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+
+
+@dataclass(frozen=True)
+class TinyFamily:
+    """Config of a tiny model, and what a reference forward needs beyond the extracted tensors.
+
+    `scale`: factor on q·k (None: head_dim^-1/2); `alibi`: ALiBi slopes are added to the scores, times this.
+    """
+
+    model_type: str
+    config: dict[str, Any] = field(default_factory=dict)
+    activation: str = "silu"
+    eps: float = 1e-6
+    scale: float | None = None
+    alibi: float = 0.0
+    masked_lm: bool = False
+
+
+def _llama(model_type: str, activation: str = "silu", **config: Any) -> TinyFamily:
+    sizes = {**_LLAMA_SIZES, "rms_norm_eps": 1e-6, "rope_parameters": dict(_ROPE)}
+    return TinyFamily(model_type, {**sizes, **config}, activation)
+
+
+def _gemma(model_type: str, **config: Any) -> TinyFamily:
+    return _llama(model_type, "gelu_tanh", head_dim=24, query_pre_attn_scalar=24, **config)
+
+
+def _partial(fraction: float) -> dict[str, Any]:
+    return {**_ROPE, "partial_rotary_factor": fraction}
+
+
+def _falcon(**config: Any) -> TinyFamily:
+    alibi = 0.25 if config.get("alibi") else 0.0  # Falcon scales the bias with the scores: head_dim^-1/2
+    return TinyFamily(
+        "falcon",
+        {**_MHA_SIZES, "ffn_hidden_size": FFN, "rope_parameters": dict(_ROPE), **config},
+        "gelu",
+        eps=1e-5,
+        alibi=alibi,
+    )
+
+
+def _opt(**config: Any) -> TinyFamily:
+    sizes = {**_MHA_SIZES, "ffn_dim": FFN}
+    return TinyFamily("opt", {**sizes, "do_layer_norm_before": True, **config}, "relu", eps=1e-5)
+
+
+def _neox(**config: Any) -> TinyFamily:
+    sizes = {**_MHA_SIZES, "rope_parameters": _partial(0.25), "layer_norm_eps": 1e-6}
+    return TinyFamily("gpt_neox", {**sizes, **config}, "gelu")
+
+
+def _stablelm(**config: Any) -> TinyFamily:
+    sizes = {**_LLAMA_SIZES, "rope_parameters": _partial(0.25), "layer_norm_eps": 1e-6}
+    return TinyFamily("stablelm", {**sizes, **config})
+
+
+def _encoder(model_type: str) -> TinyFamily:
+    return TinyFamily(model_type, {**_MHA_SIZES, "layer_norm_eps": 1e-6}, "gelu", masked_lm=True)
+
+
+_SPECS: dict[str, TinyFamily] = {
+    "llama": _llama("llama"),
+    "mistral": _llama("mistral", sliding_window=None),
+    "qwen2": _llama("qwen2"),
+    "qwen3": _llama("qwen3", head_dim=24),
+    "smollm3": _llama("smollm3", no_rope_layers=[1] * LAYERS, pad_token_id=0),
+    "granite": _llama("granite", attention_multiplier=0.25),
+    "gemma": _llama("gemma", "gelu_tanh", head_dim=24),
+    "gemma2": _gemma("gemma2", attn_logit_softcapping=None),
+    "gemma3": _gemma(
+        "gemma3_text",
+        rope_parameters={"full_attention": dict(_ROPE), "sliding_attention": dict(_ROPE)},
+    ),
+    "phi3": _llama("phi3", pad_token_id=0),
+    "glm": _llama("glm", head_dim=24, rope_parameters=_partial(0.5), pad_token_id=0),
+    "glm4": _llama("glm4", head_dim=24, rope_parameters=_partial(0.5), pad_token_id=0),
+    "gpt2": TinyFamily("gpt2", {**_GPT2_SIZES, "n_inner": FFN}, "gelu_tanh", eps=1e-5),
+    "gpt_bigcode": TinyFamily("gpt_bigcode", {**_GPT2_SIZES, "n_inner": FFN}, "gelu_tanh", eps=1e-5),
+    "gpt_bigcode-mha": TinyFamily(
+        "gpt_bigcode", {**_GPT2_SIZES, "n_inner": FFN, "multi_query": False}, "gelu_tanh", eps=1e-5
+    ),
+    "gpt_neo": TinyFamily(
+        "gpt_neo",
+        {
+            "hidden_size": HIDDEN,
+            "num_layers": LAYERS,
+            "num_heads": HEADS,
+            "intermediate_size": FFN,
+            "max_position_embeddings": 64,
+            "attention_types": [[["global"], LAYERS]],
+        },
+        "gelu_tanh",
+        eps=1e-5,
+        scale=1.0,
+    ),
+    "gptj": TinyFamily("gptj", {**_GPT2_SIZES, "n_inner": FFN, "rotary_dim": 8}, "gelu_tanh", eps=1e-5),
+    "gpt_neox": _neox(),
+    "gpt_neox-sequential": _neox(use_parallel_residual=False),
+    "opt": _opt(),
+    "opt-350m": _opt(do_layer_norm_before=False, word_embed_proj_dim=40),
+    "bloom": TinyFamily(
+        "bloom", {"hidden_size": HIDDEN, "n_layer": LAYERS, "n_head": HEADS}, "gelu_tanh", eps=1e-5, alibi=1.0
+    ),
+    "falcon-7b": _falcon(multi_query=True, parallel_attn=True),
+    "falcon-rw": _falcon(multi_query=False, parallel_attn=False, alibi=True),
+    "falcon-40b": _falcon(new_decoder_architecture=True, num_kv_heads=KV_HEADS),
+    "falcon-11b": _falcon(new_decoder_architecture=True, num_kv_heads=KV_HEADS, num_ln_in_parallel_attn=1),
+    "mpt": TinyFamily(
+        "mpt",
+        {"d_model": HIDDEN, "n_layers": LAYERS, "n_heads": HEADS, "max_seq_len": 64},
+        "gelu",
+        eps=1e-5,
+        alibi=1.0,
+    ),
+    "stablelm": _stablelm(),
+    "stablelm-12b": _stablelm(use_parallel_residual=True, qk_layernorm=True),
+    "starcoder2": TinyFamily(
+        "starcoder2",
+        {**_LLAMA_SIZES, "rope_parameters": dict(_ROPE), "norm_epsilon": 1e-6, "sliding_window": None},
+        "gelu_tanh",
+    ),
+    "phi": TinyFamily(
+        "phi", {**_LLAMA_SIZES, "rope_parameters": _partial(0.5), "layer_norm_eps": 1e-6}, "gelu_tanh"
+    ),
+    "cohere": TinyFamily(
+        "cohere", {**_LLAMA_SIZES, "rope_parameters": dict(_ROPE), "layer_norm_eps": 1e-6, "pad_token_id": 0}
+    ),
+    "cohere-qknorm": TinyFamily(
+        "cohere",
+        {
+            **_LLAMA_SIZES,
+            "rope_parameters": dict(_ROPE),
+            "layer_norm_eps": 1e-6,
+            "pad_token_id": 0,
+            "use_qk_norm": True,
+        },
+    ),
+    "bert": _encoder("bert"),
+    "roberta": _encoder("roberta"),
+}
+
+FAMILIES: tuple[str, ...] = tuple(_SPECS)
+
+
+def spec(family: str) -> TinyFamily:
+    """The tiny model's description."""
+    return _SPECS[family]
+
+
+def random_model(family: str, seed: int = 0, *, biases: bool = True, **overrides: Any) -> Any:
+    """A `transformers` model in eval mode; `overrides` go to its config (under the family's own keys)."""
+    tiny = _SPECS[family]
+    tokens = {"bos_token_id": 1, "eos_token_id": 2}
+    config = transformers.AutoConfig.for_model(
+        tiny.model_type, **{"vocab_size": VOCAB, **tokens, **tiny.config, **overrides}
+    )
+    maker = transformers.AutoModelForMaskedLM if tiny.masked_lm else transformers.AutoModelForCausalLM
+    model = maker.from_config(config).eval()
+    _randomize(model, seed, biases)
+    return model
+
+
+def build(
+    family: str,
+    folder: Path,
+    seed: int = 0,
+    *,
+    biases: bool = True,
+    dtype: torch.dtype = torch.float32,
+    max_shard_size: str = "1GB",
+    **overrides: Any,
+) -> Path:
+    """Write config.json and safetensors of a random tiny model into `folder`, and return the folder."""
+    model = random_model(family, seed, biases=biases, **overrides).to(dtype)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    return folder
+
+
+@torch.no_grad()
+def _randomize(model: Any, seed: int, biases: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    transposed = transformers.pytorch_utils.Conv1D
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            values = torch.randn(parameter.shape, generator=generator)
+            if name == "bias":
+                values = 0.1 * values if biases else torch.zeros_like(values)
+            elif "Norm" in type(module).__name__:
+                values = parameter.flatten()[0] + 0.3 * values.clamp(-2.5, 2.5)
+            elif not isinstance(module, torch.nn.Embedding):
+                values = 1.2 * values / parameter.shape[0 if isinstance(module, transposed) else 1] ** 0.5
+            parameter.copy_(values)
