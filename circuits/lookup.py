@@ -1,0 +1,205 @@
+"""What the lookup argument claims about committed data, at a point of its leaf layer (protocol §6.5).
+
+At the leaf point the fraction sum's numerators and denominators are
+    P~ = Σ_entries eq − Σ_table eq·m,          Q~ = 1 + Σ_entries eq·(α − 1 − f) + Σ_table eq·(α − 1 − f),
+f = tag + β·x₁ + β²·x₂ + …; absent cells are (0, 1). Both are affine in linear functionals of committed data and
+in the accumulators behind quotients, which come back as one bilinear request per site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuits.functional import Array, Columns, Functional
+from circuits.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
+from circuits.tables import Table
+from common.field import DEGREE, P, embed, kdot, kmul, kouter, ksum, kzero, to_field
+from common.kscalar import KS
+from common.multilinear import eq_index, eq_table, log2_ceil
+
+HALF = pow(2, -1, P)
+
+
+@dataclass
+class SiteRequest:
+    """Σ_ij rows[i]·eq(blocks, column)[j]·acc_ij of a site, for some last coordinates of the leaf point."""
+
+    rows: Array
+    block_point: list[KS]
+    column_point: list[KS]
+
+    def columns(self, count: int) -> Array:
+        """The first `count` column coefficients, shape (count, 5)."""
+        return eq_table(self.block_point + self.column_point)[:count]
+
+    def blocks(self, count: int) -> Array:
+        """Their column-block parts, shape (count, 5)."""
+        return eq_table(self.block_point)[:count]
+
+
+@dataclass(frozen=True)
+class LeafClaims:
+    """The leaf layer's two values in terms of committed data.
+
+    numerator = `numerator_const` + `numerator`(U); denominator = `denominator_const` + `denominator`(U) +
+    Σ over `requests` of the requested accumulator sums.
+    """
+
+    numerator_const: KS
+    numerator: Functional
+    denominator_const: KS
+    denominator: Functional
+    requests: dict[str, SiteRequest]
+
+
+def scaled(vector: Array, factor: KS) -> Array:
+    """factor · vector for a K array and a scalar."""
+    return kmul(vector, factor.array())
+
+
+def total(vector: Array) -> KS:
+    """Sum of a K vector."""
+    return KS.from_array(ksum(vector)) if len(vector) else KS(0)
+
+
+class LeafPoint:
+    """eq(point, ·) over the lookup index space, split into tile, row and column parts."""
+
+    def __init__(self, layout: Layout, point: Sequence[KS], columns: Columns) -> None:
+        self.layout = layout
+        row_bits = log2_ceil(layout.tile_rows)
+        self.tile_point = list(point[: layout.log_tiles])
+        self.column_point = list(point[layout.log_tiles + row_bits :])
+        self.local_point = list(point[layout.log_tiles :])
+        self.tiles = eq_table(self.tile_point)
+        self.row = eq_table(list(point[layout.log_tiles : layout.log_tiles + row_bits]))
+        self.column = eq_table(self.column_point)
+        self.columns = columns
+        self.name = columns.add("lookup", self.column)
+
+    def run(self, tile: int, rows: int) -> Array:
+        """Coefficients of `rows` consecutive entry rows from the first row of `tile`, shape (rows, 5)."""
+        tiles = -(-rows // self.layout.tile_rows)
+        return kouter(self.tiles[tile : tile + tiles], self.row).reshape(-1, DEGREE)[:rows]
+
+    def table_entries(self, block: TableBlock) -> Array:
+        """Coefficients of all entries of a table, shape (size, 5)."""
+        rows = self.run(block.tile, block.rows)
+        return kouter(rows, self.column).reshape(-1, DEGREE)[: block.table.size]
+
+
+def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:
+    """Express the leaf values at `point` (protocol §6.5); `columns` receives the column vectors used."""
+    return _Builder(layout, LeafPoint(layout, point, columns), alpha, beta).build()
+
+
+class _Builder:
+    def __init__(self, layout: Layout, leaf: LeafPoint, alpha: KS, beta: KS) -> None:
+        self.layout, self.leaf = layout, leaf
+        self.offset = alpha - 1
+        self.powers = [beta**i for i in range(4)]
+        self.numerator_const, self.denominator_const = KS(0), KS(1)
+        self.numerator, self.denominator = Functional(leaf.columns), Functional(leaf.columns)
+        self.requests: dict[str, SiteRequest] = {}
+
+    def build(self) -> LeafClaims:
+        for block in self.layout.blocks:
+            self._block(block)
+        for weights in self.layout.weight_blocks:
+            self._weights(weights)
+        for table in self.layout.tables:
+            self._table(table)
+        return LeafClaims(
+            self.numerator_const,
+            self.numerator,
+            self.denominator_const,
+            self.denominator,
+            self.requests,
+        )
+
+    def _entries(self, mass: KS, table: Table) -> None:
+        """Account for fractions 1/(α − tag − …) whose coefficients sum to `mass`."""
+        self.numerator_const += mass
+        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+
+    def _block(self, block: Block) -> None:
+        leaf, w = self.leaf, self.layout.w
+        rows = leaf.row[block.row : block.row + block.rows]
+        tiles = leaf.tiles[block.tile : block.tile + block.blocks]
+        tail = block.cols - (block.blocks - 1) * w
+        mass = total(rows) * (total(tiles[:-1]) + KS.from_array(tiles[-1]) * total(leaf.column[:tail]))
+        self._entries(mass, block.table)
+        for power, operand in zip(self.powers[1:], block.operands, strict=False):
+            match operand:
+                case Constant(value):
+                    self.denominator_const -= power * value * mass
+                case Cells(placed):
+                    self.denominator.tensor(placed, scaled(rows, -power), tiles, leaf.name)
+                case Quotient(site, shift, remainder):
+                    unit = -power * pow(HALF, shift, P)
+                    if shift:
+                        self.denominator_const += unit * mass * (1 << (shift - 1))
+                    if remainder:
+                        self.denominator.tensor(remainder, scaled(rows, -unit), tiles, leaf.name)
+                    self._request(site, block, scaled(rows, unit))
+
+    def _request(self, site: str, block: Block, rows: Array) -> None:
+        """Accumulate a site's row coefficients, with the constant that its first tile contributes."""
+        leaf, bits = self.leaf, log2_ceil(block.blocks)
+        cut = self.layout.log_tiles - bits
+        top = eq_index(leaf.tile_point[:cut], block.tile >> bits)
+        count = self.layout.sites[site].site.rows
+        fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point)
+        request = self.requests.setdefault(site, fresh)
+        request.rows[: len(rows)] = (request.rows[: len(rows)] + scaled(rows, top)) % np.uint64(P)
+
+    def _weights(self, block: WeightBlock) -> None:
+        rows = self.leaf.run(block.tile, block.rows)
+        self._entries(total(rows), block.table)  # a full row's column coefficients sum to 1
+        for m in range(block.table.arity):
+            start = m * block.rows
+            part = rows[: max(0, min(block.rows, block.count - start))]
+            if len(part):
+                power = -self.powers[1 + m]
+                self.denominator.rows("W", block.start + start, scaled(part, power), self.leaf.name)
+
+    def _table(self, block: TableBlock) -> None:
+        w, size, table = self.layout.w, block.table.size, block.table
+        rows = self.leaf.run(block.tile, block.rows)
+        whole, tail = divmod(size, w)
+        name = self.leaf.name
+        if whole:
+            self.numerator.rows("A", block.multiplicity, scaled(rows[:whole], KS(-1)), name)
+        if tail:
+            masked = self.leaf.columns.masked(name, tail)
+            self.numerator.rows("A", block.multiplicity + whole, scaled(rows[whole:], KS(-1)), masked)
+        mass, values = self._table_values(block)
+        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+        for power, value in zip(self.powers[1:], values, strict=False):
+            self.denominator_const -= power * value
+
+    def _table_values(self, block: TableBlock) -> tuple[KS, list[KS]]:
+        """Σ eq and Σ eq·x for every tuple component x of a table; digit tables in closed form."""
+        table, leaf = block.table, self.leaf
+        if table.kind == "digits":
+            bits, count = table.parameters
+            width = bits * count
+            start = block.tile * leaf.layout.tile_size
+            point = leaf.tile_point + leaf.local_point
+            cut = len(point) - width
+            mass = eq_index(point[:cut], start >> width)
+            digits = point[cut:]
+            values = []
+            for m in range(count):
+                value = KS(-(1 << (bits - 1)))
+                for bit in range(bits):
+                    value += digits[(m + 1) * bits - 1 - bit] * (1 << bit)
+                values.append(mass * value)
+            return mass, values
+        entries = leaf.table_entries(block)
+        return total(entries), [
+            KS.from_array(kdot(entries, embed(to_field(column)))) for column in table.columns()
+        ]

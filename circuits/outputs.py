@@ -1,0 +1,55 @@
+"""Claims that need no sumcheck: the published vector v and the calibration sums (protocol §6.6, §6.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from circuits.functional import Claim, Columns, Functional
+from circuits.inner import placed_of
+from circuits.layout import Layout
+from circuits.program import OUTPUTS
+from common.field import DEGREE, P, embed, kdot, kone, to_field
+from common.hidden import Form
+from common.kscalar import KS
+from common.multilinear import eq_table, log2_ceil
+
+OUTPUT_VARIABLES = log2_ceil(OUTPUTS)
+CALIBRATION_LEVEL = 26
+"""L_s = Σ|out| stays below this many times the number of calibration entries (protocol §3.3)."""
+
+
+def output_claim(layout: Layout, v: Sequence[int], point: Sequence[KS], columns: Columns) -> Claim:
+    """The multilinear extension of v at `point` (9 coordinates), as a functional of the last activations."""
+    weights = eq_table(point)
+    both = np.concatenate(
+        [np.zeros((1, DEGREE), np.uint64), weights, (np.uint64(P) - weights) % np.uint64(P)]
+    )
+    functional = Functional(columns)
+    output = layout.program.output
+    for source, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
+        placed = placed_of(layout, source)
+        choice = np.where(sign == 0, 0, np.where(sign > 0, 1, 1 + OUTPUTS) + bucket.astype(np.int64))
+        padded = np.zeros((placed.rows, placed.blocks * layout.w), np.int64)
+        padded[:, : placed.cols] = choice
+        by_block = padded.reshape(placed.rows, placed.blocks, layout.w).swapaxes(0, 1)
+        functional.dense("A", placed.start, both[by_block.reshape(-1, layout.w)])
+    value = KS.from_array(kdot(weights, embed(to_field(np.asarray(v, np.int64)))))
+    return Claim("output", functional, Form.public(value))
+
+
+def calibration_claims(
+    layout: Layout, sums: dict[str, tuple[int, int | None]], columns: Columns
+) -> list[Claim]:
+    """Σ over the calibration rows of |out| (and of |out'| at shift − 1) equals the published sums."""
+    ones = columns.add("ones", kone((layout.w,)))
+    claims = []
+    for name, site in layout.sites.items():
+        published = zip((site.magnitude, site.finer_magnitude), sums[name], ("coarse", "fine"), strict=True)
+        for placed, value, kind in published:
+            if placed is not None and value is not None:
+                functional = Functional(columns)
+                functional.tensor(placed, kone((placed.rows,)), kone((placed.blocks,)), ones)
+                claims.append(Claim(f"calibration.{name}.{kind}", functional, Form.public(KS(value))))
+    return claims

@@ -1,0 +1,83 @@
+"""Lookup tables, each named by all of its parameters (protocol §6.5).
+
+Kinds, with parameters and the tuples they hold in order of the table index:
+- clamp (H, C, low): h ∈ [−H, H) → (h, min(max(h, low), C))
+- absclamp (H, C, low): h → (h, |min(max(h, low), C)|)
+- abs (C, low): out ∈ [low, C] → (out, |out|)
+- remainder (s₁, s₂, …): all (s, ℓ) with 0 ≤ ℓ < 2^s, shift after shift
+- digits (bits, g): all g-tuples of signed `bits`-bit integers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["abs", "absclamp", "clamp", "digits", "remainder"]
+
+
+@dataclass(frozen=True, order=True)
+class Table:
+    """A lookup table by kind and parameters; equal keys are one table."""
+
+    kind: Kind
+    parameters: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        match self.kind:
+            case "clamp" | "absclamp":
+                return 2 * self.parameters[0]
+            case "abs":
+                return self.parameters[0] - self.parameters[1] + 1
+            case "digits":
+                return 1 << self.parameters[0] * self.parameters[1]
+            case "remainder":
+                return sum(1 << shift for shift in self.parameters)
+
+    @property
+    def arity(self) -> int:
+        """Length of the tuples."""
+        return self.parameters[1] if self.kind == "digits" else 2
+
+    def columns(self) -> tuple[NDArray[np.int32], ...]:
+        """Every tuple component for every entry, each shape (size,)."""
+        match self.kind:
+            case "clamp" | "absclamp":
+                height, clamp, low = self.parameters
+                h = np.arange(-height, height, dtype=np.int32)
+                out = np.clip(h, low, clamp)
+                return h, (np.abs(out) if self.kind == "absclamp" else out)
+            case "abs":
+                value = np.arange(self.parameters[1], self.parameters[0] + 1, dtype=np.int32)
+                return value, np.abs(value)
+            case "digits":
+                bits, count = self.parameters
+                index = np.arange(self.size, dtype=np.int32)
+                mask, half = (1 << bits) - 1, 1 << (bits - 1)
+                return tuple((index >> bits * (count - 1 - m) & mask) - half for m in range(count))
+            case "remainder":
+                shift = np.concatenate([np.full(1 << s, s, np.int32) for s in self.parameters])
+                return shift, np.concatenate([np.arange(1 << s, dtype=np.int32) for s in self.parameters])
+
+    def index(self, values: tuple[NDArray[np.int32] | int, ...]) -> NDArray[np.int64]:
+        """Table index of honest tuples, from the components that determine it (no check)."""
+        match self.kind:
+            case "clamp" | "absclamp":
+                return np.asarray(values[0], np.int64) + self.parameters[0]
+            case "abs":
+                return np.asarray(values[0], np.int64) - self.parameters[1]
+            case "digits":
+                bits = self.parameters[0]
+                index = np.zeros(1, np.int64)
+                for value in values:
+                    index = (index << bits) + (np.asarray(value, np.int64) + (1 << (bits - 1)))
+                return index
+            case "remainder":
+                shift, remainder = values
+                start = sum(1 << s for s in self.parameters if s < int(shift))
+                return np.asarray(remainder, np.int64) + start

@@ -1,0 +1,48 @@
+"""Multilinear extensions over K: tables of eq(point, ·) and small closed forms.
+
+Points are lists of scalars, the first coordinate belonging to the most significant index bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.field import DEGREE, kmul, kone, ksub
+from common.kscalar import KS
+
+Array = NDArray[np.uint64]
+
+
+def eq_table(point: Sequence[KS]) -> Array:
+    """eq(point, x) for every x, shape (2^n, 5), x's top bit first."""
+    table = kone((1,))
+    for coordinate in point:
+        high = kmul(table, coordinate.array())
+        table = np.stack([ksub(table, high), high], axis=1).reshape(-1, DEGREE)
+    return table
+
+
+def eq_index(point: Sequence[KS], index: int) -> KS:
+    """eq(point, index) for one index below 2^n."""
+    value = KS(1)
+    for position, coordinate in enumerate(point):
+        bit = index >> (len(point) - 1 - position) & 1
+        value = value * (coordinate if bit else 1 - coordinate)
+    return value
+
+
+def power_fold(point: Sequence[KS], base: int | KS) -> KS:
+    """Σ_x eq(point, x)·base^x = Π (1 − r + r·base^(2^i)) in O(n)."""
+    value, power = KS(1), base if isinstance(base, KS) else KS(base)
+    for coordinate in reversed(point):
+        value = value * (1 - coordinate + coordinate * power)
+        power = power * power
+    return value
+
+
+def log2_ceil(count: int) -> int:
+    """Smallest n with 2^n ≥ count."""
+    return max(0, (count - 1).bit_length())

@@ -1,0 +1,301 @@
+"""Kernels of the lookup argument's fraction tree (protocol §6.5).
+
+A layer is a list of equal tiles of m fractions p/q, stored as K vectors (5, tiles·m); a parent's fraction is
+made of the entries y and m/2 + y of its tile. Numerators of the leaf layer are base-field residues. A layer's
+sumcheck is over g = a·b + c·d with a = p_low, b = q_high, c = q_low, d = p_high + μ·q_high, and binds the
+top remaining index bit of every tile. All sizes are multiples of eight lanes; smaller tables are the caller's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from common.field import DEGREE
+from prover.kernels.field import P32, U32, madd
+from prover.kernels.simd import (
+    LANES,
+    broadcast5,
+    load5,
+    store5,
+    vadd,
+    vkadd5,
+    vkmul5,
+    vksub5,
+    vload,
+    vmul,
+    vstore,
+    vsub,
+)
+from prover.kernels.threads import run_ranges
+
+
+@njit(cache=True)
+def _base_times(f: Any, x: Any) -> Any:
+    return vmul(f, x[0]), vmul(f, x[1]), vmul(f, x[2]), vmul(f, x[3]), vmul(f, x[4])
+
+
+@njit(cache=True)
+def _plus_base(x: Any, f: Any) -> Any:
+    return vadd(x[0], f), x[1], x[2], x[3], x[4]
+
+
+@njit(cache=True)
+def _finish(lanes: Any, total: Any, sums: Any, which: int, tile: int) -> None:
+    """Sum the eight lanes of `total` into sums[which, :, tile]."""
+    store5(lanes, 0, total)
+    for limb in range(DEGREE):
+        x = lanes[limb, 0]
+        for lane in range(1, LANES):
+            x = madd(x, lanes[limb, lane])
+        sums[which, limb, tile] = x
+
+
+@njit(cache=True, nogil=True)
+def _up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+    half = m // 2
+    for tile in range(start, stop):
+        for y in range(0, half, LANES):
+            low, high, to = tile * m + y, tile * m + half + y, tile * half + y
+            q0, q1 = load5(q, low), load5(q, high)
+            store5(out_p, to, vkadd5(vkmul5(load5(p, low), q1), vkmul5(load5(p, high), q0)))
+            store5(out_q, to, vkmul5(q0, q1))
+
+
+@njit(cache=True, nogil=True)
+def _leaf_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+    half = m // 2
+    for tile in range(start, stop):
+        for y in range(0, half, LANES):
+            low, high, to = tile * m + y, tile * m + half + y, tile * half + y
+            q0, q1 = load5(q, low), load5(q, high)
+            store5(out_p, to, vkadd5(_base_times(vload(p, low), q1), _base_times(vload(p, high), q0)))
+            store5(out_q, to, vkmul5(q0, q1))
+
+
+@njit(cache=True, nogil=True)
+def _first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+    quarter = m // 4
+    wide_mu = broadcast5(mu)
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
+    for tile in range(start, stop):
+        at_zero, at_infinity = zero, zero
+        for y in range(0, quarter, LANES):
+            i = tile * m + y
+            weight = load5(eq, y)
+            a0, a1 = load5(p, i), load5(p, i + quarter)
+            c0, c1 = load5(q, i), load5(q, i + quarter)
+            b0, b1 = load5(q, i + 2 * quarter), load5(q, i + 3 * quarter)
+            d0 = vkadd5(load5(p, i + 2 * quarter), vkmul5(wide_mu, b0))
+            d1 = vkadd5(load5(p, i + 3 * quarter), vkmul5(wide_mu, b1))
+            low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
+            high = vkadd5(
+                vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0))
+            )
+            at_zero = vkadd5(at_zero, vkmul5(weight, low))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
+        _finish(lanes, at_zero, sums, 0, tile)
+        _finish(lanes, at_infinity, sums, 1, tile)
+
+
+@njit(cache=True, nogil=True)
+def _leaf_first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+    quarter = m // 4
+    wide_mu = broadcast5(mu)
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
+    for tile in range(start, stop):
+        at_zero, at_infinity = zero, zero
+        for y in range(0, quarter, LANES):
+            i = tile * m + y
+            weight = load5(eq, y)
+            a0, a1 = vload(p, i), vload(p, i + quarter)
+            e0, e1 = vload(p, i + 2 * quarter), vload(p, i + 3 * quarter)
+            c0, c1 = load5(q, i), load5(q, i + quarter)
+            b0, b1 = load5(q, i + 2 * quarter), load5(q, i + 3 * quarter)
+            step = vksub5(b1, b0)
+            d0 = _plus_base(vkmul5(wide_mu, b0), e0)
+            rise = _plus_base(vkmul5(wide_mu, step), vsub(e1, e0))
+            low = vkadd5(_base_times(a0, b0), vkmul5(c0, d0))
+            high = vkadd5(_base_times(vsub(a1, a0), step), vkmul5(vksub5(c1, c0), rise))
+            at_zero = vkadd5(at_zero, vkmul5(weight, low))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
+        _finish(lanes, at_zero, sums, 0, tile)
+        _finish(lanes, at_infinity, sums, 1, tile)
+
+
+@njit(cache=True)
+def _between(r: Any, low: Any, high: Any) -> Any:
+    return vkadd5(low, vkmul5(r, vksub5(high, low)))
+
+
+@njit(cache=True, nogil=True)
+def _first_bind(
+    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int
+) -> None:
+    quarter = m // 4
+    wide_mu, wide_r = broadcast5(mu), broadcast5(r)
+    for tile in range(start, stop):
+        for y in range(0, quarter, LANES):
+            i, to = tile * m + y, tile * quarter + y
+            q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
+            p_high = _between(wide_r, load5(p, i + 2 * quarter), load5(p, i + 3 * quarter))
+            store5(a, to, _between(wide_r, load5(p, i), load5(p, i + quarter)))
+            store5(b, to, q_high)
+            store5(c, to, _between(wide_r, load5(q, i), load5(q, i + quarter)))
+            store5(d, to, vkadd5(p_high, vkmul5(wide_mu, q_high)))
+
+
+@njit(cache=True, nogil=True)
+def _leaf_first_bind(
+    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int
+) -> None:
+    quarter = m // 4
+    wide_mu, wide_r = broadcast5(mu), broadcast5(r)
+    for tile in range(start, stop):
+        for y in range(0, quarter, LANES):
+            i, to = tile * m + y, tile * quarter + y
+            a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
+            q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
+            store5(a, to, _plus_base(_base_times(vsub(vload(p, i + quarter), a0), wide_r), a0))
+            store5(b, to, q_high)
+            store5(c, to, _between(wide_r, load5(q, i), load5(q, i + quarter)))
+            rise = _base_times(vsub(vload(p, i + 3 * quarter), e0), wide_r)
+            store5(d, to, vkadd5(_plus_base(rise, e0), vkmul5(wide_mu, q_high)))
+
+
+@njit(cache=True, nogil=True)
+def _round(a: Any, b: Any, c: Any, d: Any, m: int, eq: Any, sums: Any, start: int, stop: int) -> None:
+    half = m // 2
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
+    for tile in range(start, stop):
+        at_zero, at_infinity = zero, zero
+        for y in range(0, half, LANES):
+            i, j = tile * m + y, tile * m + half + y
+            weight = load5(eq, y)
+            a0, b0, c0, d0 = load5(a, i), load5(b, i), load5(c, i), load5(d, i)
+            low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
+            high = vkadd5(
+                vkmul5(vksub5(load5(a, j), a0), vksub5(load5(b, j), b0)),
+                vkmul5(vksub5(load5(c, j), c0), vksub5(load5(d, j), d0)),
+            )
+            at_zero = vkadd5(at_zero, vkmul5(weight, low))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
+        _finish(lanes, at_zero, sums, 0, tile)
+        _finish(lanes, at_infinity, sums, 1, tile)
+
+
+@njit(cache=True, nogil=True)
+def _bind(x: Any, m: int, r: Any, out: Any, start: int, stop: int) -> None:
+    half = m // 2
+    wide_r = broadcast5(r)
+    for tile in range(start, stop):
+        for y in range(0, half, LANES):
+            i = tile * m + y
+            store5(out, tile * half + y, _between(wide_r, load5(x, i), load5(x, i + half)))
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    p: Any, q: Any, values: Any, scales: Any, offset: Any, at: int, stride: int, start: int, stop: int
+) -> None:
+    """q[at + row·stride + col] = offset + Σ_m scales[m]·values[m, row, col] and p = 1 there, for int32 values."""
+    count, _, cols = values.shape
+    for row in range(start, stop):
+        base = at + row * stride
+        for limb in range(DEGREE):
+            _fill_run(q[limb, base : base + cols], values, scales, offset, row, limb, count)
+        _ones(p[base : base + cols])
+
+
+@njit(cache=True)
+def _ones(p: Any) -> None:
+    one = np.uint32((1 << 32) % 2013265921)
+    for i in range(len(p)):
+        p[i] = one
+
+
+@njit(cache=True)
+def _fill_run(out: Any, values: Any, scales: Any, offset: Any, row: int, limb: int, count: int) -> None:
+    for i in range(len(out)):
+        out[i] = offset[limb]
+    for m in range(count):
+        _add_scaled(out, values[m, row], scales[m, limb])
+
+
+@njit(cache=True)
+def _add_scaled(out: Any, values: Any, scale: Any) -> None:
+    """out += scale·values for signed values |v| < p and a Montgomery scale (both residues mod p)."""
+    p64 = np.uint64(2013265921)
+    mu = np.uint32(2281701377)
+    s = np.uint64(scale)
+    for i in range(len(out)):
+        v = values[i]
+        x = np.uint32(v + np.int32(2013265921)) if v < 0 else np.uint32(v)
+        t = np.uint64(x) * s
+        high = np.uint32(t >> np.uint64(32))
+        quotient = np.uint32(np.uint32(t) * mu)
+        low = np.uint32((np.uint64(quotient) * p64) >> np.uint64(32))
+        r = np.uint32(high - low)
+        r = min(r, np.uint32(r + P32))
+        total = np.uint32(out[i] + r)
+        out[i] = min(total, np.uint32(total - P32))
+
+
+def _k(count: int) -> U32:
+    return np.empty((DEGREE, count), np.uint32)
+
+
+def fill(p: U32, q: U32, values: Any, scales: U32, offset: U32, at: int, stride: int) -> None:
+    """Write leaves: q = offset + Σ scale_m·value_m and p = 1, for `values` (arity, rows, cols) int32.
+
+    Row i goes to at + i·stride. `scales` (arity, 5) are K scalars times 2^64 (so that a plain value gives a
+    Montgomery product), `offset` (5,) is in Montgomery form.
+    """
+    run_ranges(_fill, values.shape[1], 64, p, q, values, scales, offset, at, stride, align=1)
+
+
+def up(p: U32, q: U32, m: int) -> tuple[U32, U32]:
+    """Parents of a layer of tiles of m; p is (n,) at the leaves, else (5, n)."""
+    n = q.shape[1]
+    out_p, out_q = _k(n // 2), _k(n // 2)
+    run_ranges(_leaf_up if p.ndim == 1 else _up, n // m, 1, p, q, m, out_p, out_q, align=1)
+    return out_p, out_q
+
+
+def first_round(p: U32, q: U32, m: int, mu: U32, eq: U32) -> U32:
+    """Per-tile sums at 0 and ∞ of a layer's first round, shape (2, 5, tiles)."""
+    tiles = q.shape[1] // m
+    sums = np.empty((2, DEGREE, tiles), np.uint32)
+    run_ranges(_leaf_first_round if p.ndim == 1 else _first_round, tiles, 1, p, q, m, mu, eq, sums, align=1)
+    return sums
+
+
+def first_bind(p: U32, q: U32, m: int, mu: U32, r: U32) -> list[U32]:
+    """The tables a, b, c, d after the first round's challenge, tiles of m/4."""
+    n = q.shape[1]
+    tables = [_k(n // 4) for _ in range(4)]
+    run_ranges(_leaf_first_bind if p.ndim == 1 else _first_bind, n // m, 1, p, q, m, mu, r, *tables, align=1)
+    return tables
+
+
+def round_sums(tables: list[U32], m: int, eq: U32) -> U32:
+    """Per-tile sums at 0 and ∞ of a later round on tiles of m, shape (2, 5, tiles)."""
+    tiles = tables[0].shape[1] // m
+    sums = np.empty((2, DEGREE, tiles), np.uint32)
+    run_ranges(_round, tiles, 1, *tables, m, eq, sums, align=1)
+    return sums
+
+
+def bind(tables: list[U32], m: int, r: U32) -> list[U32]:
+    """Bind the top bit of tiles of m in every table."""
+    bound = []
+    for table in tables:
+        out = _k(table.shape[1] // 2)
+        run_ranges(_bind, table.shape[1] // m, 1, table, m, r, out, align=1)
+        bound.append(out)
+    return bound
