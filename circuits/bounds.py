@@ -1,4 +1,4 @@
-"""Static bounds: which clamps, table heights and calibration row counts a program may use (protocol §3.3, §3.4).
+"""Static bounds: clamps, table heights and calibration row counts of a program (protocol §3.3, §3.4).
 
 Prover and verifier compute all of these from public shapes and shifts with the functions below.
 """
@@ -42,7 +42,7 @@ def calibration_rows(profile: Profile, rows: int, cols: int, clamp: int) -> int:
 
 
 def table_height(bound: int, shift: int, cap: int = 1 << 15) -> int:
-    """H of protocol §3.3: the largest power of two ≤ cap with bound + H·2^s + 2^(s−1) < p, 0 if there is none.
+    """H of protocol §3.3: the largest power of two ≤ cap with bound + H·2^s + 2^(s−1) < p, else 0.
 
     Below it, the equation of the re-quantization mod p has exactly one solution h in [−H, H).
     """

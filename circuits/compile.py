@@ -57,7 +57,7 @@ def compile_program(
 
 @dataclass(frozen=True)
 class _Side:
-    """One factor of a term: the weights it reads, its stored width, its product's factor on the input clamp."""
+    """One factor of a term: its site and the weights that the site multiplies."""
 
     site: str
     weights: tuple[Weight, ...]
@@ -167,7 +167,7 @@ class _Builder:
         if clamp < self.profile.min_clamp or not fits(bound):
             raise UsageError(
                 f"{name}: entries of {clamp.bit_length() + 1} bits are all that stays below p/2",
-                hint=f"at least {self.profile.min_clamp.bit_length() + 1} bits are needed: the model is too wide",
+                hint=f"{self.profile.min_clamp.bit_length() + 1} bits are needed: the model is too wide",
             )
         low = -clamp
         calibration = calibration_rows(self.profile, rows, cols, clamp)

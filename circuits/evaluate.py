@@ -24,7 +24,7 @@ Weights = Mapping[str, Ints]
 
 @dataclass(frozen=True)
 class Below:
-    """The re-quantization of the calibration rows at s−1 (protocol §3.3): |out'| (R × cols), ℓ', and L_{s−1}."""
+    """The calibration rows at shift s−1 (protocol §3.3): |out'| and ℓ' (R × cols), and L_{s−1} = Σ|out'|."""
 
     magnitude: NDArray[np.int16]
     remainder: NDArray[np.int32]
@@ -33,8 +33,8 @@ class Below:
 
 @dataclass(frozen=True)
 class SiteTrace:
-    """One site's re-quantization: shift s, `out` and `remainder` ℓ ∈ [0, 2^s) (rows × cols), L_s = Σ|out| over
-    the first R rows; `below` is None at s = 0."""
+    """One site's re-quantization: shift s, `out` and `remainder` ℓ ∈ [0, 2^s), both (rows × cols), and
+    `total` L_s = Σ|out| over the first R rows. `below` is None at s = 0."""
 
     shift: int
     out: NDArray[np.int16]

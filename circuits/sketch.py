@@ -7,6 +7,7 @@ which gives a permutation, so every block and bucket has its exact share.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def permutation(name: str, size: int) -> NDArray[np.int64]:
 
 
 def signed_sketch(source: str, name: str, k: int, p: int) -> SketchSum:
-    """The (p × k) sketch of fingerprint §3: blocks of r = k/p permuted tokens, ⌊r/2⌋ plus and ⌊r/2⌋ minus signs.
+    """The (p × k) sketch of fingerprint §3: blocks of r = k/p permuted tokens, ⌊r/2⌋ plus and ⌊r/2⌋ minus.
 
     Every row sums to zero, which removes row or column means of a term exactly. With odd r one token of each
     block is left out.
@@ -53,7 +54,7 @@ def block_sketch(source: str, k: int, p: int) -> SketchSum:
 def segments(terms: int) -> list[slice]:
     """The share of the 512 outputs that belongs to each term: contiguous, sizes differ by at most one."""
     edges = [(OUTPUTS * t + terms - 1) // terms for t in range(terms + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def bucket_map(term: int, terms: int, p: int) -> tuple[NDArray[np.int16], NDArray[np.int8]]:
