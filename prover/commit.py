@@ -1,8 +1,9 @@
 """Commitments to matrices: encode every column, hash every code point, keep only a Merkle tree (protocol §4).
 
-Columns are read 16 at a time and each coset's transform is consumed by the hasher while it is in the cache, so
-memory is one batch (64 bytes per coefficient row and per subgroup point), 96 bytes of running hash state per leaf
-while committing, and 64 bytes per leaf for the tree. Opened rows are recomputed, not stored.
+Columns are read 16 at a time and each coset's transform is consumed by the hasher while it is in the
+cache, so memory is one batch (64 bytes per coefficient row and per subgroup point), 96 bytes of running
+hash state per leaf while committing, and 64 bytes per leaf for the tree. Opened rows are recomputed, not
+stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The prover's secret randomness: labelled SHAKE-256 streams from a 32-byte seed (protocol §4).
 
-Every stream is SHAKE-256(tag | label length u32 | label | seed). Two labels give independent streams, and the same
-seed and label always give the same stream, so random rows and salts can be recomputed instead of stored.
+Every stream is SHAKE-256(tag | label length u32 | label | seed). Two labels give independent streams, and
+the same seed and label always give the same stream, so random rows and salts can be recomputed instead of
+stored.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def fresh_proof_seed(
     *,
     test_only_os_randomness: bytes | None = None,
 ) -> SecretSeed:
-    """The seed of all per-proof randomness: H(fresh OS randomness | secret seed | counter | statement digest).
+    """The seed of a proof's randomness: H(fresh OS randomness | secret seed | counter | statement digest).
 
     Without the operating system's part a repeated counter (a restored backup) would reuse pads; without the
     seed's part a broken generator would. `test_only_os_randomness` (32 bytes) makes a test reproducible.

@@ -1,8 +1,8 @@
 """Leaf digests of a matrix code, streamed 16 columns at a time (protocol §4; formats in `common/merkle.py`).
 
-Per leaf there are three runs of eight words: the state of the current block digest, the state of the leaf digest,
-and a block digest waiting for its pair. All are in transform order (coset, k1, k2); only the salt, the index
-and the final write use the point index.
+Per leaf there are three runs of eight words: the state of the current block digest, the state of the leaf
+digest, and a block digest waiting for its pair. All are in transform order (coset, k1, k2); only the
+salt, the index and the final write use the point index.
 """
 
 from __future__ import annotations

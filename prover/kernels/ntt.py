@@ -1,13 +1,14 @@
 """Transforms of 16 columns at a time on cosets: the compiled twin of `common/ntt.py` (protocol §4).
 
-A batch is a row-major (rows, 16) uint32 buffer of plain canonical residues, one cache line per row, so every
-butterfly works on two vectors and the digest of a row reads one line. Twiddles are in Montgomery form, so
-products of plain data stay plain.
+A batch is a row-major (rows, 16) uint32 buffer of plain canonical residues, one cache line per row, so
+every butterfly works on two vectors and the digest of a row reads one line. Twiddles are in Montgomery
+form, so products of plain data stay plain.
 
-A coset transform of size N = N1*N2 takes two passes. Pass one, for each i2 in [0, N2): gather the coefficients
-i1*N2 + i2, transform of size N1 with the coset's shift s^N2 in its twiddles, multiply row k1 by (s w^k1)^i2 and
-store it at k1*N2 + reversed(i2). Pass two transforms each run of N2 rows in place: row k1*N2 + k2 then holds the
-value at s * w^(k1 + N1*k2). Both block sizes fit the cache; the codeword is consumed there.
+A coset transform of size N = N1*N2 takes two passes. Pass one, for each i2 in [0, N2): gather the
+coefficients i1*N2 + i2, transform of size N1 with the coset's shift s^N2 in its twiddles, multiply row k1
+by (s w^k1)^i2 and store it at k1*N2 + reversed(i2). Pass two transforms each run of N2 rows in place: row
+k1*N2 + k2 then holds the value at s * w^(k1 + N1*k2). Both block sizes fit the cache; the codeword is
+consumed there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numba import njit
 from common.domain import CodeDomain
 from common.field import P, fpowers, root_of_unity
 from common.ntt import bit_reversal
-from prover.kernels.field import ONE, P32, U32, mmul, to_mont
+from prover.kernels.field import ONE, U32, mmul, to_mont
 from prover.kernels.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
 
 BATCH = 16
@@ -29,7 +30,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes and twiddles of the transforms of one domain; `shifts[j-1]` and `first_twiddles[j-1]` per coset."""
+    """Sizes and twiddles of the transforms of one domain; `shifts` and `first_twiddles` per coset."""
 
     log1: int
     log2: int
@@ -189,7 +190,7 @@ def load_columns(
         to = first_row + row
         for j in range(columns):
             value = np.int64(source[row, column + j])
-            valid &= -P < value < P
+            valid = valid and -P < value < P
             target[to, j] = np.uint32(value + P if value < 0 else value)
         for j in range(columns, 16):
             target[to, j] = np.uint32(0)

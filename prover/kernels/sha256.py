@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import njit, types
 
 from prover.kernels.simd import intrinsic

@@ -2,15 +2,16 @@
 
 Auto-vectorisation gives up on kernels that touch many arrays, so the kernels that matter are written with
 `V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub`, `vmul` (Montgomery product) and `vkmul`
-(product in K on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where AVX2 is missing.
-Products use the even and odd lanes as two vectors of 64-bit words, which is what the hardware multiplies.
+(product in K on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where
+AVX2 is missing. Products use the even and odd lanes as two vectors of 64-bit words, which is what the
+hardware multiplies.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core.datamodel import models
 from numba.extending import intrinsic as _intrinsic
