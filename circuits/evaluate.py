@@ -41,6 +41,7 @@ class SiteTrace:
     remainder: NDArray[np.int32]
     total: int
     below: Below | None
+    quotient: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -196,9 +197,10 @@ def requantize(site: Site, acc: NDArray[np.int64], shift: int) -> SiteTrace:
         above_h, clamped = _clamped(site, rows, shift - 1)
         magnitude = np.abs(clamped)
         remainder = _remainder(rows, above_h, shift - 1)
-        below = Below(magnitude.astype(np.int16), remainder, int(magnitude.sum()))
+        below = Below(magnitude.astype(np.int16), remainder, int(magnitude.sum()), above_h.astype(np.int32))
     total = int(np.abs(out[: site.calibration_rows]).sum())
-    return SiteTrace(shift, out.astype(np.int16), _remainder(acc, h, shift), total, below)
+    remainder = _remainder(acc, h, shift)
+    return SiteTrace(shift, out.astype(np.int16), remainder, total, below, h.astype(np.int32))
 
 
 def check_height(site: Site, shift: int, largest: int) -> None:
