@@ -29,6 +29,7 @@ class Below:
     magnitude: NDArray[np.int16]
     remainder: NDArray[np.int32]
     total: int
+    quotient: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
