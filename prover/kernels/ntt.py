@@ -185,7 +185,7 @@ def load_columns(
 
     False if an entry is outside (-p, p).
     """
-    valid = True
+    valid: Any = True
     for row in range(start, stop):
         to = first_row + row
         for j in range(columns):

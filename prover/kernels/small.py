@@ -1,10 +1,9 @@
 """Products of integer matrices with K vectors, streaming over the matrix once (protocol §6.2, §7).
 
-Entries of 8 bits take the fast path: a Montgomery limb, centred, is two signed 16-bit digits, and the processor
-multiplies 16 pairs of 16-bit numbers and adds them in twos in one instruction. A 32-bit partial sum holds 256
-such steps (2^7 * 2^15 * 2 * 256 = 2^31 is reached only by digits of -2^15, which centring and rounding avoid), so
-partial sums move to 64 bits every 4096 entries. Wider entries are multiplied as residues, and the halves of the
-64-bit products are summed apart.
+Entries of 8 bits take the fast path: a Montgomery limb, centred, is two signed 16-bit digits, and the
+processor multiplies 16 pairs of 16-bit numbers and adds them in twos in one instruction. Such a step adds
+at most 2 * 2^7 * 2^15 = 2^23 to a 32-bit partial sum, so partial sums move to 64 bits after 128 steps. Wider
+entries are multiplied as residues, and the halves of the 64-bit products are summed apart.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from prover.kernels.threads import run_ranges
 
 _DIGITS = 2 * DEGREE
 _STEP = 16
-_SPAN = 4096
+_SPAN = 128 * _STEP
 _ROW_BLOCK = 128
 _I32 = ir.IntType(32)
 _BYTES16 = ir.VectorType(ir.IntType(8), 16)
@@ -303,7 +302,7 @@ def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:
 
 
 def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
-    """K vector (5, m) Montgomery times integer matrix (m, n): (5, n) Montgomery. Entries as `small_matvec`."""
+    """K vector (5, m) Montgomery times integer matrix (m, n): (5, n), entries as for `small_matvec`."""
     data = _checked(matrix, vector, 0)
     rows, columns = data.shape
     grain = max(_ROW_BLOCK, (1 << 16) // max(1, columns))
