@@ -11,7 +11,6 @@ from pathlib import Path
 from common.errors import InputOutputError, Unsupported, UsageError
 from prover.formats.base import Checkpoint
 from prover.formats.folder import open_folder
-from prover.formats.gguf_reader import GgufCheckpoint
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
@@ -42,6 +41,8 @@ def _open_file(path: Path) -> Checkpoint:
         _refuse_adapter(path)
         return open_folder(path.parent, path)
     if suffix == ".gguf":
+        from prover.formats.gguf_reader import GgufCheckpoint
+
         return GgufCheckpoint(path)
     if suffix == ".onnx":
         from prover.formats.onnx_reader import OnnxCheckpoint

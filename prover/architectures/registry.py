@@ -33,9 +33,10 @@ def find_architecture(checkpoint: Checkpoint) -> tuple[Architecture, Config]:
     experts = config.get(*_EXPERT_KEYS)
     if (isinstance(experts, int) and experts > 1) or any(".experts." in name for name in checkpoint.names()):
         raise Unsupported(f"{source}: mixture-of-experts models ({model_type}) are not supported yet")
-    if "quantization_config" in config.outer:
+    quantization = config.outer.get("quantization_config")
+    if isinstance(quantization, dict):
         raise Unsupported(
-            f"{source}: a quantized checkpoint ({config.outer['quantization_config'].get('quant_method')})",
+            f"{source}: a quantized checkpoint ({quantization.get('quant_method', 'unknown method')})",
             hint="load it with transformers, dequantized, and save it in bfloat16",
         )
     table = GGUF if checkpoint.naming == "gguf" else HUGGING_FACE

@@ -1,19 +1,23 @@
-"""GGUF files through the `gguf` package: memory-mapped, dequantized tensor by tensor or row by row.
+"""GGUF files: memory-mapped, dequantized (by the `gguf` package) tensor by tensor or row by row.
 
 `config` holds Hugging Face key names for the facts GGUF stores, so that one reader of configs serves both;
-`metadata(key)` gives any other stored value.
+`metadata` has every stored value.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import InputOutputError, Malformed, Unsupported
+from common.errors import Malformed, Unsupported
 from prover.formats.base import Checkpoint, Float32
+from prover.formats.dtypes import FLOATS
+from prover.formats.gguf_header import read_header
 
 # Hugging Face config key -> GGUF key below the architecture's name
 _CONFIG_KEYS = {
@@ -25,10 +29,12 @@ _CONFIG_KEYS = {
     "head_dim": "attention.key_length",
     "rotary_dim": "rope.dimension_count",
     "num_experts": "expert_count",
-    "alibi_max_bias": "attention.max_alibi_bias",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
     "use_parallel_residual": "use_parallel_residual",
 }
+_KIND = gguf.GGMLQuantizationType
+_FLOAT_KINDS = {_KIND.F64: "F64", _KIND.F32: "F32", _KIND.F16: "F16", _KIND.BF16: "BF16"}
+_INTEGER_KINDS = {_KIND.I8, _KIND.I16, _KIND.I32, _KIND.I64}
 
 
 class GgufCheckpoint(Checkpoint):
@@ -37,49 +43,38 @@ class GgufCheckpoint(Checkpoint):
     naming = "gguf"
 
     def __init__(self, path: Path) -> None:
-        import gguf
-
-        try:
-            with path.open("rb") as file:
-                magic = file.read(4)
-        except OSError as error:
-            raise InputOutputError(f"{path}: {error.strerror or error}") from None
-        if magic != b"GGUF":
-            raise Malformed(f"{path}: not a GGUF file")
-        try:
-            self._reader = gguf.GGUFReader(path)
-            self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
-        except Exception as error:  # the package reports broken files by whatever numpy raises
-            raise Malformed(f"{path}: not a readable GGUF file, or truncated ({error})") from None
-        architecture = self.metadata("general.architecture")
+        header = read_header(path)
+        self.metadata: dict[str, Any] = header.metadata
+        self._tensors = header.tensors
+        self._map: NDArray[np.uint8] | None = None
+        architecture = self.metadata.get("general.architecture")
         if not isinstance(architecture, str):
             raise Malformed(f"{path}: GGUF without general.architecture")
-        if self.metadata("split.count", 1) > 1:
+        if self.metadata.get("split.count", 1) not in (0, 1):
             raise Unsupported(
                 f"{path}: one part of a split GGUF", hint="merge the parts with llama-gguf-split"
             )
-        config = {"model_type": architecture}
+        super().__init__(path, self._config(path, architecture), [path])
+        for name in self._tensors:
+            _, size = self._stored(name)
+            if self._tensors[name].start + size > header.file_size:
+                raise Malformed(f"{path}: truncated: tensor {name} ends past the end of the file")
+
+    def _config(self, path: Path, architecture: str) -> dict[str, Any]:
+        config: dict[str, Any] = {"model_type": architecture}
         for key, stored in _CONFIG_KEYS.items():
-            value = self.metadata(f"{architecture}.{stored}")
+            value = self.metadata.get(f"{architecture}.{stored}")
             if isinstance(value, list):
-                if len(set(value)) != 1:
+                if len(set(map(repr, value))) != 1:
                     raise Unsupported(f"{path}: {stored} differs between layers")
                 value = value[0]
             if value is not None:
                 config[key] = value
-        super().__init__(path, config, [path])
-
-    def metadata(self, key: str, default: Any = None) -> Any:
-        """A stored value (str, number, bool or list) or the default."""
-        field = self._reader.fields.get(key)
-        try:
-            return default if field is None else field.contents()
-        except Exception as error:
-            raise Malformed(f"{key}: unreadable GGUF value ({error})") from None
+        return config
 
     def tokenizer_metadata(self) -> dict[str, Any]:
         """All `tokenizer.*` values, as `prover.gguf_tokenizer.gguf_vocabulary` takes them."""
-        return {key: self.metadata(key) for key in self._reader.fields if key.startswith("tokenizer.")}
+        return {key: value for key, value in self.metadata.items() if key.startswith("tokenizer.")}
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._tensors))
@@ -90,22 +85,40 @@ class GgufCheckpoint(Checkpoint):
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._tensors:
             raise self.missing(name)
-        return tuple(int(n) for n in reversed(self._tensors[name].shape))  # GGUF lists the inner one first
+        return self._tensors[name].shape
+
+    def _stored(self, name: str) -> tuple[gguf.GGMLQuantizationType, int]:
+        """Type and total bytes of a tensor."""
+        info = self._tensors[name]
+        try:
+            kind = _KIND(info.kind)
+        except ValueError:
+            raise Unsupported(f"{self.path}: tensor {name} has the unknown type {info.kind}") from None
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        if not info.shape or info.shape[-1] % block:
+            raise Malformed(f"{self.path}: tensor {name} of shape {info.shape} does not fit type {kind.name}")
+        return kind, math.prod(info.shape) // block * size
 
     def _load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
-        import gguf
-
-        if name not in self._tensors:
-            raise self.missing(name)
-        tensor = self._tensors[name]
-        data = tensor.data if rows is None else tensor.data[rows]
-        kind = tensor.tensor_type
-        if kind == gguf.GGMLQuantizationType.F64:
-            return np.asarray(data).astype(np.float32)
+        shape = self.shape(name)
+        kind, size = self._stored(name)
+        if kind in _INTEGER_KINDS:
+            raise Unsupported(f"{self.path}: tensor {name} has type {kind.name}, not a weight type")
+        if size == 0:
+            return np.zeros(shape, np.float32)
+        if self._map is None:
+            self._map = np.memmap(self.path, dtype=np.uint8, mode="r")
+        start = self._tensors[name].start
+        data = self._map[start : start + size]
+        if kind in _FLOAT_KINDS:
+            storage, decode = FLOATS[_FLOAT_KINDS[kind]]
+            values = data.view(storage).reshape(shape)
+            return decode(np.asarray(values if rows is None else values[rows]))
+        data = data.reshape(*shape[:-1], -1)
         try:
-            values = gguf.quants.dequantize(np.asarray(data), kind)
+            values = gguf.quants.dequantize(np.asarray(data if rows is None else data[rows]), kind)
         except NotImplementedError:
             raise Unsupported(
                 f"{self.path}: tensor {name} has type {kind.name}, which cannot be read"
             ) from None
-        return np.array(values, dtype=np.float32)  # a copy: never a view into the memory map
+        return np.asarray(values, dtype=np.float32)
