@@ -33,25 +33,28 @@ def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, pre
     if entry.rotary is not None:
         fraction = config.rotary_fraction(entry.rotary_fraction)
         rotary_dim = config.integer("rotary_dim") or int(head_dim * fraction)
-    return ModelShape(
-        family=entry.family,
-        hidden=hidden,
-        heads=heads,
-        kv_heads=entry.kv_heads or config.integer(*KV_HEADS) or heads,
-        head_dim=head_dim,
-        ffn=ffn // 2 if entry.gate_up else ffn,
-        vocab=embedding[0],
-        layers=config.required(*LAYERS),
-        gated=entry.gated,
-        norm=entry.norm,
-        norm_position="pre" if entry.norm_position == "pre" else "post",
-        parallel=entry.parallel,
-        output_norm=entry.attn_output_norm is not None,
-        qk_norm=entry.q_norm is not None,
-        rotary=entry.rotary,
-        rotary_dim=rotary_dim,
-        rotary_sections=entry.rotary_sections,
-    )
+    try:
+        return ModelShape(
+            family=entry.family,
+            hidden=hidden,
+            heads=heads,
+            kv_heads=entry.kv_heads or config.integer(*KV_HEADS) or heads,
+            head_dim=head_dim,
+            ffn=ffn // 2 if entry.gate_up else ffn,
+            vocab=embedding[0],
+            layers=config.required(*LAYERS),
+            gated=entry.gated,
+            norm=entry.norm,
+            norm_position="pre" if entry.norm_position == "pre" else "post",
+            parallel=entry.parallel,
+            output_norm=entry.attn_output_norm is not None,
+            qk_norm=entry.q_norm is not None,
+            rotary=entry.rotary,
+            rotary_dim=rotary_dim,
+            rotary_sections=entry.rotary_sections,
+        )
+    except Malformed as error:
+        raise Malformed(f"{checkpoint.path}: {error.message}") from None
 
 
 def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int, int]]:
