@@ -1,0 +1,69 @@
+"""Encoders: the numpy one equals polynomial evaluation, the compiled one equals the numpy one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.domain import CodeDomain
+from common.field import P
+from common.ntt import bit_reversal, encode_columns, ntt
+from prover.commit import StackedMatrix, encode_rows
+
+VECTORS = json.loads((Path(__file__).parent / "vectors/field.json").read_text())
+
+
+def evaluate(coefficients: list[int], point: int) -> int:
+    value = 0
+    for c in reversed(coefficients):
+        value = (value * point + c) % P
+    return value
+
+
+def test_transform_vectors() -> None:
+    for case in VECTORS["transforms"]:
+        values = ntt(np.array(case["coefficients"], dtype=np.uint64)[:, None])
+        assert values[:, 0].tolist() == case["values"]
+
+
+def test_bit_reversal_is_an_involution() -> None:
+    for log_n in range(8):
+        order = bit_reversal(log_n)
+        assert np.array_equal(order[order], np.arange(1 << log_n))
+    assert bit_reversal(3).tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
+    with pytest.raises(ValueError, match="power of two"):
+        ntt(np.zeros((3, 1), dtype=np.uint64))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(0, 2**32 - 1))
+def test_code_is_evaluation_at_the_points(k_prime: int, width: int, rate_inv: int, seed: int) -> None:
+    domain = CodeDomain.for_length(k_prime, rate_inv)
+    coefficients = np.random.default_rng(seed).integers(0, P, (k_prime, width), dtype=np.uint64)
+    code = encode_columns(coefficients, domain)
+    points = domain.points(np.arange(domain.n)).tolist()
+    columns = [[int(c) for c in column] for column in coefficients.T]
+    assert code.tolist() == [[evaluate(column, x) for column in columns] for x in points]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 600), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]), st.integers(0, 2**32 - 1))
+def test_compiled_rows_equal_the_numpy_code(k_prime: int, width: int, rate_inv: int, seed: int) -> None:
+    domain = CodeDomain.for_length(k_prime, rate_inv)
+    rng = np.random.default_rng(seed)
+    coefficients = rng.integers(0, P, (k_prime, width), dtype=np.uint32)
+    coefficients[rng.random((k_prime, width)) < 0.1] = P - 1
+    rows = np.flatnonzero(rng.random(domain.n) < 0.2)
+    code = encode_columns(coefficients.astype(np.uint64), domain)
+    assert np.array_equal(encode_rows(StackedMatrix([coefficients]), domain, rows), code[rows])
+
+
+def test_wrong_number_of_rows_is_an_error() -> None:
+    domain = CodeDomain.for_length(8)
+    with pytest.raises(ValueError, match="8 coefficients"):
+        encode_columns(np.zeros((7, 1), dtype=np.uint64), domain)
