@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def output_claim(layout: Layout, v: Sequence[int], point: Sequence[KS], columns:
 
 
 def calibration_claims(
-    layout: Layout, sums: dict[str, tuple[int, int | None]], columns: Columns
+    layout: Layout, sums: Mapping[str, tuple[int, int | None]], columns: Columns
 ) -> list[Claim]:
     """Σ over the calibration rows of |out| (and of |out'| at shift − 1) equals the published sums."""
     ones = columns.add("ones", kone((layout.w,)))

@@ -93,8 +93,12 @@ class ProverChannel:
         nonce = self._grinder(self.transcript.grinding_seed(f"{label}.seed"), bits)
         self.send(f"{label}.nonce", nonce.to_bytes(8, "little"))
 
+    def so_far(self) -> bytes:
+        """The messages written until now."""
+        return b"".join(self._proof)
+
     def finish(self) -> bytes:
         """The proof's bytes. Raises `ProverError` unless every single pad was used exactly once."""
         if self.space is not None and self._singles != self.space.singles:
             raise ProverError(f"{self._singles} of {self.space.singles} pads used")
-        return b"".join(self._proof)
+        return self.so_far()

@@ -1,7 +1,7 @@
 """The batched opening: all linear claims on both matrices at once (protocol §7).
 
-Notation: U is W or A; y = U·eq(ρ); y' = mask + β·y, uniform, for both matrices one after the other; a* the row
-functional that the reduction leaves. The order of messages is the order of the functions below.
+Notation: U is W or A; y = U·eq(ρ); y' = mask + β·y, uniform, for both matrices one after the other; a* the
+row functional that the reduction leaves. The order of messages is the order of the functions below.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.functional import Array, Claim, Columns, Functional, Term
+from circuits.functional import Array, Claim, Columns
 from circuits.layout import Layout
+from circuits.opening import mask_claim, row_functional, vandermonde
 from common.errors import Rejected
-from common.field import DEGREE, P, decode_f, fadd, fmul, kdot, kmatvec, kmul, ksum, kvecmat, kzero
-from common.hidden import Form
+from common.field import DEGREE, P, decode_f, fadd, kdot, kmatvec, kmul, ksum
 from common.kscalar import KS
 from common.merkle import DIGEST_BYTES, SALT_BYTES, leaf_digests, proof_length, verify_multiproof
 from common.multilinear import eq_table, log2_ceil, power_fold
 from common.params import CodeGeometry, OpeningGeometry
 from verifier.channel import VerifierChannel
-
-NO_SALT = np.zeros(SALT_BYTES, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -99,70 +97,6 @@ def _mask_claims(channel: VerifierChannel, layout: Layout, columns: Columns) -> 
     return [mask_claim(layout, columns, i, points[i], sums[i]) for i in range(2)]
 
 
-def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
-    """Σ_col R(col)·eq(point, col) = value for mask row `index`, whose limbs are five rows of A (§7.1)."""
-    functional = Functional(columns)
-    limbs = np.eye(DEGREE, dtype=np.uint64)
-    name = columns.add(f"mask{index}", eq_table(point))
-    functional.rows("A", layout.mask_start + DEGREE * index, limbs, name)
-    return Claim(f"opening.mask{index}", functional, Form.public(value))
-
-
-def pad_coefficients(layout: Layout, claims: Sequence[Claim], weights: Sequence[KS]) -> Array:
-    """−Σ weight·(pad coefficients of the claims' values), spread over the limbs of A's pad rows, (rows, w, 5)."""
-    pads: dict[int, KS] = {}
-    for weight, claim in zip(weights, claims, strict=True):
-        for pad, coefficient in claim.value.pads.items():
-            pads[pad] = pads.get(pad, KS(0)) - weight * coefficient
-    rows = layout.mask_start - layout.pad_start
-    flat = kzero((rows * layout.w,))
-    if pads:
-        index = np.fromiter(pads.keys(), np.int64, len(pads))
-        value = np.array([tuple(v) for v in pads.values()], np.uint64)
-        for limb in range(DEGREE):
-            flat[DEGREE * index + limb] = value
-            value = np.roll(value, 1, axis=1)  # times X
-            value[:, 0] = value[:, 0] * np.uint64(2) % np.uint64(P)
-    return flat.reshape(rows, layout.w, DEGREE)
-
-
-def dense_fold(coefficients: Array, eq_rho: Array) -> Array:
-    """Σ_col coefficients[i, col]·eq_rho[col], shape (rows, 5)."""
-    out = kzero((len(coefficients),))
-    for limb in range(DEGREE):
-        part = kmatvec(np.ascontiguousarray(coefficients[:, :, limb]), eq_rho)
-        shift = np.zeros(DEGREE, np.uint64)
-        shift[limb] = 1
-        out = fadd(out, kmul(part, shift))
-    return out
-
-
-def row_functional(
-    layout: Layout,
-    geometry: OpeningGeometry,
-    claims: Sequence[Claim],
-    weights: Sequence[KS],
-    columns: Columns,
-    eq_rho: Array,
-) -> Array:
-    """a*: what the reduced claim asks of (y_W ‖ y_A), shape (length, 5)."""
-    out = kzero((geometry.length,))
-    base = {"W": 0, "A": geometry.weights.k_prime}
-    at = {name: KS.from_array(kdot(vector, eq_rho)) for name, vector in columns.vectors.items()}
-    for weight, claim in zip(weights, claims, strict=True):
-        for term in claim.functional.terms:
-            start = base[term.matrix] + term.start
-            if isinstance(term, Term):
-                part = kmul(term.a, (weight * at[term.columns]).array())
-            else:
-                part = kmul(dense_fold(term.coefficients, eq_rho), weight.array())
-            out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
-    start = base["A"] + layout.pad_start
-    part = dense_fold(pad_coefficients(layout, claims, weights), eq_rho)
-    out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
-    return out
-
-
 def _level_one(
     channel: VerifierChannel, geometry: OpeningGeometry, roots: Roots, eq_rho: Array, beta: KS
 ) -> tuple[list[int], list[KS]]:
@@ -171,9 +105,9 @@ def _level_one(
     weights, proof = geometry.weights, geometry.proof
     at_w = channel.transcript.challenge_positions("opening.weights", weights.queries, weights.domain.n)
     at_a = channel.transcript.challenge_positions("opening.proof", proof.queries, proof.domain.n)
-    leaves_w = _open(channel, "opening.weights", roots.weights, weights, w, at_w, salted=True)
-    mask_w = _open(channel, "opening.mask", roots.mask, weights, DEGREE, at_w, salted=True)
-    leaves_a = _open(channel, "opening.proof", roots.proof, proof, w + DEGREE, at_a, salted=True)
+    leaves_w = _open(channel, "opening.weights", roots.weights, weights, w, at_w)
+    mask_w = _open(channel, "opening.mask", roots.mask, weights, DEGREE, at_w)
+    leaves_a = _open(channel, "opening.proof", roots.proof, proof, w + DEGREE, at_a)
     values = []
     for leaves, masks in ((leaves_w, mask_w), (leaves_a[:, :w], leaves_a[:, w:])):
         encoded = fadd(kmul(kmatvec(leaves, eq_rho), beta.array()), masks)
@@ -189,16 +123,11 @@ def _open(
     code: CodeGeometry,
     width: int,
     positions: NDArray[np.int64],
-    *,
-    salted: bool,
 ) -> Array:
     """Read leaves of a code at `positions` and check them against `root`; shape (t, width)."""
     t, indices = len(positions), positions.tolist()
     values = decode_f(channel.take(f"{label}.leaves", 4 * t * width), t * width).reshape(t, width)
-    if salted:
-        salts = np.frombuffer(channel.take(f"{label}.salts", SALT_BYTES * t), np.uint8).reshape(t, SALT_BYTES)
-    else:
-        salts = np.broadcast_to(NO_SALT, (t, SALT_BYTES))
+    salts = np.frombuffer(channel.take(f"{label}.salts", SALT_BYTES * t), np.uint8).reshape(t, SALT_BYTES)
     count = proof_length(code.domain.n, indices)
     data = channel.take(f"{label}.path", DIGEST_BYTES * count)
     nodes = [data[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES] for i in range(count)]
@@ -226,21 +155,10 @@ def _power_sums(
     return total
 
 
-def vandermonde(points: Array, count: int) -> Array:
-    """Powers 0 … count − 1 of each point, shape (len(points), count)."""
-    out = np.ones((len(points), count), np.uint64)
-    filled, step = 1, points
-    while filled < count:
-        take = min(filled, count - filled)
-        out[:, filled : filled + take] = fmul(out[:, :take], step[:, None])
-        filled, step = filled + take, fmul(step, step)
-    return out
-
-
 def _level_two(channel: VerifierChannel, code: CodeGeometry, root: bytes, y: Array, eq_rho2: Array) -> None:
     """Queries of the second-level code: its rows folded by eq(ρ2) must be the encoding of y''."""
     at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
-    leaves = _open(channel, "opening.second", root, code, code.width, at, salted=False)
+    leaves = _open(channel, "opening.second", root, code, code.width, at)
     by_column = leaves.reshape(len(at), -1, DEGREE)
     folded = ksum(kmul(by_column, eq_rho2).swapaxes(0, 1))
     expected = kmatvec(vandermonde(code.domain.points(at), len(y)), y)

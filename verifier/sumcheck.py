@@ -23,8 +23,8 @@ def verify_eq_rounds(
 ) -> tuple[list[KS], Form]:
     """Σ_x eq(eq_point, x)·g(x) = claim with g quadratic in each variable; the final claim is on g(point).
 
-    The running claim excludes the eq factors already bound. A round sends g's partial sums t(0) and t(∞); with ρ
-    the round's coordinate, claim = (1 − ρ)·t(0) + ρ·t(1), and the next claim is t at the challenge.
+    The running claim excludes the eq factors already bound. A round sends g's partial sums t(0) and t(∞); with
+    ρ the round's coordinate, claim = (1 − ρ)·t(0) + ρ·t(1), and the next claim is t at the challenge.
     """
     point: list[KS] = []
     steps: list[Step] = []

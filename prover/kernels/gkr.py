@@ -1,8 +1,8 @@
 """Kernels of the lookup argument's fraction tree (protocol §6.5).
 
 A layer is a list of equal tiles of m fractions p/q, stored as K vectors (5, tiles·m); a parent's fraction is
-made of the entries y and m/2 + y of its tile. Numerators of the leaf layer are base-field residues. A layer's
-sumcheck is over g = a·b + c·d with a = p_low, b = q_high, c = q_low, d = p_high + μ·q_high, and binds the
+made of the entries y and m/2 + y of its tile. Numerators of the leaf layer are base-field residues. A
+layer's sumcheck is over g = a·b + c·d with a = p_low, b = q_high, c = q_low, d = p_high + μ·q_high, and binds the
 top remaining index bit of every tile. All sizes are multiples of eight lanes; smaller tables are the caller's.
 """
 
@@ -26,7 +26,6 @@ from prover.kernels.simd import (
     vksub5,
     vload,
     vmul,
-    vstore,
     vsub,
 )
 from prover.kernels.threads import run_ranges
@@ -203,7 +202,7 @@ def _bind(x: Any, m: int, r: Any, out: Any, start: int, stop: int) -> None:
 def _fill(
     p: Any, q: Any, values: Any, scales: Any, offset: Any, at: int, stride: int, start: int, stop: int
 ) -> None:
-    """q[at + row·stride + col] = offset + Σ_m scales[m]·values[m, row, col] and p = 1 there, for int32 values."""
+    """q[at + row·stride + col] = offset + Σ_m scales[m]·values[m, row, col] and p = 1 there."""
     count, _, cols = values.shape
     for row in range(start, stop):
         base = at + row * stride

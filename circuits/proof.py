@@ -1,0 +1,107 @@
+"""What a proof is about: the public inputs, and the geometry that follows from them (protocol §2, §5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from circuits.bounds import table_height
+from circuits.layout import Layout, build_layout, place_weights
+from circuits.outputs import CALIBRATION_LEVEL
+from circuits.program import OUTPUTS, Program
+from common.errors import Malformed
+from common.params import (
+    Knobs,
+    OpeningGeometry,
+    WeightGeometry,
+    choose_width,
+    opening_geometry,
+    weight_geometry,
+)
+
+
+@dataclass(frozen=True)
+class PublicInputs:
+    """Per site the shift and its calibration sums (L_s, L_{s−1} or None at s = 0), and the vector v."""
+
+    shifts: Mapping[str, int]
+    sums: Mapping[str, tuple[int, int | None]]
+    v: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that prover and verifier derive from the statement before the first message."""
+
+    program: Program
+    public: PublicInputs
+    knobs: Knobs
+    layout: Layout
+    geometry: OpeningGeometry
+
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical JSON of the derived configuration; absorbed first."""
+        layout = self.layout
+        described = {
+            "knobs": asdict(self.knobs),
+            "geometry": asdict(self.geometry),
+            "sites": {name: [s.shift, s.height, s.out.start, s.tile] for name, s in layout.sites.items()},
+            "weights": {name: [p.start, p.rows, p.cols] for name, p in layout.weights.items()},
+            "tables": [
+                [t.table.kind, list(t.table.parameters), t.tile, t.multiplicity] for t in layout.tables
+            ],
+            "digits": [[b.tile, b.start, b.count, b.rows] for b in layout.weight_blocks],
+            "tiles": [list(t) for t in layout.tiles],
+            "inner": layout.inner,
+            "logs": [layout.log_tiles, layout.tile_rows, layout.log_inner],
+            "pads": [
+                layout.pads.singles,
+                layout.pads.triples,
+                layout.pad_start,
+                layout.mask_start,
+                layout.rows,
+            ],
+        }
+        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
+
+
+def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:
+    """Geometry of the weights' commitment, a function of the tensors' shapes alone."""
+    w = choose_width([(weight.rows, weight.cols) for weight in program.weights], knobs)
+    _, rows = place_weights(program, w)
+    return weight_geometry(rows, w, knobs)
+
+
+def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
+    """Check the public inputs' form and derive the geometry.
+
+    Raises:
+        Malformed: a missing or impossible shift, a sum that breaks the canonical-shift rule, v out of bounds.
+    """
+    heights = {}
+    if set(public.shifts) != set(program.site) or set(public.sums) != set(program.site):
+        raise Malformed("shifts and calibration sums must be given for exactly the program's sites")
+    for site in program.sites:
+        shift = public.shifts[site.name]
+        if not 0 <= shift <= 30:
+            raise Malformed(f"{site.name}: shift {shift} is not between 0 and 30")
+        heights[site.name] = table_height(site.bound, shift)
+        if heights[site.name] < 4 * site.clamp:
+            raise Malformed(f"{site.name}: no sound clamp table at shift {shift}")
+        coarse, fine = public.sums[site.name]
+        limit = CALIBRATION_LEVEL * site.calibration_rows * site.cols
+        if not 0 <= coarse < limit:
+            raise Malformed(f"{site.name}: calibration sum {coarse} is not below {limit}: shift too small")
+        if (fine is None) != (shift == 0):
+            raise Malformed(f"{site.name}: a finer calibration sum belongs to every shift but 0")
+        if fine is not None and not limit <= fine <= site.calibration_rows * site.cols * site.clamp:
+            raise Malformed(
+                f"{site.name}: calibration sum {fine} at shift − 1: the shift is not the smallest"
+            )
+    if len(public.v) != OUTPUTS or any(abs(x) > program.output.bound for x in public.v):
+        raise Malformed(f"v must be {OUTPUTS} integers of absolute value at most {program.output.bound}")
+    weights = weights_geometry(program, knobs)
+    layout = build_layout(program, public.shifts, heights, weights.w)
+    return Setup(program, public, knobs, layout, opening_geometry(weights, layout.rows, knobs))

@@ -1,0 +1,166 @@
+"""The proof of a program's run: commit to all intermediates, then one argument after the other (protocol §5–§7).
+
+The order of messages here is the order of `verifier.verify`; docs/protocol.md lists it in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.evaluate import Trace
+from circuits.functional import Columns
+from circuits.layout import MASK_ROWS
+from circuits.lookup import leaf_claims
+from circuits.outputs import OUTPUT_VARIABLES
+from circuits.proof import Setup
+from circuits.security import lookup_grinding
+from circuits.tables import Table
+from common.field import DEGREE, KArray, P, kmul
+from common.hidden import PadSpace
+from common.transcript import Transcript
+from prover.channel import ProverChannel
+from prover.commit import Committed, StackedMatrix, commit, with_random_rows
+from prover.inner import inner_vectors, prove_inner
+from prover.kernels import vectors
+from prover.kernels.grind import grind
+from prover.lookup import prove_lookup, scalar
+from prover.opening import OpenedMatrix, prove_opening
+from prover.randomness import SecretSeed
+from prover.triples import prove_triples
+from prover.weights import WeightsCommitment
+from prover.witness import LookupInputs, build_leaves, lookup_inputs, multiplicities, proof_segments
+from verifier.channel import VerifierChannel
+from verifier.reduce import reduce_to_claims
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class MaskedMatrix:
+    """A stacked matrix with the mask's five limbs as extra columns, as canonical residues."""
+
+    stacked: StackedMatrix
+    mask: NDArray[np.uint32]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the stack."""
+        return self.stacked.rows
+
+    @property
+    def width(self) -> int:
+        """w + 5."""
+        return self.stacked.width + DEGREE
+
+    def columns(self, start: int, stop: int) -> NDArray[np.uint32]:
+        """Columns [start, stop) as canonical uint32."""
+        w = self.stacked.width
+        out = np.empty((self.rows, stop - start), np.uint32)
+        inner = max(0, min(stop, w) - start)
+        row = 0
+        for segment in self.stacked.segments:
+            part = segment[:, start : start + inner]
+            if part.dtype == np.uint32:
+                out[row : row + len(part), :inner] = part
+            else:
+                signed = part.astype(np.int32)
+                out[row : row + len(part), :inner] = signed + (signed < 0) * np.int32(P)
+            row += len(part)
+        if stop > w:
+            out[:, inner:] = self.mask[:, max(0, start - w) : stop - w]
+        return out
+
+
+def make_pads(space: PadSpace, seed: SecretSeed) -> KArray:
+    """Uniform pads and triples (space.total, 5); T_i = A_i·B_i."""
+    pads = seed.k_elements("pads", space.singles + 2 * space.triples)
+    a = pads[space.singles : space.singles + space.triples]
+    b = pads[space.singles + space.triples :]
+    return np.concatenate([pads, kmul(a, b)])
+
+
+def prove(
+    setup: Setup,
+    statement: bytes,
+    weights: Mapping[str, NDArray[Any]],
+    trace: Trace,
+    commitment: WeightsCommitment,
+    seed: SecretSeed,
+    progress: Progress | None = None,
+) -> bytes:
+    """Prove that `setup.program` on the committed weights gives `setup.public`; returns the proof's bytes.
+
+    `seed` must be fresh for every proof (`prover.randomness.fresh_proof_seed`); `statement` is the canonical
+    encoding of the whole public statement, weights' root included.
+    """
+    step = progress or (lambda _: None)
+    layout, geometry = setup.layout, setup.geometry
+    inputs = lookup_inputs(layout, commitment.data, trace)
+    counts = multiplicities(inputs)
+    pads = make_pads(layout.pads, seed)
+    step("commit intermediates")
+    proof = _commit_proof(setup, inputs, counts, pads, seed)
+    mask, mask_tree = _commit_mask(geometry.weights.k_prime, commitment, seed)
+    opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed, mask)
+
+    transcript = Transcript()
+    transcript.absorb("config", setup.digest())
+    transcript.absorb("statement", statement)
+    channel = ProverChannel(transcript, layout.pads, pads, grind)
+    channel.send("root.proof", proof.committed.root)
+    channel.send("root.mask", mask_tree.root)
+    bits = lookup_grinding(layout, setup.knobs)
+    if bits:
+        channel.grind("lookup.grind", bits)
+    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+
+    step("look up")
+    leaves = build_leaves(inputs, counts, alpha, beta)
+    point = prove_lookup(channel, layout, *leaves)
+    del leaves
+    step("products")
+    leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
+    values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
+    left, right = inner_vectors(layout, leaf.requests, values)
+    channel.hidden("inner.total", [scalar(vectors.dot(left, right))])
+    prove_inner(channel, layout, left, right)
+    channel.point("output.point", OUTPUT_VARIABLES)
+    prove_triples(channel, layout.pads, pads)
+    step("open")
+    replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
+    reduced = reduce_to_claims(replay, setup, statement)
+    prove_opening(
+        channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, mask_tree, proof,
+        seed.derive("opening"), setup.knobs.grinding,
+    )  # fmt: skip
+    return channel.finish()
+
+
+def _commit_proof(
+    setup: Setup,
+    inputs: LookupInputs,
+    counts: Mapping[Table, NDArray[np.int64]],
+    pads: KArray,
+    seed: SecretSeed,
+) -> OpenedMatrix:
+    """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows, and g_A beside them."""
+    layout, code = setup.layout, setup.geometry.proof
+    rows = seed.field_elements("reduction masks", MASK_ROWS * layout.w).reshape(MASK_ROWS, layout.w)
+    stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
+    stacked = with_random_rows(stacked, code.random, seed, "proof.random")
+    mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
+    committed = commit(MaskedMatrix(stacked, mask), code.domain, seed.derive("proof salts").value)
+    return OpenedMatrix(stacked.segments, committed, mask.astype(np.uint64))
+
+
+def _commit_mask(rows: int, commitment: WeightsCommitment, seed: SecretSeed) -> tuple[KArray, Committed]:
+    """Commit to g_W over the weights' domain, in a tree of its own."""
+    mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
+    domain = commitment.geometry.code.domain
+    tree = commit(StackedMatrix([mask]), domain, seed.derive("weights mask salts").value)
+    return mask.astype(np.uint64), tree

@@ -1,0 +1,45 @@
+"""The persistent commitment to the quantized weights (protocol §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.layout import place_weights
+from circuits.program import Program
+from circuits.proof import weights_geometry
+from common.params import Knobs, WeightGeometry
+from prover.commit import Committed, StackedMatrix, commit, with_random_rows
+from prover.randomness import SecretSeed
+from prover.witness import stack_weights
+
+
+@dataclass(frozen=True)
+class WeightsCommitment:
+    """The stacked weights (data rows, w), their random rows, the tree, and the geometry."""
+
+    data: NDArray[Any]
+    random: NDArray[np.uint32]
+    committed: Committed
+    geometry: WeightGeometry
+
+    @property
+    def root(self) -> bytes:
+        """The commitment."""
+        return self.committed.root
+
+
+def commit_weights(
+    program: Program, weights: Mapping[str, NDArray[Any]], knobs: Knobs, seed: SecretSeed
+) -> WeightsCommitment:
+    """Commit to the program's weights; the same seed and weights give the same root."""
+    geometry = weights_geometry(program, knobs)
+    placed, rows = place_weights(program, geometry.w)
+    data = stack_weights(placed, rows, weights, geometry.w)
+    matrix = with_random_rows(StackedMatrix([data]), geometry.code.random, seed, "weights.random")
+    committed = commit(matrix, geometry.code.domain, seed.derive("weights.salts").value)
+    return WeightsCommitment(data, matrix.segments[-1], committed, geometry)

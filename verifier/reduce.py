@@ -1,0 +1,67 @@
+"""From a proof's first message to linear claims on the commitments: everything but the opening (protocol §5, §6).
+
+The prover replays this on its own messages to learn the claims, whose affine forms depend on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuits.functional import Claim, Columns, Functional
+from circuits.inner import add_sketches
+from circuits.lookup import leaf_claims
+from circuits.outputs import OUTPUT_VARIABLES, calibration_claims, output_claim
+from circuits.proof import Setup
+from circuits.security import lookup_grinding
+from common.hidden import combine
+from common.kscalar import KS
+from common.merkle import DIGEST_BYTES
+from verifier.channel import VerifierChannel
+from verifier.inner import verify_inner
+from verifier.lookup import verify_lookup
+from verifier.triples import merge_constraints, verify_triples
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Roots of the per-proof trees, and the claims that the opening must discharge."""
+
+    proof_root: bytes
+    mask_root: bytes
+    claims: list[Claim]
+    columns: Columns
+
+
+def absorb_statement(channel: VerifierChannel, setup: Setup, statement: bytes) -> None:
+    """The derived configuration and the canonical statement, before any message."""
+    channel.transcript.absorb("config", setup.digest())
+    channel.transcript.absorb("statement", statement)
+
+
+def reduce_to_claims(channel: VerifierChannel, setup: Setup, statement: bytes) -> Reduced:
+    """Run every argument up to the opening."""
+    layout = setup.layout
+    absorb_statement(channel, setup, statement)
+    proof_root = channel.take("root.proof", DIGEST_BYTES)
+    mask_root = channel.take("root.mask", DIGEST_BYTES)
+    bits = lookup_grinding(layout, setup.knobs)
+    if bits:
+        channel.grind("lookup.grind", bits)
+    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    point, numerator, denominator = verify_lookup(channel, layout)
+    columns = Columns(layout.w)
+    leaf = leaf_claims(layout, point, alpha, beta, columns)
+    add_sketches(layout, leaf.requests, leaf.denominator, "lookup")
+    products = channel.hidden("inner.total", 1)[0]
+    value = combine([(KS(1), denominator), (KS(-1), products)], -leaf.denominator_const)
+    claims = [
+        Claim("lookup.numerator", leaf.numerator, combine([(KS(1), numerator)], -leaf.numerator_const)),
+        Claim("lookup.denominator", leaf.denominator, value),
+    ]
+    claims += verify_inner(channel, layout, leaf.requests, products, columns)
+    output_point = channel.point("output.point", OUTPUT_VARIABLES)
+    claims.append(output_claim(layout, setup.public.v, output_point, columns))
+    claims += calibration_claims(layout, setup.public.sums, columns)
+    verify_triples(channel)
+    claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
+    return Reduced(proof_root, mask_root, claims, columns)
