@@ -124,7 +124,7 @@ def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes) -> Committed:
     (-p, p), ValueError if the matrix has not k' rows or no column.
     """
     plan = Plan.of(domain)
-    hasher = LeafHasher(domain.n, plan.log1, plan.log2, _salt_header(salt_seed))
+    hasher = LeafHasher(domain.n, plan, _salt_header(salt_seed))
     work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
     for first_column, source in _batches(matrix, domain):
         role = BatchRole.of(first_column, matrix.width)
@@ -159,7 +159,7 @@ def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) ->
             values = np.empty((len(places), BATCH), dtype=np.uint32)
             run_ranges(
                 evaluate_rows, len(places), _grain(plan.log2),
-                values.reshape(-1), work, places, plan.root, plan.log1, plan.log2, plan.reverse2,
+                values.reshape(-1), work, places, plan.root, plan.log1, plan.log2,
                 align=1,
             )  # fmt: skip
             out[low:high, first_column : first_column + columns] = values[:, :columns]
@@ -170,7 +170,7 @@ def _first_pass(plan: Plan, coset: int, work: np.ndarray, source: np.ndarray, ro
     run_ranges(
         first_pass, 1 << plan.log2, _grain(plan.log1),
         work, source, rows, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
-        plan.first_twiddles[coset], plan.reverse1, plan.reverse2,
+        plan.first_twiddles[coset], plan.reverse1,
         align=1,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from numba import njit
 
 from common.merkle import BLOCK_COLUMNS, DIGEST_BYTES, NODE_HEADER, TAG_LEAF, block_header
 from prover.kernels.field import U32
-from prover.kernels.ntt import BATCH, second_pass
+from prover.kernels.ntt import BATCH, Plan, second_pass
 from prover.kernels.sha256 import IV, byte_swap, compress, compress2, midstate
 from prover.kernels.threads import run_ranges
 
@@ -92,7 +92,7 @@ def hash_pass(
 
 @njit(cache=True, nogil=True)
 def _start_leaves(
-    leaves: Any, salt_state: Any, salt_block: Any, leaf_tag: Any, iv: Any, log1: int, log2: int,
+    leaves: Any, salt_state: Any, salt_block: Any, leaf_tag: Any, iv: Any, log1: int, log2: int, reverse2: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
     """Leaf states after their header: tag, point index, salt."""
@@ -103,7 +103,7 @@ def _start_leaves(
     header[7] = np.uint32(0)  # indices are below 2^32
     message[1] = np.uint32(0)
     for place in range(start, stop):
-        index = point_index(place, log1, log2)
+        index = point_index(place, log1, log2, reverse2)
         message[0] = np.uint32(index)
         salt[:] = salt_state
         compress(salt, 0, message, 0)
@@ -115,11 +115,11 @@ def _start_leaves(
 
 
 @njit(cache=True)
-def point_index(place: int, log1: int, log2: int) -> int:
-    """Point index of the row at `place` = (coset, k1, k2) in transform order: (coset, k2, k1)."""
+def point_index(place: int, log1: int, log2: int, reverse2: Any) -> int:
+    """Point index (coset, k2, k1) of the row at `place` = (coset, k1, reversed k2) in transform order."""
     size = log1 + log2
     inside = place & ((1 << size) - 1)
-    k1, k2 = inside >> log2, inside & ((1 << log2) - 1)
+    k1, k2 = inside >> log2, reverse2[inside & ((1 << log2) - 1)]
     return (place >> size << size) + (k2 << log1) + k1
 
 
@@ -141,7 +141,7 @@ def _absorb_block(leaves: Any, pending: Any, states: Any, second: bool, start: i
 
 @njit(cache=True, nogil=True)
 def _finish_leaves(
-    out: Any, leaves: Any, pending: Any, half: bool, padding: Any, log1: int, log2: int,
+    out: Any, leaves: Any, pending: Any, half: bool, padding: Any, log1: int, log2: int, reverse2: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
     """Pad and write the leaf digests as words in memory order, row i for point index i."""
@@ -151,7 +151,7 @@ def _finish_leaves(
         if half:
             message[:8] = pending[p : p + 8]
         compress(leaves, p, message, 0)
-        index = point_index(place, log1, log2)
+        index = point_index(place, log1, log2, reverse2)
         for j in range(8):
             out[index, j] = byte_swap(leaves[p + j])
 
@@ -178,8 +178,8 @@ def hash_level(children: np.ndarray) -> np.ndarray:
 class LeafHasher:
     """The running digests of all n leaves of one commitment."""
 
-    def __init__(self, n: int, log1: int, log2: int, salt_header: bytes) -> None:
-        self._n, self._log1, self._log2 = n, log1, log2
+    def __init__(self, n: int, plan: Plan, salt_header: bytes) -> None:
+        self._n, self._order = n, (plan.log1, plan.log2, plan.reverse2)
         self.states = np.empty(n * 8, dtype=np.uint32)
         self._leaves = np.empty(n * 8, dtype=np.uint32)
         self._pending = np.empty(n * 8, dtype=np.uint32)
@@ -188,7 +188,7 @@ class LeafHasher:
         salt_block = padding_words(2, 72)
         run_ranges(
             _start_leaves, n, 1 << 12,
-            self._leaves, midstate(salt_header), salt_block, tag, IV, log1, log2,
+            self._leaves, midstate(salt_header), salt_block, tag, IV, *self._order,
         )  # fmt: skip
 
     def close_block(self) -> None:
@@ -204,6 +204,6 @@ class LeafHasher:
         out = np.empty((self._n, 8), dtype=np.uint32)
         run_ranges(
             _finish_leaves, self._n, 1 << 12,
-            out, self._leaves, self._pending, half, padding, self._log1, self._log2,
+            out, self._leaves, self._pending, half, padding, *self._order,
         )  # fmt: skip
         return out.view(np.uint8).reshape(-1, DIGEST_BYTES)

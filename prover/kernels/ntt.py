@@ -6,9 +6,9 @@ form, so products of plain data stay plain.
 
 A coset transform of size N = N1*N2 takes two passes. Pass one, for each i2 in [0, N2): gather the
 coefficients i1*N2 + i2, transform of size N1 with the coset's shift s^N2 in its twiddles, multiply row k1
-by (s w^k1)^i2 and store it at k1*N2 + reversed(i2). Pass two transforms each run of N2 rows in place: row
-k1*N2 + k2 then holds the value at s * w^(k1 + N1*k2). Both block sizes fit the cache; the codeword is
-consumed there.
+by (s w^k1)^i2 and store it at k1*N2 + i2; neighbouring i2 go together, so that memory is touched in longer
+runs. Pass two transforms each run of N2 rows in place: row k1*N2 + reversed(k2) then holds the value at
+s * w^(k1 + N1*k2). Both block sizes fit the cache, and the codeword is consumed there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from prover.kernels.field import ONE, U32, mmul, to_mont
 from prover.kernels.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
 
 BATCH = 16
+_GROUP = 4  # i2 handled together in pass one: 256 contiguous bytes
+_LOCAL_ROWS = 4096  # at most 256 KiB of them at a time
 
 
 @dataclass(frozen=True)
@@ -116,48 +118,86 @@ def _power(x: Any, exponent: int) -> Any:
     return result
 
 
+@njit(cache=True)
+def _butterflies_reversed(x: Any, base: int, log_n: int, twiddles: Any) -> None:
+    """As `_butterflies` without shift, but natural order in and bit-reversed order out."""
+    n = 1 << log_n
+    quarter = n >> 2
+    while quarter > 0:
+        step = quarter * 16
+        for block in range(0, n, 4 * quarter):
+            for j in range(quarter):
+                w1 = vbroadcast(twiddles[quarter + j])
+                w2 = vbroadcast(twiddles[2 * quarter + j])
+                w3 = vbroadcast(twiddles[3 * quarter + j])
+                start = base + (block + j) * 16
+                for i in range(start, start + 16, 8):
+                    x0, x1 = vload(x, i), vload(x, i + step)
+                    x2, x3 = vload(x, i + 2 * step), vload(x, i + 3 * step)
+                    y0, y2 = vadd(x0, x2), vmul(vsub(x0, x2), w2)
+                    y1, y3 = vadd(x1, x3), vmul(vsub(x1, x3), w3)
+                    vstore(x, i, vadd(y0, y1))
+                    vstore(x, i + step, vmul(vsub(y0, y1), w1))
+                    vstore(x, i + 2 * step, vadd(y2, y3))
+                    vstore(x, i + 3 * step, vmul(vsub(y2, y3), w1))
+        quarter >>= 2
+    if log_n & 1:
+        for i in range(base, base + n * 16, 32):
+            for lane in range(i, i + 16, 8):
+                low, high = vload(x, lane), vload(x, lane + 16)
+                vstore(x, lane, vadd(low, high))
+                vstore(x, lane + 16, vsub(low, high))
+
+
 @njit(cache=True, nogil=True)
 def first_pass(
     work: Any, source: Any, rows: int, shift: Any, wrap: Any, root: Any,
-    log1: int, log2: int, twiddles: Any, reverse1: Any, reverse2: Any, start: int, stop: int,
+    log1: int, log2: int, twiddles: Any, reverse1: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Pass one for i2 in [start, stop): flat `source` of `rows` coefficient rows to flat `work` of N rows."""
     n1, n2 = 1 << log1, 1 << log2
-    local = np.empty(n1 * 16, dtype=np.uint32)
-    for i2 in range(start, stop):
+    group = max(1, min(_GROUP, _LOCAL_ROWS >> log1))
+    local = np.empty(group * n1 * 16, dtype=np.uint32)
+    factors = np.empty(group, dtype=np.uint32)
+    steps = np.empty(group, dtype=np.uint32)
+    for first in range(start, stop, group):
+        members = min(group, stop - first)
         for i1 in range(n1):
-            row = (i1 << log2) + i2
-            to = reverse1[i1] * 16
-            for lane in range(0, 16, 8):
-                if row < rows:
-                    x = vload(source, row * 16 + lane)
-                    factor, other = wrap, row + n1 * n2
-                    while other < rows:
-                        x = vadd(x, vmul(vload(source, other * 16 + lane), vbroadcast(factor)))
-                        factor, other = mmul(factor, wrap), other + n1 * n2
-                else:
-                    x = vbroadcast(np.uint32(0))
-                vstore(local, to + lane, x)
-        _butterflies(local, 0, log1, twiddles)
-        step = _power(root, i2)
-        factor = _power(shift, i2)
+            for g in range(members):
+                row = (i1 << log2) + first + g
+                to = (g * n1 + reverse1[i1]) * 16
+                for lane in range(0, 16, 8):
+                    if row < rows:
+                        x = vload(source, row * 16 + lane)
+                        factor, other = wrap, row + n1 * n2
+                        while other < rows:
+                            x = vadd(x, vmul(vload(source, other * 16 + lane), vbroadcast(factor)))
+                            factor, other = mmul(factor, wrap), other + n1 * n2
+                    else:
+                        x = vbroadcast(np.uint32(0))
+                    vstore(local, to + lane, x)
+        for g in range(members):
+            _butterflies(local, g * n1 * 16, log1, twiddles)
+            steps[g] = _power(root, first + g)
+            factors[g] = _power(shift, first + g)
         for k1 in range(n1):
-            to = ((k1 << log2) + reverse2[i2]) * 16
-            w = vbroadcast(factor)
-            vstore(work, to, vmul(vload(local, k1 * 16), w))
-            vstore(work, to + 8, vmul(vload(local, k1 * 16 + 8), w))
-            factor = mmul(factor, step)
+            for g in range(members):
+                to, at = ((k1 << log2) + first + g) * 16, (g * n1 + k1) * 16
+                w = vbroadcast(factors[g])
+                vstore(work, to, vmul(vload(local, at), w))
+                vstore(work, to + 8, vmul(vload(local, at + 8), w))
+                factors[g] = mmul(factors[g], steps[g])
 
 
 @njit(cache=True)
 def second_pass(work: Any, k1: int, log2: int, twiddles: Any) -> None:
     """Pass two for the run of rows with index k1."""
-    _butterflies(work, k1 * 16 << log2, log2, twiddles)
+    _butterflies_reversed(work, k1 * 16 << log2, log2, twiddles)
 
 
 @njit(cache=True, nogil=True)
 def evaluate_rows(
-    out: Any, work: Any, places: Any, root: Any, log1: int, log2: int, reverse2: Any, start: int, stop: int
+    out: Any, work: Any, places: Any, root: Any, log1: int, log2: int, start: int, stop: int
 ) -> None:
     """Instead of pass two, only the rows k1 + N1*k2 of `places`: out row r is the value of places[r]."""
     n1, n2 = 1 << log1, 1 << log2
@@ -168,7 +208,7 @@ def evaluate_rows(
         factor = ONE
         low = high = vbroadcast(np.uint32(0))
         for i2 in range(n2):
-            row = ((k1 << log2) + reverse2[i2]) * 16
+            row = ((k1 << log2) + i2) * 16
             w = vbroadcast(factor)
             low = vadd(low, vmul(vload(work, row), w))
             high = vadd(high, vmul(vload(work, row + 8), w))
