@@ -29,9 +29,9 @@ def write_body(model: nn.Module, body: Body) -> None:
 
 
 class _Binding:
-    def __init__(self, model: nn.Module) -> None:
-        self.model: Any = model
-        self.config: Any = self.model.config
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.config = model.config
         self.names: Names = names_of(self.config.model_type)
         first = self.names.embeddings[0]
         self.prefix = next(p for p in self.names.prefixes if _has(model, p + first))

@@ -1,7 +1,7 @@
 """Rewrites that leave a model's function exactly as it is (fingerprint §6), one function each.
 
 Each takes a body and a generator and changes the body in place. `ATTACKS` lists them with the condition
-under which they apply; `attack` runs one on a copy of a real model. Biases are carried along.
+under which they apply; `attack` runs some on a copy of a real model. Biases are carried along.
 """
 
 from __future__ import annotations
@@ -296,7 +296,14 @@ def applicable(model: nn.Module) -> tuple[str, ...]:
 
 
 def attack(model: nn.Module, names: str | tuple[str, ...], seed: int, **strength: Any) -> nn.Module:
-    """A copy of the model, rewritten by the named attacks one after another.
+    """A copy of the model, rewritten by `rewrite_in_place`."""
+    rewritten = copy.deepcopy(model)
+    rewrite_in_place(rewritten, names, seed, **strength)
+    return rewritten
+
+
+def rewrite_in_place(model: nn.Module, names: str | tuple[str, ...], seed: int, **strength: Any) -> None:
+    """Rewrite a model by the named attacks one after another; its function stays the same.
 
     Args:
         names: one or more of `ATTACKS`.
@@ -317,6 +324,4 @@ def attack(model: nn.Module, names: str | tuple[str, ...], seed: int, **strength
         if not ATTACKS[name].applies(body):
             raise UsageError(f"{name} would change a model of this family")
         ATTACKS[name].rewrite(body, generator, **strength)
-    rewritten = copy.deepcopy(model)
-    write_body(rewritten, body)
-    return rewritten
+    write_body(model, body)
