@@ -222,7 +222,7 @@ def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[s
         stack.rows += rows
     inner, length = _inner_offsets(program, w)
     log_tiles, log_inner = log2_ceil(tiles.next), log2_ceil(length)
-    pads = _count_pads(program, log_tiles + log2_ceil(tile_rows * w), log_inner)
+    pads = _count_pads(program, log_tiles + log2_ceil(tile_rows * w), log_inner, w)
     pad_start = stack.rows
     mask_start = pad_start + -(-5 * pads.total // w)
     return Layout(
@@ -333,12 +333,12 @@ def _inner_offsets(program: Program, w: int) -> tuple[dict[str, int], int]:
     return offsets, length
 
 
-def _count_pads(program: Program, log_entries: int, log_inner: int) -> PadSpace:
+def _count_pads(program: Program, log_entries: int, log_inner: int, w: int) -> PadSpace:
     """Hidden messages and products of a proof, in the order of `docs/protocol.md`."""
     singles = sum(2 * layer for layer in range(log_entries)) + 1 + 2 * log_inner
     products = 1 + 2 * log_entries + 1
     for site in program.sites:
         if isinstance(site.acc, GatedMatMul):
-            singles += 1 + 3 * (log2_ceil(site.acc.inner) + log2_ceil(site.cols))
+            singles += 1 + 3 * (log2_ceil(-(-site.acc.inner // w) * w) + log2_ceil(site.cols))
             products += 2
     return PadSpace.for_counts(singles, products)

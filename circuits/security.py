@@ -79,7 +79,7 @@ def count_claims(layout: Layout) -> tuple[int, int]:
     gated = sum(isinstance(site.acc, GatedMatMul) for site in layout.program.sites)
     calibration = sum(2 if site.finer_magnitude else 1 for site in layout.sites.values())
     claims = 2 + 2 + 3 * gated + 1 + calibration + 1 + 2
-    constraints = 1 + layout.log_entries + 1 + 3 * gated + 1 + 3
+    constraints = 1 + layout.log_entries + 1 + 2 * gated + 1 + 3
     return claims, constraints
 
 

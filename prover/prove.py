@@ -25,6 +25,7 @@ from common.hidden import PadSpace
 from common.transcript import Transcript
 from prover.channel import ProverChannel
 from prover.commit import Committed, StackedMatrix, commit, with_random_rows
+from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
 from prover.kernels.grind import grind
@@ -127,8 +128,11 @@ def prove(
     leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
     left, right = inner_vectors(layout, leaf.requests, values)
-    channel.hidden("inner.total", [scalar(vectors.dot(left, right))])
+    gated = gated_oracles(layout, leaf.requests, values)
+    totals = [scalar(vectors.dot(left, right)), *(oracle.total() for oracle in gated)]
+    channel.hidden("products.totals", totals)
     prove_inner(channel, layout, left, right)
+    prove_gated(channel, layout, gated)
     channel.point("output.point", OUTPUT_VARIABLES)
     prove_triples(channel, layout.pads, pads)
     step("open")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuits.functional import Claim, Columns, Functional
+from circuits.gated import gated_sites
 from circuits.inner import add_sketches
 from circuits.lookup import leaf_claims
 from circuits.outputs import OUTPUT_VARIABLES, calibration_claims, output_claim
@@ -17,6 +18,7 @@ from common.hidden import combine
 from common.kscalar import KS
 from common.merkle import DIGEST_BYTES
 from verifier.channel import VerifierChannel
+from verifier.gated import verify_gated
 from verifier.inner import verify_inner
 from verifier.lookup import verify_lookup
 from verifier.triples import merge_constraints, verify_triples
@@ -52,13 +54,15 @@ def reduce_to_claims(channel: VerifierChannel, setup: Setup, statement: bytes) -
     columns = Columns(layout.w)
     leaf = leaf_claims(layout, point, alpha, beta, columns)
     add_sketches(layout, leaf.requests, leaf.denominator, "lookup")
-    products = channel.hidden("inner.total", 1)[0]
-    value = combine([(KS(1), denominator), (KS(-1), products)], -leaf.denominator_const)
+    products, *gated = channel.hidden("products.totals", 1 + len(gated_sites(layout)))
+    parts = [(KS(1), denominator), *((KS(-1), total) for total in (products, *gated))]
+    value = combine(parts, -leaf.denominator_const)
     claims = [
         Claim("lookup.numerator", leaf.numerator, combine([(KS(1), numerator)], -leaf.numerator_const)),
         Claim("lookup.denominator", leaf.denominator, value),
     ]
     claims += verify_inner(channel, layout, leaf.requests, products, columns)
+    claims += verify_gated(channel, layout, leaf.requests, gated, columns)
     output_point = channel.point("output.point", OUTPUT_VARIABLES)
     claims.append(output_claim(layout, setup.public.v, output_point, columns))
     claims += calibration_claims(layout, setup.public.sums, columns)
