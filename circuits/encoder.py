@@ -84,8 +84,8 @@ def _meanpool(terms: tuple[str, ...], clamp: int, p: int, weights: tuple[int, ..
 
 
 def output_segments(encoder: str) -> list[slice]:
-    """Runs of v that share one scale: one per term for `sketch`, all of v otherwise."""
-    return segments(TERMS) if encoder == "sketch" else [slice(0, OUTPUTS)]
+    """Runs of v that share one scale: one per term for `sketch` and `cnn`, all of v for `meanpool`."""
+    return [slice(0, OUTPUTS)] if encoder == "meanpool" else segments(TERMS)
 
 
 def standardize(v: ArrayLike, encoder: str) -> NDArray[np.float64]:
