@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from common.errors import Malformed, Unsupported
 from prover.families import open_model
@@ -121,6 +122,35 @@ def test_old_config_spellings(tmp_path: Path) -> None:
     model = open_model(tmp_path)
     assert model.shape == expected.shape
     np.testing.assert_array_equal(model.layer(2).k, expected.layer(2).k)
+
+
+def test_configs_that_leave_heads_out(tmp_path: Path) -> None:
+    """Published Gemma 3 configs rely on class defaults for heads, kv heads and head size."""
+    tiny_models.build("gemma3", tmp_path)
+    expected, config = open_model(tmp_path).shape, json.loads((tmp_path / "config.json").read_text())
+    for key in ("num_attention_heads", "num_key_value_heads", "head_dim"):
+        del config[key]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_model(tmp_path).shape == expected
+
+
+def test_old_bert_files_call_gains_gamma(tmp_path: Path) -> None:
+    tiny_models.build("bert", tmp_path)
+    expected = open_model(tmp_path)
+    read = expected.checkpoint.read
+    layers = [expected.layer(i) for i in range(3)]
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): read(
+            name
+        )
+        for name in expected.checkpoint.names()
+    }
+    save_file(renamed, tmp_path / "model.safetensors")
+    model = open_model(tmp_path)
+    assert "bert.embeddings.LayerNorm.gamma" in model.checkpoint
+    for got, want in zip((model.layer(i) for i in range(3)), layers, strict=True):
+        np.testing.assert_array_equal(got.attn_stream_gain, want.attn_stream_gain)
+        np.testing.assert_array_equal(got.ffn_stream_gain, want.ffn_stream_gain)
 
 
 def test_base_class_checkpoints_have_no_prefix(tmp_path: Path) -> None:

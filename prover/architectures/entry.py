@@ -64,7 +64,6 @@ class Architecture:
     rotary_sections: int = 1
     rotary_permuted: bool = False  # q,k rows stored with interleaved planes, as GGUF's "llama" does
     kv_heads: int | None = None  # overrides the config
-    head_dim: int | None = None  # overrides the config
 
     adapt: Callable[[Architecture, Config], Architecture] | None = None  # variants the config selects
 

@@ -9,6 +9,12 @@ from prover.architectures.entry import Architecture
 from prover.formats.base import Checkpoint
 
 
+def stored_name(checkpoint: Checkpoint, name: str) -> str:
+    """`name`.weight, or `name`.gamma as the oldest BERT files call the gain of a LayerNorm."""
+    gamma = f"{name}.gamma"
+    return gamma if gamma in checkpoint else f"{name}.weight"
+
+
 def find_prefix(checkpoint: Checkpoint, entry: Architecture) -> str:
     """The prefix under which this file stores the model (it depends on the class that saved it)."""
     for prefix in entry.prefixes:
@@ -19,15 +25,16 @@ def find_prefix(checkpoint: Checkpoint, entry: Architecture) -> str:
 
 def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, prefix: str) -> ModelShape:
     """Facts from the config where only it knows them, from the tensors otherwise."""
-    hidden, heads = config.required(*HIDDEN), config.required(*HEADS)
-    head_dim = entry.head_dim or config.integer(*HEAD_DIM) or hidden // heads
+    hidden = config.required(*HIDDEN)
+    block = prefix + entry.block.format(i=0)
+    heads, kv_heads, head_dim = _heads(checkpoint, entry, config, block, hidden)
     embedding = checkpoint.shape(f"{prefix}{entry.embedding}.weight")
     if len(embedding) != 2 or (embedding[1] != hidden and entry.embedding_projection is None):
         raise Malformed(
             f"{checkpoint.path}: the embedding is {embedding}, the config says hidden size {hidden}"
         )
     up_name = entry.up or entry.gate_up
-    up = checkpoint.shape(f"{prefix}{entry.block.format(i=0)}{up_name}.weight")
+    up = checkpoint.shape(f"{block}{up_name}.weight")
     ffn = up[1 if entry.transposed else 0] if len(up) == 2 else 0
     rotary_dim = 0
     if entry.rotary is not None:
@@ -38,7 +45,7 @@ def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, pre
             family=entry.family,
             hidden=hidden,
             heads=heads,
-            kv_heads=entry.kv_heads or config.integer(*KV_HEADS) or heads,
+            kv_heads=kv_heads,
             head_dim=head_dim,
             ffn=ffn // 2 if entry.gate_up else ffn,
             vocab=embedding[0],
@@ -55,6 +62,24 @@ def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, pre
         )
     except Malformed as error:
         raise Malformed(f"{checkpoint.path}: {error.message}") from None
+
+
+def _heads(
+    checkpoint: Checkpoint, entry: Architecture, config: Config, block: str, hidden: int
+) -> tuple[int, int, int]:
+    """Heads, kv heads, head size. Published Gemma 3 configs leave them out: then the tensors tell."""
+    head_dim = config.integer(*HEAD_DIM)
+    if head_dim is None and entry.q_norm is not None and "{h}" not in entry.q_norm:
+        head_dim = checkpoint.shape(f"{block}{entry.q_norm}.weight")[-1]
+    heads = config.integer(*HEADS)
+    if heads is None and head_dim and entry.q is not None:
+        heads = checkpoint.shape(f"{block}{entry.q}.weight")[0] // head_dim
+    heads = heads or config.required(*HEADS)
+    head_dim = head_dim or hidden // heads
+    kv_heads = entry.kv_heads or config.integer(*KV_HEADS)
+    if kv_heads is None and head_dim and entry.k is not None and not entry.transposed:
+        kv_heads = checkpoint.shape(f"{block}{entry.k}.weight")[0] // head_dim
+    return heads, kv_heads or heads, head_dim
 
 
 def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int, int]]:
@@ -80,7 +105,7 @@ def check_layers(checkpoint: Checkpoint, entry: Architecture, shape: ModelShape,
     for layer in range(shape.layers):
         block = prefix + entry.block.format(i=layer)
         for name in entry.block_names():
-            if f"{block}{name}.weight" not in checkpoint:
+            if stored_name(checkpoint, block + name) not in checkpoint:
                 raise checkpoint.missing(f"{block}{name}.weight")
         for name, (out, inner) in expected.items():
             full = f"{block}{name}.weight"

@@ -9,6 +9,7 @@ import numpy as np
 from circuits.shape import ModelShape
 from common.errors import Malformed
 from prover.architectures.entry import Architecture
+from prover.architectures.facts import stored_name
 from prover.formats.base import Checkpoint, Float32
 
 
@@ -89,7 +90,7 @@ class LayerReader:
 
     def _full(self, name: str, index: int | None = None) -> str:
         block = self.entry.block.format(i=self.index if index is None else index)
-        return f"{self.prefix}{block}{name}.weight"
+        return stored_name(self.checkpoint, f"{self.prefix}{block}{name}")
 
     def _qkv(self) -> tuple[Float32, Float32, Float32]:
         entry, s = self.entry, self.shape
@@ -125,7 +126,7 @@ class LayerReader:
     def _embedding_gain(self) -> Float32 | None:
         if self.entry.embedding_norm is None:
             return None
-        return self._read_gain(f"{self.prefix}{self.entry.embedding_norm}.weight")
+        return self._read_gain(stored_name(self.checkpoint, self.prefix + self.entry.embedding_norm))
 
     def _head_gain(self, name: str | None, heads: int) -> Float32 | None:
         """Gain per row of q or k, from whichever of the three stored forms."""

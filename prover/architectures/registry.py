@@ -6,6 +6,7 @@ from common.errors import Malformed, Unsupported
 from prover.architectures import encoders, gguf_names, gpt_like, llama_like
 from prover.architectures.config import Config
 from prover.architectures.entry import Architecture
+from prover.architectures.facts import stored_name
 from prover.formats.base import Checkpoint
 
 
@@ -51,4 +52,7 @@ def find_architecture(checkpoint: Checkpoint) -> tuple[Architecture, Config]:
 
 def _fits(checkpoint: Checkpoint, entry: Architecture) -> bool:
     blocks = [prefix + entry.block.format(i=0) for prefix in entry.prefixes]
-    return any(all(f"{block}{name}.weight" in checkpoint for name in entry.block_names()) for block in blocks)
+    return any(
+        all(stored_name(checkpoint, block + name) in checkpoint for name in entry.block_names())
+        for block in blocks
+    )
