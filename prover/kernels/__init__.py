@@ -1,0 +1,23 @@
+"""Compiled kernels (numba). The only package that imports a compiler or torch; twins live in `common/`.
+
+Numba's on-disk cache watches a function's own source file, not the files whose functions it inlines. So
+cached code that is older than the modules everybody inlines is dropped before any kernel is loaded.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+_INLINED = ("field.py", "simd.py", "sha256.py", "ntt.py")
+
+
+def _drop_stale_cache(folder: Path) -> None:
+    newest = max((folder / name).stat().st_mtime_ns for name in _INLINED)
+    for index in folder.glob("__pycache__/*.nbi"):
+        with suppress(OSError):  # a read-only install, or another process was faster
+            if index.stat().st_mtime_ns < newest:
+                index.unlink()
+
+
+_drop_stale_cache(Path(__file__).parent)

@@ -97,15 +97,17 @@ def _start_leaves(
 ) -> None:  # fmt: skip
     """Leaf states after their header: tag, point index, salt."""
     salt = np.empty(8, dtype=np.uint32)
-    message = salt_block.copy()
-    header = np.empty(16, dtype=np.uint32)
-    header[:6] = leaf_tag
-    header[7] = np.uint32(0)  # indices are below 2^32
-    message[1] = np.uint32(0)
+    message = np.empty(16, dtype=np.uint32)
+    header = np.zeros(16, dtype=np.uint32)  # indices are below 2^32: their upper words stay zero
+    for j in range(6):
+        header[j] = leaf_tag[j]
+    for j in range(16):
+        message[j] = salt_block[j]
     for place in range(start, stop):
         index = point_index(place, log1, log2, reverse2)
         message[0] = np.uint32(index)
-        salt[:] = salt_state
+        for j in range(8):
+            salt[j] = salt_state[j]
         compress(salt, 0, message, 0)
         header[6] = np.uint32(index)
         for j in range(8):
@@ -145,11 +147,14 @@ def _finish_leaves(
     start: int, stop: int,
 ) -> None:  # fmt: skip
     """Pad and write the leaf digests as words in memory order, row i for point index i."""
-    message = padding.copy()
+    message = np.empty(16, dtype=np.uint32)
+    for j in range(16):
+        message[j] = padding[j]
     for place in range(start, stop):
         p = place * 8
         if half:
-            message[:8] = pending[p : p + 8]
+            for j in range(8):
+                message[j] = pending[p + j]
         compress(leaves, p, message, 0)
         index = point_index(place, log1, log2, reverse2)
         for j in range(8):
@@ -160,7 +165,8 @@ def _finish_leaves(
 def _hash_nodes(out: Any, children: Any, header_state: Any, tail: Any, start: int, stop: int) -> None:
     state = np.empty(8, dtype=np.uint32)
     for i in range(start, stop):
-        state[:] = header_state
+        for j in range(8):
+            state[j] = header_state[j]
         compress(state, 0, children, i * 16)
         compress(state, 0, tail, 0)
         for j in range(8):

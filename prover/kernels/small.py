@@ -126,10 +126,9 @@ def _horizontal(typing_context: Any, x: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _bytes_matvec(out: Any, matrix: Any, digits: Any, start: int, stop: int) -> None:
-    """out[d, row] += sum_j matrix[row, j] digits[d, j]; `matrix` flat, row length digits.shape[1]."""
-    n = digits.shape[1]
-    flat = digits.reshape(-1)
+def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> None:
+    """out[d, row] += sum_j matrix[row, j] digits[d, j]; `matrix` and the ten rows of digits flat."""
+    n = flat.size // _DIGITS
     for row in range(start, stop):
         for first in range(0, n, _SPAN):
             last = min(n, first + _SPAN)
@@ -159,7 +158,7 @@ def _bytes_matvec(out: Any, matrix: Any, digits: Any, start: int, stop: int) -> 
             out[9, row] += _horizontal(t9)
             for d in range(_DIGITS):
                 for j in range(whole, last):
-                    out[d, row] += np.int64(matrix[row * n + j]) * np.int64(digits[d, j])
+                    out[d, row] += np.int64(matrix[row * n + j]) * np.int64(flat[d * n + j])
 
 
 @njit(cache=True, nogil=True)
@@ -294,7 +293,7 @@ def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:
     grain = max(1, (1 << 16) // max(1, columns))
     if data.dtype == np.int8:
         sums = np.zeros((_DIGITS, rows), dtype=np.int64)
-        run_ranges(_bytes_matvec, rows, grain, sums, data.reshape(-1), _split(vector), align=1)
+        run_ranges(_bytes_matvec, rows, grain, sums, data.reshape(-1), _split(vector).reshape(-1), align=1)
         return _join_digits(sums)
     halves = np.zeros((2, DEGREE, rows), dtype=np.uint64)
     run_ranges(_wide_matvec, rows, grain, halves, data, np.ascontiguousarray(vector), align=1)
