@@ -10,7 +10,7 @@ from circuits.functional import Claim, Columns, Functional
 from circuits.inner import placed_of
 from circuits.layout import Layout
 from circuits.program import OUTPUTS
-from common.field import DEGREE, P, embed, kdot, kone, to_field
+from common.field import embed, kdot, kone, kscale, kzero, to_field
 from common.hidden import Form
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
@@ -23,18 +23,16 @@ CALIBRATION_LEVEL = 26
 def output_claim(layout: Layout, v: Sequence[int], point: Sequence[KS], columns: Columns) -> Claim:
     """The multilinear extension of v at `point` (9 coordinates), as a functional of the last activations."""
     weights = eq_table(point)
-    both = np.concatenate(
-        [np.zeros((1, DEGREE), np.uint64), weights, (np.uint64(P) - weights) % np.uint64(P)]
-    )
     functional = Functional(columns)
     output = layout.program.output
     for source, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
         placed = placed_of(layout, source)
-        choice = np.where(sign == 0, 0, np.where(sign > 0, 1, 1 + OUTPUTS) + bucket.astype(np.int64))
-        padded = np.zeros((placed.rows, placed.blocks * layout.w), np.int64)
-        padded[:, : placed.cols] = choice
-        by_block = padded.reshape(placed.rows, placed.blocks, layout.w).swapaxes(0, 1)
-        functional.dense("A", placed.start, both[by_block.reshape(-1, layout.w)])
+        signs, which = np.unique(sign, return_inverse=True)
+        multiples = np.concatenate([kzero((1,)), *(kscale(weights, to_field(value)) for value in signs)])
+        choice = np.zeros((placed.rows, placed.blocks * layout.w), np.int64)  # 0, the zero, in the padding
+        choice[:, : placed.cols] = 1 + OUTPUTS * which.reshape(sign.shape) + bucket
+        by_block = choice.reshape(placed.rows, placed.blocks, layout.w).swapaxes(0, 1)
+        functional.dense("A", placed.start, multiples[by_block.reshape(-1, layout.w)])
     value = KS.from_array(kdot(weights, embed(to_field(np.asarray(v, np.int64)))))
     return Claim("output", functional, Form.public(value))
 
