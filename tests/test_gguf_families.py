@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prover.checkpoint import open_checkpoint
 from prover.families import Model, open_model
-from tests import tiny_models
+from tests import published_layouts, tiny_models
 
 Rows = NDArray[np.float32]
 
@@ -56,6 +56,25 @@ def _same(name: str, tensor: Rows, model: Model) -> Rows:
     return tensor
 
 
+def _internlm2(name: str, tensor: Rows, model: Model) -> Rows | dict[str, Rows]:
+    if "wqkv" not in name:
+        return tensor
+    s = model.shape
+    fused = tensor.reshape(s.kv_heads, s.group + 2, s.head_dim, -1)
+    q, k, v = (part.reshape(-1, tensor.shape[-1]) for part in (fused[:, :-2], fused[:, -2], fused[:, -1]))
+    parts = {"wq": _permute(q, s.heads), "wk": _permute(k, s.kv_heads), "wv": v}
+    return {name.replace("wqkv", part): rows for part, rows in parts.items()}
+
+
+def _baichuan(name: str, tensor: Rows, model: Model) -> Rows | dict[str, Rows]:
+    if "W_pack" not in name:
+        return tensor
+    q, k, v = np.split(tensor, 3)
+    heads = model.shape.heads
+    parts = {"q_proj": _permute(q, heads), "k_proj": _permute(k, heads), "v_proj": v}
+    return {name.replace("W_pack", part): rows for part, rows in parts.items()}
+
+
 _ARCH = gguf.MODEL_ARCH
 CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "llama": (_ARCH.LLAMA, _llama),
@@ -80,7 +99,16 @@ CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "phi": (_ARCH.PHI2, _same),
     "cohere": (_ARCH.COMMAND_R, _same),
     "bert": (_ARCH.BERT, _same),
+    "granite": (_ARCH.GRANITE, _llama),
+    "smollm3": (_ARCH.SMOLLM3, _llama),
 }
+PUBLISHED_CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
+    "internlm2": (_ARCH.INTERNLM2, _internlm2),
+    "baichuan-7b": (_ARCH.BAICHUAN, _baichuan),
+    "qwen": (_ARCH.QWEN, _same),
+    "chatglm2": (_ARCH.CHATGLM, _same),
+}
+_UNPREFIXED = (_ARCH.BLOOM, _ARCH.CHATGLM)  # the map knows these without "transformer."
 
 
 def convert(
@@ -102,27 +130,34 @@ def convert(
         writer.add_parallel_residual(config["use_parallel_residual"])
     names = gguf.get_tensor_name_map(architecture, shape.layers)
     for name in checkpoint.names():
-        # published BLOOM and BERT files have no prefix
-        short = name.removeprefix("bert.").removeprefix("transformer." if architecture == _ARCH.BLOOM else "")
-        target_name = names.get_name(short, try_suffixes=(".weight", ".bias"))
-        if target_name is None or (name.endswith(".bias") and "embed" not in name):
-            continue  # heads of the pretraining task, and biases that no reader here looks at
-        tensor = change(name, checkpoint.read(name), model)
-        if quantize and tensor.ndim == 2 and tensor.shape[1] % 32 == 0:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(target_name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(target_name, tensor)
+        if name.endswith(".bias") and "embed" not in name:
+            continue  # no reader here looks at it
+        changed = change(name, checkpoint.read(name), model)
+        for new, tensor in (changed if isinstance(changed, dict) else {name: changed}).items():
+            short = new.removeprefix("bert.")
+            short = short.removeprefix("transformer.") if architecture in _UNPREFIXED else short
+            target_name = names.get_name(short, try_suffixes=(".weight", ".bias"))
+            if target_name is None:
+                continue  # heads of the pretraining task
+            if quantize and tensor.ndim == 2 and tensor.shape[1] % 32 == 0:
+                kind = gguf.GGMLQuantizationType.Q8_0
+                writer.add_tensor(target_name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
+            else:
+                writer.add_tensor(target_name, np.ascontiguousarray(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", CASES | PUBLISHED_CASES)
 def test_gguf_equals_hugging_face(family: str, tmp_path: Path) -> None:
-    folder, target = tiny_models.build(family, tmp_path / "hf"), tmp_path / "model.gguf"
-    convert(folder, target, *CASES[family])
+    folder, target = tmp_path / "hf", tmp_path / "model.gguf"
+    if family in CASES:
+        tiny_models.build(family, folder)
+    else:
+        published_layouts.build(family, folder)
+    convert(folder, target, *(CASES | PUBLISHED_CASES)[family])
     expected, got = open_model(folder), open_model(target)
     assert got.shape == expected.shape
     ids = [5, 0, 319, 5]
