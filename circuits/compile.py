@@ -14,7 +14,17 @@ import numpy as np
 from circuits.bounds import calibration_rows, fits, largest_clamp
 from circuits.encoder import TERMS, encode, term_clamp
 from circuits.profiles import LAYERS, Profile, check_encoder
-from circuits.program import Accumulator, GatedMatMul, MatMul, Program, Site, SketchSum, View, Weight
+from circuits.program import (
+    CALIBRATION_TARGET,
+    Accumulator,
+    GatedMatMul,
+    MatMul,
+    Program,
+    Site,
+    SketchSum,
+    View,
+    Weight,
+)
 from circuits.shape import ModelShape
 from circuits.sketch import block_sketch, signed_sketch
 from common.errors import UsageError
@@ -139,6 +149,7 @@ class _Builder:
 
     def _term(self, name: str, left: _Side, right: _Side, inner: int) -> None:
         clamp = largest_clamp(self.profile, square=inner)
+        target = self.profile.gated_target if len(left.weights) == 2 else CALIBRATION_TARGET
         for side, source in ((left, "ys"), (right, "yt")):
             origin = next(site for site in self.sites if site.name == source)
             acc: Accumulator
@@ -146,7 +157,8 @@ class _Builder:
                 acc = GatedMatMul(source, side.weights[0].name, side.weights[1].name, self.shape.hidden)
             else:
                 acc = MatMul(View(source), View(side.weights[0].name), self.shape.hidden)
-            self._site(side.site, acc, origin.rows, side.cols, clamp, side.factor * origin.clamp)
+            bound = side.factor * origin.clamp
+            self._site(side.site, acc, origin.rows, side.cols, clamp, bound, target)
         product = MatMul(self._view(left, inner), self._view(right, inner), inner)
         rows, cols = (next(s.rows for s in self.sites if s.name == source) for source in ("ys", "yt"))
         out = term_clamp(self.profile, self.encoder, self.p)
@@ -163,15 +175,23 @@ class _Builder:
         self.weights.append(weight)
         return weight
 
-    def _site(self, name: str, acc: Accumulator, rows: int, cols: int, clamp: int, bound: int) -> None:
+    def _site(
+        self,
+        name: str,
+        acc: Accumulator,
+        rows: int,
+        cols: int,
+        clamp: int,
+        bound: int,
+        target: int = CALIBRATION_TARGET,
+    ) -> None:
         if clamp < self.profile.min_clamp or not fits(bound):
             raise UsageError(
                 f"{name}: entries of {clamp.bit_length() + 1} bits are all that stays below p/2",
                 hint=f"{self.profile.min_clamp.bit_length() + 1} bits are needed: the model is too wide",
             )
-        low = -clamp
         calibration = calibration_rows(self.profile, rows, cols, clamp)
-        self.sites.append(Site(name, acc, rows, cols, clamp, low, bound, calibration))
+        self.sites.append(Site(name, acc, rows, cols, clamp, -clamp, bound, calibration, target))
 
     def finish(self, term_weights: tuple[int, ...]) -> Program:
         """Add the encoder."""

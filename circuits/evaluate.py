@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.bounds import MAX_SHIFT, table_height
-from circuits.profiles import HARDENED
 from circuits.program import OUTPUTS, Conv, GatedMatMul, MatMul, Output, Program, Site, SketchSum, View
 from common.errors import ProverError, UsageError
 
@@ -168,12 +167,12 @@ def _clamped(site: Site, acc: NDArray[np.int64], shift: int) -> tuple[NDArray[np
     return h, np.clip(h, site.low, site.clamp)
 
 
-def canonical_shift(site: Site, rows: NDArray[np.int64], target: int = HARDENED.calibration_target) -> int:
-    """The smallest s with Σ|out| < target·N over the calibration rows (protocol §3.3).
+def canonical_shift(site: Site, rows: NDArray[np.int64]) -> int:
+    """The smallest s with Σ|out| < target·N over the calibration rows, N entries (protocol §3.3).
 
     |h| is entrywise non-increasing in s, so the sum is monotone and bisection finds it.
     """
-    limit = target * rows.size
+    limit = site.target * rows.size
     low, high = 0, MAX_SHIFT  # at s = 30 every |h| ≤ 1
     while low < high:
         middle = (low + high) // 2

@@ -31,7 +31,9 @@ class Profile:
     `weight_bits`: width of every tensor but gate and up of a gated term, which take the first pair of
     `gated_bits` that leaves their input a clamp of at least `gated_clamp`.
     `clip_sigmas`: entries beyond this many standard deviations of their tensor are clipped (fingerprint §3).
-    `max_clamp`, `min_clamp`, `table_cap`, `calibration_target`, `calibration_rows`: protocol §3.3.
+    `gated_target` replaces the calibration target at the two factors of a gated term, whose few dominant
+    neurons would otherwise be clamped.
+    `max_clamp`, `min_clamp`, `table_cap`, `calibration_rows`: protocol §3.3.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Profile:
     max_clamp: int = 2047
     min_clamp: int = 63
     table_cap: int = 1 << 15
-    calibration_target: int = 26
+    gated_target: int = 8
     calibration_rows: int = 16
 
     @property
@@ -72,7 +74,7 @@ PAPER = Profile(
     kv_view="tile",
     gated_term=True,
     encoders=("meanpool",),
-    clip_sigmas=16.0,
+    clip_sigmas=1000.0,
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (HARDENED, PAPER)}

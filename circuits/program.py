@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 OUTPUTS = 512
 """Length of the fingerprint vector v."""
+CALIBRATION_TARGET = 26
+"""Mean |out| over the calibration rows stays below this (protocol §3.3): a Gaussian rms just under 32."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ class Site:
     """One accumulator and its re-quantization: out = clamp(round(acc / 2^s), low, clamp).
 
     `rows` is a power of two; `bound` the static worst case of |acc|; `calibration_rows` the R of protocol
-    §3.3 (a power of two ≤ 16). The shift s is found by the prover and published with the statement.
+    §3.3 (a power of two ≤ 16). The shift s is found by the prover and published with the statement: the
+    smallest with L_s < `target`·R·cols.
     """
 
     name: str
@@ -166,6 +169,7 @@ class Site:
     low: int
     bound: int
     calibration_rows: int
+    target: int = CALIBRATION_TARGET
 
 
 @dataclass(frozen=True)

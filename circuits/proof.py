@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 from circuits.bounds import table_height
 from circuits.layout import Layout, build_layout, place_weights
-from circuits.outputs import CALIBRATION_LEVEL
 from circuits.program import OUTPUTS, Program
 from common.errors import Malformed
 from common.params import (
@@ -91,7 +90,7 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
         if heights[site.name] < 4 * site.clamp:
             raise Malformed(f"{site.name}: no sound clamp table at shift {shift}")
         coarse, fine = public.sums[site.name]
-        limit = CALIBRATION_LEVEL * site.calibration_rows * site.cols
+        limit = site.target * site.calibration_rows * site.cols
         if not 0 <= coarse < limit:
             raise Malformed(f"{site.name}: calibration sum {coarse} is not below {limit}: shift too small")
         if (fine is None) != (shift == 0):
