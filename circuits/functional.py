@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.layout import Placed
-from common.field import DEGREE, kmul, kouter
+from common.field import DEGREE, kouter
 from common.hidden import Form
 
 Array = NDArray[np.uint64]
@@ -34,11 +34,12 @@ class Term:
 
 @dataclass(frozen=True)
 class Dense:
-    """Σ_ij coefficients[i, j]·U[start + i, j], coefficients of shape (n, w, 5)."""
+    """Σ_ij values[choice[i, j]]·U[start + i, j]: any coefficients, as indices (n, w) into `values` (m, 5)."""
 
     matrix: Matrix
     start: int
-    coefficients: Array
+    values: Array
+    choice: NDArray[np.int32]
 
 
 @dataclass
@@ -78,39 +79,42 @@ class Functional:
         `rows` may be shorter than T: the remaining rows are left out. Shapes (≤ T.rows, 5), (T.blocks, 5).
         """
         tail = placed.cols - (placed.blocks - 1) * self.columns.w
-        whole = placed.blocks if tail == self.columns.w else placed.blocks - 1
-        if whole:
-            self._blocks(placed, rows, blocks[:whole], 0, columns)
-        if whole < placed.blocks:
-            self._blocks(placed, rows, blocks[whole:], whole, self.columns.masked(columns, tail))
+        if tail == self.columns.w:
+            self._outer(placed, rows, blocks, columns)
+            return
+        last = np.zeros_like(blocks)
+        last[-1] = blocks[-1]
+        self._outer(placed, rows, last, self.columns.masked(columns, tail))
+        if placed.blocks > 1:
+            whole = blocks.copy()
+            whole[-1] = 0
+            self._outer(placed, rows, whole, columns)
 
     def block(self, placed: Placed, rows: Array, block: int, columns: str) -> None:
         """Add Σ rows[i]·columns[c]·T[i, block·w + c]; `columns` must vanish past the declared shape."""
-        one = np.zeros((1, DEGREE), np.uint64)
-        one[0, 0] = 1
-        self._blocks(placed, rows, one, block, columns)
-
-    def _blocks(self, placed: Placed, rows: Array, blocks: Array, first: int, columns: str) -> None:
-        count = len(blocks)
         if placed.matrix == "A":
-            for j in range(count):
-                start = placed.start + (first + j) * placed.rows
-                self.terms.append(Term("A", start, kmul(rows, blocks[j]), columns))
-        elif count == placed.blocks:
-            a = kouter(rows, blocks).reshape(-1, DEGREE)
-            self.terms.append(Term("W", placed.start, a, columns))
+            self.terms.append(Term("A", placed.start + block * placed.rows, rows, columns))
+            return
+        one = np.zeros((placed.blocks, DEGREE), np.uint64)
+        one[block, 0] = 1
+        self._outer(placed, rows, one, columns)
+
+    def _outer(self, placed: Placed, rows: Array, blocks: Array, columns: str) -> None:
+        if placed.matrix == "A":
+            padded = np.zeros((placed.rows, DEGREE), np.uint64)
+            padded[: len(rows)] = rows
+            a = kouter(blocks, padded)
         else:
-            a = np.zeros((len(rows), placed.blocks, DEGREE), np.uint64)
-            a[:, first : first + count] = kouter(rows, blocks)
-            self.terms.append(Term("W", placed.start, a.reshape(-1, DEGREE), columns))
+            a = kouter(rows, blocks)
+        self.terms.append(Term(placed.matrix, placed.start, a.reshape(-1, DEGREE), columns))
 
     def rows(self, matrix: Matrix, start: int, a: Array, columns: str) -> None:
         """Add aᵀ·U[start : start + n]·columns."""
         self.terms.append(Term(matrix, start, a, columns))
 
-    def dense(self, matrix: Matrix, start: int, coefficients: Array) -> None:
-        """Add Σ_ij coefficients[i, j]·U[start + i, j]."""
-        self.terms.append(Dense(matrix, start, coefficients))
+    def dense(self, matrix: Matrix, start: int, values: Array, choice: NDArray[np.int32]) -> None:
+        """Add Σ_ij values[choice[i, j]]·U[start + i, j]."""
+        self.terms.append(Dense(matrix, start, values, choice))
 
 
 @dataclass(frozen=True)

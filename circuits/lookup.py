@@ -16,7 +16,7 @@ import numpy as np
 from circuits.functional import Array, Columns, Functional
 from circuits.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
 from circuits.tables import Table
-from common.field import DEGREE, P, embed, kdot, kmul, kouter, ksum, kzero, to_field
+from common.field import DEGREE, P, kdot, kmatvec, kmul, kouter, ksum, kzero
 from common.kscalar import KS
 from common.multilinear import eq_index, eq_table, log2_ceil
 
@@ -84,11 +84,6 @@ class LeafPoint:
         """Coefficients of `rows` consecutive entry rows from the first row of `tile`, shape (rows, 5)."""
         tiles = -(-rows // self.layout.tile_rows)
         return kouter(self.tiles[tile : tile + tiles], self.row).reshape(-1, DEGREE)[:rows]
-
-    def table_entries(self, block: TableBlock) -> Array:
-        """Coefficients of all entries of a table, shape (size, 5)."""
-        rows = self.run(block.tile, block.rows)
-        return kouter(rows, self.column).reshape(-1, DEGREE)[: block.table.size]
 
 
 def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:
@@ -199,7 +194,8 @@ class _Builder:
                     value += digits[(m + 1) * bits - 1 - bit] * (1 << bit)
                 values.append(mass * value)
             return mass, values
-        entries = leaf.table_entries(block)
-        return total(entries), [
-            KS.from_array(kdot(entries, embed(to_field(column)))) for column in table.columns()
-        ]
+        w, rows = leaf.layout.w, leaf.run(block.tile, block.rows)
+        padding = block.rows * w - table.size
+        mass = total(rows[:-1]) + KS.from_array(rows[-1]) * total(leaf.column[: w - padding])
+        matrices = (np.pad(column, (0, padding)).reshape(-1, w) for column in table.columns())
+        return mass, [KS.from_array(kdot(rows, kmatvec(matrix, leaf.column))) for matrix in matrices]

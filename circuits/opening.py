@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from circuits.functional import Array, Claim, Columns, Functional, Term
+from circuits.functional import Array, Claim, Columns, Dense, Functional, Term
 from circuits.layout import Layout
 from common.field import DEGREE, P, fadd, fmul, kdot, kmatvec, kmul, kzero
 from common.hidden import Form
 from common.kscalar import KS
 from common.multilinear import eq_table
 from common.params import OpeningGeometry
+
+SHIFTED = np.array(
+    [[2 if limb < shift else 1 for limb in range(DEGREE)] for shift in range(DEGREE)], np.uint64
+)
+"""Factors of the limbs after a product with X^shift rolls them: X^5 = 2."""
 
 
 def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
@@ -24,33 +30,29 @@ def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], va
     return Claim(f"opening.mask{index}", functional, Form.public(value))
 
 
-def pad_coefficients(layout: Layout, claims: Sequence[Claim], weights: Sequence[KS]) -> Array:
-    """−Σ weight·(pad coefficients of the claims' values) on the limbs in A's pad rows, (rows, w, 5)."""
-    pads: dict[int, KS] = {}
+def pad_coefficients(layout: Layout, claims: Sequence[Claim], weights: Sequence[KS]) -> Dense:
+    """−Σ weight·(pad coefficients of the claims' values), on the limbs in A's pad rows."""
+    pads = [KS(0)] * layout.pads.total
     for weight, claim in zip(weights, claims, strict=True):
         for pad, coefficient in claim.value.pads.items():
-            pads[pad] = pads.get(pad, KS(0)) - weight * coefficient
-    rows = layout.mask_start - layout.pad_start
-    flat = kzero((rows * layout.w,))
-    if pads:
-        index = np.fromiter(pads.keys(), np.int64, len(pads))
-        value = np.array([tuple(v) for v in pads.values()], np.uint64)
-        for limb in range(DEGREE):
-            flat[DEGREE * index + limb] = value
-            value = np.roll(value, 1, axis=1)  # times X
-            value[:, 0] = value[:, 0] * np.uint64(2) % np.uint64(P)
-    return flat.reshape(rows, layout.w, DEGREE)
+            pads[pad] = pads[pad] - weight * coefficient
+    limbs = np.array([tuple(value) for value in pads], np.uint64)[:, None, :].repeat(DEGREE, axis=1)
+    for limb in range(1, DEGREE):  # limb l of a pad stands for X^l
+        limbs[:, limb] = np.roll(limbs[:, limb - 1], 1, axis=1)
+        limbs[:, limb, 0] = limbs[:, limb, 0] * np.uint64(2) % np.uint64(P)
+    values = np.concatenate([kzero((1,)), limbs.reshape(-1, DEGREE)])
+    choice = np.zeros((layout.mask_start - layout.pad_start) * layout.w, np.int32)
+    choice[: DEGREE * len(pads)] = 1 + np.arange(DEGREE * len(pads))
+    return Dense("A", layout.pad_start, values, choice.reshape(-1, layout.w))
 
 
-def dense_fold(coefficients: Array, eq_rho: Array) -> Array:
-    """Σ_col coefficients[i, col]·eq_rho[col], shape (rows, 5)."""
-    out = kzero((len(coefficients),))
+def dense_fold(values: Array, choice: NDArray[np.int32], eq_rho: Array) -> Array:
+    """Σ_col values[choice[i, col]]·eq_rho[col], shape (rows, 5)."""
+    out = kzero((len(choice),))
     for limb in range(DEGREE):
-        part = kmatvec(np.ascontiguousarray(coefficients[:, :, limb]), eq_rho)
-        shift = np.zeros(DEGREE, np.uint64)
-        shift[limb] = 1
-        out = fadd(out, kmul(part, shift))
-    return out
+        part = kmatvec(np.ascontiguousarray(values[:, limb])[choice], eq_rho)
+        out += np.roll(part, limb, axis=1) * SHIFTED[limb]
+    return out % np.uint64(P)
 
 
 def row_functional(
@@ -71,10 +73,11 @@ def row_functional(
             if isinstance(term, Term):
                 part = kmul(term.a, (weight * at[term.columns]).array())
             else:
-                part = kmul(dense_fold(term.coefficients, eq_rho), weight.array())
+                part = kmul(dense_fold(term.values, term.choice, eq_rho), weight.array())
             out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
-    start = base["A"] + layout.pad_start
-    part = dense_fold(pad_coefficients(layout, claims, weights), eq_rho)
+    pads = pad_coefficients(layout, claims, weights)
+    start = base["A"] + pads.start
+    part = dense_fold(pads.values, pads.choice, eq_rho)
     out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
     return out
 

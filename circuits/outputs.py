@@ -29,10 +29,10 @@ def output_claim(layout: Layout, v: Sequence[int], point: Sequence[KS], columns:
         placed = placed_of(layout, source)
         signs, which = np.unique(sign, return_inverse=True)
         multiples = np.concatenate([kzero((1,)), *(kscale(weights, to_field(value)) for value in signs)])
-        choice = np.zeros((placed.rows, placed.blocks * layout.w), np.int64)  # 0, the zero, in the padding
+        choice = np.zeros((placed.rows, placed.blocks * layout.w), np.int32)  # 0, the zero, in the padding
         choice[:, : placed.cols] = 1 + OUTPUTS * which.reshape(sign.shape) + bucket
         by_block = choice.reshape(placed.rows, placed.blocks, layout.w).swapaxes(0, 1)
-        functional.dense("A", placed.start, multiples[by_block.reshape(-1, layout.w)])
+        functional.dense("A", placed.start, multiples, by_block.reshape(-1, layout.w))
     value = KS.from_array(kdot(weights, embed(to_field(np.asarray(v, np.int64)))))
     return Claim("output", functional, Form.public(value))
 

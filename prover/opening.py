@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.functional import Array, Claim, Columns, Term
+from circuits.functional import Array, Claim, Columns, Dense, Term
 from circuits.layout import Layout
 from circuits.opening import mask_claim, pad_coefficients, row_functional, vandermonde
 from common.field import DEGREE, encode_f, fadd, fdot, fmul, kdot, kmul, kpowers, kscale, kzero
@@ -174,12 +174,12 @@ def _reduction(
     left: list[U32] = []
     right: list[U32] = []
 
-    def dense(matrix: str, start: int, coefficients: Array) -> None:
-        rows = matrices[matrix].rows(start, len(coefficients))
+    def dense(term: Dense, power: KS) -> None:
+        rows = matrices[term.matrix].rows(term.start, len(term.choice))
         table = np.zeros((DEGREE, *rows.shape), np.uint32)
         table[0] = to_mont(rows)
         left.append(table)
-        right.append(np.ascontiguousarray(np.moveaxis(to_mont(coefficients), 2, 0)))
+        right.append(k_to_mont(kmul(term.values, power.array()))[:, term.choice])
 
     for power, claim in zip(powers, claims, strict=True):
         for term in claim.functional.terms:
@@ -187,7 +187,7 @@ def _reduction(
                 part = (term.start, kmul(term.a, power.array()))
                 merged.setdefault((term.matrix, term.columns), []).append(part)
             else:
-                dense(term.matrix, term.start, kmul(term.coefficients, power.array()))
+                dense(term, power)
     for (matrix, name), parts in merged.items():
         start = min(at for at, _ in parts)
         stop = max(at + len(a) for at, a in parts)
@@ -196,7 +196,7 @@ def _reduction(
             total[at - start : at - start + len(a)] = fadd(total[at - start : at - start + len(a)], a)
         left.append(matrices[matrix].vecmat(start, total)[:, None, :])
         right.append(k_to_mont(columns.vectors[name])[:, None, :])
-    dense("A", layout.pad_start, pad_coefficients(layout, claims, powers))
+    dense(pad_coefficients(layout, claims, powers), KS(1))
     return PairsOracle(np.concatenate(left, axis=1), np.concatenate(right, axis=1))
 
 
