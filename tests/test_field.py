@@ -183,10 +183,10 @@ def test_matrix_vector_products(dtype: type) -> None:
 
 @pytest.mark.slow
 def test_long_inner_products_stay_exact() -> None:
-    """Worst case for the digit sums: more terms than one exact chunk, all equal to p - 1."""
-    n = (1 << 21) + 5
-    a = np.full((n, 5), P - 1, dtype=np.uint64)
-    unit = KS((P - 1,) * 5)
+    """Worst case for the digit sums: all low digits 2^16 - 1, over more terms than 2^53 leaves room for."""
+    n = (1 << 22) + 5
+    a = np.full((n, 5), P - 2, dtype=np.uint64)
+    unit = KS((P - 2,) * 5)
     assert KS.from_array(F.kdot(a, a)) == unit * unit * n
 
 

@@ -119,7 +119,7 @@ def test_integer_matrix_products(dtype: type, shape: tuple[int, int]) -> None:
 def test_largest_partial_sums_of_bytes(limb: int, entry: int) -> None:
     """Every 16-bit digit product at its extreme, over more terms than one 32-bit partial sum may hold."""
     n = 9000
-    matrix = np.full((2, n), entry, dtype=np.int8)
+    matrix = np.full((19, n), entry, dtype=np.int8)
     vector = np.full((5, n), limb, dtype=np.uint32)
     assert np.all(small_matvec(matrix, vector) == entry * limb * n % P)
     assert np.all(small_vecmat(vector, np.ascontiguousarray(matrix.T)) == entry * limb * n % P)
