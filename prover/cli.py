@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from prover import tokens_cli
+from prover import fingerprint_cli, tokens_cli
 
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
     tokens_cli.register(app)
+    fingerprint_cli.register(app)

@@ -1,0 +1,205 @@
+"""`huref fingerprint` and `huref compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from common.errors import InputOutputError, UsageError
+from common.fingerprint_file import FILE_NAME, FingerprintFile, read_fingerprint, write_fingerprint
+from common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from circuits.profiles import Profile
+    from prover.families import Model
+
+_STEPS = 13 + 20
+"""Tensors and sites of a program without convolutions; the bar adapts when there are more."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands to the root command."""
+    app.command("fingerprint")(fingerprint)
+    app.command("compare")(compare)
+
+
+@contextmanager
+def _progress_bar(title: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A tqdm bar on stderr; the yielded function advances it and shows what was done."""
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc=title, unit="step", leave=False) as bar:
+
+        def advance(name: str) -> None:
+            if bar.n >= (bar.total or 0):
+                bar.total = bar.n + 1
+            bar.set_postfix_str(name, refresh=False)
+            bar.update()
+
+        yield advance
+
+
+def fingerprint(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder or GGUF file.")],
+    profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
+    encoder: Annotated[str | None, typer.Option(help="sketch, cnn (hardened) or meanpool (paper).")] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="Token ids, one a line, most frequent first (see huref tokens).")
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
+    p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for fingerprint.json.")] = Path("."),
+    device: Annotated[str, typer.Option(help="cpu or a torch device such as cuda.")] = "cpu",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the fingerprint as one JSON object.")
+    ] = False,
+) -> None:
+    """Compute a checkpoint's fingerprint vector (without a proof) and write DIR/fingerprint.json."""
+    from circuits.profiles import get_profile
+    from prover.families import open_model
+
+    with exit_on_error(as_json=as_json):
+        chosen = get_profile(profile)
+        found = _derive(open_model(checkpoint), chosen, encoder, tokens, k, p, device)
+        file = write_fingerprint(out, found)
+        if as_json:
+            result_json(found.model_dump())
+            return
+        closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
+        result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
+
+
+def _derive(
+    model: Model,
+    profile: Profile,
+    encoder: str | None,
+    tokens: Path | None,
+    k: int | None,
+    p: int | None,
+    device: str = "cpu",
+) -> FingerprintFile:
+    from prover.fingerprint import derive
+
+    _check_device(device)
+    with _progress_bar("fingerprint", _STEPS) as progress:
+        derivation = derive(
+            model, profile, encoder, tokens=tokens, k=k, p=p, device=device, progress=progress
+        )
+    return derivation.to_file()
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"no device {device!r} here", hint="use --device cpu") from None
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Checkpoint, fingerprint.json, or a folder with one.")],
+    second: Annotated[Path, typer.Argument(help="The same, for the other model.")],
+    profile: Annotated[
+        str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="sketch, cnn or meanpool.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare two models: cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
+    with exit_on_error(as_json=as_json):
+        report = _compare(first, second, profile, encoder)
+        if as_json:
+            result_json(report)
+        else:
+            _print_report(report)
+
+
+def _compare(first: Path, second: Path, profile: str | None, encoder: str | None) -> dict[str, Any]:
+    from circuits.profiles import get_profile
+    from prover.families import open_model
+    from prover.similarity import compare_vectors
+
+    paths = (first, second)
+    for path in paths:
+        if not path.exists():
+            raise InputOutputError(f"{path}: no such file or folder")
+    files = [read_fingerprint(path) if _is_fingerprint(path) else None for path in paths]
+    given = [file for file in files if file is not None]
+    pattern = given[0] if given else None
+    if profile is None:
+        profile = pattern.profile if pattern else "hardened"
+    chosen = get_profile(profile)
+    encoder = encoder or (pattern.encoder if pattern else None)
+    sizes = (pattern.k, pattern.p) if pattern else (None, None)
+    models = [open_model(path) for path, file in zip(paths, files, strict=True) if file is None]
+    derived = iter([_derive(model, chosen, encoder, None, *sizes) for model in models])
+    a, b = (file or next(derived) for file in files)
+    for key in ("profile", "encoder", "k", "p"):
+        if getattr(a, key) != getattr(b, key):
+            raise UsageError(
+                f"the two fingerprints differ in {key}: {getattr(a, key)} and {getattr(b, key)}",
+                hint="make both with the same --profile, --encoder, --k and --p",
+            )
+    if a.profile != chosen.name or (encoder is not None and a.encoder != encoder):
+        raise UsageError(f"the fingerprints are {a.profile}, {a.encoder}, not what was asked for")
+    vector = compare_vectors(a.v, b.v, a.encoder)
+    report: dict[str, Any] = {
+        "profile": a.profile,
+        "encoder": a.encoder,
+        "cosine": vector.cosine,
+        "false_match_probability": vector.false_match,
+        "vector_terms": vector.terms,
+        "verdict": vector.verdict if chosen.canonical else None,
+        "same_tokens": a.token_ids == b.token_ids,
+        "token_sources": [a.token_source, b.token_source],
+    }
+    if len(models) == 2:
+        report.update(_checkpoint_similarity((models[0], a), (models[1], b), chosen))
+    return report
+
+
+def _is_fingerprint(path: Path) -> bool:
+    if path.is_dir():
+        return (path / FILE_NAME).is_file() and not (path / "config.json").exists()
+    return path.suffix == ".json"
+
+
+def _checkpoint_similarity(
+    first: tuple[Model, FingerprintFile], second: tuple[Model, FingerprintFile], profile: Profile
+) -> dict[str, Any]:
+    import numpy as np
+
+    from prover.similarity import invariant_similarity, parameter_similarity
+
+    sides = [(model, np.array(file.token_ids, dtype=np.int64)) for model, file in (first, second)]
+    with _progress_bar("ICS", 6) as progress:
+        terms = invariant_similarity(sides[0], sides[1], profile, progress)
+    return {
+        "ics": terms.overall,
+        "ics_terms": terms.terms,
+        "pcs": parameter_similarity(first[0], second[0]),
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    verdict = f"  ({report['verdict']})" if report["verdict"] else ""
+    result(f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}")
+    if verdict:
+        result(f"chance for unrelated models {report['false_match_probability']:.2e}")
+    else:
+        note("hint: the paper profile does not separate unrelated models well; read the hardened one")
+    for name, value in report["vector_terms"].items():
+        result(f"  {name:<20} {value:+.4f}")
+    if "ics" in report:
+        result(f"ICS of the terms            {report['ics']:+.4f}")
+        for name, value in report["ics_terms"].items():
+            result(f"  {name:<20} {value:+.4f}")
+        pcs = report["pcs"]
+        result("PCS of the parameters       " + ("shapes differ" if pcs is None else f"{pcs:+.4f}"))
+    if not report["same_tokens"]:
+        note("hint: the two models read different token ids, as models with different tokenizers do")
