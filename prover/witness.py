@@ -18,6 +18,8 @@ from prover.kernels import gkr
 from prover.kernels.field import U32, to_mont
 
 Ints = NDArray[Any]
+LIFT = np.int32(1 << 20)
+"""Added to looked-up values so that the kernel reads them as residues; every operand is above its negative."""
 
 
 def stack_weights(placed: Mapping[str, Placed], rows: int, weights: Mapping[str, Ints], w: int) -> Ints:
@@ -158,7 +160,10 @@ class _Leaves:
             else:
                 varying.append(value)
                 scales.append(-power)
-        stacked = np.ascontiguousarray(np.stack(varying).astype(np.int32, copy=False))
+        stacked = np.empty((len(varying), *varying[0].shape), np.uint32)
+        for m, (scale, value) in enumerate(zip(scales, varying, strict=True)):
+            np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
+            offset -= scale * int(LIFT)
         doubled = to_mont(to_mont(np.array([tuple(s) for s in scales], np.uint64)))
         gkr.fill(self.p, self.q, stacked, doubled, to_mont(offset.array()), at, self.layout.w)
 

@@ -14,18 +14,20 @@ import numpy as np
 from numba import njit
 
 from common.field import DEGREE
-from prover.kernels.field import P32, U32, madd
+from prover.kernels.field import ONE, U32, madd, mmul
 from prover.kernels.simd import (
     LANES,
     broadcast5,
     load5,
     store5,
     vadd,
+    vbroadcast,
     vkadd5,
     vkmul5,
     vksub5,
     vload,
     vmul,
+    vstore,
     vsub,
 )
 from prover.kernels.threads import run_ranges
@@ -91,9 +93,7 @@ def _first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int
             d0 = vkadd5(load5(p, i + 2 * quarter), vkmul5(wide_mu, b0))
             d1 = vkadd5(load5(p, i + 3 * quarter), vkmul5(wide_mu, b1))
             low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
-            high = vkadd5(
-                vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0))
-            )
+            high = vkadd5(vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0)))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
         _finish(lanes, at_zero, sums, 0, tile)
@@ -202,58 +202,39 @@ def _bind(x: Any, m: int, r: Any, out: Any, start: int, stop: int) -> None:
 def _fill(
     p: Any, q: Any, values: Any, scales: Any, offset: Any, at: int, stride: int, start: int, stop: int
 ) -> None:
-    """q[at + row·stride + col] = offset + Σ_m scales[m]·values[m, row, col] and p = 1 there."""
+    """Leaves of rows [start, stop): whole lanes first, then what is left of each row entry by entry."""
     count, _, cols = values.shape
+    flat = values.reshape(-1)
+    size = len(flat) // count
+    whole = cols // LANES * LANES
+    wide = broadcast5(offset)
+    one = vbroadcast(ONE)
     for row in range(start, stop):
         base = at + row * stride
-        for limb in range(DEGREE):
-            _fill_run(q[limb, base : base + cols], values, scales, offset, row, limb, count)
-        _ones(p[base : base + cols])
-
-
-@njit(cache=True)
-def _ones(p: Any) -> None:
-    one = np.uint32((1 << 32) % 2013265921)
-    for i in range(len(p)):
-        p[i] = one
-
-
-@njit(cache=True)
-def _fill_run(out: Any, values: Any, scales: Any, offset: Any, row: int, limb: int, count: int) -> None:
-    for i in range(len(out)):
-        out[i] = offset[limb]
-    for m in range(count):
-        _add_scaled(out, values[m, row], scales[m, limb])
-
-
-@njit(cache=True)
-def _add_scaled(out: Any, values: Any, scale: Any) -> None:
-    """out += scale·values for signed values |v| < p and a Montgomery scale (both residues mod p)."""
-    p64 = np.uint64(2013265921)
-    mu = np.uint32(2281701377)
-    s = np.uint64(scale)
-    for i in range(len(out)):
-        v = values[i]
-        x = np.uint32(v + np.int32(2013265921)) if v < 0 else np.uint32(v)
-        t = np.uint64(x) * s
-        high = np.uint32(t >> np.uint64(32))
-        quotient = np.uint32(np.uint32(t) * mu)
-        low = np.uint32((np.uint64(quotient) * p64) >> np.uint64(32))
-        r = np.uint32(high - low)
-        r = min(r, np.uint32(r + P32))
-        total = np.uint32(out[i] + r)
-        out[i] = min(total, np.uint32(total - P32))
+        for col in range(0, whole, LANES):
+            x = wide
+            for m in range(count):
+                x = vkadd5(x, _base_times(vload(flat, m * size + row * cols + col), broadcast5(scales[m])))
+            store5(q, base + col, x)
+            vstore(p, base + col, one)
+        for col in range(whole, cols):
+            p[base + col] = ONE
+            for limb in range(DEGREE):
+                x1 = offset[limb]
+                for m in range(count):
+                    x1 = madd(x1, mmul(values[m, row, col], scales[m, limb]))
+                q[limb, base + col] = x1
 
 
 def _k(count: int) -> U32:
     return np.empty((DEGREE, count), np.uint32)
 
 
-def fill(p: U32, q: U32, values: Any, scales: U32, offset: U32, at: int, stride: int) -> None:
-    """Write leaves: q = offset + Σ scale_m·value_m and p = 1, for `values` (arity, rows, cols) int32.
+def fill(p: U32, q: U32, values: U32, scales: U32, offset: U32, at: int, stride: int) -> None:
+    """Write leaves: q = offset + Σ scale_m·value_m and p = 1, for plain residues `values` (arity, rows, cols).
 
-    Row i goes to at + i·stride. `scales` (arity, 5) are K scalars times 2^64 (so that a plain value gives a
-    Montgomery product), `offset` (5,) is in Montgomery form.
+    Row i goes to at + i·stride. `scales` (arity, 5) are K scalars times 2^64, so that a plain value gives a
+    Montgomery product; `offset` (5,) is in Montgomery form.
     """
     run_ranges(_fill, values.shape[1], 64, p, q, values, scales, offset, at, stride, align=1)
 
