@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,7 +135,7 @@ def derive(
         trace = execute(program, weights, device=device, progress=progress)
     term_weights = EQUAL_TERM_WEIGHTS
     if chosen == "meanpool":
-        term_weights = _term_weights(program, steps, trace)
+        term_weights = scaled_term_weights(program, steps, trace)
         program = compile_program(model.shape, profile, chosen, size, blocks, term_weights)
         trace = replace(trace, v=read_output(program.output, {n: s.out for n, s in trace.sites.items()}))
     with watch("fidelity"):
@@ -189,7 +189,7 @@ def canonical_tensors(
             yield f"l{n}.{name}", tensor
 
 
-def _term_weights(program: Program, steps: dict[str, float], trace: Trace) -> tuple[int, ...]:
+def scaled_term_weights(program: Program, steps: Mapping[str, float], trace: Trace) -> tuple[int, ...]:
     """Integers in 0..127 proportional to the terms' real scales (paper profile)."""
     unit = scales(program, steps, trace.shifts)
     wanted = np.array([unit[name] for name in program.output.sources])

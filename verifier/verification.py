@@ -1,0 +1,219 @@
+"""Verification of a bundle: form, statement, proof, picture, signatures; the first failing check raises.
+
+The bundle's own word is never the trust root: the caller says which root, fingerprint, level and signer to
+expect (layout habit 16).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from circuits.commitment import describe_commitment
+from circuits.proof import Setup
+from circuits.security import SecurityReport
+from circuits.shape import ModelShape
+from circuits.statement import Statement, fingerprint_id, prepare_statement
+from common import bundle as form
+from common.bundle import Bundle, SecuritySummary, read_bundle
+from common.commitment_file import CommitmentFile
+from common.errors import Malformed, Rejected, UsageError
+from common.fingerprint_file import FingerprintFile, read_fingerprint
+from common.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
+from common.picture import find_generator, png_bytes
+from common.transcript import Recorder
+from verifier.core import verify_program
+from verifier.verdict import PictureStatus, Verdict
+
+_FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "v")
+
+
+def verify(
+    bundle: str | Path | Bundle,
+    root: str | None = None,
+    expect: str | Path | None = None,
+    min_security: int = 100,
+    *,
+    signer: str | None = None,
+    require_image: bool = False,
+    recorder: Recorder | None = None,
+) -> Verdict:
+    """Verify a bundle; returning at all means that it holds.
+
+    Args:
+        root: the commitment (64 hex digits) that it must be about.
+        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or a bundle.
+        min_security: fewest provable bits.
+        signer: public key (96 hex digits) that must have signed it.
+        require_image: fail when the picture's generator is not installed.
+        recorder: sees every transcript message, for `huref inspect`.
+
+    Raises:
+        Rejected: a check failed; `path`, `expected` and `got` say which.
+        Malformed, Unsupported: it is not a bundle that this version can read.
+        InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
+    """
+    wanted_root = _hex(root, 64, "root")
+    wanted_signer = _hex(signer, 96, "signer")
+    wanted = None if expect is None else expected_fingerprint(expect)
+    watch = _Watch()
+    with watch("read"):
+        read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        statement = Statement.read(read.manifest.statement, "statement")
+        if statement.encode() != form_bytes(read):
+            raise Malformed("statement: not in canonical form")
+    _require("expect.root", "the proof is about another commitment", wanted_root, statement.root)
+    _require("expect.fingerprint", "another fingerprint", wanted, statement.fingerprint_id())
+    with watch("compile"):
+        setup = prepare_statement(statement)
+        commitment = check_commitment(read, statement, setup)
+        fingerprint = check_fingerprint(read, statement)
+    with watch("proof"):
+        report = verify_program(
+            setup, statement.encode(), bytes.fromhex(statement.root), read.files[form.PROOF],
+            min_security, recorder,
+        )  # fmt: skip
+        _require("security", "the manifest claims another level", summarize(statement, report),
+                 read.manifest.security)  # fmt: skip
+    with watch("picture"):
+        picture = check_picture(read, statement, require_image)
+    with watch("signatures"):
+        owner, auditors = _check_signatures(read)
+        _require("expect.signer", "not signed by the expected key", wanted_signer, owner)
+    return Verdict(
+        statement=statement,
+        security=report,
+        picture=picture,
+        signer=owner,
+        cosigners=auditors,
+        fidelity=fingerprint.fidelity.v,
+        sources=tuple(f"{file.name} {file.sha256}" for file in commitment.sources),
+        size=read.size,
+        proof_size=len(read.files[form.PROOF]),
+        seconds=watch.seconds,
+    )
+
+
+def expected_fingerprint(expect: str | Path) -> str:
+    """The fingerprint's hex name, from itself or from a file or folder that holds the fingerprint."""
+    if re.fullmatch("[0-9a-f]{64}", str(expect)):
+        return str(expect)
+    file = read_fingerprint(Path(expect))
+    return fingerprint_id(file.profile, file.encoder, file.k, file.v)
+
+
+def form_bytes(bundle: Bundle) -> bytes:
+    """The statement's bytes as the manifest holds them."""
+    from common.canonical import canonical_json
+
+    return canonical_json(bundle.manifest.statement)
+
+
+def summarize(statement: Statement, report: SecurityReport) -> SecuritySummary:
+    """What the manifest says about a report."""
+    return SecuritySummary(
+        level=statement.security, bits=round(report.bits, 2), binding=report.binding.label
+    )
+
+
+def check_commitment(bundle: Bundle, statement: Statement, setup: Setup) -> CommitmentFile:
+    """commitment.json must be the statement's. Raises `Rejected` with the field."""
+    found = CommitmentFile.decode(bundle.files[form.COMMITMENT], form.COMMITMENT)
+    expected = describe_commitment(
+        setup.program,
+        profile=statement.profile,
+        shape=ModelShape.from_dict(statement.shape),
+        k=statement.k,
+        p=statement.p,
+        tokens=statement.tokens,
+        security=statement.security,
+        proofs=statement.proofs,
+        root=statement.root,
+        sources=found.sources,
+    )
+    for name in CommitmentFile.model_fields:
+        _require(f"commitment.{name}", "differs from the statement", getattr(expected, name),
+                 getattr(found, name))  # fmt: skip
+    _require("statement.notes.commitment", "another commitment.json", statement.notes.commitment,
+             found.digest())  # fmt: skip
+    return found
+
+
+def check_fingerprint(bundle: Bundle, statement: Statement) -> FingerprintFile:
+    """fingerprint.json must be the statement's. Raises `Rejected` with the field."""
+    data = bundle.files[form.FINGERPRINT]
+    try:
+        found = FingerprintFile.model_validate_json(data)
+    except (ValidationError, RecursionError):
+        raise Malformed(f"{form.FINGERPRINT}: not a fingerprint file") from None
+    for name in _FINGERPRINT_FIELDS:
+        _require(f"fingerprint.{name}", "differs from the statement", getattr(statement, name),
+                 getattr(found, name))  # fmt: skip
+    sums = {name: tuple(pair) for name, pair in found.calibration_sums.items()}
+    _require("fingerprint.calibration_sums", "differ from the statement", statement.calibration_sums, sums)
+    tokens = statement.tokens
+    said = (found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids)
+    _require("fingerprint.tokens", "differ from the statement",
+             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids), said)  # fmt: skip
+    _require("statement.notes.fingerprint", "another fingerprint.json", statement.notes.fingerprint,
+             form.FileEntry.of(data).sha256)  # fmt: skip
+    return found
+
+
+def check_picture(bundle: Bundle, statement: Statement, required: bool) -> PictureStatus:
+    """Draw the picture again and compare the files. Raises `Rejected`."""
+    generator = find_generator(statement.generator)
+    if generator is None:
+        if required:
+            raise Rejected("picture.generator", "the picture's generator is not installed",
+                           expected="an installed generator", got=statement.generator)  # fmt: skip
+        return "generator not installed"
+    if png_bytes(generator.render(statement.v)) != bundle.files[form.PICTURE]:
+        raise Rejected("picture", "the picture is not the one that the vector gives")
+    return "checked"
+
+
+def _check_signatures(bundle: Bundle) -> tuple[str | None, tuple[str, ...]]:
+    owner, auditors = None, ()
+    if form.SIGNATURE in bundle.files:
+        signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
+        owner = check_owner(signed, bundle.digest)
+    if form.COSIGNATURES in bundle.files:
+        several = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
+        auditors = check_auditors(several, bundle.digest)
+    return owner, auditors
+
+
+def _require(path: str, message: str, expected: object, got: object) -> None:
+    """Reject unless equal; an expectation of None is none."""
+    if expected is not None and got != expected:
+        raise Rejected(path, message, expected=_short(expected), got=_short(got))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:197]}…"
+
+
+def _hex(value: str | None, digits: int, name: str) -> str | None:
+    if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
+        raise UsageError(f"{name}: expected {digits} lower-case hex digits")
+    return value
+
+
+class _Watch:
+    """Wall time per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
