@@ -34,20 +34,18 @@ def padded(message: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("length", [0, 1, 55, 56, 63, 64, 65, 119, 120, 500])
 def test_compression_equals_hashlib(length: int) -> None:
-    messages = [bytes((i * 7 + s) % 256 for i in range(length)) for s in (0, 1)]
-    blocks = [padded(m) for m in messages]
-    count = len(blocks[0]) // 16
-    states = np.concatenate([kernel.IV] * 6)
-    data = np.concatenate(blocks)
-    for block in range(count):
-        kernel.compress_portable(states, 0, data, 16 * block)
-        kernel.compress(states, 8, data, 16 * block)
-        second = 16 * (count + block)
-        kernel.compress2(states, 16, 24, data, 16 * block, second)
-        kernel._compress_portable2(states, 32, 40, data, 16 * block, second)
-    digests = [states[8 * i : 8 * i + 8].astype(">u4").tobytes() for i in range(6)]
-    first, second_digest = (sha256(m).digest() for m in messages)
-    assert digests == [first, first, first, second_digest, first, second_digest]
+    messages = [bytes((i * 7 + s) % 256 for i in range(length)) for s in range(8)]
+    data = np.concatenate([padded(m) for m in messages])
+    stride = len(data) // 8
+    states = np.tile(kernel.IV, (4, 8)).reshape(-1)
+    for block in range(0, stride, 16):
+        kernel.compress8(states, 0, data, block, stride)
+        kernel.compress8_portable(states, 64, data, block, stride)
+        for i in range(8):
+            kernel.compress(states, 128 + 8 * i, data, block + i * stride)
+            kernel.compress_portable(states, 192 + 8 * i, data, block + i * stride)
+    digests = [states[8 * i : 8 * i + 8].astype(">u4").tobytes() for i in range(32)]
+    assert digests == 4 * [sha256(m).digest() for m in messages]
 
 
 @pytest.mark.parametrize("count", [2, 6, 20000])

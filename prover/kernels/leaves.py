@@ -16,7 +16,7 @@ from numba import njit
 from common.merkle import BLOCK_COLUMNS, DIGEST_BYTES, NODE_HEADER, TAG_LEAF, block_header
 from prover.kernels.field import U32
 from prover.kernels.ntt import BATCH, Plan, second_pass
-from prover.kernels.sha256 import IV, byte_swap, compress, compress2, midstate
+from prover.kernels.sha256 import IV, byte_swap, compress, compress8, midstate
 from prover.kernels.threads import run_ranges
 
 _NODE_STATE = midstate(NODE_HEADER)
@@ -79,15 +79,15 @@ def hash_pass(
             if opens:
                 for j in range(8):
                     states[(base + row) * 8 + j] = header_state[j]
-        for row in range(row0, row0 + n2 - 1, 2):
-            s = (base + row) * 8
-            compress2(states, s, s + 8, work, row * 16, row * 16 + 16)
+        whole = row0 + n2 // 8 * 8
+        for row in range(row0, whole, 8):
+            compress8(states, (base + row) * 8, work, row * 16, 16)
             if has_tail:
-                compress2(states, s, s + 8, tail, 0, 0)
-        if n2 == 1:
-            compress(states, (base + row0) * 8, work, row0 * 16)
+                compress8(states, (base + row) * 8, tail, 0, 0)
+        for row in range(whole, row0 + n2):
+            compress(states, (base + row) * 8, work, row * 16)
             if has_tail:
-                compress(states, (base + row0) * 8, tail, 0)
+                compress(states, (base + row) * 8, tail, 0)
 
 
 @njit(cache=True, nogil=True)

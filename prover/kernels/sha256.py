@@ -1,8 +1,9 @@
 """SHA-256 compression for kernels: the processor's SHA instructions where present, plain code elsewhere.
 
 States are eight `uint32` words; message blocks are 16 `uint32` words as they lie in memory (little-endian
-machine, so the big-endian words of the standard are swapped on load). `compress2` runs two independent
-streams, which hides the latency of the round instruction. Both paths must equal `hashlib`.
+machine, so the big-endian words of the standard are swapped on load). `compress8` takes eight neighbouring
+states and blocks: with SHA instructions as four pairs of interleaved streams, which hides their latency,
+otherwise as eight lanes of one vector. All paths must equal `hashlib`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ HAS_SHA = bool(binding.get_host_cpu_features().get("sha", False))
 
 _I32 = ir.IntType(32)
 _V4 = ir.VectorType(_I32, 4)
+_V8 = ir.VectorType(_I32, 8)
 
 
 def _lanes(b: Any, x: Any, y: Any, order: list[int]) -> Any:
@@ -122,6 +124,89 @@ def _sha_ni2(
     return types.void(states, index, index, data, index, index), codegen
 
 
+def _transpose(b: Any, rows: list[Any]) -> list[Any]:
+    """The columns of eight vectors of eight lanes, in three rounds of two-input shuffles."""
+
+    def mix(x: Any, y: Any, order: list[int]) -> Any:
+        return b.shuffle_vector(x, y, ir.Constant(_V8, order))
+
+    ones = [
+        mix(rows[i], rows[i + 1], order)
+        for i in range(0, 8, 2)
+        for order in ([0, 8, 1, 9, 4, 12, 5, 13], [2, 10, 3, 11, 6, 14, 7, 15])
+    ]
+    twos = [
+        mix(ones[half + i], ones[half + i + 2], order)
+        for half in (0, 4)
+        for i in (0, 1)
+        for order in ([0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15])
+    ]
+    return [
+        mix(twos[i], twos[i + 4], order)
+        for order in ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
+        for i in range(4)
+    ]
+
+
+def _emit_lanes(b: Any, state: Any, block: Any, stride: Any) -> None:
+    """Compress eight blocks, `stride` words apart, into eight neighbouring states, one per vector lane."""
+    swap = b.module.declare_intrinsic("llvm.bswap.v8i32", (), ir.FunctionType(_V8, [_V8]))
+
+    def splat(value: int) -> ir.Constant:
+        return ir.Constant(_V8, [value] * 8)
+
+    def rotate(x: Any, n: int) -> Any:
+        return b.or_(b.lshr(x, splat(n)), b.shl(x, splat(32 - n)))
+
+    def mixed(x: Any, first: int, second: int, third: Any) -> Any:
+        return b.xor(b.xor(rotate(x, first), rotate(x, second)), third)
+
+    def total(*terms: Any) -> Any:
+        result = terms[0]
+        for term in terms[1:]:
+            result = b.add(result, term)
+        return result
+
+    places = [b.bitcast(b.gep(state, [ir.Constant(_I32, 8 * i)]), _V8.as_pointer()) for i in range(8)]
+    words: list[Any] = []
+    for half in (0, 8):
+        rows = []
+        for lane in range(8):
+            offset = b.add(b.mul(stride, stride.type(lane)), stride.type(half))
+            pointer = b.bitcast(b.gep(block, [offset]), _V8.as_pointer())
+            rows.append(b.call(swap, [b.load(pointer, align=4)]))
+        words += _transpose(b, rows)
+    initial = _transpose(b, [b.load(place, align=4) for place in places])
+    a, bb, c, d, e, f, g, h = initial
+    for i in range(64):
+        if i >= 16:
+            s0 = mixed(words[1], 7, 18, b.lshr(words[1], splat(3)))
+            s1 = mixed(words[14], 17, 19, b.lshr(words[14], splat(10)))
+            words.append(total(words[0], s0, words[9], s1))
+            words.pop(0)
+        word = words[15] if i >= 16 else words[i]
+        choice = b.xor(g, b.and_(e, b.xor(f, g)))
+        majority = b.or_(b.and_(a, bb), b.and_(c, b.or_(a, bb)))
+        t1 = total(h, mixed(e, 6, 11, rotate(e, 25)), choice, b.add(word, splat(_K[i])))
+        t2 = b.add(mixed(a, 2, 13, rotate(a, 22)), majority)
+        h, g, f, e, d, c, bb, a = g, f, e, b.add(d, t1), c, bb, a, b.add(t1, t2)
+    final = [b.add(x, y) for x, y in zip((a, bb, c, d, e, f, g, h), initial, strict=True)]
+    for place, row in zip(places, _transpose(b, final), strict=True):
+        b.store(row, place, align=4)
+
+
+@intrinsic
+def _sha_lanes(typing_context: Any, states: Any, state: Any, data: Any, block: Any, stride: Any) -> Any:
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        kinds = signature.args
+        first = _element(context, b, kinds[0], args[0], args[1])
+        _emit_lanes(b, first, _element(context, b, kinds[2], args[2], args[3]), args[4])
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.void(states, index, data, index, index), codegen
+
+
 @njit(cache=True)
 def byte_swap(x: Any) -> Any:
     """Reverse the bytes of a uint32."""
@@ -163,18 +248,20 @@ def _compress_ni(states: Any, state: int, data: Any, block: int) -> None:
 
 
 @njit(cache=True)
-def _compress_ni2(states: Any, state0: int, state1: int, data: Any, block0: int, block1: int) -> None:
-    _sha_ni2(states, state0, state1, data, block0, block1)
+def _compress8_ni(states: Any, state: int, data: Any, block: int, stride: int) -> None:
+    for i in range(0, 8, 2):
+        first, second = block + i * stride, block + (i + 1) * stride
+        _sha_ni2(states, state + 8 * i, state + 8 * i + 8, data, first, second)
 
 
 @njit(cache=True)
-def _compress_portable2(states: Any, state0: int, state1: int, data: Any, block0: int, block1: int) -> None:
-    compress_portable(states, state0, data, block0)
-    compress_portable(states, state1, data, block1)
+def compress8_portable(states: Any, state: int, data: Any, block: int, stride: int) -> None:
+    """Eight compressions in vector lanes: states at `state` + 8i, blocks at `block` + i*`stride`."""
+    _sha_lanes(states, state, data, block, stride)
 
 
 compress = _compress_ni if HAS_SHA else compress_portable
-compress2 = _compress_ni2 if HAS_SHA else _compress_portable2
+compress8 = _compress8_ni if HAS_SHA else compress8_portable
 
 
 def midstate(header: bytes) -> np.ndarray:

@@ -27,6 +27,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_count(), thread_name_prefix="huref-kernel")
 
 
+if hasattr(os, "register_at_fork"):  # a forked child has none of the parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def run_ranges(kernel: Callable[..., Any], count: int, grain: int, *args: Any, align: int = 8) -> list[Any]:
     """Call `kernel(*args, start, stop)` on ranges that cover [0, count); results in range order.
 
