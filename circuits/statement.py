@@ -179,4 +179,3 @@ def prepare_statement(statement: Statement) -> Setup:
         )
     public = PublicInputs(statement.shifts, statement.calibration_sums, statement.v)
     return prepare(program, public, knobs)
-

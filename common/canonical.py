@@ -32,7 +32,9 @@ def parse_canonical(data: bytes, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed(f"{name}: not a JSON object")
     if canonical != data:
-        raise Malformed(f"{name}: not in canonical form", hint="the file was edited or written by something else")
+        raise Malformed(
+            f"{name}: not in canonical form", hint="the file was edited or written by something else"
+        )
     return value
 
 

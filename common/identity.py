@@ -79,7 +79,11 @@ class SecretKey:
         """Write the key to a new file that only its owner may read (0600). UsageError if it exists."""
         if os.path.lexists(path):
             raise UsageError(f"{path} exists already", hint="keys are never overwritten")
-        content = {"format": "huref-key/1", "public_key": self.public_key, "secret_key": f"{self._value:064x}"}
+        content = {
+            "format": "huref-key/1",
+            "public_key": self.public_key,
+            "secret_key": f"{self._value:064x}",
+        }
         write_file(path, (json.dumps(content) + "\n").encode(), mode=0o600)
 
     @classmethod

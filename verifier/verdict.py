@@ -73,7 +73,8 @@ class Verdict:
         lines = [
             "That the committed weights are those of any deployed or downloadable model: only an auditor "
             "who recomputes the commitment, or a proof of inference under the same root, links the two.",
-            "Who the owner is" + (", beyond the key above." if self.signer else ": the bundle is not signed."),
+            "Who the owner is"
+            + (", beyond the key above." if self.signer else ": the bundle is not signed."),
         ]
         if self.cosigners:
             lines[0] = (

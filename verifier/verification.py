@@ -116,9 +116,7 @@ def form_bytes(bundle: Bundle) -> bytes:
 
 def summarize(statement: Statement, report: SecurityReport) -> SecuritySummary:
     """What the manifest says about a report."""
-    return SecuritySummary(
-        level=statement.security, bits=round(report.bits, 2), binding=report.binding.label
-    )
+    return SecuritySummary(level=statement.security, bits=round(report.bits, 2), binding=report.binding.label)
 
 
 def check_commitment(bundle: Bundle, statement: Statement, setup: Setup) -> CommitmentFile:

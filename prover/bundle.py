@@ -1,0 +1,102 @@
+"""Assemble a bundle: statement and descriptive files before the proof, the folder after it (docs/bundle.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from circuits.evaluate import Trace
+from circuits.security import SecurityReport
+from circuits.statement import FORMAT, PROTOCOL, Notes, Statement
+from common import bundle as form
+from common.atomic import write_file
+from common.bundle import FileEntry, Manifest
+from common.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
+from common.identity import SecretKey, sign_manifest
+from common.picture import DEFAULT, png_bytes
+from prover.commitment_folder import OpenedCommitment
+from prover.fidelity import Fidelity
+from verifier.verification import summarize
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A bundle without its proof."""
+
+    statement: Statement
+    files: Mapping[str, bytes]
+
+
+def draft(
+    commitment: OpenedCommitment,
+    encoder: str,
+    term_weights: tuple[int, ...],
+    trace: Trace,
+    fidelity: Fidelity | None,
+    seconds: Mapping[str, float],
+) -> Draft:
+    """The statement of a run, and the files that do not depend on the proof."""
+    public, source = commitment.public, commitment.source
+    v = [int(x) for x in trace.v]
+    fingerprint = FingerprintFile(
+        schema_version=SCHEMA,
+        profile=public.profile,
+        encoder=encoder,
+        k=public.k,
+        p=public.p,
+        shape=public.shape,
+        token_source=source.tokens.source,
+        tokenizer_digest=source.tokens.tokenizer_digest,
+        frequency_digest=source.tokens.frequency_digest,
+        token_ids=source.tokens.ids,
+        term_weights=list(term_weights),
+        shifts=trace.shifts,
+        calibration_sums={name: list(sums) for name, sums in trace.sums.items()},
+        v=v,
+        fidelity=FidelityReport(v=fidelity.v if fidelity else None, terms=fidelity.terms if fidelity else {}),
+        timings={name: round(value, 3) for name, value in seconds.items()},
+    )
+    files = {
+        form.COMMITMENT: public.encode(),
+        form.FINGERPRINT: fingerprint.model_dump_json().encode() + b"\n",
+        form.PICTURE: png_bytes(DEFAULT.render(v)),
+    }
+    statement = Statement(
+        format=FORMAT,
+        protocol=PROTOCOL,
+        profile=public.profile,
+        encoder=encoder,
+        shape=public.shape,
+        k=public.k,
+        p=public.p,
+        tokens=source.tokens,
+        term_weights=list(term_weights),
+        security=public.security,
+        proofs=public.proofs,
+        random_rows=public.random_rows,
+        root=public.root,
+        shifts=trace.shifts,
+        calibration_sums=trace.sums,
+        v=v,
+        generator=DEFAULT.digest,
+        notes=Notes(
+            commitment=public.digest(), fingerprint=FileEntry.of(files[form.FINGERPRINT]).sha256
+        ),
+    )  # fmt: skip
+    return Draft(statement, files)
+
+
+def write(folder: Path, draft: Draft, proof: bytes, report: SecurityReport, key: SecretKey | None) -> None:
+    """Write all files of a bundle into an existing folder, signed if there is a key."""
+    files = {**draft.files, form.PROOF: proof}
+    manifest = Manifest(
+        statement=draft.statement.model_dump(mode="json"),
+        security=summarize(draft.statement, report),
+        files={name: FileEntry.of(data) for name, data in files.items()},
+    ).encode()
+    for name, data in {**files, form.MANIFEST: manifest}.items():
+        write_file(folder / name, data)
+    if key is not None:
+        digest = bytes.fromhex(FileEntry.of(manifest).sha256)
+        write_file(folder / form.SIGNATURE, sign_manifest(key, digest).encode())

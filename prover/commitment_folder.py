@@ -1,0 +1,206 @@
+"""The folder of a commitment: commitment.json for everybody, private/ (0700) for the owner alone.
+
+private/ holds the secret seed and the opening budget (`prover.budget`), the quantized tensors as .npy files,
+and the real value of one unit of each tensor. The folder takes its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.commitment import describe_commitment
+from circuits.compile import compile_program
+from circuits.profiles import Profile, get_profile
+from circuits.program import Program
+from circuits.proof import weights_geometry
+from circuits.shape import ModelShape
+from circuits.statement import TokenChoice, check_resources, check_sizes, knobs_for
+from common.atomic import new_folder, write_file
+from common.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile
+from common.errors import InputOutputError, Malformed, ProverError
+from prover.budget import OpeningBudget
+from prover.randomness import SecretSeed
+from prover.weights import WeightsCommitment, commit_weights
+
+PRIVATE = "private"
+_TENSORS = "tensors"
+_STEPS = "steps.json"
+_HASH_BLOCK = 1 << 22
+
+Weights = Mapping[str, NDArray[np.int8]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is committed: integers and steps by tensor name, and the public facts about them."""
+
+    profile: Profile
+    shape: ModelShape
+    k: int
+    p: int
+    tokens: TokenChoice
+    weights: Weights
+    steps: Mapping[str, float]
+    files: tuple[SourceFile, ...]
+
+    def program(self, encoder: str | None = None, term_weights: tuple[int, ...] | None = None) -> Program:
+        """The fingerprint program with an encoder (default: the profile's)."""
+        chosen = encoder or self.profile.default_encoder
+        extra = {} if term_weights is None else {"term_weights": term_weights}
+        program = compile_program(self.shape, self.profile, chosen, self.k, self.p, **extra)
+        check_resources(program)
+        return program
+
+
+@dataclass(frozen=True)
+class OpenedCommitment:
+    """A commitment whose tree is in memory, with its owner's folder."""
+
+    folder: Path
+    public: CommitmentFile
+    source: Source
+    committed: WeightsCommitment
+
+    def lock(self) -> OpeningBudget:
+        """The opening budget, locked; a context manager. Raises what `OpeningBudget.load` raises."""
+        return OpeningBudget.load(self.folder / PRIVATE)
+
+
+def create(folder: Path, source: Source, security: int, proofs: int) -> OpenedCommitment:
+    """Commit to `source` with a fresh secret seed and write the folder.
+
+    Raises:
+        UsageError: the folder exists. InputOutputError: it cannot be written.
+    """
+    with new_folder(folder) as temporary:
+        program, knobs = source.program(), knobs_for(security, proofs)
+        rows = weights_geometry(program, knobs).code.random
+        private = temporary / PRIVATE
+        with OpeningBudget.create(private, rows) as budget:
+            committed = commit_weights(program, source.weights, knobs, budget.seed)
+        _write_tensors(private, source)
+        public = describe_commitment(
+            program,
+            profile=source.profile.name,
+            shape=source.shape,
+            k=source.k,
+            p=source.p,
+            tokens=source.tokens,
+            security=security,
+            proofs=proofs,
+            root=committed.root.hex(),
+            sources=source.files,
+        )
+        write_file(temporary / FILE_NAME, public.encode())
+    return OpenedCommitment(folder, public, source, committed)
+
+
+def load(folder: Path) -> OpenedCommitment:
+    """Read a commitment's folder and recompute its tree.
+
+    Raises:
+        InputOutputError, Malformed: files are missing or damaged.
+        ProverError: the private part does not give the public root.
+    """
+    public = read_public(folder)
+    source = _read_source(folder, public)
+    seed = read_seed(folder / PRIVATE)
+    committed = commit_weights(
+        source.program(), source.weights, knobs_for(public.security, public.proofs), seed
+    )
+    if committed.root.hex() != public.root:
+        raise ProverError(
+            f"{folder}: the private tensors and seed give another root than commitment.json",
+            hint="the folder was changed or mixed from two commitments; commit again",
+        )
+    return OpenedCommitment(folder, public, source, committed)
+
+
+def read_public(folder: Path) -> CommitmentFile:
+    """The folder's commitment.json. Raises `InputOutputError`, `Malformed`."""
+    path = folder / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise Malformed(f"{path}: more than {MAX_BYTES} bytes")
+    return CommitmentFile.decode(data, str(path))
+
+
+def read_seed(private: Path) -> SecretSeed:
+    """The secret seed in a private folder, without taking its lock. Raises `InputOutputError`, `Malformed`."""
+    try:
+        value = (private / "seed").read_bytes()
+    except OSError as error:
+        raise InputOutputError(f"{private / 'seed'}: {error.strerror or error}") from None
+    try:
+        return SecretSeed(value)
+    except ValueError as error:
+        raise Malformed(f"{private / 'seed'}: {error}") from None
+
+
+def describe_files(paths: tuple[Path, ...]) -> tuple[SourceFile, ...]:
+    """Name, size and SHA-256 of the checkpoint's files."""
+    return tuple(_describe(path) for path in sorted(paths))
+
+
+def _describe(path: Path) -> SourceFile:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def _write_tensors(private: Path, source: Source) -> None:
+    folder = private / _TENSORS
+    folder.mkdir(mode=0o700)
+    for name, tensor in source.weights.items():
+        with (folder / f"{name}.npy").open("xb") as file:
+            np.save(file, tensor, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+    write_file(private / _STEPS, json.dumps(dict(source.steps)).encode(), mode=0o600)
+
+
+def _read_source(folder: Path, public: CommitmentFile) -> Source:
+    private = folder / PRIVATE
+    check_sizes(public.k, public.p)
+    weights: dict[str, NDArray[Any]] = {}
+    for entry in public.tensors:
+        path = private / _TENSORS / f"{entry.name}.npy"
+        try:
+            weights[entry.name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise InputOutputError(f"{path}: {error.strerror or error}") from None
+        except ValueError:
+            raise Malformed(f"{path}: not a tensor file") from None
+        if weights[entry.name].dtype != np.int8 or weights[entry.name].shape != (entry.rows, entry.cols):
+            raise Malformed(f"{path}: another shape or type than commitment.json says")
+    try:
+        steps = json.loads((private / _STEPS).read_bytes())
+    except OSError as error:
+        raise InputOutputError(f"{private / _STEPS}: {error.strerror or error}") from None
+    except ValueError:
+        raise Malformed(f"{private / _STEPS}: not JSON") from None
+    return Source(
+        profile=get_profile(public.profile),
+        shape=ModelShape.from_dict(public.shape),
+        k=public.k,
+        p=public.p,
+        tokens=TokenChoice.read(public.tokens, "tokens"),
+        weights=weights,
+        steps=steps,
+        files=tuple(public.sources),
+    )

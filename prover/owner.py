@@ -1,0 +1,245 @@
+"""What a model's owner does, as a library: commit to a checkpoint, and prove its fingerprint.
+
+Nothing appears under a bundle's name before its own verification passed, and positions that were drawn count
+as opened even when the bundle is then not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.compile import EQUAL_TERM_WEIGHTS
+from circuits.evaluate import Trace, read_output
+from circuits.profiles import check_encoder, get_profile
+from circuits.program import Program
+from circuits.proof import Setup
+from circuits.security import security_report
+from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
+from common.atomic import new_folder
+from common.commitment_file import CommitmentFile
+from common.errors import HurefError, ProverError, UsageError
+from common.identity import SecretKey
+from prover import bundle, commitment_folder
+from prover.commitment_folder import OpenedCommitment, Source, describe_files
+from prover.executor import execute
+from prover.families import open_model
+from prover.fidelity import FloatReference, measure
+from prover.fingerprint import find_tokens, quantize_model, scaled_term_weights
+from prover.progress import Progress
+from prover.prove import prove as prove_program
+from prover.randomness import fresh_proof_seed
+from verifier.verdict import Verdict
+from verifier.verification import verify
+
+DEFAULT_SECURITY = 100
+DEFAULT_PROOFS = 16
+COMMITMENT_SUFFIX = ".commitment"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a commitment is made with; None takes the default, or what an existing commitment has.
+
+    `profile`: "hardened" or "paper" or a versioned name; `tokens`: an id list in HuRef's format; `k`: number
+    of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive.
+    """
+
+    profile: str | None = None
+    tokens: Path | None = None
+    k: int | None = None
+    security: int | None = None
+    proofs: int | None = None
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A bundle that was written and verified. `remaining` opened positions are left on the commitment."""
+
+    path: Path
+    commitment: Path
+    verdict: Verdict
+    remaining: int
+    seconds: Mapping[str, float]
+
+
+def commit(
+    checkpoint: str | Path,
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+) -> OpenedCommitment:
+    """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
+
+    Raises:
+        UsageError: an option is impossible or `out` exists. Other `HurefError`s: the checkpoint cannot be read.
+    """
+    opened, _ = _commit(Path(checkpoint), Path(out), options or Options(), None, progress or Progress())
+    return opened
+
+
+def prove(
+    checkpoint: str | Path | None,
+    out: str | Path,
+    options: Options | None = None,
+    *,
+    commitment: str | Path | None = None,
+    encoder: str | None = None,
+    key: SecretKey | None = None,
+    replace_existing: bool = False,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Proved:
+    """Prove a checkpoint's fingerprint and write the bundle `out`, verified.
+
+    The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
+    first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
+    given must be the committed one.
+
+    Raises:
+        UsageError: options do not fit the commitment, or `out` exists.
+        ProverError: another checkpoint, an exhausted opening budget, or values too large for a proof.
+    """
+    out, options, progress = Path(out), options or Options(), progress or Progress()
+    folder = Path(commitment) if commitment is not None else out.with_suffix(COMMITMENT_SUFFIX)
+    with new_folder(out, replace=replace_existing) as temporary:
+        opened, reference = _open_or_commit(checkpoint, folder, options, encoder, progress)
+        chosen = encoder or opened.source.profile.default_encoder
+        with progress.stage("witness") as step:
+            program, term_weights, trace = _run(opened.source, chosen, device, step)
+            fidelity = None
+            if reference is not None:
+                fidelity = measure(program, trace, reference, opened.source.steps, chosen)
+        draft = bundle.draft(opened, chosen, term_weights, trace, fidelity, progress.seconds)
+        setup = prepare_statement(draft.statement)
+        with opened.lock() as budget:
+            counter = budget.reserve(setup.geometry.weights.queries)
+            seed = fresh_proof_seed(budget.seed, counter, draft.statement.digest())
+            with progress.stage("prove") as step:
+                weights = dict(opened.source.weights)
+                proof = prove_program(
+                    setup, draft.statement.encode(), weights, trace, opened.committed, seed, step
+                )
+            report = security_report(setup.layout, setup.geometry, setup.knobs)
+            bundle.write(temporary, draft, proof, report, key)
+            with progress.stage("self-verify"):
+                verdict, positions = _verify_own(temporary, setup)
+            budget.settle(positions)
+            remaining = budget.remaining
+    return Proved(out, folder, verdict, remaining, progress.seconds)
+
+
+def _open_or_commit(
+    checkpoint: str | Path | None, folder: Path, options: Options, encoder: str | None, progress: Progress
+) -> tuple[OpenedCommitment, FloatReference | None]:
+    if not folder.exists():
+        if checkpoint is None:
+            raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
+        return _commit(Path(checkpoint), folder, options, encoder, progress)
+    with progress.stage("load"):
+        public = commitment_folder.read_public(folder)
+        _check_options(public, options, folder)
+        if checkpoint is not None:
+            _check_checkpoint(public, Path(checkpoint), folder)
+    with progress.stage("commit"):
+        return commitment_folder.load(folder), None
+
+
+def _commit(
+    checkpoint: Path, folder: Path, options: Options, encoder: str | None, progress: Progress
+) -> tuple[OpenedCommitment, FloatReference]:
+    profile = get_profile(options.profile or "hardened")
+    check_encoder(profile, encoder or profile.default_encoder)
+    security, proofs = options.security or DEFAULT_SECURITY, options.proofs or DEFAULT_PROOFS
+    if security not in (100, 128):
+        raise UsageError(f"security {security}: choose 100 or 128 bits")
+    if not 1 <= proofs <= MAX_PROOFS:
+        raise UsageError(f"{proofs} proofs: choose 1 to {MAX_PROOFS}")
+    if options.k is not None and options.k > MAX_TOKENS:
+        raise UsageError(f"K = {options.k}: at most {MAX_TOKENS} tokens")
+    if folder.exists():
+        raise UsageError(f"{folder} exists already", hint="a commitment is never overwritten")
+    with progress.stage("load"):
+        model = open_model(checkpoint)
+        order, ids, k, p = find_tokens(model, options.tokens, options.k, None)
+        tokens = TokenChoice(
+            source=order.source,
+            tokenizer_digest=order.tokenizer_digest,
+            frequency_digest=order.frequency_digest,
+            ids=[int(i) for i in ids],
+        )
+        source = Source(
+            profile, model.shape, k, p, tokens, {}, {}, describe_files(model.checkpoint.source_files)
+        )
+    with progress.stage("quantize") as step:
+        program = source.program(encoder)
+        reference = FloatReference(program)
+        weights, steps = quantize_model(model, profile, program, ids, reference, step)
+    with progress.stage("commit"):
+        source = replace(source, weights=weights, steps=steps)
+        return commitment_folder.create(folder, source, security, proofs), reference
+
+
+def _run(
+    source: Source, encoder: str, device: str, step: Callable[[str], None]
+) -> tuple[Program, tuple[int, ...], Trace]:
+    """The program with this encoder, its term weights, and every intermediate."""
+    check_encoder(source.profile, encoder)
+    program = source.program(encoder)
+    trace = execute(program, source.weights, device=device, progress=step)
+    if encoder != "meanpool":
+        return program, EQUAL_TERM_WEIGHTS, trace
+    term_weights = scaled_term_weights(program, source.steps, trace)
+    program = source.program(encoder, term_weights)
+    v = read_output(program.output, {name: site.out for name, site in trace.sites.items()})
+    return program, term_weights, replace(trace, v=v)
+
+
+def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:
+    """Verify a bundle of ours; also the positions it opens of the weights' commitment."""
+    opened: list[NDArray[np.int64]] = []
+
+    def record(kind: str, label: str, data: bytes) -> None:
+        if (kind, label) == ("challenge", "opening.weights"):
+            opened.append(np.frombuffer(data, "<i8"))
+
+    try:
+        verdict = verify(folder, min_security=setup.knobs.security, require_image=True, recorder=record)
+    except HurefError as error:
+        raise ProverError(
+            f"the finished proof does not verify ({error.message}); no bundle was written",
+            hint="this is a bug in huref or a hardware fault; please report it",
+        ) from error
+    return verdict, opened[0]
+
+
+def _check_options(public: CommitmentFile, options: Options, folder: Path) -> None:
+    """Options that were given must be those of the commitment."""
+    wanted = {
+        "profile": get_profile(options.profile).name if options.profile else None,
+        "k": options.k,
+        "security": options.security,
+        "proofs": options.proofs,
+    }
+    for name, value in wanted.items():
+        if value is not None and value != getattr(public, name):
+            raise UsageError(
+                f"{folder} was made with {name} {getattr(public, name)}, not {value}",
+                hint="make a new commitment for other parameters",
+            )
+    if options.tokens is not None:
+        raise UsageError(f"the tokens of {folder} are fixed", hint="leave --tokens out")
+
+
+def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
+    files = list(describe_files(open_model(checkpoint).checkpoint.source_files))
+    if files != public.sources:
+        raise ProverError(
+            f"{checkpoint} is not the checkpoint that {folder} commits to",
+            hint="commit to this checkpoint first, or leave it out to prove the committed one",
+        )
