@@ -7,6 +7,7 @@ demodulation divides away). Biases, noise, constant and mean w carry 12 fraction
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from common.image.weights import (
 from prover.generator.model import Generator, Linear, StyledConvolution, ToRgb
 
 _LINEAR_LEVELS, _CONVOLUTION_LEVELS = 32767, 127
+_Kind = TypeVar("_Kind", np.int16, np.int32)
 _MODULATED_LIMIT = ACTIVATION_LIMIT * STYLE_LIMIT >> FRACTION
 
 
@@ -38,14 +40,14 @@ def export_generator(model: Generator, name: str, licence: str, truncation: floa
             _convolution(block.second),
             _rgb(block.rgb),
         )
-        for block in synthesis.blocks
+        for block in synthesis.stack
     )
     weights = GeneratorWeights(
         model.architecture,
         name,
         licence,
         round(truncation * 65536),
-        tuple(_equalized(layer) for layer in model.mapping.layers),
+        tuple(_equalized(layer) for layer in model.mapping.stack),
         _fixed(model.mapping.mean_w, np.int32),
         _fixed(synthesis.constant, np.int32),
         blocks,
@@ -86,7 +88,7 @@ def _rgb(layer: ToRgb) -> RgbWeights:
     return RgbWeights(_equalized(layer.affine), _linear(mix, layer.bias, _MODULATED_LIMIT))
 
 
-def _fixed(values: Tensor, kind: type[np.integer]) -> NDArray[np.integer]:
+def _fixed(values: Tensor, kind: type[_Kind]) -> NDArray[_Kind]:
     whole = (values.double() * (1 << FRACTION)).round().numpy()
     if np.abs(whole).max(initial=0) > np.iinfo(kind).max:
         raise Unsupported("a constant of the generator is out of range for integer inference")

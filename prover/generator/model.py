@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -66,17 +67,22 @@ class Mapping(nn.Module):
         self.layers = nn.ModuleList(Linear(a, b, rate=rate) for a, b in pairwise(widths))
         self.register_buffer("mean_w", torch.zeros(widths[-1]))
 
+    @property
+    def stack(self) -> list[Linear]:
+        """The layers in order, with their type."""
+        return [cast(Linear, layer) for layer in self.layers]
+
     def forward(self, z: Tensor) -> Tensor:
         """w of each z, before truncation."""
         x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
-        for layer in self.layers:
+        for layer in self.stack:
             x = activate(layer(x))
         return x
 
     @torch.no_grad()
     def measure_mean(self, seed: int = 0, count: int = 8192) -> None:
         """Set the truncation centre to the mean w of `count` latents."""
-        z = torch.randn(count, self.layers[0].weight.shape[1], generator=torch.Generator().manual_seed(seed))
+        z = torch.randn(count, self.stack[0].weight.shape[1], generator=torch.Generator().manual_seed(seed))
         self.mean_w.copy_(self(z).mean(0))
 
 
@@ -147,11 +153,16 @@ class Synthesis(nn.Module):
         self.constant = nn.Parameter(torch.randn(architecture.channels[0], 4, 4))
         self.blocks = nn.ModuleList(Block(architecture, level) for level in range(len(architecture.channels)))
 
+    @property
+    def stack(self) -> list[Block]:
+        """The blocks in order, with their type."""
+        return [cast(Block, block) for block in self.blocks]
+
     def forward(self, w: Tensor, levels: int | None = None) -> Tensor:
         """(batch, w_dim) to (batch, 3, size, size), about [-1, 1]."""
         x = self.constant.expand(len(w), -1, -1, -1)
         picture: Tensor | None = None
-        for block in self.blocks[:levels]:
+        for block in self.stack[:levels]:
             if block.first is not None:
                 x = block.first(x, w)
             x = block.second(x, w)

@@ -15,7 +15,7 @@ every latent its picture beforehand and regress. The map is built so that near l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -111,6 +111,25 @@ def build_target_map(portraits: Portraits, seed: int) -> TargetMap:
         Layer(heads, _dye_mask(heads)),
         Layer(bodies, _dye_mask(bodies)),
     )
+
+
+def at_size(targets: TargetMap, portraits: Portraits, size: int) -> TargetMap:
+    """The same map with pictures of `size` pixels, averaged down from larger layers."""
+    layers = [
+        _halved(Layer(x, _dye_mask(x)), size)
+        for x in map(torch.from_numpy, (portraits.heads, portraits.bodies))
+    ]
+    return replace(targets, head_layer=layers[0], body_layer=layers[1])
+
+
+def _halved(layer: Layer, size: int) -> Layer:
+    ratio = layer.rgba.shape[-1] // size
+    if ratio == 1:
+        return layer
+    count, tones = layer.rgba.shape[:2]
+    rgba = functional.avg_pool2d(layer.rgba.flatten(0, 1).float(), ratio).round().to(torch.uint8)
+    mask = functional.avg_pool2d(layer.mask.float(), ratio).round().to(torch.uint8)
+    return Layer(rgba.reshape(count, tones, 4, size, size), mask)
 
 
 def _uniform(u: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ _BATCH = 1024
 def pretrain_mapping(model: Generator, targets: TargetMap, steps: int, seed: int) -> dict[str, float]:
     """Train `model.mapping` in place so that w tells head, body and dials; returns the last scores."""
     generator = torch.Generator().manual_seed(seed)
-    layers = model.mapping.layers
+    layers = model.mapping.stack
     first = Linear(ATTRIBUTES, layers[0].weight.shape[0])
     heads, bodies = len(targets.head.sites), len(targets.body.sites)
     reader = Linear(layers[-1].weight.shape[0], heads + bodies + DIALS)
