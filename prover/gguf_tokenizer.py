@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers
 
 from common.errors import Malformed, Unsupported
 from prover.tokenizer import Vocabulary, add_specials, byte_bpe, finish, word_piece
@@ -77,6 +77,8 @@ def _build(content: Mapping[str, Any], types: list[int]) -> Tokenizer:
     tokenizer = Tokenizer(model)
     prefix = [] if content["add_space_prefix"] is False else [normalizers.Prepend(_WORD_START)]
     tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", _WORD_START)])
+    to_space = [decoders.Replace(_WORD_START, " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence([*to_space, decoders.Strip(" ", 1, 0)] if prefix else to_space)
     return tokenizer
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from common.errors import InputOutputError, Malformed
 
@@ -127,6 +127,7 @@ def word_piece(tokens: list[str], *, lowercase: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     add_specials(tokenizer, [token for token in _BERT_SPECIALS if token in tokens])
     return tokenizer
 
@@ -155,6 +156,7 @@ def byte_bpe(vocab: dict[str, int], merges: list[str], *, single_digits: bool = 
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
     digits = [pre_tokenizers.Digits(individual_digits=True)] if single_digits else []
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, split])
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
