@@ -44,25 +44,26 @@ class Table:
         """Length of the tuples."""
         return self.parameters[1] if self.kind == "digits" else 2
 
-    def columns(self) -> tuple[NDArray[np.int32], ...]:
-        """Every tuple component for every entry, each shape (size,)."""
+    def columns(self, start: int = 0, stop: int | None = None) -> tuple[NDArray[np.int32], ...]:
+        """Every tuple component for entries start … stop − 1 (all by default), each shape (stop − start,)."""
+        index = np.arange(start, self.size if stop is None else stop, dtype=np.int32)
         match self.kind:
             case "clamp" | "absclamp":
                 height, clamp, low = self.parameters
-                h = np.arange(-height, height, dtype=np.int32)
+                h = index - np.int32(height)
                 out = np.clip(h, low, clamp)
                 return h, (np.abs(out) if self.kind == "absclamp" else out)
             case "abs":
-                value = np.arange(self.parameters[1], self.parameters[0] + 1, dtype=np.int32)
+                value = index + np.int32(self.parameters[1])
                 return value, np.abs(value)
             case "digits":
                 bits, count = self.parameters
-                index = np.arange(self.size, dtype=np.int32)
                 mask, half = (1 << bits) - 1, 1 << (bits - 1)
                 return tuple((index >> bits * (count - 1 - m) & mask) - half for m in range(count))
             case "remainder":
-                shift = np.concatenate([np.full(1 << s, s, np.int32) for s in self.parameters])
-                return shift, np.concatenate([np.arange(1 << s, dtype=np.int32) for s in self.parameters])
+                starts = np.cumsum([0, *(1 << shift for shift in self.parameters)], dtype=np.int32)
+                run = np.searchsorted(starts, index, side="right") - 1
+                return np.array(self.parameters, np.int32)[run], index - starts[run]
 
     def index(self, values: tuple[NDArray[np.int32] | int, ...]) -> NDArray[np.int64]:
         """Table index of honest tuples, from the components that determine it (no check)."""

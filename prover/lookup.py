@@ -1,14 +1,16 @@
 """The prover of the lookup argument: builds the fraction tree and proves it layer by layer (protocol §6.5).
 
-The twin of `verifier.lookup`. Layers whose tiles are long are stored tile by tile, absent tiles not at all; once
-a tile is down to `SHORT` entries the tables are turned to put the tile index last, absent tiles are
-filled in as 0/1, and what is left is an ordinary multilinear table.
+The twin of `verifier.lookup`. Layers whose tiles are long are stored tile by tile, absent tiles not at all;
+once a tile is down to `SHORT` entries the tables are turned to put the tile index last, absent tiles are
+filled in as 0/1, and what is left is an ordinary multilinear table. Of a large tree the layers next to the
+leaves are recomputed from the small integers each time they are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,9 @@ from prover.kernels.field import U32, k_from_mont, k_to_mont, to_mont
 from prover.sumcheck import prove_rounds
 
 SHORT = 16  # entries per tile from which tables are kept flat
+VIRTUAL_LAYERS = 2  # layers that a large tree recomputes instead of storing
+STORED_ENTRIES = 1 << 25  # up to this many leaves everything is stored, 64 bytes a leaf
+RUN_ENTRIES = 1 << 18  # leaves recomputed at a time
 
 
 def mont(value: KS) -> U32:
@@ -37,12 +42,62 @@ def scalar(limbs: U32) -> KS:
 
 @dataclass
 class Fractions:
-    """A layer: numerators p, denominators q in tiles of `m`; flat when `tiles` is None."""
+    """A stored layer: numerators p, denominators q in tiles of `m`; one tile of everything when `flat`."""
 
     p: U32
     q: U32
     m: int
     flat: bool
+
+    @property
+    def tiles(self) -> int:
+        """Number of stored tiles."""
+        return self.q.shape[1] // self.m
+
+    def pieces(self) -> Iterator[tuple[int, U32, U32]]:
+        """(first tile, p, q) of consecutive runs of tiles; here one run."""
+        yield 0, self.p, self.q
+
+
+class LeafSource(Protocol):
+    """Makes the leaf layer's tiles: p (n,) and q (5, n) of `count` tiles from `first` on."""
+
+    @property
+    def tiles(self) -> int: ...
+
+    def batch(self, first: int, count: int) -> tuple[U32, U32]: ...
+
+
+@dataclass
+class Virtual:
+    """A layer near the leaves that is recomputed in runs of tiles whenever it is read."""
+
+    source: LeafSource
+    depth: int  # how many foldings above the leaves
+    leaf_size: int
+    flat: bool = False
+
+    @property
+    def m(self) -> int:
+        """Entries per tile."""
+        return self.leaf_size >> self.depth
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.source.tiles
+
+    def pieces(self) -> Iterator[tuple[int, U32, U32]]:
+        """(first tile, p, q) of consecutive runs of tiles."""
+        step = max(1, RUN_ENTRIES // self.leaf_size)
+        for first in range(0, self.tiles, step):
+            p, q = self.source.batch(first, min(step, self.tiles - first))
+            for level in range(self.depth):
+                p, q = gkr.up(p, q, self.leaf_size >> level)
+            yield first, p, q
+
+
+Child = Fractions | Virtual
 
 
 def present_tiles(layout: Layout) -> NDArray[np.int64]:
@@ -68,12 +123,16 @@ class _Shape:
 ZERO, UNIT = mont(KS(0)), mont(KS(1))
 
 
-def build_tree(layout: Layout, p: U32, q: U32) -> list[Fractions]:
-    """All layers from the leaves (numerators p (n,), denominators q (5, n), present tiles only) to the root."""
+def build_tree(layout: Layout, source: LeafSource, stored: int) -> list[Child]:
+    """All layers from the root to the leaves. Leaf layers too large for `stored` entries are virtual."""
     shape = _Shape(layout)
-    layers = [Fractions(p, q, layout.tile_size, False)]
-    while layers[-1].q.shape[1] > 1:
+    size = layout.tile_size
+    depth = VIRTUAL_LAYERS if source.tiles * size > stored else 0
+    layers: list[Child] = [Virtual(source, level, size) for level in range(depth)]
+    layers.append(_stored(source, size, depth))
+    while layers[-1].m * layers[-1].tiles > 1:
         child = layers[-1]
+        assert isinstance(child, Fractions)
         if not child.flat and child.m <= SHORT:
             fp = shape.flatten(child.p, child.m, ZERO)
             fq = shape.flatten(child.q, child.m, UNIT)
@@ -84,6 +143,18 @@ def build_tree(layout: Layout, p: U32, q: U32) -> list[Fractions]:
             out_p, out_q = _small_up(child.p, child.q)
         layers.append(Fractions(out_p, out_q, child.m // 2, child.flat))
     return layers[::-1]
+
+
+def _stored(source: LeafSource, size: int, depth: int) -> Fractions:
+    """The first stored layer, `depth` foldings above the leaves."""
+    if depth == 0:
+        return Fractions(*source.batch(0, source.tiles), size, False)
+    m = size >> depth
+    p, q = np.empty((2, DEGREE, source.tiles * m), np.uint32)
+    for first, part_p, part_q in Virtual(source, depth, size).pieces():
+        at = slice(first * m, first * m + part_q.shape[1])
+        p[:, at], q[:, at] = part_p, part_q
+    return Fractions(p, q, m, False)
 
 
 def _small_up(p: U32, q: U32) -> tuple[U32, U32]:
@@ -108,7 +179,7 @@ class _Suffixes:
 class _Layer:
     """Round oracle of one layer's sumcheck over g = a·b + c·d (see `prover.kernels.gkr`)."""
 
-    def __init__(self, child: Fractions, mu: KS, local: list[KS], tiles: list[KS], shape: _Shape) -> None:
+    def __init__(self, child: Child, mu: KS, local: list[KS], tiles: list[KS], shape: _Shape) -> None:
         self.child, self.mu, self.shape = child, mu, shape
         self.tables: list[U32] | None = None
         self.flat = child.flat
@@ -130,7 +201,10 @@ class _Layer:
         if self.m < SHORT:
             return self._small_message(eq)
         if self.tables is None:
-            sums = gkr.first_round(self.child.p, self.child.q, self.child.m, mont(self.mu), eq)
+            sums = np.empty((2, DEGREE, self.child.tiles), np.uint32)
+            for first, p, q in self.child.pieces():
+                part = gkr.first_round(p, q, self.child.m, mont(self.mu), eq)
+                sums[:, :, first : first + part.shape[2]] = part
         else:
             sums = gkr.round_sums(self.tables, self.m, eq)
         if self.flat:
@@ -152,6 +226,7 @@ class _Layer:
     def _small(self) -> list[U32]:
         """The tables a, b, c, d, made from the child layer if no variable is bound yet."""
         if self.tables is None:
+            assert isinstance(self.child, Fractions)
             half = self.child.q.shape[1] // 2
             p, q = self.child.p, self.child.q
             d = vectors.add(p[:, half:], vectors.scale(q[:, half:], mont(self.mu)))
@@ -163,7 +238,7 @@ class _Layer:
         if self.m < SHORT:
             self.tables = [vectors.fold(x, r) for x in self._small()]
         elif self.tables is None:
-            self.tables = gkr.first_bind(self.child.p, self.child.q, self.child.m, mont(self.mu), r)
+            self.tables = self._first_bind(r)
         else:
             self.tables = gkr.bind(self.tables, self.m, r)
         self.m //= 2
@@ -177,6 +252,17 @@ class _Layer:
             self.m <<= self.shape.bits
             self.flat, self.suffixes = True, self.flat_suffixes
 
+    def _first_bind(self, r: U32) -> list[U32]:
+        quarter = self.child.m // 4
+        if isinstance(self.child, Fractions):
+            return gkr.first_bind(self.child.p, self.child.q, self.child.m, mont(self.mu), r)
+        tables = [np.empty((DEGREE, self.child.tiles * quarter), np.uint32) for _ in range(4)]
+        for first, p, q in self.child.pieces():
+            parts = gkr.first_bind(p, q, self.child.m, mont(self.mu), r)
+            for table, part in zip(tables, parts, strict=True):
+                table[:, first * quarter : first * quarter + part.shape[1]] = part
+        return tables
+
     def finals(self) -> tuple[KS, KS, KS, KS]:
         """(p0, q1, q0, u) at the point, u = p1 + μ·q1."""
         a, b, c, d = (scalar(x[:, 0]) for x in self._small())
@@ -184,22 +270,21 @@ class _Layer:
 
 
 def prove_lookup(
-    channel: ProverChannel, layout: Layout, p: U32, q: U32, progress: Callable[[int], None] | None = None
+    channel: ProverChannel, layout: Layout, source: LeafSource, stored: int = STORED_ENTRIES
 ) -> list[KS]:
-    """Prove that the leaves' fractions sum to zero; returns the point of the leaf layer.
-
-    `p` (n,) and `q` (5, n) are consumed layer by layer.
-    """
+    """Prove that the leaves' fractions sum to zero; returns the point of the leaf layer."""
     shape = _Shape(layout)
-    layers = build_tree(layout, p, q)
-    root = scalar(layers[0].q[:, 0])
+    layers = build_tree(layout, source, stored)
+    top = layers[0]
+    assert isinstance(top, Fractions)
+    root = scalar(top.q[:, 0])
     channel.hidden_product("lookup.root", root, 1 / root)
     tiles: list[KS] = []
     local: list[KS] = []
-    for layer, child in enumerate(layers[1:]):
+    for layer in range(len(layers) - 1):
         label = f"lookup.layer{layer}"
         mu = channel.challenge(f"{label}.mu")
-        oracle = _Layer(child, mu, local, tiles, shape)
+        oracle = _Layer(layers[layer + 1], mu, local, tiles, shape)
         bound = prove_rounds(channel, label, oracle, layer)
         local, tiles = bound[: len(local)], bound[len(local) :]
         p0, q1, q0, u = oracle.finals()
@@ -210,7 +295,5 @@ def prove_lookup(
             tiles = [tau, *tiles]
         else:
             local = [tau, *local]
-        layers[layer + 1] = Fractions(ZERO, ZERO, 0, True)
-        if progress:
-            progress(child.q.shape[1])
+        layers[layer + 1] = Fractions(ZERO, ZERO[:, None], 1, True)  # done with: free its memory
     return tiles + local

@@ -34,7 +34,7 @@ from prover.opening import OpenedMatrix, prove_opening
 from prover.randomness import SecretSeed
 from prover.triples import prove_triples
 from prover.weights import WeightsCommitment
-from prover.witness import LookupInputs, build_leaves, lookup_inputs, multiplicities, proof_segments
+from prover.witness import Leaves, LookupInputs, lookup_inputs, multiplicities, proof_segments
 from verifier.channel import VerifierChannel
 from verifier.reduce import reduce_to_claims
 
@@ -121,9 +121,7 @@ def prove(
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
 
     step("look up")
-    leaves = build_leaves(inputs, counts, alpha, beta)
-    point = prove_lookup(channel, layout, *leaves)
-    del leaves
+    point = prove_lookup(channel, layout, Leaves(inputs, counts, alpha, beta))
     step("products")
     leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}

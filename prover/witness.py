@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from circuits.evaluate import SiteTrace, Trace
 from circuits.layout import Block, Cells, Constant, Layout, Placed, Quotient, TableBlock, WeightBlock
 from circuits.tables import Table
-from common.field import DEGREE
+from common.field import DEGREE, P
 from common.kscalar import KS
 from prover.kernels import gkr
-from prover.kernels.field import U32, to_mont
+from prover.kernels.field import ONE, U32, to_mont
+from prover.kernels.histogram import count_digits
 
 Ints = NDArray[Any]
 LIFT = np.int32(1 << 20)
@@ -50,13 +51,11 @@ class LookupInputs:
     placed: Mapping[int, Ints]  # by first row in A
     sites: Mapping[str, SiteTrace]
 
-    def operand(self, block: Block, operand: Cells | Quotient | Constant) -> Ints:
-        """Values of one operand over the block, (rows × cols), or a constant of shape (1, 1)."""
+    def operand(self, block: Block, operand: Cells | Quotient) -> Ints:
+        """Values of one operand over the block, (rows × cols)."""
         match operand:
-            case Constant(value):
-                return np.full((1, 1), value, np.int32)
             case Cells(placed):
-                return self.placed[placed.start][: block.rows].astype(np.int32)
+                return self.placed[placed.start][: block.rows]
             case Quotient(site, shift, _):
                 trace = self.sites[site]
                 if shift == trace.shift:
@@ -66,8 +65,8 @@ class LookupInputs:
                 return trace.below.quotient
 
     def weight_rows(self, block: WeightBlock, first: int, count: int) -> Ints:
-        """Weights looked up by entry rows first … first + count − 1, (arity × count × w) int32."""
-        out = np.zeros((block.table.arity, count, self.layout.w), np.int32)
+        """Weights looked up by entry rows first … first + count − 1, (arity × count × w)."""
+        out = np.zeros((block.table.arity, count, self.layout.w), self.weights.dtype)
         for m in range(block.table.arity):
             start = m * block.rows + first
             stop = max(start, min(start + count, block.count))
@@ -101,78 +100,119 @@ def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int64]]:
         counts[table] += np.bincount(index, minlength=table.size)
 
     for block in layout.blocks:
-        values = [inputs.operand(block, operand) for operand in block.operands]
-        count(block.table, [int(v[0, 0]) if v.shape == (1, 1) else v for v in values])
+        count(
+            block.table,
+            [
+                operand.value if isinstance(operand, Constant) else inputs.operand(block, operand)
+                for operand in block.operands
+            ],
+        )
     for weights in layout.weight_blocks:
         for first in range(0, weights.rows, layout.tile_rows):
             rows = min(layout.tile_rows, weights.rows - first)
-            count(weights.table, list(inputs.weight_rows(weights, first, rows)))
+            values = inputs.weight_rows(weights, first, rows)
+            count_digits(counts[weights.table], values, weights.table.parameters[0])
     return counts
 
 
-def build_leaves(
-    inputs: LookupInputs, counts: Mapping[Table, NDArray[np.int64]], alpha: KS, beta: KS
-) -> tuple[U32, U32]:
-    """Numerators (n,) and denominators (5, n) of all present tiles, absent cells 0/1, in Montgomery form."""
-    return _Leaves(inputs.layout, alpha, beta).build(inputs, counts)
+@dataclass(frozen=True)
+class _Job:
+    """Fractions to write into one tile: `rows` entry rows from local entry `at`, values read when filled."""
+
+    at: int
+    scales: U32
+    offset: U32
+    read: Callable[[], list[Ints]]
+    counts: Ints | None = None  # a table's multiplicities, negated into the numerators
 
 
-class _Leaves:
-    def __init__(self, layout: Layout, alpha: KS, beta: KS) -> None:
-        self.layout, self.alpha = layout, alpha
-        self.powers = [beta**i for i in range(4)]
-        starts = np.cumsum([0, *(count for _, count in layout.tiles)])
-        self.storage = {first: int(at) for (first, _), at in zip(layout.tiles, starts, strict=False)}
-        size = int(starts[-1]) * layout.tile_size
-        self.p = np.zeros(size, np.uint32)
-        self.q = np.zeros((DEGREE, size), np.uint32)
-        self.q[0] = to_mont(np.ones(1, np.uint64))[0]
+class Leaves:
+    """The leaf layer of the fraction tree, made on demand tile by tile (protocol §6.5)."""
 
-    def build(self, inputs: LookupInputs, counts: Mapping[Table, Ints]) -> tuple[U32, U32]:
-        w, size = self.layout.w, self.layout.tile_size
+    def __init__(self, inputs: LookupInputs, counts: Mapping[Table, Ints], alpha: KS, beta: KS) -> None:
+        self.layout, self._alpha = inputs.layout, alpha
+        self._powers = [beta**i for i in range(4)]
+        starts = np.cumsum([0, *(count for _, count in self.layout.tiles)])
+        self._storage = {first: int(at) for (first, _), at in zip(self.layout.tiles, starts, strict=False)}
+        self.tiles = int(starts[-1])
+        self._jobs: list[list[_Job]] = [[] for _ in range(self.tiles)]
         for block in self.layout.blocks:
-            values = [inputs.operand(block, operand) for operand in block.operands]
-            for j in range(block.blocks):
-                part = [v if v.shape == (1, 1) else v[:, j * w : (j + 1) * w] for v in values]
-                at = self._at(block.tile) + j * size + block.row * w
-                self._fill(block.table, part, at)
+            self._add_block(inputs, block)
         for weights in self.layout.weight_blocks:
-            for first in range(0, weights.rows, self.layout.tile_rows):
-                rows = min(self.layout.tile_rows, weights.rows - first)
-                self._fill(
-                    weights.table,
-                    list(inputs.weight_rows(weights, first, rows)),
-                    self._at(weights.tile) + first * w,
-                )
+            self._add_weights(inputs, weights)
         for table in self.layout.tables:
-            self._table(table, counts[table.table])
-        return self.p, self.q
+            self._add_table(table, counts[table.table])
 
-    def _at(self, tile: int) -> int:
-        return self.storage[tile] * self.layout.tile_size
+    def batch(self, first: int, count: int) -> tuple[U32, U32]:
+        """Numerators (n,) and denominators (5, n) of `count` stored tiles, absent cells 0/1, Montgomery form."""
+        size = self.layout.tile_size
+        p = np.zeros(count * size, np.uint32)
+        q = np.zeros((DEGREE, count * size), np.uint32)
+        q[0] = ONE
+        for tile in range(count):
+            for job in self._jobs[first + tile]:
+                at = tile * size + job.at
+                values = job.read()
+                stacked = np.empty((len(values), *values[0].shape), np.uint32)
+                for m, value in enumerate(values):
+                    np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
+                gkr.fill(p, q, stacked, job.scales, job.offset, at, self.layout.w)
+                if job.counts is not None:
+                    p[at : at + len(job.counts)] = to_mont(np.mod(-job.counts, np.int64(P)))
+        return p, q
 
-    def _fill(self, table: Table, values: Sequence[Ints], at: int) -> None:
-        offset = self.alpha - self.layout.tag(table)
-        varying, scales = [], []
-        for power, value in zip(self.powers[1:], values, strict=False):
-            if value.shape == (1, 1):
-                offset -= power * int(value[0, 0])
-            else:
-                varying.append(value)
+    def _job(
+        self,
+        table: Table,
+        at: int,
+        constants: Sequence[int | None],
+        read: Callable[[], list[Ints]],
+        counts: Ints | None = None,
+    ) -> _Job:
+        """A job for tuples whose m-th component is `constants[m]` or, where that is None, read."""
+        offset = self._alpha - self.layout.tag(table)
+        scales = []
+        for power, constant in zip(self._powers[1:], constants, strict=False):
+            if constant is None:
                 scales.append(-power)
-        stacked = np.empty((len(varying), *varying[0].shape), np.uint32)
-        for m, (scale, value) in enumerate(zip(scales, varying, strict=True)):
-            np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
-            offset -= scale * int(LIFT)
-        doubled = to_mont(to_mont(np.array([tuple(s) for s in scales], np.uint64)))
-        gkr.fill(self.p, self.q, stacked, doubled, to_mont(offset.array()), at, self.layout.w)
+                offset += power * int(LIFT)
+            else:
+                offset -= power * constant
+        doubled = to_mont(to_mont(np.array([tuple(scale) for scale in scales], np.uint64)))
+        return _Job(at, doubled, to_mont(offset.array()), read, counts)
 
-    def _table(self, block: TableBlock, counts: Ints) -> None:
-        columns = [column[None, :] for column in block.table.columns()]
-        at = self._at(block.tile)
-        self._fill(block.table, columns, at)
-        numerators = np.mod(-counts, np.int64(2013265921)).astype(np.uint64)
-        self.p[at : at + block.table.size] = to_mont(numerators)
+    def _add_block(self, inputs: LookupInputs, block: Block) -> None:
+        w = self.layout.w
+        constants = [operand.value if isinstance(operand, Constant) else None for operand in block.operands]
+        varying = [operand for operand in block.operands if not isinstance(operand, Constant)]
+        for j in range(block.blocks):
+
+            def read(j: int = j) -> list[Ints]:
+                return [inputs.operand(block, operand)[:, j * w : (j + 1) * w] for operand in varying]
+
+            job = self._job(block.table, block.row * w, constants, read)
+            self._jobs[self._storage[block.tile] + j].append(job)
+
+    def _add_weights(self, inputs: LookupInputs, block: WeightBlock) -> None:
+        step = self.layout.tile_rows
+        for j, first in enumerate(range(0, block.rows, step)):
+
+            def read(first: int = first) -> list[Ints]:
+                return list(inputs.weight_rows(block, first, min(step, block.rows - first)))
+
+            job = self._job(block.table, 0, [None] * block.table.arity, read)
+            self._jobs[self._storage[block.tile] + j].append(job)
+
+    def _add_table(self, block: TableBlock, counts: Ints) -> None:
+        size = self.layout.tile_size
+        for j, first in enumerate(range(0, block.table.size, size)):
+            part = slice(first, min(first + size, block.table.size))
+
+            def read(part: slice = part) -> list[Ints]:
+                return [column[None, :] for column in block.table.columns(part.start, part.stop)]
+
+            job = self._job(block.table, 0, [None] * block.table.arity, read, counts[part])
+            self._jobs[self._storage[block.tile] + j].append(job)
 
 
 def proof_segments(
