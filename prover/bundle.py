@@ -8,13 +8,15 @@ from pathlib import Path
 
 from circuits.evaluate import Trace
 from circuits.security import SecurityReport
-from circuits.statement import FORMAT, PROTOCOL, Notes, Statement
+from circuits.statement import FORMAT, PROTOCOL, Statement
 from common import bundle as form
 from common.atomic import write_file
 from common.bundle import FileEntry, Manifest
 from common.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from common.identity import SecretKey, sign_manifest
-from common.picture import DEFAULT, png_bytes
+from common.image.generator import render
+from common.image.png import png_bytes
+from common.image.registry import Installed
 from prover.commitment_folder import OpenedCommitment
 from prover.fidelity import Fidelity
 from verifier.verification import summarize
@@ -34,6 +36,7 @@ def draft(
     term_weights: tuple[int, ...],
     trace: Trace,
     fidelity: Fidelity | None,
+    generator: Installed,
     seconds: Mapping[str, float],
 ) -> Draft:
     """The statement of a run, and the files that do not depend on the proof."""
@@ -60,30 +63,34 @@ def draft(
     files = {
         form.COMMITMENT: public.encode(),
         form.FINGERPRINT: fingerprint.model_dump_json().encode() + b"\n",
-        form.PICTURE: png_bytes(DEFAULT.render(v)),
+        form.PICTURE: png_bytes(render(v, generator)),
     }
-    statement = Statement(
-        format=FORMAT,
-        protocol=PROTOCOL,
-        profile=public.profile,
-        encoder=encoder,
-        shape=public.shape,
-        k=public.k,
-        p=public.p,
-        tokens=source.tokens,
-        term_weights=list(term_weights),
-        security=public.security,
-        proofs=public.proofs,
-        random_rows=public.random_rows,
-        root=public.root,
-        shifts=trace.shifts,
-        calibration_sums=trace.sums,
-        v=v,
-        generator=DEFAULT.digest,
-        notes=Notes(
-            commitment=public.digest(), fingerprint=FileEntry.of(files[form.FINGERPRINT]).sha256
-        ),
-    )  # fmt: skip
+    statement = Statement.read(
+        {
+            "format": FORMAT,
+            "protocol": PROTOCOL,
+            "profile": public.profile,
+            "encoder": encoder,
+            "shape": public.shape,
+            "k": public.k,
+            "p": public.p,
+            "tokens": public.tokens,
+            "term_weights": list(term_weights),
+            "security": public.security,
+            "proofs": public.proofs,
+            "random_rows": public.random_rows,
+            "root": public.root,
+            "shifts": trace.shifts,
+            "calibration_sums": trace.sums,
+            "v": v,
+            "generator": generator.digest,
+            "notes": {
+                "commitment": public.digest(),
+                "fingerprint": FileEntry.of(files[form.FINGERPRINT]).sha256,
+            },
+        },
+        "statement",
+    )
     return Draft(statement, files)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from prover import fingerprint_cli, tokens_cli
+from prover import commit_cli, fingerprint_cli, prove_cli, tokens_cli
 
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
     tokens_cli.register(app)
     fingerprint_cli.register(app)
+    commit_cli.register(app)
+    prove_cli.register(app)

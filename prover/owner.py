@@ -24,6 +24,7 @@ from common.atomic import new_folder
 from common.commitment_file import CommitmentFile
 from common.errors import HurefError, ProverError, UsageError
 from common.identity import SecretKey
+from common.image.registry import by_name, embedded
 from prover import bundle, commitment_folder
 from prover.commitment_folder import OpenedCommitment, Source, describe_files
 from prover.executor import execute
@@ -92,6 +93,7 @@ def prove(
     encoder: str | None = None,
     key: SecretKey | None = None,
     replace_existing: bool = False,
+    generator: str | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Proved:
@@ -99,12 +101,13 @@ def prove(
 
     The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
     first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
-    given must be the committed one.
+    given must be the committed one. `generator` (default: the embedded one) draws the picture.
 
     Raises:
         UsageError: options do not fit the commitment, or `out` exists.
         ProverError: another checkpoint, an exhausted opening budget, or values too large for a proof.
     """
+    picture = embedded() if generator is None else by_name(generator)
     out, options, progress = Path(out), options or Options(), progress or Progress()
     folder = Path(commitment) if commitment is not None else out.with_suffix(COMMITMENT_SUFFIX)
     with new_folder(out, replace=replace_existing) as temporary:
@@ -115,7 +118,7 @@ def prove(
             fidelity = None
             if reference is not None:
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)
-        draft = bundle.draft(opened, chosen, term_weights, trace, fidelity, progress.seconds)
+        draft = bundle.draft(opened, chosen, term_weights, trace, fidelity, picture, progress.seconds)
         setup = prepare_statement(draft.statement)
         with opened.lock() as budget:
             counter = budget.reserve(setup.geometry.weights.queries)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from verifier import inspect_cli, verify_cli
+
 
 def register(app: typer.Typer) -> None:
     """Add the verifier's commands to the root command."""
+    verify_cli.register(app)
+    inspect_cli.register(app)

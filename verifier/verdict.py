@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from circuits.security import SecurityReport
 from circuits.statement import Statement
-
-PictureStatus = Literal["checked", "generator not installed"]
+from verifier.image import ImageVerdict
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Verdict:
 
     statement: Statement
     security: SecurityReport
-    picture: PictureStatus
+    picture: ImageVerdict
     signer: str | None
     cosigners: tuple[str, ...]
     fidelity: float | None
@@ -60,7 +59,7 @@ class Verdict:
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
-        if self.picture == "checked":
+        if self.picture.status == "matches":
             lines.append("The picture is the one that this vector gives, byte for byte.")
         if self.signer:
             lines.append(f"The bundle is signed by {self.signer}.")
@@ -87,7 +86,7 @@ class Verdict:
             lines.append(
                 f"The choice of tokens: it comes from a {self.statement.tokens.source}, not the pinned rule."
             )
-        if self.picture != "checked":
+        if self.picture.status != "matches":
             lines.append("The picture: its generator is not installed here, so it was not checked.")
         lines.append("The owner's notes: fidelity, timings and hashes of the source files.")
         return lines
@@ -106,7 +105,7 @@ class Verdict:
                 "binding": self.security.binding.label,
                 "level": self.statement.security,
             },
-            "picture": self.picture,
+            "picture": self.picture.status,
             "signer": self.signer,
             "cosigners": list(self.cosigners),
             "bytes": {"bundle": self.size, "proof": self.proof_size},

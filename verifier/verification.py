@@ -25,10 +25,10 @@ from common.commitment_file import CommitmentFile
 from common.errors import Malformed, Rejected, UsageError
 from common.fingerprint_file import FingerprintFile, read_fingerprint
 from common.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
-from common.picture import find_generator, png_bytes
 from common.transcript import Recorder
 from verifier.core import verify_program
-from verifier.verdict import PictureStatus, Verdict
+from verifier.image import ImageVerdict, check_image
+from verifier.verdict import Verdict
 
 _FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "v")
 
@@ -163,21 +163,21 @@ def check_fingerprint(bundle: Bundle, statement: Statement) -> FingerprintFile:
     return found
 
 
-def check_picture(bundle: Bundle, statement: Statement, required: bool) -> PictureStatus:
+def check_picture(bundle: Bundle, statement: Statement, required: bool) -> ImageVerdict:
     """Draw the picture again and compare the files. Raises `Rejected`."""
-    generator = find_generator(statement.generator)
-    if generator is None:
-        if required:
-            raise Rejected("picture.generator", "the picture's generator is not installed",
-                           expected="an installed generator", got=statement.generator)  # fmt: skip
-        return "generator not installed"
-    if png_bytes(generator.render(statement.v)) != bundle.files[form.PICTURE]:
-        raise Rejected("picture", "the picture is not the one that the vector gives")
-    return "checked"
+    try:
+        picture = check_image(statement.v, bundle.files[form.PICTURE], statement.generator)
+    except UsageError as error:
+        raise Malformed(f"statement.v: {error.message}") from None
+    picture.reject_difference()
+    if required:
+        picture.require()
+    return picture
 
 
 def _check_signatures(bundle: Bundle) -> tuple[str | None, tuple[str, ...]]:
-    owner, auditors = None, ()
+    owner: str | None = None
+    auditors: tuple[str, ...] = ()
     if form.SIGNATURE in bundle.files:
         signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
         owner = check_owner(signed, bundle.digest)

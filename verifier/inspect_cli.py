@@ -1,0 +1,80 @@
+"""`huref inspect`: replay a verification and show everything in it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.errors import ExitCode
+from common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from verifier.inspection import Inspection
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref inspect` to the root command."""
+    app.command("inspect")(inspect)
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page for the browser here.")] = None,
+) -> None:
+    """Show what a bundle says and how it is checked, message by message. Exit codes as huref verify."""
+    with exit_on_error(as_json=as_json):
+        from common.atomic import write_file
+        from verifier.inspection import inspect as replay
+
+        found = replay(bundle)
+        if html is not None:
+            from verifier.inspect_html import page
+
+            write_file(html, page(found).encode())
+            note(f"page written to {html}")
+    if as_json:
+        result_json(found.to_dict())
+    else:
+        result("\n".join(_lines(found)))
+    if found.failure is not None:
+        rejected = found.failure.kind == "Rejected"
+        raise SystemExit(ExitCode.REJECTED if rejected else ExitCode.MALFORMED)
+
+
+def _lines(found: Inspection) -> list[str]:
+    lines = [f"{'VERIFIED' if found.verdict else 'NOT VERIFIED'}  {found.bundle}"]
+    if found.failure is not None:
+        failure = found.failure
+        lines += ["First failing check:", f"  {failure.path or failure.kind}: {failure.message}"]
+        lines += [f"  expected  {failure.expected}"] if failure.expected else []
+        lines += [f"  got       {failure.got}"] if failure.got else []
+    lines += ["Statement:", *(f"  {line}" for line in found.words)]
+    lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]
+    lines += ["Layers:"]
+    lines += [
+        f"  {layer.name:<8} {layer.rows:>5} x {layer.cols:<6} shift {layer.shift:<3} clamp {layer.clamp[1]:<5} "
+        f"{layer.formula}"
+        for layer in found.layers
+    ]
+    lines += ["Messages and challenges:"]
+    for (kind, label), items in groupby(found.messages, key=lambda message: (message.kind, message.label)):
+        sizes = [message.size for message in items]
+        times = f"{len(sizes)} x " if len(sizes) > 1 else ""
+        arrow = "->" if kind == "absorb" else "<-"
+        lines.append(f"  {arrow} {label:<28} {times}{sizes[0]} bytes")
+    if found.security is not None:
+        lines += ["Soundness:"]
+        lines += [
+            f"  {term.bits:7.1f} bits  {term.label}"
+            for term in sorted(found.security.terms, key=lambda t: t.bits)
+        ]
+    for name, positions in found.positions.items():
+        lines.append(f"Opened at {name}: {len(positions)} positions, {positions[:8]} ...")
+    if found.verdict is not None:
+        lines += ["Proven:", *(f"  - {line}" for line in found.verdict.proven())]
+        lines += ["Not proven:", *(f"  - {line}" for line in found.verdict.not_proven())]
+    return lines
