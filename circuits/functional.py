@@ -50,7 +50,9 @@ class Columns:
     vectors: dict[str, Array] = field(default_factory=dict)
 
     def add(self, name: str, vector: Array) -> str:
-        """Register `vector` under `name`."""
+        """Register `vector` under `name`. ValueError if another vector has the name: terms keep names only."""
+        if name in self.vectors and not np.array_equal(self.vectors[name], vector):
+            raise ValueError(f"two column vectors are called {name}")
         self.vectors[name] = vector
         return name
 

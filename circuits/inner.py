@@ -84,9 +84,9 @@ def inner_functionals(
         match site.acc:
             case MatMul(left_view, right_view, inner):
                 request = requests[site.name]
-                for functional, view, rows in (
-                    (left, left_view, request.rows),
-                    (right, right_view, request.columns(site.cols)),
+                for side, functional, view, rows in (
+                    ("left", left, left_view, request.rows),
+                    ("right", right, right_view, request.columns(site.cols)),
                 ):
                     placed = placed_of(layout, view.source)
                     if view.kind == "plain":
@@ -94,7 +94,7 @@ def inner_functionals(
                         functional.tensor(placed, rows, high[first : first + placed.blocks], name)
                     else:
                         run = table[offset : offset + inner]
-                        _add_view(functional, view, placed, rows, run, f"{site.name}.{view.source}")
+                        _add_view(functional, view, placed, rows, run, f"{site.name}.{side}")
             case Conv() as conv:
                 factors = ConvFactors(conv, requests[site.name])
                 kernel = factors.kernel()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from circuits.bounds import table_height
+from circuits.digest import digest
 from circuits.layout import Layout, build_layout, place_weights
 from circuits.program import OUTPUTS, Program
-from common.errors import Malformed
+from common.errors import Malformed, UsageError
+from common.field import P
 from common.params import (
     Knobs,
     OpeningGeometry,
@@ -41,29 +41,24 @@ class Setup:
     geometry: OpeningGeometry
 
     def digest(self) -> bytes:
-        """SHA-256 of the canonical JSON of the derived configuration; absorbed first."""
+        """SHA-256 of a canonical form of all of the above; absorbed first.
+
+        Program and public inputs are in it, so that no challenge can be drawn before they are fixed, whatever
+        the statement's bytes say.
+        """
         layout = self.layout
-        described = {
-            "knobs": asdict(self.knobs),
-            "geometry": asdict(self.geometry),
+        geometry = {
+            "opening": self.geometry,
             "sites": {name: [s.shift, s.height, s.out.start, s.tile] for name, s in layout.sites.items()},
-            "weights": {name: [p.start, p.rows, p.cols] for name, p in layout.weights.items()},
-            "tables": [
-                [t.table.kind, list(t.table.parameters), t.tile, t.multiplicity] for t in layout.tables
-            ],
-            "digits": [[b.tile, b.start, b.count, b.rows] for b in layout.weight_blocks],
-            "tiles": [list(t) for t in layout.tiles],
+            "weights": layout.weights,
+            "tables": layout.tables,
+            "digits": layout.weight_blocks,
+            "tiles": layout.tiles,
             "inner": layout.inner,
             "logs": [layout.log_tiles, layout.tile_rows, layout.log_inner],
-            "pads": [
-                layout.pads.singles,
-                layout.pads.triples,
-                layout.pad_start,
-                layout.mask_start,
-                layout.rows,
-            ],
+            "rows": [layout.pads, layout.pad_start, layout.mask_start, layout.rows],
         }
-        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
+        return digest([self.program, self.public, self.knobs, geometry])
 
 
 def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:
@@ -78,7 +73,11 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
 
     Raises:
         Malformed: a missing or impossible shift, a sum that breaks the canonical-shift rule, v out of bounds.
+        UsageError: the lookup would have p entries or more, and multiplicities could wrap.
     """
+    numbers = [*public.shifts.values(), *(x for pair in public.sums.values() for x in pair), *public.v]
+    if any(type(x) is not int and x is not None for x in numbers):
+        raise Malformed("shifts, calibration sums and v must be integers")
     heights = {}
     if set(public.shifts) != set(program.site) or set(public.sums) != set(program.site):
         raise Malformed("shifts and calibration sums must be given for exactly the program's sites")
@@ -103,4 +102,6 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
         raise Malformed(f"v must be {OUTPUTS} integers of absolute value at most {program.output.bound}")
     weights = weights_geometry(program, knobs)
     layout = build_layout(program, public.shifts, heights, weights.w)
+    if layout.entries >= P:
+        raise UsageError(f"{layout.entries} lookups are too many for the field")
     return Setup(program, public, knobs, layout, opening_geometry(weights, layout.rows, knobs))

@@ -7,7 +7,7 @@ the rounds; grinding counts only for the round right after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log2
+from math import ceil, log2
 
 from circuits.layout import Layout
 from circuits.program import OUTPUTS, GatedMatMul
@@ -17,7 +17,6 @@ from common.params import CodeGeometry, Knobs, OpeningGeometry
 
 FIELD_BITS = DEGREE * log2(P)
 HASH_BITS = 128  # collisions of a 256-bit hash
-MAX_GRINDING = 32
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,18 @@ def _algebraic(label: str, formula: str, count: float, grinding: int = 0) -> Ter
 
 def lookup_grinding(layout: Layout, knobs: Knobs) -> int:
     """Bits to grind before α and β so that a large lookup still reaches the level (protocol §1)."""
-    weakest = min(term.error_bits for term in _lookup_terms(layout, 0))
-    return max(0, -int(-(knobs.security - weakest) // 1))
+    return max(0, ceil(knobs.security - _lookup_term(layout, 0).error_bits))
 
 
-def _lookup_terms(layout: Layout, grinding: int) -> list[Term]:
-    entries = layout.entries
+def _lookup_term(layout: Layout, grinding: int) -> Term:
+    """α and β answer the same messages, so they are one round and their errors add up.
+
+    A wrong tuple passes if β merges it with a table's tuple, or if α is a root of the sum of fractions.
+    """
     arity = 1 + max(block.table.arity for block in layout.tables)
     sizes = sum(block.table.size for block in layout.tables)
-    # α and β are drawn together: a false lookup survives if β merges two tuples or α hits a pole or root
-    return [
-        _algebraic("lookup.alpha", "entries + table entries", entries, grinding),
-        _algebraic("lookup.beta", "entries · table entries of a kind · arity, by union over distinct tuples",
-                   sizes * arity, grinding),
-    ]  # fmt: skip
+    formula = "entries (α) + table entries · (arity + 1) (β)"
+    return _algebraic("lookup.alpha_beta", formula, layout.entries + sizes * arity, grinding)
 
 
 def count_claims(layout: Layout) -> tuple[int, int]:
@@ -97,7 +94,7 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
     claims, constraints = count_claims(layout)
     total_queries = geometry.weights.queries + geometry.proof.queries
     terms = [
-        *_lookup_terms(layout, lookup_grinding(layout, knobs)),
+        _lookup_term(layout, lookup_grinding(layout, knobs)),
         _algebraic("lookup.mu", "1", 1),
         _algebraic("lookup.round", "degree 3", 3),
         _algebraic("lookup.tau", "1", 1),

@@ -36,7 +36,7 @@ from prover.triples import prove_triples
 from prover.weights import WeightsCommitment
 from prover.witness import Leaves, LookupInputs, lookup_inputs, multiplicities, proof_segments
 from verifier.channel import VerifierChannel
-from verifier.reduce import reduce_to_claims
+from verifier.reduce import absorb_statement, reduce_to_claims
 
 Progress = Callable[[str], None]
 
@@ -110,8 +110,7 @@ def prove(
     opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed, mask)
 
     transcript = Transcript()
-    transcript.absorb("config", setup.digest())
-    transcript.absorb("statement", statement)
+    absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
     channel.send("root.proof", proof.committed.root)
     channel.send("root.mask", mask_tree.root)
@@ -135,7 +134,7 @@ def prove(
     prove_triples(channel, layout.pads, pads)
     step("open")
     replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
-    reduced = reduce_to_claims(replay, setup, statement)
+    reduced = reduce_to_claims(replay, setup, statement, commitment.root)
     prove_opening(
         channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, mask_tree, proof,
         seed.derive("opening"), setup.knobs.grinding,

@@ -91,6 +91,6 @@ class VerifierChannel:
             raise Rejected(f"{label}.nonce", f"proof of work below {bits} bits")
 
     def finish(self) -> None:
-        """Require that the proof ends here and that every pad was used as laid out."""
+        """Require that the proof ends here."""
         if self._offset != len(self._proof):
             raise Malformed(f"{len(self._proof) - self._offset} trailing bytes after the proof")

@@ -17,6 +17,7 @@ from circuits.security import lookup_grinding
 from common.hidden import combine
 from common.kscalar import KS
 from common.merkle import DIGEST_BYTES
+from common.transcript import Transcript
 from verifier.channel import VerifierChannel
 from verifier.gated import verify_gated
 from verifier.inner import verify_inner
@@ -34,16 +35,23 @@ class Reduced:
     columns: Columns
 
 
-def absorb_statement(channel: VerifierChannel, setup: Setup, statement: bytes) -> None:
-    """The derived configuration and the canonical statement, before any message."""
-    channel.transcript.absorb("config", setup.digest())
-    channel.transcript.absorb("statement", statement)
+def absorb_statement(transcript: Transcript, setup: Setup, statement: bytes, weights_root: bytes) -> None:
+    """The derived configuration, the canonical statement and the weights' root, before any message.
+
+    A statement names root and public inputs already. They are absorbed by themselves as well: without them a
+    caller's incomplete statement would let a prover choose v after the challenges, and no check would notice.
+    """
+    transcript.absorb("config", setup.digest())
+    transcript.absorb("statement", statement)
+    transcript.absorb("root.weights", weights_root)
 
 
-def reduce_to_claims(channel: VerifierChannel, setup: Setup, statement: bytes) -> Reduced:
+def reduce_to_claims(
+    channel: VerifierChannel, setup: Setup, statement: bytes, weights_root: bytes
+) -> Reduced:
     """Run every argument up to the opening."""
     layout = setup.layout
-    absorb_statement(channel, setup, statement)
+    absorb_statement(channel.transcript, setup, statement, weights_root)
     proof_root = channel.take("root.proof", DIGEST_BYTES)
     mask_root = channel.take("root.mask", DIGEST_BYTES)
     bits = lookup_grinding(layout, setup.knobs)

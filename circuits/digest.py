@@ -1,0 +1,37 @@
+"""A canonical digest of nested dataclasses, so that a transcript binds the program and the public inputs (§5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+
+def digest(value: object) -> bytes:
+    """SHA-256 of the canonical JSON of `describe(value)`."""
+    return hashlib.sha256(json.dumps(describe(value), sort_keys=True).encode()).digest()
+
+
+def describe(value: Any) -> Any:
+    """Dataclasses by class and fields, integer arrays by shape and the hash of their int64 bytes.
+
+    Raises:
+        TypeError: `value` holds something without a canonical form.
+    """
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+        data = np.ascontiguousarray(value).astype("<i8").tobytes()
+        return ["array", list(value.shape), hashlib.sha256(data).hexdigest()]
+    if is_dataclass(value):
+        members = {field.name: describe(getattr(value, field.name)) for field in fields(value)}
+        return [type(value).__name__, members]
+    if isinstance(value, Mapping):
+        return {key: describe(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(member) for member in value]
+    raise TypeError(f"no canonical form of {type(value).__name__}")
