@@ -70,7 +70,8 @@ def _raw(tensors: LayerTensors, shape: ModelShape, profile: Profile) -> Iterator
 
 
 def _attention_scores(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64, Float64]:
-    q, k = (_reading(rows, tensors.attn_gain, shape) for rows in (tensors.q, tensors.k))
+    attn = (tensors.attn_gain, tensors.attn_stream_gain)
+    q, k = (_reading(rows, *attn, shape) for rows in (tensors.q, tensors.k))
     if shape.qk_norm:  # the norm makes a head's scale meaningless
         q, k = _unit_heads(q, shape.head_dim), _unit_heads(k, shape.head_dim)
     q, k = _scaled_rows(q, tensors.q_gain), _scaled_rows(k, tensors.k_gain)
@@ -89,7 +90,7 @@ def _attention_scores(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64
 
 
 def _attention_values(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64, Float64]:
-    v = _reading(tensors.v, tensors.attn_gain, shape)
+    v = _reading(tensors.v, tensors.attn_gain, tensors.attn_stream_gain, shape)
     o = _writing(tensors.o, tensors.attn_output_gain, shape)
     stored = v.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
     grouped = o.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
@@ -98,7 +99,7 @@ def _attention_values(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64
 
 
 def _feed_forward(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64, Float64]:
-    up = _reading(tensors.up, tensors.ffn_gain, shape)
+    up = _reading(tensors.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
     down = _writing(tensors.down, tensors.ffn_output_gain, shape)
     factor = _balance(pinned.norms_squared(up), pinned.norms_squared(down))
     up *= factor[:, None]
@@ -106,12 +107,29 @@ def _feed_forward(tensors: LayerTensors, shape: ModelShape) -> tuple[Float64, Fl
     return up, down
 
 
-def _reading(rows: Float32, gain: Float32 | None, shape: ModelShape) -> Float64:
-    """A weight that reads the stream: the norm's gain folded in, the mean that the norm removes taken out."""
+def _reading(rows: Float32, gain: Float32 | None, stream_gain: Float32 | None, shape: ModelShape) -> Float64:
+    """A weight that reads the stream: the norm's gain folded in, and what the norm makes constant taken out.
+
+    A norm that subtracts the mean has outputs x̂ with Σx̂ = 0. Behind a pre-norm the all-ones direction of
+    the folded rows is therefore without effect. A post-norm's output γ∘x̂+β is the stream itself, so γ
+    stays where it is and the direction without effect (but for a bias) is 1/γ.
+    """
     out = rows.astype(np.float64)
     if gain is not None:
         out *= gain.astype(np.float64)
-    return _centre(out) if shape.subtracts_mean and shape.norm_position == "pre" else out
+    if not shape.subtracts_mean:
+        return out
+    return _centre(out) if stream_gain is None else _without(out, stream_gain.astype(np.float64))
+
+
+def _without(rows: Float64, gain: Float64) -> Float64:
+    """Rows without their component along 1/gain; where gains are zero, those columns are without effect."""
+    dead = gain == 0
+    if dead.any():
+        return np.where(dead, 0.0, rows)
+    direction = np.abs(gain).min() / gain
+    share = pinned.tree_sum(rows * direction) / float(pinned.norms_squared(direction))
+    return rows - share[:, None] * direction
 
 
 def _writing(rows: Float32, gain: Float32 | None, shape: ModelShape) -> Float64:
