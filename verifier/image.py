@@ -1,7 +1,8 @@
 """Does a published picture belong to a verified fingerprint?
 
 The generator is integer arithmetic, so the answer is exact: the picture is drawn again from v and compared
-byte for byte. Without the generator at hand the vector stands verified and the picture unchecked.
+byte for byte. (The opt-in `faces` networks are floating point: there the comparison has a tolerance, and the
+verdict says so.) Without the generator at hand the vector stands verified and the picture unchecked.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from common.errors import Rejected
+from common.image.faces import MEAN_TOLERANCE, within_tolerance
 from common.image.generator import render
-from common.image.png import png_bytes
+from common.image.png import png_bytes, png_pixels
 from common.image.registry import find
 
 Status = Literal["matches", "differs", "not checked"]
@@ -50,8 +52,14 @@ def check_image(v: Sequence[int], published: bytes, generator_digest: str) -> Im
             f"vector verified, image not checked: generator {generator_digest[:12]} is not installed",
             "install it: huref generator install FILE.gen (or huref generator install faces)",
         )
-    if png_bytes(render(v, generator)) == published:
+    drawn = render(v, generator)
+    name = f"generator {generator.weights.name} ({generator_digest[:12]})"
+    if png_bytes(drawn) == published:
+        return ImageVerdict("matches", f"the picture is the one {name} draws from v")
+    if not generator.exact and within_tolerance(drawn, png_pixels(published)):
         return ImageVerdict(
-            "matches", f"the picture is the one generator {generator_digest[:12]} draws from v"
+            "matches",
+            f"the picture is the one {name} draws from v, within {MEAN_TOLERANCE:g}/255 on average "
+            "(a floating point generator: compared with a tolerance)",
         )
     return ImageVerdict("differs", "the picture is not the one the generator draws from v")

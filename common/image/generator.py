@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UsageError
+from common.image.faces import FaceNetworks, draw_face
 from common.image.fixed import (
     ACTIVATION_LIMIT,
     DEMODULATION_SHIFT,
@@ -43,6 +44,8 @@ def render(v: Sequence[int], generator: Installed | None = None) -> NDArray[np.u
     Raises UsageError when v has another length than the generator's latent, or is constant.
     """
     weights = (generator or embedded()).weights
+    if isinstance(weights, FaceNetworks):
+        return draw_face(v, weights)
     if len(v) != weights.architecture.z_dim:
         raise UsageError(f"the generator takes {weights.architecture.z_dim} numbers, got {len(v)}")
     return render_latent(standardize(v), weights)

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from common.errors import Malformed, Unsupported
+from common.image.faces import FaceNetworks, is_faces, load_faces
 from common.image.weights import GeneratorWeights
 from common.image.weights_io import digest, load_weights
 
@@ -24,10 +25,18 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True)
 class Installed:
-    """A generator at hand: its `digest` (64 hexadecimal digits) and integer weights."""
+    """A generator at hand: its `digest` (64 hexadecimal digits) and weights.
+
+    Integer weights draw the same bytes everywhere; face networks do not (`exact` is false).
+    """
 
     digest: str
-    weights: GeneratorWeights
+    weights: GeneratorWeights | FaceNetworks
+
+    @property
+    def exact(self) -> bool:
+        """Whether pictures can be compared byte by byte."""
+        return isinstance(self.weights, GeneratorWeights)
 
 
 def user_folder() -> Path:
@@ -76,7 +85,7 @@ def installed() -> list[Installed]:
 
 def add(data: bytes) -> Installed:
     """Check a weight file and install it in the user's folder."""
-    one = Installed(digest(data), load_weights(data))
+    one = _load(data, digest(data))
     folder = user_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (one.digest + SUFFIX)
@@ -94,4 +103,8 @@ def _read(path: Path, expected: str) -> Installed:
     data = path.read_bytes()
     if digest(data) != expected:
         raise Malformed(f"{path}: not the generator its name says", hint="delete it and install it again")
-    return Installed(expected, load_weights(data))
+    return _load(data, expected)
+
+
+def _load(data: bytes, name: str) -> Installed:
+    return Installed(name, load_faces(data, name) if is_faces(data) else load_weights(data))

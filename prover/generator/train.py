@@ -25,7 +25,7 @@ from prover.generator.train_adversarial import AdversarialOptions, AdversarialTr
 from prover.generator.train_mapping import pretrain_mapping
 from prover.generator.train_matching import MatchingOptions, train_matching
 
-ARCHITECTURE = Architecture(mapping=(384, 384, 384, 256), channels=(256, 256, 128, 64, 32, 16))
+ARCHITECTURE = Architecture(mapping=(384, 384, 384, 256), channels=(128, 128, 96, 64, 32, 16))
 LICENCE = (
     "Trained on renders of @lobehub/fluent-emoji-3d (MIT licence; Fluent Emoji (c) Microsoft Corporation, "
     "MIT licence). These weights are distributed under the MIT licence of huref."
