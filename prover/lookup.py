@@ -182,6 +182,7 @@ class _Layer:
     def __init__(self, child: Child, mu: KS, local: list[KS], tiles: list[KS], shape: _Shape) -> None:
         self.child, self.mu, self.shape = child, mu, shape
         self.tables: list[U32] | None = None
+        self.stride = 0  # distance between tiles of the tables
         self.flat = child.flat
         self.m = child.m // 2  # entries per tile of g, before binding
         self.local = len(local)
@@ -206,7 +207,7 @@ class _Layer:
                 part = gkr.first_round(p, q, self.child.m, mont(self.mu), eq)
                 sums[:, :, first : first + part.shape[2]] = part
         else:
-            sums = gkr.round_sums(self.tables, self.m, eq)
+            sums = gkr.round_sums(self.tables, self.m, self.stride, eq)
         if self.flat:
             return scalar(sums[0, :, 0]), scalar(sums[1, :, 0])
         zero, infinity = (scalar(vectors.dot(np.ascontiguousarray(part), self.eq_tiles)) for part in sums)
@@ -239,18 +240,28 @@ class _Layer:
             self.tables = [vectors.fold(x, r) for x in self._small()]
         elif self.tables is None:
             self.tables = self._first_bind(r)
+            self.stride = self.m // 2
         else:
-            self.tables = gkr.bind(self.tables, self.m, r)
+            gkr.bind(self.tables, self.m, self.stride, r)
         self.m //= 2
         self.left -= 1
         if not self.flat and self.m < SHORT:
             fills = (ZERO, UNIT, UNIT, mont(self.mu))
             self.tables = [
-                self.shape.flatten(x, self.m, fill) for x, fill in zip(self.tables, fills, strict=True)
+                self.shape.flatten(self._compact(x), self.m, fill)
+                for x, fill in zip(self.tables, fills, strict=True)
             ]
             self.left = log2_ceil(self.m) + self.shape.bits
-            self.m <<= self.shape.bits
+            self.stride = self.m = self.m << self.shape.bits
             self.flat, self.suffixes = True, self.flat_suffixes
+        elif self.flat and self.m < SHORT <= 2 * self.m:
+            self.tables = [self._compact(x) for x in self._small()]
+
+    def _compact(self, table: U32) -> U32:
+        """The valid first m entries of every tile, without the gaps that binding in place leaves."""
+        return np.ascontiguousarray(table.reshape(DEGREE, -1, self.stride)[:, :, : self.m]).reshape(
+            DEGREE, -1
+        )
 
     def _first_bind(self, r: U32) -> list[U32]:
         quarter = self.child.m // 4

@@ -167,14 +167,16 @@ def _leaf_first_bind(
 
 
 @njit(cache=True, nogil=True)
-def _round(a: Any, b: Any, c: Any, d: Any, m: int, eq: Any, sums: Any, start: int, stop: int) -> None:
+def _round(
+    a: Any, b: Any, c: Any, d: Any, m: int, stride: int, eq: Any, sums: Any, start: int, stop: int
+) -> None:
     half = m // 2
     lanes = np.zeros((DEGREE, LANES), np.uint32)
     zero = load5(lanes, 0)
     for tile in range(start, stop):
         at_zero, at_infinity = zero, zero
         for y in range(0, half, LANES):
-            i, j = tile * m + y, tile * m + half + y
+            i, j = tile * stride + y, tile * stride + half + y
             weight = load5(eq, y)
             a0, b0, c0, d0 = load5(a, i), load5(b, i), load5(c, i), load5(d, i)
             low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
@@ -189,13 +191,13 @@ def _round(a: Any, b: Any, c: Any, d: Any, m: int, eq: Any, sums: Any, start: in
 
 
 @njit(cache=True, nogil=True)
-def _bind(x: Any, m: int, r: Any, out: Any, start: int, stop: int) -> None:
+def _bind(x: Any, m: int, stride: int, r: Any, start: int, stop: int) -> None:
     half = m // 2
     wide_r = broadcast5(r)
     for tile in range(start, stop):
         for y in range(0, half, LANES):
-            i = tile * m + y
-            store5(out, tile * half + y, _between(wide_r, load5(x, i), load5(x, i + half)))
+            i = tile * stride + y
+            store5(x, i, _between(wide_r, load5(x, i), load5(x, i + half)))
 
 
 @njit(cache=True, nogil=True)
@@ -263,19 +265,15 @@ def first_bind(p: U32, q: U32, m: int, mu: U32, r: U32) -> list[U32]:
     return tables
 
 
-def round_sums(tables: list[U32], m: int, eq: U32) -> U32:
-    """Per-tile sums at 0 and ∞ of a later round on tiles of m, shape (2, 5, tiles)."""
-    tiles = tables[0].shape[1] // m
+def round_sums(tables: list[U32], m: int, stride: int, eq: U32) -> U32:
+    """Per-tile sums at 0 and ∞ of a later round, shape (2, 5, tiles); tiles of m start `stride` apart."""
+    tiles = tables[0].shape[1] // stride
     sums = np.empty((2, DEGREE, tiles), np.uint32)
-    run_ranges(_round, tiles, 1, *tables, m, eq, sums, align=1)
+    run_ranges(_round, tiles, 1, *tables, m, stride, eq, sums, align=1)
     return sums
 
 
-def bind(tables: list[U32], m: int, r: U32) -> list[U32]:
-    """Bind the top bit of tiles of m in every table."""
-    bound = []
+def bind(tables: list[U32], m: int, stride: int, r: U32) -> None:
+    """Bind the top bit of tiles of m, in place: the first m/2 entries of every tile hold the result."""
     for table in tables:
-        out = _k(table.shape[1] // 2)
-        run_ranges(_bind, table.shape[1] // m, 1, table, m, r, out, align=1)
-        bound.append(out)
-    return bound
+        run_ranges(_bind, table.shape[1] // stride, 1, table, m, stride, r, align=1)
