@@ -26,7 +26,7 @@ from prover.sumcheck import prove_rounds
 
 SHORT = 16  # entries per tile from which tables are kept flat
 VIRTUAL_LAYERS = 2  # layers that a large tree recomputes instead of storing
-STORED_ENTRIES = 1 << 25  # up to this many leaves everything is stored, 64 bytes a leaf
+STORED_ENTRIES = 1 << 20  # up to this many leaves everything is stored, 64 bytes a leaf
 RUN_ENTRIES = 1 << 18  # leaves recomputed at a time
 
 
