@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from prover import commit_cli, fingerprint_cli, prove_cli, tokens_cli
+from prover import commit_cli, demo_cli, fingerprint_cli, identity_cli, prove_cli, tokens_cli
 
 
 def register(app: typer.Typer) -> None:
@@ -13,3 +13,5 @@ def register(app: typer.Typer) -> None:
     fingerprint_cli.register(app)
     commit_cli.register(app)
     prove_cli.register(app)
+    identity_cli.register(app)
+    demo_cli.register(app)

@@ -6,17 +6,14 @@ as opened even when the bundle is then not written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.compile import EQUAL_TERM_WEIGHTS
-from circuits.evaluate import Trace, read_output
 from circuits.profiles import check_encoder, get_profile
-from circuits.program import Program
 from circuits.proof import Setup
 from circuits.security import security_report
 from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
@@ -27,13 +24,13 @@ from common.identity import SecretKey
 from common.image.registry import by_name, embedded
 from prover import bundle, commitment_folder
 from prover.commitment_folder import OpenedCommitment, Source, describe_files
-from prover.executor import execute
 from prover.families import open_model
 from prover.fidelity import FloatReference, measure
-from prover.fingerprint import find_tokens, quantize_model, scaled_term_weights
+from prover.fingerprint import find_tokens, quantize_model
 from prover.progress import Progress
 from prover.prove import prove as prove_program
 from prover.randomness import fresh_proof_seed
+from prover.run import run_program
 from verifier.verdict import Verdict
 from verifier.verification import verify
 
@@ -114,7 +111,7 @@ def prove(
         opened, reference = _open_or_commit(checkpoint, folder, options, encoder, progress)
         chosen = encoder or opened.source.profile.default_encoder
         with progress.stage("witness") as step:
-            program, term_weights, trace = _run(opened.source, chosen, device, step)
+            program, term_weights, trace = run_program(opened.source, chosen, device, step)
             fidelity = None
             if reference is not None:
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)
@@ -186,21 +183,6 @@ def _commit(
     with progress.stage("commit"):
         source = replace(source, weights=weights, steps=steps)
         return commitment_folder.create(folder, source, security, proofs), reference
-
-
-def _run(
-    source: Source, encoder: str, device: str, step: Callable[[str], None]
-) -> tuple[Program, tuple[int, ...], Trace]:
-    """The program with this encoder, its term weights, and every intermediate."""
-    check_encoder(source.profile, encoder)
-    program = source.program(encoder)
-    trace = execute(program, source.weights, device=device, progress=step)
-    if encoder != "meanpool":
-        return program, EQUAL_TERM_WEIGHTS, trace
-    term_weights = scaled_term_weights(program, source.steps, trace)
-    program = source.program(encoder, term_weights)
-    v = read_output(program.output, {name: site.out for name, site in trace.sites.items()})
-    return program, term_weights, replace(trace, v=v)
 
 
 def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from common.output import result
+
 
 class Progress:
     """Stages that a library call passes through; this base class only keeps times.
@@ -54,6 +56,12 @@ class ProgressBar(Progress):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+
+    def say(self, text: str) -> None:
+        """Print a result line on stdout without breaking the bar."""
+        self._bar.clear()
+        result(text)
+        self._bar.refresh()
 
     def entered(self, text: str) -> None:
         """Show it before the bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from common.errors import ExitCode
 from common.output import exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
-    from verifier.inspection import Inspection
+    from verifier.inspection import Inspection, Message
 
 
 def register(app: typer.Typer) -> None:
@@ -61,11 +62,7 @@ def _lines(found: Inspection) -> list[str]:
         for layer in found.layers
     ]
     lines += ["Messages and challenges:"]
-    for (kind, label), items in groupby(found.messages, key=lambda message: (message.kind, message.label)):
-        sizes = [message.size for message in items]
-        times = f"{len(sizes)} x " if len(sizes) > 1 else ""
-        arrow = "->" if kind == "absorb" else "<-"
-        lines.append(f"  {arrow} {label:<28} {times}{sizes[0]} bytes")
+    lines += _transcript(found.messages)
     if found.security is not None:
         lines += ["Soundness:"]
         lines += [
@@ -77,4 +74,20 @@ def _lines(found: Inspection) -> list[str]:
     if found.verdict is not None:
         lines += ["Proven:", *(f"  - {line}" for line in found.verdict.proven())]
         lines += ["Not proven:", *(f"  - {line}" for line in found.verdict.not_proven())]
+    return lines
+
+
+def _transcript(messages: Sequence[Message]) -> list[str]:
+    """One line per label within a step of the protocol, in order; rounds are counted, not repeated."""
+    lines = []
+    for step, items in groupby(messages, key=lambda message: message.label.rpartition(".")[0]):
+        found: dict[tuple[str, str], list[int]] = {}
+        for message in items:
+            found.setdefault((message.kind, message.label), []).append(message.size)
+        rounds = max(len(sizes) for sizes in found.values())
+        if rounds > 1:
+            lines.append(f"  {step}: {rounds} rounds")
+        for (kind, label), sizes in found.items():
+            count = f"{len(sizes)} x " if len(sizes) > 1 else ""
+            lines.append(f"  {'->' if kind == 'absorb' else '<-'} {label:<28} {count}{sizes[0]} bytes")
     return lines

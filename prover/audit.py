@@ -1,0 +1,123 @@
+"""The auditor's side: recompute a bundle from the checkpoint and the secret seed, and vouch for the link.
+
+An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that the
+committed weights are this checkpoint's, quantized by the pinned rule, with the tokens that the rule selects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from circuits.evaluate import Trace
+from circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
+from common import bundle as form
+from common.atomic import write_file
+from common.bundle import Bundle, read_bundle
+from common.errors import Rejected
+from common.identity import AuditSignatures, SecretKey, cosign
+from prover.commitment_folder import PRIVATE, Source, read_seed
+from prover.families import Model, open_model
+from prover.fingerprint import find_tokens, quantize_model
+from prover.progress import Progress
+from prover.run import run_program
+from prover.weights import commit_weights
+from verifier.verdict import Verdict
+from verifier.verification import verify
+
+_REPLAYED = ("word-list", "id-order")
+"""Token sources that are a rule of the checkpoint alone; others need the owner's list."""
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """A successful audit: the bundle's verdict, what was recomputed, and who has signed by now."""
+
+    verdict: Verdict
+    checks: tuple[str, ...]
+    cosigners: tuple[str, ...]
+
+
+def audit(
+    bundle: str | Path,
+    checkpoint: str | Path,
+    private: str | Path,
+    *,
+    key: SecretKey | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Recompute a bundle; with a key, co-sign it when everything agrees.
+
+    `private` is the commitment's folder or its private/ part; only the seed is read from it.
+
+    Raises:
+        Rejected: at audit.shape, audit.tokens, audit.root or audit.v; or whatever `verify` rejects.
+        Other `HurefError`s: a file cannot be read.
+    """
+    progress = progress or Progress()
+    with progress.stage("verify"):
+        read = read_bundle(bundle)
+        verdict = verify(read, min_security=0)
+    said = verdict.statement
+    setup = prepare_statement(said)
+    with progress.stage("load"):
+        folder = Path(private)
+        seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
+        model = open_model(checkpoint)
+        _agree("shape", said.shape, model.shape.to_dict())
+        checks = ["the checkpoint has the shape in the statement", _check_tokens(said, model)]
+    with progress.stage("quantize") as step:
+        profile = pinned_profile(said.profile)
+        ids = np.array(said.tokens.ids, np.int64)
+        weights, steps = quantize_model(model, profile, setup.program, ids, None, step)
+    with progress.stage("commit"):
+        root = commit_weights(setup.program, weights, knobs_for(said.security, said.proofs), seed).root
+        _agree("root", said.root, root.hex())
+        checks.append("quantized by the pinned rule, it gives the commitment's root under the secret seed")
+    with progress.stage("run") as step:
+        source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, ())
+        _, term_weights, trace = run_program(source, said.encoder, "cpu", step)
+        _check_run(said, term_weights, trace)
+        checks.append("the fingerprint program on it gives the vector")
+    cosigners = verdict.cosigners
+    if key is not None:
+        cosigners = _cosign(read, key)
+    return AuditReport(verdict, tuple(checks), cosigners)
+
+
+def _check_tokens(said: Statement, model: Model) -> str:
+    """Replay the token rule where the statement says that it was used."""
+    tokens = said.tokens
+    if tokens.source not in _REPLAYED:
+        return f"the tokens come from a {tokens.source} of the owner's: not replayed"
+    order, ids, _, p = find_tokens(model, None, said.k, None)
+    _agree("tokens.source", tokens.source, order.source)
+    _agree("tokens.tokenizer", tokens.tokenizer_digest, order.tokenizer_digest)
+    _agree("tokens.frequencies", tokens.frequency_digest, order.frequency_digest)
+    _agree("tokens.ids", (said.p, tokens.ids), (p, ids.tolist()))
+    return "the tokens are those that the rule selects for its tokenizer"
+
+
+def _check_run(said: Statement, term_weights: tuple[int, ...], trace: Trace) -> None:
+    _agree("term_weights", said.term_weights, list(term_weights))
+    _agree("shifts", said.shifts, trace.shifts)
+    _agree("v", said.v, trace.v.tolist())
+
+
+def _cosign(bundle: Bundle, key: SecretKey) -> tuple[str, ...]:
+    """Add a signature to the bundle's audit.sig."""
+    earlier = None
+    if form.COSIGNATURES in bundle.files:
+        earlier = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
+    signed = cosign(key, bundle.digest, earlier)
+    write_file(bundle.path / form.COSIGNATURES, signed.encode())
+    return tuple(member.public_key for member in signed.signers)
+
+
+def _agree(what: str, said: object, found: object) -> None:
+    if said != found:
+        short = [text if len(text) <= 80 else f"{text[:77]}..." for text in (str(said), str(found))]
+        message = "the checkpoint does not give what the bundle says"
+        raise Rejected(f"audit.{what}", message, expected=short[0], got=short[1])
