@@ -40,6 +40,7 @@ from circuits.encoder_cnn import (
 )
 from circuits.program import OUTPUTS
 from circuits.sketch import segments
+from common.errors import ProverError
 from prover.train.random_terms import CALIBRATION_ROWS, CLAMP, TARGET, random_anchors, random_pair
 
 RELATED_WEIGHT = 1.3
@@ -144,7 +145,7 @@ def fit(encoder: TermEncoder, steps: int, batch: int, generator: torch.Generator
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        bar.set_postfix(related=f"{float(related):.3f}", unrelated=f"{float(unrelated):.3f}")
+        bar.set_postfix(related=f"{related.item():.3f}", unrelated=f"{unrelated.item():.3f}")
 
 
 @torch.no_grad()
@@ -165,11 +166,12 @@ def whiten(encoder: TermEncoder, samples: int, batch: int, generator: torch.Gene
 
 @torch.no_grad()
 def balance(encoder: TermEncoder, terms: Tensor) -> None:
-    """Give every hidden channel rms 1 on `terms` (N, P, P) and let the next layer undo it; v stays."""
+    """Bring strong hidden channels to one rms on `terms` (N, P, P) and let the next layer undo it; v stays."""
     for layer, (kernel, following) in enumerate(pairwise(encoder.stored)):
         strength = encoder.activations(terms)[layer].square().mean((0, 2, 3))
         half = len(kernel)
         rms = ((strength[:half] + strength[half:]) / 2).sqrt()
+        rms = rms.clamp_min(float(rms.median()))  # weak and dead channels are not amplified
         kernel.div_(rms[:, None, None, None])
         following.mul_(rms.repeat(following.shape[1] // half)[None, :, None, None])
 
@@ -245,10 +247,13 @@ def train(
     whiten(encoder, samples // 4, batch, generator)
     fit(encoder, steps, batch, generator)
     whiten(encoder, samples, batch, generator)
+    generator.manual_seed(seed)
     balance(encoder, random_anchors(batch, generator).flatten(0, 1))
     kernels = [kernel.detach().cpu() for kernel in encoder.stored]
     kernels[3] = rotated(kernels[3], seed)
     floats = [kernel.double().numpy() for kernel in kernels]
+    if not all(np.isfinite(kernel).all() for kernel in floats):
+        raise ProverError("training diverged", hint="use fewer steps or another seed")
     return tuple(to_int8(kernel) for kernel in floats), floats
 
 
@@ -256,9 +261,9 @@ def main() -> None:
     """Command line of the training script; prints the digest that goes into `circuits/encoder_cnn.py`."""
     parser = argparse.ArgumentParser(description="Train the cnn encoder on random matrices.")
     parser.add_argument("--out", type=Path, required=True, help="weight file to write (.npz)")
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=16, help="random models per step, six terms each")
-    parser.add_argument("--samples", type=int, default=2048, help="random models used for whitening")
+    parser.add_argument("--samples", type=int, default=1024, help="random models used for whitening")
     parser.add_argument("--seed", type=int, default=20240)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
