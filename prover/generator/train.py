@@ -14,8 +14,7 @@ import torch
 
 from common.image.architecture import Architecture
 from common.image.weights_io import digest, dump_weights
-from common.output import note
-from prover.generator.checkpoint import load_generator, load_state, save_state
+from prover.generator.checkpoint import load_state, save_state
 from prover.generator.data import Portraits, load_portraits
 from prover.generator.export import export_generator
 from prover.generator.features import embed, frechet_distance
@@ -117,13 +116,10 @@ def fidelity(model: Generator, targets: TargetMap, count: int = 1024, seed: int 
     return {"frechet": frechet_distance(first, second), "floor": frechet_distance(third, second)}
 
 
-def export(state: Path, out: Path, name: str, licence: str = LICENCE, truncation: float = 1.0) -> str:
-    """Write the integer weight file of a training state; returns its digest."""
-    model = load_generator(state)
-    model.mapping.measure_mean()
-    data = dump_weights(export_generator(model, name, licence, truncation))
+def export_model(model: Generator, out: Path, name: str, truncation: float = 1.0) -> str:
+    """Write the integer weight file of a trained model; returns its digest."""
+    data = dump_weights(export_generator(model, name, LICENCE, truncation))
     temporary = out.with_suffix(".part")
     temporary.write_bytes(data)
     temporary.replace(out)
-    note(f"{out}: {len(data)} bytes, digest {digest(data)}")
     return digest(data)
