@@ -18,6 +18,7 @@ from common.errors import Malformed, Rejected, Unsupported, UsageError
 from common.image import fixed, registry
 from common.image.generator import render
 from common.image.png import png_bytes, png_pixels
+from common.image.show import grid, side_by_side, terminal_picture
 from common.image.weights_io import MAGIC, digest, dump_weights, load_weights
 from verifier.image import check_image
 
@@ -160,3 +161,17 @@ def test_user_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (registry.user_folder() / (one.digest + registry.SUFFIX)).write_bytes(data[:-1] + b"\7")
     with pytest.raises(Malformed):
         registry.find(one.digest)
+
+
+def test_pictures_for_people() -> None:
+    rng = np.random.default_rng(4)
+    one, two = (rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(2))
+    joined = side_by_side([one, two], gap=3)
+    assert np.array_equal(joined[:, :16], one) and np.array_equal(joined[:, 19:], two)
+    assert (joined[:, 16:19] == 255).all()
+    sheet = grid([one, two, one], columns=2)
+    assert np.array_equal(sheet[:16, 16:], two) and (sheet[16:, 16:] == 255).all()
+    lines = terminal_picture(one, columns=8).split("\n")
+    assert len(lines) == 4 and all(line.count("\u2580") == 8 for line in lines)
+    red, green, blue = one[1, 1]
+    assert lines[0].startswith(f"\x1b[38;2;{red};{green};{blue}m")
