@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from prover import commit_cli, demo_cli, fingerprint_cli, identity_cli, prove_cli, tokens_cli
+from prover.generator import cli as generator_cli
 
 
 def register(app: typer.Typer) -> None:
@@ -15,3 +16,4 @@ def register(app: typer.Typer) -> None:
     prove_cli.register(app)
     identity_cli.register(app)
     demo_cli.register(app)
+    generator_cli.register(app)
