@@ -1,9 +1,9 @@
 """Commitments to matrices: encode every column, hash every code point, keep only a Merkle tree (protocol §4).
 
-Columns are read 16 at a time and each coset's transform is consumed by the hasher while it is in the
-cache, so memory is one batch (64 bytes per coefficient row and per subgroup point), 96 bytes of running
-hash state per leaf while committing, and 64 bytes per leaf for the tree. Opened rows are recomputed, not
-stored.
+Columns are read 64 at a time, encoded 16 at a time, and each coset's transform is consumed by the hasher
+while it is in the cache. So memory is 256 bytes per coefficient row and 64 bytes per point of one coset for
+the batches, 96 bytes of running hash state per leaf while committing, and 64 bytes per leaf for the tree.
+Opened rows are recomputed, not stored.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from prover.kernels.threads import run_ranges
 from prover.randomness import SEED_BYTES, SecretSeed
 
 _TAG_SALT = b"huref/prover/salt/1"
+_TOGETHER = 4  # batches read at once: 64 columns, a cache line of 8-bit entries
 _DTYPES = (np.int8, np.int16, np.int32, np.uint32)
 
 
@@ -181,21 +182,23 @@ def _grain(log_rows: int) -> int:
 
 
 def _batches(matrix: Matrix, domain: CodeDomain) -> Iterator[tuple[int, np.ndarray]]:
-    """(first column, flat (k', 16) buffer of canonical residues) for every batch; the buffer is reused."""
+    """(first column, flat (k', 16) buffer of canonical residues) for every batch; buffers are reused."""
     if matrix.rows != domain.k_prime or matrix.width < 1:
         raise ValueError(f"a {matrix.rows} x {matrix.width} matrix does not fit k' = {domain.k_prime}")
-    buffer = np.empty((domain.k_prime, BATCH), dtype=np.uint32)
-    for first_column in range(0, matrix.width, BATCH):
-        columns = min(BATCH, matrix.width - first_column)
+    together = min(_TOGETHER, -(-matrix.width // BATCH))
+    buffer = np.empty((together, domain.k_prime, BATCH), dtype=np.uint32)
+    for first_column in range(0, matrix.width, together * BATCH):
+        columns = min(together * BATCH, matrix.width - first_column)
         row = 0
         for segment, column in _pieces(matrix, first_column, columns):
             valid = run_ranges(
-                load_columns, len(segment), 1 << 12, buffer, row, segment, column, columns, align=1
+                load_columns, len(segment), 1 << 10, buffer, row, segment, column, columns, align=1
             )
             if not all(valid):
                 raise ProverError(f"a committed entry in rows {row}..{row + len(segment) - 1} is not in F")
             row += len(segment)
-        yield first_column, buffer.reshape(-1)
+        for batch in range(-(-columns // BATCH)):
+            yield first_column + batch * BATCH, buffer[batch].reshape(-1)
 
 
 def _pieces(matrix: Matrix, first: int, columns: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -221,17 +221,21 @@ def evaluate_rows(
 def load_columns(
     target: Any, first_row: int, source: Any, column: int, columns: int, start: int, stop: int
 ) -> bool:
-    """Rows [start, stop) of `columns` <= 16 columns of an integer matrix as residues, zero-filled to 16.
+    """Rows [start, stop) of some columns of an integer matrix as residues, into batches (b, rows, 16).
 
-    False if an entry is outside (-p, p).
+    Columns past the last are zero. Several batches at once, because a batch is but a part of a cache line
+    of the source. False if an entry is outside (-p, p).
     """
-    valid: Any = True
+    bad = np.int64(0)
     for row in range(start, stop):
         to = first_row + row
-        for j in range(columns):
-            value = np.int64(source[row, column + j])
-            valid = valid and -P < value < P
-            target[to, j] = np.uint32(value + P if value < 0 else value)
-        for j in range(columns, 16):
-            target[to, j] = np.uint32(0)
-    return valid
+        for batch in range(target.shape[0]):
+            first = batch * 16
+            whole = min(16, max(0, columns - first))
+            for j in range(whole):
+                value = np.int64(source[row, column + first + j])
+                bad |= np.int64(value >= P) | np.int64(value <= -P)
+                target[batch, to, j] = np.uint32(value + P if value < 0 else value)
+            for j in range(whole, 16):
+                target[batch, to, j] = np.uint32(0)
+    return bad == 0
