@@ -2,7 +2,7 @@
 
 The float side reads the canonical tensors before rounding, one at a time as they are quantized, and never
 rounds in between. Its v uses the integer program's term scales (a power of two each, moved by shifts), which
-only `meanpool` and `cnn` can tell apart: `sketch` standardizes every term's segment on its own.
+only `meanpool` can tell apart: `sketch` and `cnn` standardize every term's segment on its own.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits.encoder import standardize
+from circuits.encoder_cnn import float_outputs
 from circuits.evaluate import Trace
-from circuits.program import OUTPUTS, GatedMatMul, MatMul, Output, Program, SketchSum
+from circuits.program import OUTPUTS, Conv, GatedMatMul, MatMul, Output, Program, SketchSum
 from prover.pinned import Float64
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Cosines of integer with float results: of v (None with `cnn`, which has no float twin), per term."""
+    """Cosines of integer with float results: of v (the `cnn` kernels themselves are integers), per term."""
 
-    v: float | None
+    v: float
     terms: dict[str, float]
 
 
@@ -99,7 +100,10 @@ def measure(
     terms = reference.terms()
     unit = scales(program, steps, trace.shifts)
     per_term = {name: cosine(trace.sites[name].out.astype(np.float64), term) for name, term in terms.items()}
-    if encoder == "cnn":
-        return Fidelity(None, per_term)
+    if encoder == "cnn":  # grouped by term, so the terms' units drop out
+        first = program.site["cnn1"].acc
+        assert isinstance(first, Conv)
+        exact = float_outputs(np.stack([terms[name] for name in first.sources]))
+        return Fidelity(cosine(standardize(trace.v, encoder), standardize(exact, encoder)), per_term)
     exact = bucket_sums(program.output, {name: term / unit[name] for name, term in terms.items()})
     return Fidelity(cosine(standardize(trace.v, encoder), standardize(exact, encoder)), per_term)
