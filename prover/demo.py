@@ -27,8 +27,9 @@ from prover.progress import Progress
 from prover.similarity import compare_vectors
 from verifier.verification import verify
 
-MODEL, RELATED, UNRELATED = "minilm", "minilm-int8", "smollm2"
+MODEL, RELATED, UNRELATED = "minilm", "minilm-4bit", "smollm2"
 _GAP = 8
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,14 @@ def demo(
     )
     for what, path in rejections:
         say(f"   {what}: rejected at {path}")
-    say("3. Compare it with a quantized copy of the same model and with a stranger.")
+    say("3. Compare it with a copy rounded to 4 bits a weight, and with another model.")
+    paths = {RELATED: folder / RELATED, UNRELATED: demo_checkpoints.find(UNRELATED)}
+    round_to_4_bits(demo_checkpoints.find(MODEL), paths[RELATED])
     pictures = [png_pixels((bundle / form.PICTURE).read_bytes())]
     comparisons = []
-    for name in (RELATED, UNRELATED):
+    for name, checkpoint in paths.items():
         with progress.stage(f"fingerprint {name}") as step:
-            found = derive(open_model(demo_checkpoints.find(name)), get_profile("hardened"), progress=step)
+            found = derive(open_model(checkpoint), get_profile("hardened"), progress=step)
         similar = compare_vectors(verdict.v, found.trace.v, verdict.statement.encoder)
         comparisons.append(Comparison(name, similar.cosine, similar.verdict))
         pictures.append(render([int(x) for x in found.trace.v]))
@@ -86,6 +89,23 @@ def demo(
     write_file(sheet, png_bytes(_beside(pictures)))
     say(f"   pictures side by side: {sheet}")
     return DemoResult(folder, proved, rejections, tuple(comparisons))
+
+
+def round_to_4_bits(source: Path, target: Path) -> None:
+    """Copy a safetensors folder with every matrix rounded to 4 bits, one scale per 32 entries."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(source, target)
+    tensors = load_file(source / "model.safetensors")
+    save_file({name: _rounded(value) for name, value in tensors.items()}, target / "model.safetensors")
+
+
+def _rounded(tensor: np.ndarray) -> np.ndarray:
+    if tensor.ndim != 2 or tensor.dtype != np.float32 or tensor.size % _BLOCK:
+        return tensor
+    blocks = tensor.reshape(-1, _BLOCK)
+    step = np.maximum(np.abs(blocks).max(1, keepdims=True) / 7, np.float32(1e-12))
+    return np.ascontiguousarray((np.rint(blocks / step) * step).reshape(tensor.shape))
 
 
 def free_folder(name: str) -> Path:
