@@ -45,10 +45,10 @@ def fine_tune(
     encode: Encode,
     seed: int,
     *,
-    steps: int = 30,
+    steps: int = 24,
     learning_rate: float | None = None,
-    batch: int = 4,
-    length: int = 64,
+    batch: int = 2,
+    length: int = 48,
     lora_rank: int | None = None,
     text: str | None = None,
 ) -> tuple[Any, list[float]]:
