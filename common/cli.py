@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # importing rich would double the start-up time
     help="Publish and check human-readable fingerprints of large language models.",
 )
 

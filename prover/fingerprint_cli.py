@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.errors import InputOutputError, UsageError
-from common.fingerprint_file import FILE_NAME, FingerprintFile, read_fingerprint, write_fingerprint
 from common.output import exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
     from circuits.profiles import Profile
+    from common.fingerprint_file import FingerprintFile
     from prover.families import Model
 
 _STEPS = 13 + 20
@@ -60,6 +60,7 @@ def fingerprint(
 ) -> None:
     """Compute a checkpoint's fingerprint vector (without a proof) and write DIR/fingerprint.json."""
     from circuits.profiles import get_profile
+    from common.fingerprint_file import write_fingerprint
     from prover.families import open_model
 
     with exit_on_error(as_json=as_json):
@@ -121,6 +122,7 @@ def compare(
 
 def _compare(first: Path, second: Path, profile: str | None, encoder: str | None) -> dict[str, Any]:
     from circuits.profiles import get_profile
+    from common.fingerprint_file import read_fingerprint
     from prover.families import open_model
     from prover.similarity import compare_vectors
 
@@ -164,6 +166,8 @@ def _compare(first: Path, second: Path, profile: str | None, encoder: str | None
 
 
 def _is_fingerprint(path: Path) -> bool:
+    from common.fingerprint_file import FILE_NAME
+
     if path.is_dir():
         return (path / FILE_NAME).is_file() and not (path / "config.json").exists()
     return path.suffix == ".json"
