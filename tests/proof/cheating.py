@@ -1,0 +1,349 @@
+"""Malicious provers and mutated builds.
+
+A cheat patches pieces of the prover only: the verifier is the real one. A mutation takes one check out of the
+build, on both sides, because the prover replays the verifier to learn its claims.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import prover.opening
+import prover.prove
+import verifier.core
+import verifier.opening
+import verifier.reduce
+from circuits.evaluate import SiteTrace, Trace, accumulate, canonical_shift, read_output, requantize
+from circuits.layout import Constant, Layout
+from common.hidden import Form
+from common.kscalar import KS
+from common.merkle import MerkleTree, leaf_digests
+from prover.channel import ProverChannel
+from prover.commit import Opening
+from prover.witness import LookupInputs
+from tests.proof.programs import Case
+from verifier.channel import VerifierChannel
+
+# mutations of the build
+
+
+@contextmanager
+def without_constraint(*labels: str) -> Iterator[None]:
+    """No constraint with one of these labels is recorded."""
+    original = VerifierChannel.assert_zero
+
+    def skip(self: VerifierChannel, label: str, form: Form) -> None:
+        if label not in labels:
+            original(self, label, form)
+
+    with mock.patch.object(VerifierChannel, "assert_zero", skip):
+        yield
+
+
+@contextmanager
+def without_claim(*labels: str) -> Iterator[None]:
+    """No claim with one of these labels reaches the opening."""
+    original = verifier.reduce.reduce_to_claims
+
+    def skip(*given: Any) -> verifier.reduce.Reduced:
+        reduced = original(*given)
+        kept = [claim for claim in reduced.claims if claim.label not in labels]
+        assert len(kept) < len(reduced.claims)
+        return dataclasses.replace(reduced, claims=kept)
+
+    with (
+        mock.patch.object(verifier.core, "reduce_to_claims", skip),
+        mock.patch.object(prover.prove, "reduce_to_claims", skip),
+    ):
+        yield
+
+
+@contextmanager
+def without_root_check(label: str) -> Iterator[None]:
+    """The leaves of one tree are not compared with its root."""
+    original = verifier.opening.verify_multiproof
+
+    def skip(*given: Any, path: str) -> None:
+        if path != label:
+            original(*given, path=path)
+
+    with mock.patch.object(verifier.opening, "verify_multiproof", skip):
+        yield
+
+
+@contextmanager
+def without_final_check() -> Iterator[None]:
+    """The opening's last equation is not checked."""
+    with mock.patch.object(verifier.opening, "_require_equal", lambda *_: None):
+        yield
+
+
+@contextmanager
+def without_second_code() -> Iterator[None]:
+    """The second level's leaves are read but not compared with the sent row."""
+
+    def read_only(
+        channel: VerifierChannel, code: Any, root: bytes, y: np.ndarray, eq_rho2: np.ndarray
+    ) -> None:
+        at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
+        verifier.opening._open(channel, "opening.second", root, code, code.width, at)
+
+    with mock.patch.object(verifier.opening, "_level_two", read_only):
+        yield
+
+
+# false witnesses
+
+
+def rerun(
+    case: Case,
+    replaced: Mapping[str, np.ndarray] | None = None,
+    seen: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    shifts: Mapping[str, int] | None = None,
+) -> Trace:
+    """The trace of a run with `replaced` weights or results, and sites that see other inputs.
+
+    A replaced result keeps its quotient and remainder. `seen[site]` are the values that only this site reads
+    instead of the committed ones. Shifts are canonical unless given.
+    """
+    replaced, seen = replaced or {}, seen or {}
+    values = {**case.weights, **{name: x for name, x in replaced.items() if name in case.weights}}
+    sites: dict[str, SiteTrace] = {}
+    for site in case.program.sites:
+        acc = accumulate(site, {**values, **seen.get(site.name, {})})
+        shift = canonical_shift(site, acc[: site.calibration_rows])
+        found = requantize(site, acc, shift if shifts is None else shifts[site.name])
+        if site.name in replaced:
+            found = with_out(found, replaced[site.name], site.calibration_rows)
+        sites[site.name], values[site.name] = found, found.out
+    return Trace(sites, read_output(case.program.output, values))
+
+
+def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTrace:
+    """Another result for the same quotient and remainder, with the sum that belongs to it."""
+    total = int(np.abs(out[:calibration_rows].astype(np.int64)).sum())
+    return dataclasses.replace(trace, out=out, total=total)
+
+
+def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
+    """`prover.witness.multiplicities` for false witnesses: tuples that are in no table are not counted."""
+    layout = inputs.layout
+    counts = {block.table: np.zeros(block.table.size, np.int64) for block in layout.tables}
+
+    def count(table: Any, values: list[Any]) -> None:
+        shape = np.broadcast_shapes(*(np.shape(value) for value in values))
+        index = np.broadcast_to(table.index(tuple(values)), shape).reshape(-1)
+        inside = np.clip(index, 0, table.size - 1)
+        good = index == inside
+        for column, value in zip(table.columns(), values, strict=True):
+            good &= column[inside] == np.broadcast_to(value, shape).reshape(-1)
+        np.add.at(counts[table], inside[good], 1)
+
+    for block in layout.blocks:
+        operands = [o.value if isinstance(o, Constant) else inputs.operand(block, o) for o in block.operands]
+        count(block.table, operands)
+    for weights in layout.weight_blocks:
+        count(weights.table, list(inputs.weight_rows(weights, 0, weights.rows)))
+    return counts
+
+
+@contextmanager
+def lenient() -> Iterator[None]:
+    """The prover counts what it can instead of failing on a false witness."""
+    with mock.patch.object(prover.prove, "multiplicities", lenient_multiplicities):
+        yield
+
+
+# provers that change their mind
+
+
+class _Stop(Exception):
+    pass
+
+
+class _Until:
+    """Passes a prover's messages on until a product's label, and notes the challenges."""
+
+    def __init__(self, channel: ProverChannel, stop: str) -> None:
+        self.channel, self.stop, self.seen = channel, stop, list[KS]()
+
+    def hidden(self, label: str, values: Any) -> None:
+        self.channel.hidden(label, values)
+
+    def hidden_product(self, label: str, x: KS, y: KS) -> None:
+        if label == self.stop:
+            raise _Stop
+        self.channel.hidden_product(label, x, y)
+
+    def challenge(self, label: str) -> KS:
+        self.seen.append(self.channel.challenge(label))
+        return self.seen[-1]
+
+
+class _From:
+    """Swallows a prover's messages, answering with noted challenges, until a product's label; then passes on."""
+
+    def __init__(self, channel: ProverChannel, start: str, seen: list[KS]) -> None:
+        self.channel, self.start, self.seen, self.active = channel, start, iter(seen), False
+
+    def hidden(self, label: str, values: Any) -> None:
+        if self.active:
+            self.channel.hidden(label, values)
+
+    def hidden_product(self, label: str, x: KS, y: KS) -> None:
+        self.active = self.active or label == self.start
+        if self.active:
+            self.channel.hidden_product(label, x, y)
+
+    def challenge(self, label: str) -> KS:
+        return self.channel.challenge(label) if self.active else next(self.seen)
+
+
+def change_sides(channel: Any, label: str, first: Callable[[Any], Any], then: Callable[[Any], Any]) -> Any:
+    """Prove with `first` up to the product called `label`, and with `then` from there on."""
+    start = _Until(channel, label)
+    try:
+        first(start)
+    except _Stop:
+        return then(_From(channel, label, start.seen))
+    raise AssertionError(f"{label} was never sent")
+
+
+@contextmanager
+def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]:
+    """Fractions of `fake(α, β)` above the product called `label`, the committed ones below."""
+    original, make = prover.prove.prove_lookup, prover.prove.Leaves
+    drawn: list[Any] = []
+
+    def leaves(inputs: LookupInputs, counts: Any, alpha: KS, beta: KS) -> Any:
+        drawn[:] = [alpha, beta]
+        return make(inputs, counts, alpha, beta)
+
+    def cheat(channel: ProverChannel, layout: Layout, source: Any, *rest: Any) -> list[KS]:
+        other = fake(*drawn)
+        return change_sides(
+            channel,
+            label,
+            lambda c: original(c, layout, other, *rest),
+            lambda c: original(c, layout, source, *rest),
+        )
+
+    with (
+        mock.patch.object(prover.prove, "prove_lookup", cheat),
+        mock.patch.object(prover.prove, "Leaves", leaves),
+    ):
+        yield
+
+
+@contextmanager
+def edited_products(edit: Mapping[str, Callable[[KS, KS], tuple[KS, KS]]]) -> Iterator[None]:
+    """The two factors of the products with these labels are edited before they are sent."""
+    original = ProverChannel.hidden_product
+
+    def cheat(self: ProverChannel, label: str, x: KS, y: KS) -> None:
+        original(self, label, *(edit[label](x, y) if label in edit else (x, y)))
+
+    with mock.patch.object(ProverChannel, "hidden_product", cheat):
+        yield
+
+
+@contextmanager
+def other_values(name: str, **replaced: np.ndarray) -> Iterator[None]:
+    """`prover.prove.<name>` reads other weights or activations than the ones committed."""
+    original = getattr(prover.prove, name)
+
+    def cheat(layout: Layout, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
+        return original(layout, requests, {**values, **replaced})
+
+    with mock.patch.object(prover.prove, name, cheat):
+        yield
+
+
+# openings
+
+
+class Alias:
+    """A committed matrix that shows another root."""
+
+    def __init__(self, committed: Any, root: bytes) -> None:
+        self.committed, self.root = committed, root
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.committed, name)
+
+
+class Altered:
+    """A tree over leaves that are not a code's: `alter` edits the whole codeword matrix (n, width) first."""
+
+    def __init__(self, committed: Any, alter: Callable[[np.ndarray], None]) -> None:
+        everything = committed.open(range(committed.n))
+        self.values, self.salts = everything.values.copy(), everything.salts
+        alter(self.values)
+        digests = leaf_digests(range(committed.n), self.salts, self.values)
+        self.tree = MerkleTree(np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32))
+        self.root = self.tree.root
+
+    def open(self, at: list[int]) -> Opening:
+        return Opening(self.values[at], self.salts[at], self.tree.prove(at))
+
+
+@contextmanager
+def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[None]:
+    """The tree called mask, proof or second (level two) commits to altered leaves."""
+    module = prover.opening if label == "second" else prover.prove
+    original = module.commit
+
+    def cheat(matrix: Any, domain: Any, seed: bytes) -> Any:
+        committed = original(matrix, domain, seed)
+        kind = "second" if label == "second" else "mask" if matrix.width == 5 else "proof"
+        return Altered(committed, alter) if kind == label else committed
+
+    with mock.patch.object(module, "commit", cheat):
+        yield
+
+
+@contextmanager
+def edited_leaves(label: str, edit: Callable[[list[int], np.ndarray], np.ndarray]) -> Iterator[None]:
+    """Opened values of one tree are edited on the way out: edit(positions, values)."""
+    original = prover.opening._open
+
+    class Edited:
+        def __init__(self, committed: Any) -> None:
+            self.committed = committed
+
+        def open(self, at: list[int]) -> Opening:
+            opening = self.committed.open(at)
+            return dataclasses.replace(opening, values=edit(at, opening.values))
+
+    def cheat(channel: ProverChannel, name: str, committed: Any, at: np.ndarray) -> None:
+        original(channel, name, Edited(committed) if name == label else committed, at)
+
+    with mock.patch.object(prover.opening, "_open", cheat):
+        yield
+
+
+@contextmanager
+def edited_array(label: str, edit: Callable[[np.ndarray], np.ndarray]) -> Iterator[None]:
+    """Public elements of K with this label are edited before they are sent."""
+    original = ProverChannel.array
+
+    def cheat(self: ProverChannel, name: str, values: np.ndarray) -> None:
+        original(self, name, edit(values) if name == label else values)
+
+    with mock.patch.object(ProverChannel, "array", cheat):
+        yield
+
+
+@contextmanager
+def together(*contexts: Any) -> Iterator[None]:
+    """Several cheats at once."""
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield

@@ -1,0 +1,219 @@
+"""Tiny programs that use every node type, with the parameters that keep a proof well under a second.
+
+`Case` holds a program with weights and does prepare → commit → prove → verify through bytes. `small_build`
+shrinks the lookup tables' cap and the size from which y' is committed; both are size limits of the build, so
+proofs made under it go through exactly the same code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import circuits.evaluate
+import circuits.proof
+import common.params
+from circuits.bounds import table_height
+from circuits.evaluate import Trace, run
+from circuits.program import (
+    OUTPUTS,
+    Accumulator,
+    Conv,
+    GatedMatMul,
+    MatMul,
+    Output,
+    Program,
+    Site,
+    SketchSum,
+    View,
+    Weight,
+)
+from circuits.proof import PublicInputs, Setup, prepare
+from circuits.security import SecurityReport
+from common.params import Knobs
+from prover.prove import prove
+from prover.randomness import SecretSeed
+from prover.weights import WeightsCommitment, commit_weights
+from verifier.core import verify_program
+
+SMALL = Knobs(security=24, grinding=3, proofs=1)
+"""Few queries: enough that the attacks here fail, with fixed seeds, and proofs of some tens of kilobytes."""
+CLAMP = 63
+STATEMENT = b"a statement"
+
+
+@contextmanager
+def small_build(cap: int = 512, clear_rows: int = common.params.CLEAR_ROWS) -> Iterator[None]:
+    """Clamp tables of at most 2·cap entries; y' longer than `clear_rows` is committed, not sent."""
+
+    def height(bound: int, shift: int, limit: int = cap) -> int:
+        return table_height(bound, shift, limit)
+
+    with (
+        mock.patch.object(circuits.proof, "table_height", height),
+        mock.patch.object(circuits.evaluate, "table_height", height),
+        mock.patch.object(common.params, "CLEAR_ROWS", clear_rows),
+    ):
+        yield
+
+
+@dataclass
+class Builder:
+    """Collects weights and sites; bounds are worst cases of the shapes."""
+
+    seed: int = 0
+    clamp: int = CLAMP
+    weights: list[Weight] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def weight(self, name: str, rows: int, cols: int, bits: int = 4) -> Weight:
+        self.weights.append(Weight(name, rows, cols, bits))
+        return self.weights[-1]
+
+    def site(
+        self, name: str, acc: Accumulator, rows: int, cols: int, bound: int, low: int | None = None
+    ) -> Site:
+        calibration = min(16, rows)
+        lowest = -self.clamp if low is None else low
+        self.sites.append(Site(name, acc, rows, cols, self.clamp, lowest, bound, calibration))
+        return self.sites[-1]
+
+    def sketch(self, name: str, source: Weight, rows: int) -> Site:
+        """Every token is in one block; the blocks have about source.rows/rows tokens with random signs."""
+        tokens = self.rng.permutation(source.rows)
+        row = np.sort(np.concatenate([np.arange(rows), self.rng.integers(0, rows, source.rows - rows)]))
+        sign = self.rng.choice(np.array([-1, 1], np.int8), source.rows)
+        largest = int(np.bincount(row).max())
+        return self.site(
+            name, SketchSum(source.name, row, tokens, sign), rows, source.cols, largest * source.bound
+        )
+
+    def matmul(self, name: str, left: Site, right: Weight | Site) -> Site:
+        largest = right.bound if isinstance(right, Weight) else right.clamp
+        acc = MatMul(View(left.name), View(right.name), left.cols)
+        return self.site(name, acc, left.rows, right.rows, left.cols * left.clamp * largest)
+
+    def output(self, *sources: Site, bound: int | None = None) -> Program:
+        shapes = [(site.rows, site.cols) for site in sources]
+        bucket = tuple(self.rng.integers(0, OUTPUTS, shape).astype(np.int16) for shape in shapes)
+        sign = tuple(self.rng.integers(-2, 3, shape).astype(np.int8) for shape in shapes)
+        worst = 2 * sum(rows * cols * self.clamp for rows, cols in shapes)
+        out = Output(tuple(site.name for site in sources), bucket, sign, bound or worst)
+        return Program(tuple(self.weights), tuple(self.sites), out)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Uniform weights over the declared width."""
+        return {
+            w.name: self.rng.integers(-w.bound, w.bound, (w.rows, w.cols)).astype(np.int8)
+            for w in self.weights
+        }
+
+
+@dataclass
+class Case:
+    """A program with weights, and what an honest prover computes from them."""
+
+    program: Program
+    weights: dict[str, np.ndarray]
+    knobs: Knobs = SMALL
+    trace: Trace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trace = run(self.program, self.weights)
+
+    @property
+    def public(self) -> PublicInputs:
+        return public_inputs(self.trace)
+
+    def setup(self, **changed: Any) -> Setup:
+        return prepare(self.program, dataclasses.replace(self.public, **changed), self.knobs)
+
+    def commit(self, seed: int = 1) -> WeightsCommitment:
+        return commit_weights(self.program, self.weights, self.knobs, secret(seed))
+
+    def prove(self, setup: Setup | None = None, seed: int = 2, **changed: Any) -> bytes:
+        """A proof; `weights`, `trace`, `commitment`, `statement` may be replaced by a cheating prover's."""
+        given = {"statement": STATEMENT, "weights": self.weights, "trace": self.trace} | changed
+        commitment = given.pop("commitment", None) or self.commit()
+        return prove(
+            setup or self.setup(),
+            given["statement"],
+            given["weights"],
+            given["trace"],
+            commitment,
+            secret(seed),
+        )
+
+    def verify(self, proof: bytes, setup: Setup | None = None, root: bytes | None = None) -> SecurityReport:
+        root = self.commit().root if root is None else root
+        return verify_program(setup or self.setup(), STATEMENT, root, proof, self.knobs.security)
+
+
+def secret(number: int) -> SecretSeed:
+    """A fixed seed."""
+    return SecretSeed(number.to_bytes(32, "little"))
+
+
+def public_inputs(trace: Trace) -> PublicInputs:
+    """What an honest owner publishes."""
+    return PublicInputs(trace.shifts, trace.sums, [int(x) for x in trace.v])
+
+
+def chain(d: int = 20, k: int = 24, p: int = 16, f: int = 12, seed: int = 0, bits: int = 4) -> Case:
+    """Sketches of x, two products with weights, a product of activations: the smallest interesting program."""
+    b = Builder(seed)
+    x, wa, wb = b.weight("x", k, d, bits), b.weight("a", f, d, bits), b.weight("b", f, d, bits)
+    ys, yt = b.sketch("ys", x, p), b.sketch("yt", x, p)
+    m = b.matmul("m", b.matmul("qa", ys, wa), b.matmul("ka", yt, wb))
+    return Case(b.output(m), b.values())
+
+
+def everything(seed: int = 0, d: int = 12, low: int | None = 0) -> Case:
+    """Every node type: sketches, plain, repeated and tiled products, a gated product, both kinds of convolution."""
+    b = Builder(seed)
+    p, width, heads, group, f = 16, 4, 2, 3, 10
+    x = b.weight("x", 32, d)
+    q, k, v = (
+        b.weight("q", width * heads * group, d),
+        b.weight("k", width * heads, d),
+        b.weight("v", width * heads, d),
+    )
+    b.weight("gate", f, d, 3), b.weight("up", f, d, 3)
+    down = b.weight("down", f, d)
+    ys, yt = b.sketch("ys", x, p), b.sketch("yt", x, p)
+    qa, ka, va = b.matmul("qa", ys, q), b.matmul("ka", yt, k), b.matmul("va", yt, v)
+    ga = b.site("ga", GatedMatMul("ys", "gate", "up", d), p, f, d * CLAMP * 16)
+    da = b.matmul("da", yt, down)
+    inner = qa.cols
+    square = inner * CLAMP * CLAMP
+    m1 = b.site("m1", MatMul(View("qa"), View("ka", "repeat", width, group), inner), p, p, square)
+    b.site("m2", MatMul(View("qa"), View("va", "tile", width, group), inner), p, p, square)
+    b.matmul("m3", ga, da)
+    del ka, va
+    first = b.rng.integers(-9, 10, (4, 3, 4, 4)).astype(np.int8)
+    second = b.rng.integers(-9, 10, (4, 4, 2, 2)).astype(np.int8)
+    c1 = Conv(("m1", "m2", "m3"), first, p, 8, 2, 1)
+    one = b.site("c1", c1, 8, 32, 48 * 9 * CLAMP, low)
+    two = b.site("c2", Conv(("c1",), second, 8, 4, 2, 0), 4, 16, 16 * 9 * CLAMP)
+    return Case(b.output(two, m1, one), b.values())
+
+
+def several(shapes: Sequence[tuple[int, int]], p: int, seed: int = 0, bits: Sequence[int] = (4,)) -> Case:
+    """One sketch chain per (rows, cols): tensors of any shape and width side by side."""
+    b = Builder(seed)
+    ends = []
+    for i, (rows, cols) in enumerate(shapes):
+        width = bits[i % len(bits)]
+        x = b.weight(f"x{i}", max(rows, p), cols, width)
+        y = b.sketch(f"y{i}", x, p)
+        ends.append(b.matmul(f"z{i}", y, b.weight(f"w{i}", rows, cols, width)))
+    return Case(b.output(*ends), b.values())

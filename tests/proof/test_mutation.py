@@ -1,0 +1,255 @@
+"""Every check of the verifier, one at a time: an attack that only this check stops.
+
+With the check taken out of the build the attack's false statement is accepted; in the real build it is rejected
+at the expected path. Constraints and claims all meet in the opening's last equation, hence `opening.final`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import circuits.proof
+import verifier.core
+from circuits.layout import build_layout
+from circuits.proof import PublicInputs, Setup, prepare, weights_geometry
+from common.errors import Malformed, Rejected
+from common.field import P
+from common.hidden import Form
+from common.params import opening_geometry
+from tests.proof import attacks
+from tests.proof.attacks import Attack
+from tests.proof.cheating import (
+    lenient,
+    rerun,
+    without_claim,
+    without_constraint,
+    without_final_check,
+    without_root_check,
+    without_second_code,
+)
+from tests.proof.programs import Builder, Case, chain, public_inputs, small_build
+from verifier.channel import VerifierChannel
+
+Mutation = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A check, how to take it out, the attack that it stops, and where the real build stops it."""
+
+    name: str
+    mutation: Mutation
+    attack: Attack
+    program: str = "tall"
+    path: str = "opening.final"
+    clear_rows: int = 4096
+
+
+def constraint(label: str, attack: Attack, program: str = "tall") -> Mutant:
+    return Mutant(label, lambda: without_constraint(label), attack, program)
+
+
+def claim(label: str, attack: Attack, program: str = "tall") -> Mutant:
+    return Mutant(label, lambda: without_claim(label), attack, program)
+
+
+def layer(index: int) -> Mutant:
+    return constraint(f"lookup.layer{index}.final", attacks.wrong_layer(index))
+
+
+def root(label: str, attack: Attack, clear_rows: int = 4096) -> Mutant:
+    return Mutant(label, lambda: without_root_check(label), attack, "small", f"{label}.root", clear_rows)
+
+
+LOOSER = attacks.wrong_calibration(1, lambda limit, coarse, _: (coarse, limit))
+TIGHTER = attacks.wrong_calibration(-1, lambda limit, _, fine: (limit - 1, fine))
+
+MUTANTS = [
+    constraint("lookup.root", attacks.pole),
+    *(layer(index) for index in (0, 6, 14)),
+    claim("lookup.numerator", attacks.wrong_numerators),
+    claim("lookup.denominator", attacks.wrong_denominators),
+    constraint("inner.final", attacks.wrong_inner_product),
+    claim("inner.left", attacks.wrong_activation),
+    claim("inner.right", attacks.wrong_weights),
+    constraint("gated.ga.weights", attacks.wrong_gated_product(True), "full"),
+    constraint("gated.ga.final", attacks.wrong_gated_product(False), "full"),
+    claim("gated.ga.gate", attacks.wrong_gated_weight("gate"), "full"),
+    claim("gated.ga.up", attacks.wrong_gated_weight("up"), "full"),
+    claim("gated.ga.left", attacks.wrong_gated_activation, "full"),
+    claim("output", attacks.wrong_output),
+    claim("calibration.m.coarse", TIGHTER),
+    claim("calibration.m.fine", LOOSER),
+    constraint("triples.final", attacks.wrong_triples(False)),
+    constraint("triples.evaluation", attacks.wrong_triples(True)),
+    claim("pads.merge", attacks.wrong_inner_product),
+    Mutant("opening.final", without_final_check, attacks.wrong_output),
+    root("opening.weights", attacks.other_root),
+    root("opening.mask", attacks.unbound_mask("W")),
+    root("opening.proof", attacks.unbound_mask("A")),
+    root("opening.second", attacks.late_second_level, 16),
+    Mutant(
+        "opening.second.code", without_second_code, attacks.wrong_last_row, "small", "opening.second.code", 16
+    ),
+]
+LAYERS = [layer(index) for index in range(15)]
+
+
+@pytest.fixture(scope="module")
+def cases(tall: Case, full: Case) -> dict[str, Case]:
+    return {"tall": tall, "full": full, "small": chain(d=8, k=16, p=16, f=4)}
+
+
+def check(mutant: Mutant, case: Case) -> None:
+    with small_build(clear_rows=mutant.clear_rows):
+        with mutant.mutation():
+            mutant.attack(case)
+        with pytest.raises(Rejected) as caught:
+            mutant.attack(case)
+    assert caught.value.path == mutant.path
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_only_this_check_stops_the_attack(mutant: Mutant, cases: dict[str, Case]) -> None:
+    check(mutant, cases[mutant.program])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", LAYERS, ids=lambda mutant: mutant.name)
+def test_every_layer_of_the_fraction_tree_is_bound(mutant: Mutant, cases: dict[str, Case]) -> None:
+    check(mutant, cases["tall"])
+
+
+def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check added to the verifier must come with an attack."""
+    seen: set[str] = set()
+    original, reduce = VerifierChannel.assert_zero, verifier.core.reduce_to_claims
+    proof = full.prove()
+
+    def note(self: VerifierChannel, label: str, form: Form) -> None:
+        seen.add(label)
+        original(self, label, form)
+
+    def claims(*given: Any) -> Any:
+        reduced = reduce(*given)
+        seen.update(claim.label for claim in reduced.claims)
+        return reduced
+
+    monkeypatch.setattr(VerifierChannel, "assert_zero", note)
+    monkeypatch.setattr(verifier.core, "reduce_to_claims", claims)
+    full.verify(proof)
+    covered = {mutant.name for mutant in (*MUTANTS, *LAYERS)}
+    sites = "|".join(full.program.site)
+    kinds = {re.sub(rf"^calibration\.({sites})\.", "calibration.m.", label) for label in seen}
+    layers = {f"lookup.layer{i}.final" for i in range(full.setup().layout.log_entries)}
+    assert kinds <= covered | layers
+    assert layers <= seen
+
+
+# checks on the public inputs
+
+
+def unchecked(case: Case, public: PublicInputs, height: int = 0) -> Setup:
+    """`prepare` without its checks; `height` overrides the sound table height of site m."""
+    heights = {
+        site.name: circuits.proof.table_height(site.bound, public.shifts[site.name])
+        for site in case.program.sites
+    }
+    heights |= {"m": height} if height else {}
+    weights = weights_geometry(case.program, case.knobs)
+    layout = build_layout(case.program, public.shifts, heights, weights.w)
+    return Setup(case.program, public, case.knobs, layout, opening_geometry(weights, layout.rows, case.knobs))
+
+
+Sums = Callable[[int, int, int], tuple[int, int | None]]
+
+
+@pytest.mark.parametrize(
+    ("by", "sums", "message"),
+    [
+        (-1, lambda _, coarse, fine: (coarse, fine), "shift too small"),
+        (-1, lambda _, coarse, fine: (coarse - P, fine), "shift too small"),
+        (1, lambda _, coarse, fine: (coarse, fine), "not the smallest"),
+        (1, lambda _, coarse, fine: (coarse, fine + P), "not the smallest"),
+        (1, lambda _, coarse, fine: (coarse, None), "belongs to every shift but 0"),
+    ],
+    ids=["coarse", "coarse-p", "fine", "fine+p", "fine missing"],
+)
+def test_a_shift_that_is_not_canonical(by: int, sums: Sums, message: str, tall: Case) -> None:
+    trace, public = attacks.other_shift(tall, by, sums)
+    setup = unchecked(tall, public)
+    tall.verify(tall.prove(setup, trace=trace), setup)
+    with pytest.raises(Malformed, match=message):
+        prepare(tall.program, public, tall.knobs)
+
+
+def test_numbers_that_mean_the_same_residue(tall: Case) -> None:
+    v = [tall.public.v[0] + P, *tall.public.v[1:]]
+    extra = {**tall.public.sums, "ys": (tall.public.sums["ys"][0], 12345)}  # ys has shift 0
+    for changed, message in (({"v": v}, "absolute value"), ({"sums": extra}, "every shift but 0")):
+        public = dataclasses.replace(tall.public, **changed)
+        setup = unchecked(tall, public)
+        tall.verify(tall.prove(setup), setup)
+        with pytest.raises(Malformed, match=message):
+            prepare(tall.program, public, tall.knobs)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"shifts": {}},
+        {"sums": {}},
+        {"v": [0] * 511},
+        {"v": [0] * 513},
+        {"v": [0.5] * 512},
+        {"v": [True] * 512},
+        {"v": [np.int64(0)] * 512},
+        {"shift": -1},
+        {"shift": 31},
+        {"shift": 30},
+        {"shift": 7.0},
+        {"sum": (1.5, 2)},
+    ],
+    ids=str,
+)
+def test_public_inputs_of_the_wrong_form(changed: dict[str, Any], tall: Case) -> None:
+    if "shift" in changed:
+        changed = {"shifts": {**tall.public.shifts, "m": changed["shift"]}}
+    if "sum" in changed:
+        changed = {"sums": {**tall.public.sums, "m": changed["sum"]}}
+    with pytest.raises(Malformed):
+        tall.setup(**changed)
+
+
+@pytest.mark.slow
+def test_second_solution_of_the_division() -> None:
+    """At a large shift a table that is too high holds h with acc + 2^(s−1) − ℓ = h·2^s − p as well."""
+    b = Builder()
+    x, w = b.weight("x", 32, 128, 6), b.weight("a", 4, 128, 8)
+    m = b.matmul("m", b.sketch("ys", x, 32), w)
+    case = Case(b.output(m), {"x": np.full((32, 128), 25, np.int8), "a": np.full((4, 128), 127, np.int8)})
+    honest = case.trace.sites["m"]
+    cell = attacks.below_calibration(m, case.program.output.sign[0])
+    value = (int(honest.quotient[cell]) << honest.shift) + int(honest.remainder[cell])
+    wrapped = value - P if value > 0 else value + P
+    out, quotient, remainder = honest.out.copy(), honest.quotient.copy(), honest.remainder.copy()
+    quotient[cell], remainder[cell] = wrapped >> honest.shift, wrapped % (1 << honest.shift)
+    out[cell] = np.clip(quotient[cell], m.low, m.clamp)
+    trace = rerun(case, {"m": out})
+    forged = dataclasses.replace(trace.sites["m"], quotient=quotient, remainder=remainder)
+    trace = dataclasses.replace(trace, sites={**trace.sites, "m": forged})
+    assert list(trace.v) != list(case.trace.v)
+    public = public_inputs(trace)
+    unsound = unchecked(case, public, 1 << 17)
+    case.verify(case.prove(unsound, trace=trace), unsound)
+    with lenient(), pytest.raises(Rejected) as caught:
+        attacks.forge(case, prepare(case.program, public, case.knobs), trace=trace)
+    assert caught.value.path == "opening.final"
