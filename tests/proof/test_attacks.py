@@ -623,7 +623,7 @@ def test_non_canonical_field_elements(small_proof: Recorded) -> None:
         setup, root = case.setup(), case.commit().root
         done = 0
         for label, start in kinds.items():
-            if label.split(".")[-1] in plain and label != "lookup.root":
+            if label.startswith("root.") or (label.split(".")[-1] in plain and label != "lookup.root"):
                 continue
             value = int.from_bytes(proof[start : start + 4], "little") + P
             changed = proof[:start] + value.to_bytes(4, "little") + proof[start + 4 :]
