@@ -105,7 +105,16 @@ def read_bundle(path: str | Path) -> Bundle:
     unknown = sorted(names - set(CAPS))
     if unknown:
         raise Malformed(f"{folder}: {unknown[0]!r} does not belong in a bundle")
-    files = {name: _read(folder / name, CAPS[name]) for name in sorted(names)}
+    return parse_bundle(folder, {name: _read(folder / name, CAPS[name]) for name in sorted(names)})
+
+
+def parse_bundle(path: Path, files: Mapping[str, bytes]) -> Bundle:
+    """A bundle from its files' contents; `path` is only what it is called.
+
+    Raises:
+        Malformed: the manifest is not canonical or has unknown fields.
+        Rejected: a file's size or hash is not the manifest's.
+    """
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)
     if set(manifest.files) != set(LISTED):
         raise Malformed(f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}")
@@ -115,7 +124,7 @@ def read_bundle(path: str | Path) -> Bundle:
             raise Rejected(f"files.{name}.size", "another size", expected=entry.size, got=found.size)
         if found.sha256 != entry.sha256:
             raise Rejected(f"files.{name}.sha256", "another hash", expected=entry.sha256, got=found.sha256)
-    return Bundle(folder, manifest, files)
+    return Bundle(path, manifest, files)
 
 
 def _list(folder: Path) -> set[str]:
@@ -142,13 +151,16 @@ def _read(path: Path, cap: int) -> bytes:
         if path.is_symlink():
             raise Malformed(f"{path}: a link does not belong in a bundle") from None
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
-    with os.fdopen(descriptor, "rb", closefd=True) as file:
+    try:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise Malformed(f"{path}: not a regular file")
         if state.st_size > cap:
             raise Malformed(f"{path}: {state.st_size} bytes, at most {cap} are allowed")
-        data = file.read(cap + 1)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            data = file.read(cap + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > cap:
         raise Malformed(f"{path}: more than {cap} bytes")
     return data

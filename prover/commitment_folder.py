@@ -181,7 +181,7 @@ def _read_source(folder: Path, public: CommitmentFile) -> Source:
     for entry in public.tensors:
         path = private / _TENSORS / f"{entry.name}.npy"
         try:
-            weights[entry.name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            weights[entry.name] = np.load(path, mmap_mode="c", allow_pickle=False)
         except OSError as error:
             raise InputOutputError(f"{path}: {error.strerror or error}") from None
         except ValueError:

@@ -1,0 +1,46 @@
+"""Bundles of tiny models, made once per session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from prover.owner import Options, Proved, prove
+from tests import tiny_models
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tiny model's checkpoint with its commitment and bundle."""
+
+    checkpoint: Path
+    proved: Proved
+
+    @property
+    def bundle(self) -> Path:
+        """The bundle's folder."""
+        return self.proved.path
+
+    @property
+    def commitment(self) -> Path:
+        """The commitment's folder."""
+        return self.proved.commitment
+
+
+def _make(folder: Path, seed: int) -> Made:
+    checkpoint = tiny_models.build("llama", folder / "model", seed)
+    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(k=64)))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A proven tiny LLaMA; tests must not change its files."""
+    return _make(tmp_path_factory.mktemp("tiny"), 0)
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Another model of the same shape, with its bundle."""
+    return _make(tmp_path_factory.mktemp("other"), 1)
