@@ -22,7 +22,7 @@ from common.output import note
 from prover.generator.augment import AdaptiveProbability, augment
 from prover.generator.checkpoint import load_state, save_sheet, save_state
 from prover.generator.model import Discriminator, Generator
-from prover.generator.targets import Z_DIM, TargetMap
+from prover.generator.targets import TargetMap, sample_latents
 from prover.generator.train_matching import matching_loss
 
 _R1_EVERY, _PATH_EVERY = 16, 8
@@ -57,11 +57,12 @@ class AdversarialTrainer:
         self.random = torch.Generator().manual_seed(options.seed)
         self.mean_path = torch.zeros(())
         self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     def train(self, reals: Callable[[int], Tensor], targets: TargetMap | None = None) -> None:
         """Run up to `options.steps`; `reals(n)` draws n training pictures (n, 3, size, size)."""
-        fixed = torch.randn(48, Z_DIM, generator=torch.Generator().manual_seed(7))
+        fixed = sample_latents(48, torch.Generator().manual_seed(7))
         started = time.monotonic()
         while self.step < self.options.steps:
             loss_d = self._critic_step(reals(self.options.batch))
@@ -82,7 +83,7 @@ class AdversarialTrainer:
         self.model.load_state_dict(self.average.state_dict())
 
     def _critic_step(self, real: Tensor) -> float:
-        z = torch.randn(len(real), Z_DIM, generator=self.random)
+        z = sample_latents(len(real), self.random)
         with torch.no_grad():
             fake = self.model(z)
         fake_scores = self.critic(self._augmented(fake))
@@ -98,7 +99,7 @@ class AdversarialTrainer:
         return float(loss.detach())
 
     def _generator_step(self, targets: TargetMap | None) -> float:
-        z = torch.randn(self.options.batch, Z_DIM, generator=self.random)
+        z = sample_latents(self.options.batch, self.random)
         picture = self.model(z)
         loss = functional.softplus(-self.critic(self._augmented(picture))).mean()
         if targets is not None and self.options.matching_weight:
@@ -110,7 +111,7 @@ class AdversarialTrainer:
         return float(loss.detach())
 
     def _path_penalty(self) -> Tensor:
-        z = torch.randn(max(1, self.options.batch // 2), Z_DIM, generator=self.random)
+        z = sample_latents(max(1, self.options.batch // 2), self.random)
         w = self.model.mapping(z)
         picture = self.model.synthesis(w)
         noise = torch.randn(picture.shape, generator=self.random) / picture.shape[-1]

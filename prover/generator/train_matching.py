@@ -1,7 +1,7 @@
 """Second stage: regress the generator on the pictures its latents are matched with.
 
 Loss: mean absolute difference at full, half and quarter resolution, and of neighbouring-pixel differences.
-Every step draws fresh latents. The mapping network learns at a tenth of the rate.
+Every step draws fresh latents. The mapping network starts out right and keeps still unless given a share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 from common.output import note
 from prover.generator.checkpoint import load_state, save_sheet, save_state
 from prover.generator.model import Generator
-from prover.generator.targets import Z_DIM, TargetMap
+from prover.generator.targets import TargetMap, sample_latents
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class MatchingOptions:
     steps: int
     levels: int
     batch: int = 16
-    rate: float = 3e-3
-    final_rate: float = 3e-4
-    mapping_share: float = 0.1
-    average_decay: float = 0.995
+    rate: float = 1.2e-2
+    final_rate: float = 1.2e-3
+    mapping_share: float = 0.0
+    average_decay: float = 0.99
     save_every: int = 200
     seed: int = 1
 
@@ -56,6 +56,7 @@ def train_matching(model: Generator, targets: TargetMap, folder: Path, options: 
     ]
     optimizer = torch.optim.Adam(groups, lr=options.rate, betas=(0.9, 0.99))
     average = copy.deepcopy(model)
+    folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / "matching.pt"
     step = 0
     if state_file.exists():
@@ -65,14 +66,17 @@ def train_matching(model: Generator, targets: TargetMap, folder: Path, options: 
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
         step = int(state["step"])
-    fixed = torch.randn(48, Z_DIM, generator=torch.Generator().manual_seed(7))
+    fixed = sample_latents(48, torch.Generator().manual_seed(7))
     started, running = time.monotonic(), 0.0
     while step < options.steps:
         rate = options.rate + (options.final_rate - options.rate) * max(0.0, 2 * step / options.steps - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        z = torch.randn(options.batch, Z_DIM, generator=generator)
-        loss = matching_loss(model(z, levels=options.levels), targets.images(targets.attributes(z)))
+        z = sample_latents(options.batch, generator)
+        with torch.set_grad_enabled(options.mapping_share > 0):
+            w = model.mapping(z)
+        picture = model.synthesis(w, options.levels)
+        loss = matching_loss(picture, targets.images(targets.attributes(z)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

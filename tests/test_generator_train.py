@@ -1,0 +1,216 @@
+"""Training of the embedded generator on a made-up portrait set: the target map, the stages, resuming."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from common.errors import InputOutputError, Malformed  # noqa: E402
+from common.image.architecture import Architecture  # noqa: E402
+from common.image.weights_io import load_weights  # noqa: E402
+from prover.generator import data  # noqa: E402
+from prover.generator.augment import AdaptiveProbability, augment  # noqa: E402
+from prover.generator.checkpoint import load_generator  # noqa: E402
+from prover.generator.data import Portraits, load_portraits  # noqa: E402
+from prover.generator.features import embed, frechet_distance, picture_distance  # noqa: E402
+from prover.generator.mapping_init import WIDTHS, initialize_mapping  # noqa: E402
+from prover.generator.model import Generator  # noqa: E402
+from prover.generator.targets import (  # noqa: E402
+    ATTRIBUTES,
+    BITS,
+    HEAD_BITS,
+    TargetMap,
+    build_target_map,
+    dials,
+    leaf,
+    sample_latents,
+)
+from prover.generator.train import export_model, fidelity  # noqa: E402
+from prover.generator.train_adversarial import AdversarialOptions, AdversarialTrainer  # noqa: E402
+from prover.generator.train_matching import MatchingOptions, train_matching  # noqa: E402
+
+SMALL = Architecture(WIDTHS, (12, 12, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def targets() -> TargetMap:
+    rng = np.random.default_rng(1)
+    layers = []
+    for count, rows in ((32, slice(4, 22)), (16, slice(22, 32))):
+        alpha = np.zeros((count, 6, 1, 32, 32))
+        alpha[:, :, :, rows, 6:26] = 1
+        colour = rng.uniform(0, 255, (count, 1, 3, 1, 1)) * np.linspace(1, 0.6, 6)[None, :, None, None, None]
+        layers.append((np.concatenate([colour * alpha, 255 * alpha], axis=2)).astype(np.uint8))
+    return build_target_map(Portraits(*layers), seed=1)
+
+
+def test_target_map_is_orderly(targets: TargetMap) -> None:
+    basis = targets.projection
+    assert torch.allclose(basis @ basis.T, torch.eye(ATTRIBUTES), atol=1e-5)
+    mid = targets.heads.rgba[:, 3, :3].float().mean((2, 3))
+    inside = (mid[:16] - mid[:16].mean(0)).square().sum() + (mid[16:] - mid[16:].mean(0)).square().sum()
+    assert inside < 0.8 * (mid - mid.mean(0)).square().sum()
+    z = sample_latents(64, torch.Generator().manual_seed(2))
+    assert torch.allclose(z.square().mean(1), torch.ones(64), atol=1e-4)
+    pictures = targets.images(targets.attributes(z))
+    assert pictures.shape == (64, 3, 32, 32) and pictures.abs().max() <= 1
+    assert targets.at_size(16).images(targets.attributes(z)).shape == (64, 3, 16, 16)
+    assert leaf(torch.tensor([[1.0, -1, 1, -1, 1]])).item() == 0b10101
+
+
+def test_mapping_starts_with_decided_attributes(targets: TargetMap) -> None:
+    torch.manual_seed(0)
+    mapping = Generator(SMALL).mapping
+    initialize_mapping(mapping, targets)
+    z = sample_latents(500, torch.Generator().manual_seed(3))
+    u = targets.attributes(z)
+    w = mapping(z).detach() / math.sqrt(2) / 0.3
+    told = w[:, :ATTRIBUTES] - 1.5
+    assert torch.allclose(w[:, BITS:ATTRIBUTES] / 2.5 - 1.5, dials(u), atol=1e-3)
+    clear = (u[:, :BITS].abs() > 0.05).all(1)
+    assert clear.float().mean() > 0.6
+    assert torch.allclose(told[clear, :BITS], u[clear, :BITS].sign(), atol=1e-3)
+    heads = w[:, ATTRIBUTES : ATTRIBUTES + 2**HEAD_BITS]
+    assert torch.equal(heads.argmax(1)[clear], leaf(u[clear, :HEAD_BITS]))
+    assert ((heads[clear] > 0).sum(1) == 1).all()
+
+
+def _matched(targets: TargetMap, folder: Path, steps: int, seed: int = 0) -> Generator:
+    torch.manual_seed(seed)
+    model = Generator(SMALL)
+    initialize_mapping(model.mapping, targets)
+    train_matching(model, targets, folder, MatchingOptions(steps, levels=4, batch=4, save_every=6))
+    return model
+
+
+def test_matching_learns_and_resumes(targets: TargetMap, tmp_path: Path) -> None:
+    before, after = _matched(targets, tmp_path / "a", 1), _matched(targets, tmp_path / "a", 60)
+    z = sample_latents(32, torch.Generator().manual_seed(4))
+    wanted = targets.images(targets.attributes(z))
+    with torch.no_grad():
+        assert (after(z) - wanted).abs().mean() < 0.7 * (before(z) - wanted).abs().mean()
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    one = _matched(targets, straight, 12)
+    _matched(targets, broken, 12)
+    (broken / "matching.pt").unlink()
+    halted = replace(MatchingOptions(12, levels=4, batch=4, save_every=6))
+    torch.manual_seed(0)
+    model = Generator(SMALL)
+    initialize_mapping(model.mapping, targets)
+    _stop_at(6, model, targets, broken, halted)
+    two = _matched(targets, broken, 12, seed=99)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert (straight / "sheet.png").exists()
+    assert load_generator(straight / "matching.pt").architecture == SMALL
+
+
+class _Halt(Exception):
+    pass
+
+
+def _stop_at(step: int, model: Generator, targets: TargetMap, folder: Path, options: MatchingOptions) -> None:
+    """Run until the state of `step` is written, then interrupt as a kill would."""
+    from prover.generator import train_matching as module
+
+    def halting(text: str) -> None:
+        if f"matching {step}:" in text:
+            raise _Halt
+
+    original, module.note = module.note, halting
+    try:
+        with pytest.raises(_Halt):
+            train_matching(model, targets, folder, options)
+    finally:
+        module.note = original
+
+
+def test_adversarial_stage_runs_and_resumes(targets: TargetMap, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = Generator(SMALL)
+    initialize_mapping(model.mapping, targets)
+    start = [parameter.clone() for parameter in model.parameters()]
+    options = AdversarialOptions(steps=3, batch=4, path_length=2.0, save_every=2)
+
+    def reals(count: int) -> torch.Tensor:
+        return targets.images(targets.attributes(sample_latents(count, torch.Generator().manual_seed(5))))
+
+    trainer = AdversarialTrainer(model, tmp_path, options)
+    trainer.augmentation.p = 0.5
+    trainer.train(reals, targets)
+    assert trainer.mean_path > 0
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(start, model.parameters(), strict=True))
+    again = AdversarialTrainer(Generator(SMALL), tmp_path, replace(options, steps=4))
+    assert again.step == 3 and again.augmentation.p == trainer.augmentation.p
+    for a, b in zip(trainer.critic.parameters(), again.critic.parameters(), strict=True):
+        assert torch.equal(a, b)
+    again.train(reals, None)
+    assert again.step == 4
+
+
+def test_augmentation() -> None:
+    pictures = torch.rand(6, 3, 16, 16) * 2 - 1
+    random = torch.Generator().manual_seed(6)
+    assert torch.allclose(augment(pictures, 0.0, random), pictures, atol=1e-6)
+    changed = (augment(pictures, 1.0, random) - pictures).abs().amax((1, 2, 3))
+    assert (changed > 0.01).all()
+    adaptive = AdaptiveProbability(images_to_one=100)
+    adaptive.update(torch.ones(10))
+    assert adaptive.p == pytest.approx(0.1)
+    adaptive.update(-torch.ones(20))
+    assert adaptive.p == 0
+
+
+def test_feature_distances(targets: TargetMap) -> None:
+    z = sample_latents(256, torch.Generator().manual_seed(7))
+    pictures = targets.images(targets.attributes(z))
+    one, two = embed(pictures[:128]), embed(pictures[128:])
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+    noise = embed(torch.rand(128, 3, 32, 32) * 2 - 1)
+    assert frechet_distance(one, noise) > 5 * frechet_distance(one, two) > 0
+    near = picture_distance(pictures[:8], pictures[:8] + 0.05 * torch.randn(8, 3, 32, 32))
+    assert (near < picture_distance(pictures[:8], pictures[8:16])).float().mean() > 0.8
+    assert (picture_distance(pictures[:8], pictures[:8]) == 0).all()
+
+
+def test_export_and_fidelity(targets: TargetMap, tmp_path: Path) -> None:
+    model = _matched(targets, tmp_path, 2)
+    model.mapping.measure_mean()
+    export_model(model, tmp_path / "x.gen", "x")
+    assert load_weights((tmp_path / "x.gen").read_bytes()).architecture == SMALL
+    scores = fidelity(model, targets, count=64)
+    assert scores["frechet"] > 0 and scores["floor"] > 0
+
+
+def test_layers_are_cut_from_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "BARE_HEADS", ("1f468",))
+    monkeypatch.setattr(data, "CLAD_HEADS", ("1f468-1f373",))
+    monkeypatch.setattr(data, "BODIES", ("1f468-1f4bc",))
+    for name in ("1f468", "1f468-200d-1f373", "1f468-200d-1f4bc"):
+        first, *rest = name.split("-")
+        for tone in data.TONES:
+            file = "-".join([first, *([tone] if tone else []), *rest]) + ".webp"
+            Image.new("RGBA", (256, 256), (200, 100, 50, 255)).save(tmp_path / file, lossless=True)
+    portraits = load_portraits(32, tmp_path)
+    assert portraits.heads.shape == (2, 6, 4, 32, 32) and portraits.bodies.shape == (1, 6, 4, 32, 32)
+    alpha = portraits.bodies[0, 0, 3]
+    assert (alpha[:21] == 0).all() and (alpha[24:] == 255).all()
+    clad = portraits.heads[1, 0, 3]
+    assert clad[2, 16] == 255 and clad[30, 16] == 0 and clad[20, 1] == 0
+    (tmp_path / "1f468.webp").unlink()
+    with pytest.raises(Malformed, match="1f468"):
+        load_portraits(32, tmp_path)
+
+
+def test_missing_npm_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputOutputError, match="npm"):
+        data.fetch_package(tmp_path)
