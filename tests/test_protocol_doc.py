@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.bounds import table_height
 from circuits.compile import compile_program
 from circuits.gated import gated_rounds, gated_sites
 from circuits.profiles import HARDENED
@@ -69,6 +70,10 @@ def test_record(name: str, fields: str, code: str) -> None:
 def test_there_are_tables() -> None:
     assert len(tables("constant", "value", "code")) >= 40
     assert len(tables("record", "fields", "code")) >= 19
+
+
+def test_table_cap_is_in_force() -> None:
+    assert table_height.__defaults__ == (HARDENED.table_cap,)
 
 
 def test_statement_fields() -> None:
