@@ -1,0 +1,325 @@
+"""The opening leaks nothing: an exact rank computation on a small instance (protocol §9).
+
+For fixed challenges everything that the opening shows is a linear function of the secrets. Its columns that
+belong to randomness (random rows, R, R', g_W, g_A) must span every change of the view that a change of the
+data (pads included) with the same public claims can make. Then each view is equally likely for all such data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import prover.opening
+from circuits.functional import Claim, Columns, Functional
+from circuits.opening import pad_coefficients, vandermonde
+from common.domain import CodeDomain
+from common.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
+from common.hidden import Form, PadSpace
+from common.kscalar import KS
+from common.params import CodeGeometry, OpeningGeometry
+from prover.commit import Opening
+from prover.opening import OpenedMatrix, prove_opening
+from tests.proof.programs import secret
+
+W, W2 = 4, 2
+PADS = PadSpace(2, 2)
+DATA = {"W": 2, "A": 2}
+PAD_START, MASK_START = DATA["A"], DATA["A"] + 10  # 8 pads are 40 limbs, 10 rows of 4
+
+
+def rank(matrix: np.ndarray) -> int:
+    """Rank over F, by elimination."""
+    rows = matrix.astype(np.uint64).copy()
+    found = 0
+    for column in range(rows.shape[1]):
+        pivots = np.flatnonzero(rows[found:, column])
+        if not len(pivots):
+            continue
+        pivot = found + int(pivots[0])
+        rows[[found, pivot]] = rows[[pivot, found]]
+        rows[found] = fmul(rows[found], np.uint64(pow(int(rows[found, column]), -1, P)))
+        below = rows[found + 1 :]
+        below[:] = (below + fmul(rows[found][None], (np.uint64(P) - below[:, column])[:, None])) % np.uint64(
+            P
+        )
+        found += 1
+        if found == len(rows):
+            break
+    return found
+
+
+def kernel(matrix: np.ndarray) -> np.ndarray:
+    """A basis, in columns, of the vectors that `matrix` (m, n) maps to zero."""
+    count = matrix.shape[1]
+    work = np.concatenate([matrix.T, np.eye(count, dtype=np.uint64)], axis=1)
+    found = 0
+    for column in range(matrix.shape[0]):
+        pivots = np.flatnonzero(work[found:, column])
+        if not len(pivots):
+            continue
+        pivot = found + int(pivots[0])
+        work[[found, pivot]] = work[[pivot, found]]
+        work[found] = fmul(work[found], np.uint64(pow(int(work[found, column]), -1, P)))
+        below = work[found + 1 :]
+        below[:] = (below + fmul(work[found][None], (np.uint64(P) - below[:, column])[:, None])) % np.uint64(
+            P
+        )
+        found += 1
+    return work[found:, matrix.shape[0] :].T
+
+
+@dataclass
+class Listener:
+    """A prover's channel with fixed challenges that keeps the field elements it is given."""
+
+    seen: list[np.ndarray] = field(default_factory=list)
+    sigma: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(11)
+        self.transcript = self
+
+    def challenge(self, label: str) -> KS:
+        return self.point(label, 1)[0]
+
+    def point(self, label: str, count: int) -> list[KS]:
+        return KS.list_from_array(self.rng.integers(0, P, (count, DEGREE)).astype(np.uint64))
+
+    def challenge_positions(self, label: str, count: int, bound: int) -> np.ndarray:
+        return np.sort(self.rng.choice(bound, count, replace=False))
+
+    def public(self, label: str, values: list[KS]) -> None:
+        self.array(label, np.array([tuple(value) for value in values], np.uint64))
+
+    def array(self, label: str, values: np.ndarray) -> None:
+        self.seen.append(values.reshape(-1))
+
+    def send(self, label: str, data: bytes) -> None:
+        if label.endswith(".leaves"):
+            self.seen.append(decode_f(data, len(data) // 4))
+
+    def grind(self, label: str, bits: int) -> None:
+        pass
+
+    def view(self) -> np.ndarray:
+        return np.concatenate(self.seen)
+
+
+class Code:
+    """Opens positions of a matrix's code, without a tree."""
+
+    root = bytes(32)
+
+    def __init__(self, matrix: np.ndarray, domain: CodeDomain) -> None:
+        self.matrix, self.domain = matrix, domain
+
+    def open(self, at: list[int]) -> Opening:
+        powers = vandermonde(self.domain.points(np.array(at)), len(self.matrix))
+        return Opening(fdot(powers, self.matrix), np.zeros((len(at), 32), np.uint8), [])
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Sizes of the small opening: queries t and random rows z of both matrices."""
+
+    queries: int = 2
+    random: int = 3
+    two_levels: bool = False
+
+    @property
+    def rows(self) -> dict[str, int]:
+        w, a = DATA["W"] + self.random, MASK_START + 10 + self.random
+        return {"W": -(-w // W2) * W2, "A": -(-a // W2) * W2}
+
+    @property
+    def geometry(self) -> OpeningGeometry:
+        def code(k: int, width: int) -> CodeGeometry:
+            return CodeGeometry(k, 0, width, CodeDomain.for_length(k), self.queries)
+
+        length = sum(self.rows.values())
+        second = code(length // W2, DEGREE * W2) if self.two_levels else None
+        return OpeningGeometry(W, W2, code(self.rows["W"], W), code(self.rows["A"], W + DEGREE), second)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Shapes of the unknowns: U_W, U_A, g_W, g_A."""
+        w, a = self.rows["W"], self.rows["A"]
+        return {"W": (w, W), "A": (a, W), "gW": (w, DEGREE), "gA": (a, DEGREE)}
+
+
+LAYOUT: Any = SimpleNamespace(w=W, pads=PADS, pad_start=PAD_START, mask_start=MASK_START)
+
+
+def claims() -> tuple[list[Claim], Columns]:
+    """Two claims on data with pads in their values, and one on pads alone."""
+    rng, columns = np.random.default_rng(2), Columns(W)
+
+    def element(*shape: int) -> np.ndarray:
+        return rng.integers(0, P, (*shape, DEGREE)).astype(np.uint64)
+
+    found = []
+    for name in ("one", "two", "pads"):
+        functional = Functional(columns)
+        if name != "pads":
+            column = columns.add(name, element(W))
+            functional.rows("W", 0, element(DATA["W"]), column)
+            functional.rows("A", 0, element(DATA["A"]), column)
+        pads = {i: KS.from_array(element()) for i in range(PADS.total)}
+        found.append(Claim(name, functional, Form(KS(1), pads)))
+    return found, columns
+
+
+def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) -> np.ndarray:
+    """Everything that the real prover's opening shows, for secrets given as one vector."""
+    parts, at = {}, 0
+    for name, shape in instance.sizes.items():
+        parts[name] = unknown[at : at + shape[0] * shape[1]].reshape(shape).astype(np.uint64)
+        at += shape[0] * shape[1]
+    geometry = instance.geometry
+    weights = OpenedMatrix(
+        (parts["W"].astype(np.uint32),),
+        Code(parts["W"], geometry.weights.domain),
+        parts["gW"],  # type: ignore[arg-type]
+    )
+    joined = np.concatenate([parts["A"], parts["gA"]], axis=1)
+    own = OpenedMatrix(
+        (parts["A"].astype(np.uint32),),
+        Code(joined, geometry.proof.domain),
+        parts["gA"],  # type: ignore[arg-type]
+    )
+    listener: Any = Listener()
+    given, columns = claims()
+    functional: list[np.ndarray] = []
+    original = prover.opening.row_functional
+
+    def note(*inputs: Any) -> np.ndarray:
+        functional[:] = [original(*inputs)]
+        return functional[0]
+
+    def second(matrix: Any, domain: CodeDomain, _: bytes) -> Code:
+        return Code(matrix.segments[0].astype(np.uint64), domain)
+
+    with (
+        mock.patch.object(prover.opening, "commit", second),
+        mock.patch.object(prover.opening, "row_functional", note),
+    ):
+        mask: Any = Code(parts["gW"], geometry.weights.domain)
+        prove_opening(listener, LAYOUT, geometry, given, columns, weights, mask, own, secret(1), 0)
+    if split_mask_sum:
+        alone = kmul(functional[0][: instance.rows["W"]], parts["gW"]).sum(axis=0) % np.uint64(P)
+        listener.seen.append(alone)
+    return np.asarray(listener.view())
+
+
+def linear_map(instance: Instance, **options: bool) -> np.ndarray:
+    """The matrix of `view`, one column per unknown."""
+    count = sum(rows * columns for rows, columns in instance.sizes.values())
+    found = []
+    for i in range(count):
+        unit = np.zeros(count, np.uint64)
+        unit[i] = 1
+        found.append(view(instance, unit, **options))
+    return np.stack(found, axis=1)
+
+
+def places(instance: Instance) -> dict[str, np.ndarray]:
+    """Indices of the unknowns by what they are."""
+    index, at = {}, 0
+    for name, shape in instance.sizes.items():
+        index[name] = np.arange(at, at + shape[0] * shape[1]).reshape(shape)
+        at += shape[0] * shape[1]
+    return {
+        "data": np.concatenate([index["W"][: DATA["W"]].ravel(), index["A"][:MASK_START].ravel()]),
+        "R": index["A"][MASK_START : MASK_START + 5].ravel(),
+        "R'": index["A"][MASK_START + 5 : MASK_START + 10].ravel(),
+        "rows W": index["W"][DATA["W"] :].ravel(),
+        "rows A": index["A"][MASK_START + 10 :].ravel(),
+        "g W": index["gW"].ravel(),
+        "g A": index["gA"].ravel(),
+    }
+
+
+def claim_map() -> np.ndarray:
+    """The claims as base-field equations on the data: 5 per claim, columns as `places()["data"]`."""
+    given, columns = claims()
+    equations = []
+    for claim in given:
+        data = {
+            "W": np.zeros((DATA["W"], W, DEGREE), np.uint64),
+            "A": np.zeros((MASK_START, W, DEGREE), np.uint64),
+        }
+        for term in claim.functional.terms:
+            data[term.matrix][term.start : term.start + len(term.a)] += kouter(
+                term.a, columns.vectors[term.columns]
+            )
+        pads = pad_coefficients(LAYOUT, [claim], [KS(1)])
+        data["A"][PAD_START:MASK_START] += pads.values[pads.choice]
+        equations.append(np.concatenate([data["W"].reshape(-1, DEGREE), data["A"].reshape(-1, DEGREE)]).T % P)
+    return np.concatenate(equations)
+
+
+def leaked(matrix: np.ndarray, instance: Instance, without: tuple[str, ...] = ()) -> int:
+    """Dimension of view changes that claim-preserving data changes make and randomness does not."""
+    where = places(instance)
+    random = [where[name] for name in where if name != "data" and name not in without]
+    masks = matrix[:, np.concatenate(random)]
+    changes = fdot(np.ascontiguousarray(matrix[:, where["data"]]), kernel(claim_map()))
+    return rank(np.concatenate([masks, changes], axis=1)) - rank(masks)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["clear", "two levels"])
+def opening(request: pytest.FixtureRequest) -> tuple[Instance, np.ndarray]:
+    instance = Instance(two_levels=request.param)
+    return instance, linear_map(instance)
+
+
+def test_view_is_linear(opening: tuple[Instance, np.ndarray]) -> None:
+    instance, matrix = opening
+    rng = np.random.default_rng(1)
+    unknown = rng.integers(0, P, matrix.shape[1]).astype(np.uint64)
+    assert np.array_equal(fdot(matrix, unknown[:, None])[:, 0], view(instance, unknown))
+
+
+def test_claims_are_what_the_kernel_keeps() -> None:
+    kept = kernel(claim_map())
+    assert kept.shape[1] == places(Instance())["data"].size - 15
+    assert not fdot(claim_map(), kept).any() and rank(kept) == kept.shape[1]
+
+
+def test_randomness_covers_every_view(opening: tuple[Instance, np.ndarray]) -> None:
+    assert leaked(opening[1], opening[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "without", [("R", "R'"), ("R",), ("R'",), ("rows W",), ("g W",), ("g A",)], ids="+".join
+)
+def test_every_kind_of_randomness_is_needed(
+    without: tuple[str, ...], opening: tuple[Instance, np.ndarray]
+) -> None:
+    """A build whose stream of this kind is zero leaks: its columns are gone from the randomness."""
+    assert leaked(opening[1], opening[0], without) > 0
+
+
+def test_random_rows_of_the_proof_are_needed() -> None:
+    """R and R' are ten random rows themselves, so it takes more positions than that to tell."""
+    instance = Instance(queries=9, random=10)
+    matrix = linear_map(instance)
+    assert leaked(matrix, instance) == 0
+    assert leaked(matrix, instance, ("rows A",)) > 0
+
+
+def test_fewer_random_rows_than_opened_positions_leak() -> None:
+    instance = Instance(queries=3, random=2)
+    assert leaked(linear_map(instance), instance) > 0
+
+
+def test_separate_mask_sums_would_leak() -> None:
+    """Why σ_g is joint (§7.3)."""
+    instance = Instance()
+    assert leaked(linear_map(instance, split_mask_sum=True), instance) > 0
