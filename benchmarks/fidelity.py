@@ -24,6 +24,7 @@ from circuits.profiles import HARDENED, PAPER
 from circuits.program import OUTPUTS
 from prover import demo_checkpoints
 from prover.derivatives.catalogue import derive as make_derivative
+from prover.derivatives.derivatives import prune_magnitude
 from prover.derivatives.invariances import applicable, attack
 from prover.derivatives.store import load_model, save_model
 from prover.families import Model, open_model
@@ -51,6 +52,7 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "shift_writers": {"strength": 30.0},
 }
 _ROWS = 512
+_ICS_TOKENS = 1024  # an exact rewrite keeps the terms of any tokens
 
 
 def reference_meanpool(model: Model, ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -82,7 +84,8 @@ def against_base(base: Derivation, other: Model, tokens: Path, *, ics: bool = Fa
     found = derive(other, HARDENED, tokens=tokens)
     report = {"cosine": round(compare_vectors(base.trace.v, found.trace.v, "sketch").cosine, 5)}
     if ics:
-        terms = invariant_similarity((base.model, base.token_ids), (other, found.token_ids), HARDENED)
+        rarest = base.token_ids[-_ICS_TOKENS:]
+        terms = invariant_similarity((base.model, rarest), (other, rarest), HARDENED)
         report["smallest_ics"] = round(min(terms.terms.values()), 6)
     return report
 
@@ -96,7 +99,19 @@ def derivatives(name: str, base: Derivation, tokens: Path, scratch: Path, quick:
         rows[kind] = against_base(base, open_model(folder), tokens)
         shutil.rmtree(folder)
         print(name, kind, rows[kind], file=sys.stderr)
+    rows["prune-50-linear"] = pruned_linear(base, model, tokens, scratch)
     return rows
+
+
+def pruned_linear(base: Derivation, model: Any, tokens: Path, scratch: Path) -> dict[str, float]:
+    """50 % magnitude pruning as it is usually done: of the linear layers, not of the embeddings."""
+    pruned = prune_magnitude(model, 0.5)
+    pruned.get_input_embeddings().weight.data.copy_(model.get_input_embeddings().weight.data)
+    folder = save_model(pruned, scratch / "derived")
+    try:
+        return against_base(base, open_model(folder), tokens, ics=True)
+    finally:
+        shutil.rmtree(folder)
 
 
 def attacks(name: str, base: Derivation, tokens: Path, scratch: Path, quick: bool) -> dict[str, Any]:
