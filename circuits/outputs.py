@@ -16,8 +16,6 @@ from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 
 OUTPUT_VARIABLES = log2_ceil(OUTPUTS)
-CALIBRATION_LEVEL = 26
-"""L_s = Σ|out| stays below this many times the number of calibration entries (protocol §3.3)."""
 
 
 def output_claim(layout: Layout, v: Sequence[int], point: Sequence[KS], columns: Columns) -> Claim:

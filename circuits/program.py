@@ -24,6 +24,10 @@ CALIBRATION_TARGET = 26
 """Mean |out| over the calibration rows stays below this (protocol §3.3): a Gaussian rms just under 32."""
 
 
+def _power_of_two(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0
+
+
 @dataclass(frozen=True)
 class Weight:
     """A committed tensor, (rows × cols) signed `bits`-bit integers."""
@@ -123,6 +127,10 @@ class Conv:
     stride: int
     padding: int
 
+    def __post_init__(self) -> None:
+        if not _power_of_two(self.out_size) or not _power_of_two(self.kernel):
+            raise ValueError("a convolution's output and kernel sides must be powers of two (protocol §6.4)")
+
     @property
     def kernel(self) -> int:
         """Kernel side length."""
@@ -170,6 +178,12 @@ class Site:
     bound: int
     calibration_rows: int
     target: int = CALIBRATION_TARGET
+
+    def __post_init__(self) -> None:
+        if not _power_of_two(self.rows) or not _power_of_two(self.calibration_rows):
+            raise ValueError(f"{self.name}: rows and calibration rows must be powers of two")
+        if self.calibration_rows > min(16, self.rows):
+            raise ValueError(f"{self.name}: {self.calibration_rows} calibration rows of {self.rows}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from circuits.bounds import table_height
 from circuits.digest import digest
 from circuits.layout import Layout, build_layout, place_weights
 from circuits.program import OUTPUTS, Program
-from common.errors import Malformed, UsageError
+from common.errors import Malformed, Unsupported
 from common.field import P
 from common.params import (
     Knobs,
@@ -19,6 +19,9 @@ from common.params import (
     opening_geometry,
     weight_geometry,
 )
+
+MAX_ROWS = 1 << 23
+"""Largest k'_W + k'_A: a verifier's memory grows with it, at about 200 bytes a row."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
 
     Raises:
         Malformed: a missing or impossible shift, a sum that breaks the canonical-shift rule, v out of bounds.
-        UsageError: the lookup would have p entries or more, and multiplicities could wrap.
+        Unsupported: more rows than `MAX_ROWS`, or p lookups or more, whose multiplicities could wrap.
     """
     numbers = [*public.shifts.values(), *(x for pair in public.sums.values() for x in pair), *public.v]
     if any(type(x) is not int and x is not None for x in numbers):
@@ -102,6 +105,7 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
         raise Malformed(f"v must be {OUTPUTS} integers of absolute value at most {program.output.bound}")
     weights = weights_geometry(program, knobs)
     layout = build_layout(program, public.shifts, heights, weights.w)
-    if layout.entries >= P:
-        raise UsageError(f"{layout.entries} lookups are too many for the field")
-    return Setup(program, public, knobs, layout, opening_geometry(weights, layout.rows, knobs))
+    geometry = opening_geometry(weights, layout.rows, knobs)
+    if layout.entries >= P or geometry.length > MAX_ROWS:
+        raise Unsupported(f"{geometry.length} committed rows and {layout.entries} lookups are too many")
+    return Setup(program, public, knobs, layout, geometry)

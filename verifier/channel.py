@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from common.errors import Malformed, Rejected
 from common.field import K_BYTES, decode_k
-from common.hidden import Form, PadSpace, combine
+from common.hidden import DUMMY_TRIPLES, Form, PadSpace, combine
 from common.kscalar import KS
 from common.transcript import Transcript, grinding_holds
 
@@ -91,6 +91,10 @@ class VerifierChannel:
             raise Rejected(f"{label}.nonce", f"proof of work below {bits} bits")
 
     def finish(self) -> None:
-        """Require that the proof ends here."""
+        """Require that the proof ends here and that the arguments used exactly the pads laid out for them."""
+        if self.pads is not None:
+            spare = self.pads.triples - self._triples
+            if self._singles != self.pads.singles or spare < DUMMY_TRIPLES:
+                raise RuntimeError("the layout's count of pads is wrong")
         if self._offset != len(self._proof):
             raise Malformed(f"{len(self._proof) - self._offset} trailing bytes after the proof")
