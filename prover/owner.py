@@ -155,7 +155,8 @@ def _commit(
 ) -> tuple[OpenedCommitment, FloatReference]:
     profile = get_profile(options.profile or "hardened")
     check_encoder(profile, encoder or profile.default_encoder)
-    security, proofs = options.security or DEFAULT_SECURITY, options.proofs or DEFAULT_PROOFS
+    security = DEFAULT_SECURITY if options.security is None else options.security
+    proofs = DEFAULT_PROOFS if options.proofs is None else options.proofs
     if security not in (100, 128):
         raise UsageError(f"security {security}: choose 100 or 128 bits")
     if not 1 <= proofs <= MAX_PROOFS:

@@ -1,0 +1,204 @@
+"""The owner's library: commitments, budget, secrecy of bundles, and what failures leave behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from circuits.profiles import HARDENED
+from common import bundle as form
+from common.bundle import parse_bundle
+from common.errors import Malformed, ProverError, Rejected, UsageError
+from prover import commitment_folder, owner
+from prover.budget import OpeningBudget
+from prover.families import open_model
+from prover.fingerprint import derive
+from prover.owner import Options, commit, prove
+from prover.randomness import SecretSeed
+from tests import tiny_models
+from tests.conftest import Made
+from tests.forge import load
+
+
+@pytest.fixture
+def copy(tiny: Made, tmp_path: Path) -> Path:
+    """The tiny model's commitment under another name, adopted as the original with a full budget."""
+    folder = Path(shutil.copytree(tiny.commitment, tmp_path / "copy.commitment"))
+    private = folder / commitment_folder.PRIVATE
+    seed = (private / "seed").read_bytes()
+    for name in ("instance", "state", "seed"):
+        (private / name).unlink()
+    rows = commitment_folder.read_public(folder).random_rows
+    OpeningBudget.create(private, rows, seed=SecretSeed(seed)).close()
+    return folder
+
+
+def test_the_vector_is_the_fingerprints(tiny: Made) -> None:
+    found = derive(open_model(tiny.checkpoint), HARDENED, k=64)
+    assert tiny.proved.verdict.v == found.trace.v.tolist()
+    assert tiny.proved.verdict.statement.shifts == found.trace.shifts
+
+
+def test_folder_and_permissions(tiny: Made) -> None:
+    private = tiny.commitment / "private"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert stat.S_IMODE((private / "seed").stat().st_mode) == 0o600
+    public = commitment_folder.read_public(tiny.commitment)
+    assert public.root == tiny.proved.verdict.root
+    assert (tiny.bundle / form.COMMITMENT).read_bytes() == (tiny.commitment / form.COMMITMENT).read_bytes()
+    assert {file.name for file in public.sources} == {"model.safetensors"}
+
+
+def test_nothing_secret_enters_a_bundle(tiny: Made, monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
+    """Seeds, pads, masks and weights of the very proof are searched for in every file of the bundle."""
+    seeds: list[SecretSeed] = []
+
+    def remember(*arguments: object, **options: object) -> SecretSeed:
+        seed = fresh(*arguments, **options)  # type: ignore[arg-type]
+        seeds.append(seed)
+        return seed
+
+    fresh = owner.fresh_proof_seed
+    monkeypatch.setattr(owner, "fresh_proof_seed", remember)
+    done = prove(None, copy.parent / "new.huref", commitment=copy)
+    private = copy / "private"
+    secret = (private / "seed").read_bytes()
+    secrets = [secret, secret.hex().encode(), seeds[0].value, seeds[0].value.hex().encode()]
+    for label in ("pads", "reduction masks", "proof mask", "weights mask", "proof.random"):
+        elements = seeds[0].field_elements(label, 40).reshape(-1, 5).astype("<u4")
+        secrets += [row.tobytes() for row in elements]
+    secrets.append(SecretSeed(secret).field_elements("weights.random", 8).astype("<u4").tobytes())
+    for path in (private / "tensors").iterdir():
+        tensor = np.load(path)
+        for row in (0, len(tensor) // 2, -1):
+            run = tensor[row, :16]
+            field = (run.astype(np.int64) % 2013265921).astype("<u4")
+            secrets += [run.tobytes(), field.tobytes(), json.dumps(run.tolist())[1:-1].encode()]
+            secrets.append(json.dumps(run.tolist(), separators=(",", ":"))[1:-1].encode())
+    content = load(done.path)
+    for name, data in content.items():
+        for number, value in enumerate(secrets):
+            assert value not in data, f"secret {number} in {name}"
+    assert all(len(value) >= 16 for value in secrets)
+
+
+def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
+    before = OpeningBudget.load(copy / "private")
+    left = before.remaining
+    before.close()
+    first = prove(None, copy.parent / "1.huref", commitment=copy)
+    second = prove(tiny.checkpoint, copy.parent / "2.huref", commitment=copy, encoder="sketch")
+    assert left > first.remaining > second.remaining
+    assert (first.path / form.PROOF).read_bytes() != (second.path / form.PROOF).read_bytes()
+    assert first.verdict.statement.v == second.verdict.statement.v
+    with OpeningBudget.load(copy / "private") as budget:
+        assert len(budget.opened) == left - second.remaining
+        assert budget.proofs == 2
+
+
+def test_an_exhausted_budget_writes_no_bundle(copy: Path) -> None:
+    OpeningBudget.restore(copy / "private").close()
+    with pytest.raises(ProverError, match="opening budget"):
+        prove(None, copy.parent / "x.huref", commitment=copy)
+    assert not (copy.parent / "x.huref").exists()
+
+
+def test_a_copied_private_state_is_refused(tiny: Made, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny.commitment, tmp_path / "c"))
+    with pytest.raises(ProverError, match="copy"):
+        prove(None, tmp_path / "x.huref", commitment=folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c"]
+
+
+@pytest.mark.parametrize("failing", ["prove_program", "verify"])
+def test_a_failed_proof_leaves_nothing_and_forfeits_its_positions(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Rejected("opening.final", "made to fail")
+
+    monkeypatch.setattr(owner, failing, fail)
+    with pytest.raises((ProverError, Rejected)) as caught:
+        prove(None, copy.parent / "x.huref", commitment=copy)
+    assert "made to fail" in caught.value.message
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+    with OpeningBudget.load(copy / "private") as budget:
+        assert budget.remaining < commitment_folder.read_public(copy).random_rows - 1
+        assert not budget.opened
+
+
+def test_an_interrupted_commit_leaves_nothing(
+    tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commitment_folder, "_write_tensors", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        commit(tiny.checkpoint, tmp_path / "c", Options(k=64))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_checkpoint_is_refused(other: Made, copy: Path) -> None:
+    with pytest.raises(ProverError, match="not the checkpoint"):
+        prove(other.checkpoint, copy.parent / "x.huref", commitment=copy)
+
+
+def test_damaged_private_files_are_noticed(copy: Path) -> None:
+    path = next((copy / "private" / "tensors").iterdir())
+    tensor = np.load(path)
+    tensor[0, 0] ^= 1
+    np.save(path, tensor)
+    with pytest.raises(ProverError, match="another root"):
+        commitment_folder.load(copy)
+    np.save(path, tensor[:-1])
+    with pytest.raises(Malformed, match="shape"):
+        commitment_folder.load(copy)
+    path.write_bytes(b"\x80\x04.")  # a pickle
+    with pytest.raises(Malformed, match="not a tensor"):
+        commitment_folder.load(copy)
+
+
+def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
+    for options in (Options(k=128), Options(security=128), Options(profile="paper"), Options(proofs=3)):
+        with pytest.raises(UsageError, match="was made with"):
+            prove(None, tmp_path / "x.huref", options, commitment=copy)
+    for options in (Options(security=80), Options(proofs=0), Options(k=1 << 20), Options(k=63)):
+        with pytest.raises(UsageError):
+            commit(tiny.checkpoint, tmp_path / "y", options)
+    with pytest.raises(UsageError, match="exists"):
+        commit(tiny.checkpoint, copy, Options(k=64))
+    with pytest.raises(UsageError, match="exists"):
+        prove(None, tiny.bundle, commitment=copy)
+    with pytest.raises(UsageError, match="no encoder"):
+        prove(None, tmp_path / "x.huref", commitment=copy, encoder="meanpool")
+    assert not (tmp_path / "x.huref").exists() and not (tmp_path / "y").exists()
+
+
+def test_one_commitment_serves_several_encoders(copy: Path) -> None:
+    """The tensor directory depends on neither encoder: cnn needs P = 256, so only the root is compared here."""
+    source = commitment_folder.load(copy).source
+    sketch = source.program("sketch")
+    assert [(w.name, w.rows, w.cols, w.bits) for w in sketch.weights] == [
+        (t.name, t.rows, t.cols, t.bits) for t in commitment_folder.read_public(copy).tensors
+    ]
+
+
+def test_every_opened_position_is_counted(tiny: Made) -> None:
+    from verifier import inspect
+
+    found = inspect(tiny.bundle)
+    with OpeningBudget.load(tiny.commitment / "private") as budget:
+        assert budget.opened == set(found.positions["opening.weights"])
+
+
+def test_a_bundle_with_128_bits(tmp_path: Path) -> None:
+    checkpoint = tiny_models.build("gpt2", tmp_path / "model")
+    done = prove(checkpoint, tmp_path / "a.huref", Options(k=64, security=128, proofs=2))
+    assert done.verdict.security.bits >= 128
+    assert parse_bundle(Path(), load(done.path)).manifest.security.level == 128
