@@ -23,6 +23,8 @@ Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{192}$")]
 OWNER_TAG = b"huref/signature/owner/1"
 AUDIT_TAG = b"huref/signature/audit/1"
 _MAX_KEY_FILE = 4096
+_GROUP_ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+"""Order of the prime-order groups of BLS12-381; secret keys are below it."""
 
 
 class Member(StrictModel):
@@ -104,10 +106,13 @@ class SecretKey:
             raise UsageError(f"{path} is readable by others", hint=f"chmod 600 {path}")
         try:
             content = json.loads(data)
-            key = cls(int(content["secret_key"], 16))
-            if content["format"] != "huref-key/1" or key.public_key != content["public_key"]:
+            value = int(content["secret_key"], 16)
+            if content["format"] != "huref-key/1" or not 0 < value < _GROUP_ORDER:
                 raise ValueError
-        except (ValueError, KeyError, TypeError, AssertionError):
+            key = cls(value)
+            if key.public_key != content["public_key"]:
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
             raise Malformed(f"{path}: not a huref key file") from None
         return key
 
