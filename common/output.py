@@ -11,6 +11,9 @@ from typing import Any
 from common.errors import ExitCode, HurefError
 
 
+_OWN = ("common", "circuits", "prover", "verifier")
+
+
 def result(text: str) -> None:
     """Print a result line on stdout."""
     sys.stdout.write(text + "\n")
@@ -34,6 +37,12 @@ def exit_on_error(*, as_json: bool = False) -> Iterator[None]:
     except HurefError as error:
         _report(type(error).__name__, error.message, error.hint, as_json)
         raise SystemExit(error.exit_code) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in _OWN:
+            raise  # a module of huref's itself is missing: a bug, not an installation
+        hint = "install everything a model's owner needs: pip install 'huref[prover]'"
+        _report("UsageError", f"this command needs the package {error.name}", hint, as_json)
+        raise SystemExit(ExitCode.USAGE) from None
     except OSError as error:
         _report("InputOutputError", f"{error.filename or 'file'}: {error.strerror or error}", None, as_json)
         raise SystemExit(ExitCode.IO) from None

@@ -1,0 +1,52 @@
+"""Checkpoint in, verified bundle out, for every family, both profiles and all encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from circuits.profiles import get_profile
+from prover.families import open_model
+from prover.fingerprint import derive
+from prover.owner import Options, prove
+from tests import tiny_models
+from verifier import verify
+
+QUICK = ("qwen3", "gpt2", "falcon-7b")
+
+
+def check(checkpoint: Path, folder: Path, profile: str, encoder: str | None, k: int = 64) -> None:
+    """Prove through files, verify, and compare with the fingerprint in the clear."""
+    done = prove(checkpoint, folder / "a.huref", Options(profile=profile, k=k), encoder=encoder)
+    found = derive(open_model(checkpoint), get_profile(profile), encoder, k=k)
+    verdict = verify(done.path, root=done.verdict.root)
+    assert verdict.v == found.trace.v.tolist()
+    assert verdict.statement.term_weights == list(found.term_weights)
+    assert verdict.picture.status == "matches" and verdict.security.bits >= 100
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in tiny_models.FAMILIES],
+)
+def test_every_family(family: str, tmp_path: Path) -> None:
+    check(tiny_models.build(family, tmp_path / "model"), tmp_path, "hardened", "sketch")
+
+
+def test_the_paper_profile_with_a_gated_model(tmp_path: Path) -> None:
+    checkpoint = tiny_models.build("llama", tmp_path / "model", vocab_size=600)
+    check(checkpoint, tmp_path, "paper", None, k=512)
+
+
+@pytest.mark.slow
+def test_the_paper_profile_without_a_gate(tmp_path: Path) -> None:
+    checkpoint = tiny_models.build("gpt2", tmp_path / "model", vocab_size=600)
+    check(checkpoint, tmp_path, "paper", "meanpool", k=512)
+
+
+@pytest.mark.slow
+def test_the_cnn_encoder(tmp_path: Path) -> None:
+    """It takes P = 256, hence at least 512 tokens."""
+    checkpoint = tiny_models.build("llama", tmp_path / "model", vocab_size=600)
+    check(checkpoint, tmp_path, "hardened", "cnn", k=512)
