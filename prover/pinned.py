@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.profiles import PROTOCOL_LABEL
+from prover.kernels.canonical import hadamard_rows, norm_rows
 
 Float64 = NDArray[np.float64]
 
@@ -34,7 +35,10 @@ def tree_sum(x: Float64) -> Float64:
 
 def norms_squared(rows: Float64) -> Float64:
     """Squared length of every row (last axis)."""
-    return tree_sum(rows * rows)
+    if rows.shape[-1] == 0:
+        return np.zeros(rows.shape[:-1])
+    flat = np.ascontiguousarray(rows).reshape(-1, rows.shape[-1])
+    return norm_rows(flat).reshape(rows.shape[:-1])
 
 
 def matmul(a: Float64, b: Float64) -> Float64:
@@ -50,7 +54,7 @@ def matmul(a: Float64, b: Float64) -> Float64:
     for order in reversed(range(_SLICES)):
         for i in range(order + 1):
             product = np.matmul(left[i], np.swapaxes(right[order - i], -1, -2))
-            total += np.ldexp(product, -bits * (order + 2))
+            total += product * 2.0 ** (-bits * (order + 2))
     return np.asarray(total * left_scale * np.swapaxes(right_scale, -1, -2))
 
 
@@ -61,7 +65,7 @@ def _slices(rows: Float64, bits: int) -> tuple[list[Float64], Float64]:
     rest = np.ascontiguousarray(rows / scale)  # contiguous, or numpy leaves BLAS
     slices = []
     for _ in range(_SLICES):
-        rest = np.ldexp(rest, bits)
+        rest = rest * 2.0**bits
         whole = np.rint(rest)
         slices.append(whole)
         rest = rest - whole
@@ -126,14 +130,10 @@ def mix(rows: Float64, name: str) -> Float64:
     """
     width = rows.shape[-1]
     window = 1 << (width.bit_length() - 1)
-    out = rows.astype(np.float64).reshape(-1, width)
+    out = np.array(rows, dtype=np.float64, order="C").reshape(-1, width)
     starts = (0,) if window == width else (0, width - window)
     for i, start in enumerate(starts):
-        signs = _signs(f"mix {name} {i}", width)
-        for begin in range(0, len(out), 64):  # blocks that stay in cache
-            block = out[begin : begin + 64] * signs
-            block[:, start : start + window] = _hadamard(block[:, start : start + window])
-            out[begin : begin + 64] = block
+        hadamard_rows(out, _signs(f"mix {name} {i}", width), start, window)
     return np.asarray(out.reshape(rows.shape))
 
 
@@ -141,18 +141,3 @@ def _signs(name: str, size: int) -> Float64:
     seed = PROTOCOL_LABEL + b"|" + name.encode() + b"|" + str(size).encode()
     bits = np.frombuffer(hashlib.shake_256(seed).digest(size), dtype=np.uint8) & 1
     return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
-
-
-def _hadamard(x: Float64) -> Float64:
-    """Orthonormal Walsh–Hadamard transform of every row; the width is a power of two."""
-    width = x.shape[-1]
-    out: Float64 = x
-    step = 1
-    while step < width:
-        pairs = out.reshape(-1, width // (2 * step), 2, step)
-        out = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2).reshape(
-            x.shape
-        )
-        step *= 2
-    scale = 1.0 / float(np.sqrt(width))
-    return out * scale

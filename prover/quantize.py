@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from common.errors import Malformed
 from prover import pinned
+from prover.kernels.canonical import round_rows
 from prover.pinned import Float64
 
 
@@ -34,8 +35,8 @@ def quantize(name: str, tensor: Float64, bits: int, clip_sigmas: float) -> Quant
     if not np.isfinite(mean_square):
         raise Malformed(f"tensor {name} holds NaN, infinity or absurdly large entries")
     largest = (1 << (bits - 1)) - 1
-    reach = min(float(np.abs(tensor).max()), clip_sigmas * float(np.sqrt(mean_square)))
+    reach = min(max(float(tensor.max()), -float(tensor.min())), clip_sigmas * float(np.sqrt(mean_square)))
     step = reach / largest
     if step == 0.0:
         return Quantized(np.zeros(tensor.shape, dtype=np.int8), 1.0)
-    return Quantized(np.clip(np.rint(tensor / step), -largest, largest).astype(np.int8), step)
+    return Quantized(round_rows(tensor, step, largest), step)

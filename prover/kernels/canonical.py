@@ -1,6 +1,6 @@
-"""Compiled twins of `prover.pinned.mix` and of quantization: the same IEEE operations in the same order.
+"""Compiled row operations of `prover.pinned` and of quantization: IEEE operations in a fixed order.
 
-Compiled without fast-math, so no operation is fused or reordered and every bit equals the numpy twin's.
+Compiled without fast-math, so no operation is fused or reordered; a test compares every bit with numpy's.
 """
 
 from __future__ import annotations
@@ -57,6 +57,38 @@ def _round_rows(values: Any, step: float, largest: float, out: Any, start: int, 
 def _round_row(values: Any, step: float, largest: float, out: Any) -> None:
     for i in range(len(values)):
         out[i] = np.int8(min(max(np.rint(values[i] / step), -largest), largest))
+
+
+@njit(cache=True, nogil=True)
+def _norm_rows(rows: Any, out: Any, start: int, stop: int) -> None:
+    squares = np.empty(rows.shape[1], np.float64)
+    for r in range(start, stop):
+        _square(rows[r], squares)
+        count = len(squares)
+        while count > 1:
+            half = (count + 1) // 2
+            _add(squares[: count - half], squares[half:count])
+            count = half
+        out[r] = squares[0]
+
+
+@njit(cache=True)
+def _square(row: Any, out: Any) -> None:
+    for i in range(len(row)):
+        out[i] = row[i] * row[i]
+
+
+@njit(cache=True)
+def _add(total: Any, part: Any) -> None:
+    for i in range(len(total)):
+        total[i] += part[i]
+
+
+def norm_rows(rows: Float64) -> Float64:
+    """Squared length of every row of (m, n), n ≥ 1, summed by repeated halving."""
+    out = np.empty(len(rows), np.float64)
+    run_ranges(_norm_rows, len(rows), 64, rows, out, align=1)
+    return out
 
 
 def hadamard_rows(rows: Float64, signs: Float64, first: int, window: int) -> None:
