@@ -10,7 +10,6 @@ from typing import Any
 
 from common.errors import ExitCode, HurefError
 
-
 _OWN = ("common", "circuits", "prover", "verifier")
 
 
