@@ -80,11 +80,17 @@ class Verdict:
                 "That a deployed service uses the committed weights. The auditors vouch only for the "
                 "checkpoint they were shown."
             )
-        if self.statement.tokens.source == "word-list":
-            lines.append("That the tokens follow the rule for this tokenizer: an auditor can replay it.")
-        else:
+        source = self.statement.tokens.source
+        if source not in ("word-list", "id-order"):
+            lines.append(f"The choice of tokens: it comes from a {source}, not from the pinned rule.")
+        elif not self.cosigners:
             lines.append(
-                f"The choice of tokens: it comes from a {self.statement.tokens.source}, not the pinned rule."
+                "That the tokens follow the pinned rule for this tokenizer: an auditor can replay it."
+            )
+        if not self.cosigners:
+            lines.append(
+                "That the integers are the pinned quantization of real-valued weights: the proof says only that "
+                "they are in range. An auditor can recompute them."
             )
         if self.picture.status != "matches":
             lines.append("The picture: its generator is not installed here, so it was not checked.")
