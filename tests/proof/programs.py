@@ -126,6 +126,7 @@ class Case:
     weights: dict[str, np.ndarray]
     knobs: Knobs = SMALL
     trace: Trace = field(init=False)
+    commitments: dict[int, WeightsCommitment] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.trace = run(self.program, self.weights)
@@ -138,7 +139,10 @@ class Case:
         return prepare(self.program, dataclasses.replace(self.public, **changed), self.knobs)
 
     def commit(self, seed: int = 1) -> WeightsCommitment:
-        return commit_weights(self.program, self.weights, self.knobs, secret(seed))
+        """The honest commitment, made once for every seed."""
+        if seed not in self.commitments:
+            self.commitments[seed] = commit_weights(self.program, self.weights, self.knobs, secret(seed))
+        return self.commitments[seed]
 
     def prove(self, setup: Setup | None = None, seed: int = 2, **changed: Any) -> bytes:
         """A proof; `weights`, `trace`, `commitment`, `statement` may be replaced by a cheating prover's."""

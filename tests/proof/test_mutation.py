@@ -2,6 +2,12 @@
 
 With the check taken out of the build the attack's false statement is accepted; in the real build it is rejected
 at the expected path. Constraints and claims all meet in the opening's last equation, hence `opening.final`.
+
+Not here, because taking them out lets no forgery through: the masks' two claims (zero knowledge, `test_rank`);
+the truncation check (shorter data fails to decode anyway, with another error); the refusal of a zero round
+coordinate (the division would raise); order, range and count of Merkle indices (positions come sorted and distinct
+from the transcript, and node counts are read to measure); the level check (`test_security`); proofs of work
+(`test_attacks`).
 """
 
 from __future__ import annotations
@@ -12,11 +18,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import circuits.proof
+import verifier.channel
 import verifier.core
 from circuits.layout import build_layout
 from circuits.proof import PublicInputs, Setup, prepare, weights_geometry
@@ -27,6 +35,7 @@ from common.params import opening_geometry
 from tests.proof import attacks
 from tests.proof.attacks import Attack
 from tests.proof.cheating import (
+    edited_array,
     lenient,
     rerun,
     without_claim,
@@ -152,6 +161,36 @@ def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pyt
     layers = {f"lookup.layer{i}.final" for i in range(full.setup().layout.log_entries)}
     assert kinds <= covered | layers
     assert layers <= seen
+
+
+# checks on bytes
+
+
+def test_non_canonical_values_are_refused_by_the_decoder_alone() -> None:
+    """A prover that writes x + p for x: arithmetic would not mind, so one statement would have many proofs."""
+    case = chain(d=8, k=16, p=16, f=4)
+
+    def shifted(values: np.ndarray) -> np.ndarray:
+        return values + np.uint64(P)
+
+    def lax(data: bytes, count: int) -> np.ndarray:
+        return np.frombuffer(data, "<u4").astype(np.uint64).reshape(count, 5) % np.uint64(P)
+
+    with edited_array("opening.y", shifted):
+        proof = case.prove()
+    with mock.patch.object(verifier.channel, "decode_k", lax):
+        case.verify(proof)
+    with pytest.raises(Malformed, match="non-canonical"):
+        case.verify(proof)
+
+
+def test_trailing_bytes_are_refused_by_the_last_check_alone() -> None:
+    case = chain(d=8, k=16, p=16, f=4)
+    proof = case.prove() + b"more"
+    with mock.patch.object(VerifierChannel, "finish", lambda _: None):
+        case.verify(proof)
+    with pytest.raises(Malformed, match="4 trailing bytes"):
+        case.verify(proof)
 
 
 # checks on the public inputs

@@ -323,3 +323,11 @@ def test_separate_mask_sums_would_leak() -> None:
     """Why σ_g is joint (§7.3)."""
     instance = Instance()
     assert leaked(linear_map(instance, split_mask_sum=True), instance) > 0
+
+
+def test_the_mask_claims_carry_zero_knowledge_only() -> None:
+    """Without them R and R' never enter the reduction: its messages leak (and no false claim gets easier)."""
+    instance = Instance()
+    with mock.patch.object(prover.opening, "_mask_claims", lambda *_: []):
+        matrix = linear_map(instance)
+    assert leaked(matrix, instance) > 0

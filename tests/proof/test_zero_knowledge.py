@@ -30,7 +30,7 @@ from tests.proof.attacks import known_challenges
 from tests.proof.programs import STATEMENT, Builder, Case, everything, secret, small_build
 from verifier.core import verify_program
 
-RUNS = 48
+RUNS = 40
 TINY = Knobs(security=12, grinding=1, proofs=1)
 Messages = dict[str, np.ndarray]
 
@@ -243,7 +243,7 @@ MUTATED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
 def test_a_build_without_this_randomness_is_noticed(name: str) -> None:
     mutation, where = MUTATED[name]
     with mutation():
-        words, raw = collect(tiny(1), 10, 100)
+        words, raw = collect(tiny(1), 9, 100)
     found = [label.split("#")[0] for label in leaks(words) + repeated(raw)]
     assert where in found if where else found == []
 

@@ -1,0 +1,425 @@
+"""Each argument alone, without pads, its claims evaluated directly; and all claims of whole proofs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import prover.prove
+import verifier.core
+from circuits.evaluate import accumulate
+from circuits.functional import Claim, Columns, Functional, Term
+from circuits.inner import add_sketches
+from circuits.lookup import LeafClaims, leaf_claims
+from circuits.outputs import calibration_claims, output_claim
+from circuits.proof import Setup
+from circuits.tables import Table
+from common.errors import Rejected
+from common.field import P, kdot, kmatvec, kmul, ksum, to_field
+from common.hidden import Form, PadSpace, combine
+from common.kscalar import KS
+from common.multilinear import eq_table, log2_ceil
+from common.transcript import Transcript
+from prover.channel import ProverChannel
+from prover.gated import GatedOracle, gated_oracles, prove_gated
+from prover.inner import ProductOracle, inner_vectors, prove_inner
+from prover.kernels import vectors
+from prover.kernels.field import k_from_mont, k_to_mont
+from prover.lookup import present_tiles, prove_lookup, scalar
+from prover.sumcheck import prove_rounds
+from prover.triples import TripleOracle, prove_triples
+from prover.witness import Leaves, lookup_inputs, multiplicities
+from tests.proof.cheating import edited_products, lenient_multiplicities, rerun
+from tests.proof.programs import Case, chain, secret
+from verifier.channel import VerifierChannel
+from verifier.gated import verify_gated
+from verifier.inner import verify_inner
+from verifier.lookup import verify_lookup
+from verifier.sumcheck import verify_cubic_rounds, verify_eq_rounds, verify_product_rounds
+from verifier.triples import verify_triples
+
+RNG = np.random.default_rng(4)
+ALPHA, BETA = KS((5, 6, 7, 8, 9)), KS((2, 7, 1, 8, 2))
+
+
+def elements(*shape: int) -> np.ndarray:
+    return RNG.integers(0, P, (*shape, 5)).astype(np.uint64)
+
+
+def plain(data: bytes) -> VerifierChannel:
+    return VerifierChannel(Transcript(), data, None)
+
+
+def extension(table: np.ndarray, point: Sequence[KS]) -> KS:
+    """The multilinear extension of (2^n, 5) at a point, by definition."""
+    return KS.from_array(kdot(table, eq_table(list(point))))
+
+
+def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS:
+    """Σ aᵀUb over the terms, on matrices of residues."""
+    total = KS(0)
+    for term in functional.terms:
+        matrix = weights if term.matrix == "W" else proof
+        if isinstance(term, Term):
+            rows = kmatvec(
+                matrix[term.start : term.start + len(term.a)], functional.columns.vectors[term.columns]
+            )
+            total += KS.from_array(kdot(term.a, rows))
+        else:
+            cells = matrix[term.start : term.start + len(term.choice)]
+            scaled = term.values[term.choice] * cells[..., None] % np.uint64(P)
+            total += KS.from_array(ksum(scaled.reshape(-1, 5)))
+    return total
+
+
+# sumchecks
+
+
+@pytest.mark.parametrize("variables", [1, 2, 5])
+def test_eq_rounds(variables: int) -> None:
+    tables = [elements(1 << variables) for _ in range(3)]
+    at = KS.list_from_array(elements(variables))
+    values = (kmul(tables[0], tables[1]) + (np.uint64(P) - tables[2])) % np.uint64(P)
+    claim = extension(values, at)
+    channel = ProverChannel(Transcript())
+    point = prove_rounds(channel, "s", TripleOracle([k_to_mont(t) for t in tables], at), variables)
+    for wrong in (KS(0), KS(1)):
+        seen, final = verify_eq_rounds(plain(channel.so_far()), "s", Form.public(claim + wrong), at)
+        assert seen == point
+        a, b, t = (extension(table, point) for table in tables)
+        assert (final.const == a * b - t) == (not wrong)
+
+
+@pytest.mark.parametrize("variables", [1, 2, 6])
+def test_product_rounds(variables: int) -> None:
+    left, right = elements(1 << variables), elements(1 << variables)
+    claim = KS.from_array(kdot(left, right))
+    channel = ProverChannel(Transcript())
+    point = prove_rounds(channel, "s", ProductOracle(k_to_mont(left), k_to_mont(right)), variables)
+    for wrong in (KS(0), KS(1)):
+        seen, final = verify_product_rounds(
+            plain(channel.so_far()), "s", Form.public(claim + wrong), variables
+        )
+        assert seen == point
+        assert (final.const == extension(left, point) * extension(right, point)) == (not wrong)
+
+
+@pytest.mark.parametrize(("over_f", "over_j"), [(1, 1), (2, 3), (3, 1)])
+def test_cubic_rounds(over_f: int, over_j: int) -> None:
+    rows, inner = elements(1 << over_f), elements(1 << over_j)
+    gate, up = elements(1 << (over_f + over_j)), elements(1 << (over_f + over_j))
+    weight = kmul(rows[:, None], inner[None]).reshape(-1, 5)
+    claim = KS.from_array(kdot(kmul(weight, gate), up))
+    oracle = GatedOracle(*(k_to_mont(x) for x in (gate, up, rows, inner)))
+    assert oracle.total() == claim
+    channel = ProverChannel(Transcript())
+    point = prove_rounds(channel, "s", oracle, over_f + over_j)
+    expected = extension(gate, point) * extension(up, point)
+    expected *= extension(rows, point[:over_f]) * extension(inner, point[over_f:])
+    for wrong in (KS(0), KS(1)):
+        seen, final = verify_cubic_rounds(
+            plain(channel.so_far()), "s", Form.public(claim + wrong), len(point)
+        )
+        assert seen == point
+        assert (final.const == expected) == (not wrong)
+
+
+# forms
+
+
+def test_products_of_forms_are_affine() -> None:
+    """x̂ŷ + x̂B + ŷA + T is xy when T = AB, and off by T − AB otherwise."""
+    space = PadSpace.for_counts(1, 2)
+    pads = prover.prove.make_pads(space, secret(8))
+    x, y = KS((1, 2, 3, 4, 5)), KS((9, 8, 7, 6, 5))
+    for error in (KS(0), KS(3)):
+        changed = pads.copy()
+        changed[space.triple(0)[2]] = (KS.from_array(pads[space.triple(0)[2]]) + error).array()
+        channel = ProverChannel(Transcript(), space, changed)
+        channel.hidden_product("p", x, y)
+        forms = VerifierChannel(Transcript(), channel.so_far(), space).hidden_product("p")
+        assert [evaluate(form, changed) for form in forms] == [x, y, x * y + error]
+
+
+def evaluate(form: Form, pads: np.ndarray) -> KS:
+    return form.const + sum((c * KS.from_array(pads[i]) for i, c in form.pads.items()), KS(0))
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_triple_check(broken: bool) -> None:
+    """All constraints of the check hold exactly when T = A∘B."""
+    space = PadSpace.for_counts(0, 5)
+    pads = prover.prove.make_pads(space, secret(8))
+    if broken:
+        pads[space.triple(3)[2], 4] ^= np.uint64(1)
+    channel = ProverChannel(Transcript(), space, pads)
+    prove_triples(channel, space, pads)
+    seen = VerifierChannel(Transcript(), channel.so_far(), space)
+    verify_triples(seen)
+    assert len(seen.constraints) == 4
+    assert any(evaluate(form, pads) for form in seen.constraints) == broken
+
+
+# the lookup
+
+
+def leaves_of(setup: Setup, case: Case, trace: Any = None, counts: Any = None) -> Leaves:
+    inputs = lookup_inputs(setup.layout, case.commit().data, trace or case.trace)
+    return Leaves(inputs, (counts or multiplicities)(inputs), ALPHA, BETA)
+
+
+def looked_up(case: Case, **changed: Any) -> tuple[Setup, list[KS], Form, Form, LeafClaims, Any]:
+    setup = case.setup()
+    leaves = leaves_of(setup, case, **changed)
+    channel = ProverChannel(Transcript())
+    point = prove_lookup(channel, setup.layout, leaves)
+    seen, numerator, denominator = verify_lookup(plain(channel.so_far()), setup.layout)
+    assert seen == point
+    leaf = leaf_claims(setup.layout, point, ALPHA, BETA, Columns(setup.layout.w))
+    return setup, point, numerator, denominator, leaf, leaves
+
+
+def whole_layer(setup: Setup, leaves: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Numerators and denominators of the whole index space as K tables; absent tiles are 0/1."""
+    layout = setup.layout
+    p, q = leaves.batch(0, leaves.tiles)
+    size = layout.tile_size << layout.log_tiles
+    whole = np.zeros((2, size, 5), np.uint64)
+    whole[1, :, 0] = 1
+    index = (present_tiles(layout)[:, None] * layout.tile_size + np.arange(layout.tile_size)).reshape(-1)
+    numerators = np.zeros((5, len(p)), np.uint32)
+    numerators[0] = p
+    whole[0, index] = k_from_mont(numerators)
+    whole[1, index] = k_from_mont(q)
+    return whole[0], whole[1]
+
+
+@pytest.mark.parametrize("program", ["tall", "full"])
+def test_lookup_alone(program: str, request: pytest.FixtureRequest) -> None:
+    """The leaf claims are the leaf layer's extensions, and equal committed data plus accumulators."""
+    case: Case = request.getfixturevalue(program)
+    setup, point, numerator, denominator, leaf, leaves = looked_up(case)
+    p, q = whole_layer(setup, leaves)
+    assert extension(p, point) == numerator.const
+    assert extension(q, point) == denominator.const
+    weights, proof = matrices(case, setup)
+    assert leaf.numerator_const + direct(leaf.numerator, weights, proof) == numerator.const
+    values = {**case.weights, **{name: site.out for name, site in case.trace.sites.items()}}
+    total = leaf.denominator_const + direct(leaf.denominator, weights, proof)
+    for site in case.program.sites:
+        request_ = leaf.requests[site.name]
+        acc = to_field(accumulate(site, values))
+        total += KS.from_array(kdot(request_.rows, kmatvec(acc, request_.columns(site.cols))))
+    assert total == denominator.const
+
+
+def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
+    """Data rows of W and A as residues, from the prover's own segments with zero pads and masks."""
+    layout = setup.layout
+    inputs = lookup_inputs(layout, case.commit().data, case.trace)
+    pads = np.zeros((layout.pads.total, 5), np.uint32)
+    masks = np.zeros((10, layout.w), np.uint32)
+    parts = prover.prove.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
+    return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
+
+
+def test_lookup_of_a_tuple_in_no_table(tall: Case) -> None:
+    out = tall.trace.sites["m"].out.copy()
+    out[20, 3] = 2 * out[20, 3] + 1
+    trace = rerun(tall, {"m": out})
+    with pytest.raises(Rejected) as caught:
+        looked_up(tall, trace=trace, counts=lenient_multiplicities)
+    assert caught.value.path == "lookup.layer0.final"
+
+
+@pytest.mark.parametrize("label", ["lookup.root", "lookup.layer4.outer", "lookup.layer4.inner"])
+def test_lookup_with_a_wrong_message(label: str, tall: Case) -> None:
+    with edited_products({label: lambda x, y: (x, y + 1)}), pytest.raises(Rejected) as caught:
+        looked_up(tall)
+    assert caught.value.path == label.replace("outer", "final").replace("inner", "final")
+
+
+def test_tables_hold_what_they_say() -> None:
+    """`columns` against the definitions, `index` against `columns`."""
+    tables = {
+        Table("clamp", (8, 3, 0)): [(h, min(max(h, 0), 3)) for h in range(-8, 8)],
+        Table("absclamp", (8, 3, -3)): [(h, abs(min(max(h, -3), 3))) for h in range(-8, 8)],
+        Table("abs", (3, -3)): [(x, abs(x)) for x in range(-3, 4)],
+        Table("abs", (3, 0)): [(x, x) for x in range(4)],
+        Table("remainder", (1, 3)): [(1, 0), (1, 1), *((3, x) for x in range(8))],
+        Table("digits", (2, 3)): [
+            (a, b, c) for a in range(-2, 2) for b in range(-2, 2) for c in range(-2, 2)
+        ],
+    }
+    for table, tuples in tables.items():
+        assert list(zip(*(c.tolist() for c in table.columns()), strict=True)) == tuples
+        assert table.size == len(tuples) and table.arity == len(tuples[0])
+        for place, entry in enumerate(tuples):
+            first = entry[0] if table.kind == "remainder" else np.array([entry[0]])
+            given = (first, *(np.array([x]) for x in entry[1:]))
+            assert table.index(given).tolist() == [place]
+
+
+# products
+
+
+def requests_of(case: Case) -> tuple[Setup, Any, dict[str, np.ndarray]]:
+    setup = case.setup()
+    bits = setup.layout.log_entries
+    point = KS.list_from_array(np.random.default_rng(9).integers(0, P, (bits, 5)).astype(np.uint64))
+    leaf = leaf_claims(setup.layout, point, ALPHA, BETA, Columns(setup.layout.w))
+    return setup, leaf.requests, {**case.weights, **{name: s.out for name, s in case.trace.sites.items()}}
+
+
+def holds(claim: Claim, case: Case, setup: Setup) -> bool:
+    return direct(claim.functional, *matrices(case, setup)) == claim.value.const
+
+
+@pytest.mark.parametrize("program", ["tall", "full"])
+def test_inner_product_alone(program: str, request: pytest.FixtureRequest) -> None:
+    """Its total is the sum of all requested accumulators of products and convolutions, its claims are true."""
+    case: Case = request.getfixturevalue(program)
+    setup, requests, values = requests_of(case)
+    left, right = inner_vectors(setup.layout, requests, values)
+    total = scalar(vectors.dot(left, right))
+    expected = KS(0)
+    for site in case.program.sites:
+        if site.name in setup.layout.inner:
+            asked = requests[site.name]
+            acc = to_field(accumulate(site, values))
+            expected += KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(site.cols))))
+    assert total == expected
+    channel = ProverChannel(Transcript())
+    prove_inner(channel, setup.layout, left, right)
+    columns = Columns(setup.layout.w)
+    given = (setup.layout, requests, Form.public(total), columns)
+    claims = verify_inner(plain(channel.so_far()), *given)
+    assert [holds(claim, case, setup) for claim in claims] == [True, True]
+    with pytest.raises(Rejected) as caught:
+        verify_inner(
+            plain(channel.so_far()), setup.layout, requests, Form.public(total + 1), Columns(columns.w)
+        )
+    assert caught.value.path == "inner.final"
+
+
+def test_inner_product_of_other_data_gives_false_claims(tall: Case) -> None:
+    setup, requests, values = requests_of(tall)
+    for name, expected in (("ys", [False, True]), ("b", [True, False])):
+        other = values[name].copy()
+        other[0, 0] += 1
+        left, right = inner_vectors(setup.layout, requests, {**values, name: other})
+        channel = ProverChannel(Transcript())
+        prove_inner(channel, setup.layout, left, right)
+        total = Form.public(scalar(vectors.dot(left, right)))
+        claims = verify_inner(plain(channel.so_far()), setup.layout, requests, total, Columns(setup.layout.w))
+        assert [holds(claim, tall, setup) for claim in claims] == expected
+
+
+def test_gated_product_alone(full: Case) -> None:
+    setup, requests, values = requests_of(full)
+    oracles = gated_oracles(setup.layout, requests, values)
+    total = oracles[0].total()
+    site = full.program.site["ga"]
+    acc = to_field(accumulate(site, values))
+    asked = requests["ga"]
+    assert total == KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(site.cols))))
+    channel = ProverChannel(Transcript())
+    prove_gated(channel, setup.layout, oracles)
+    for wrong, path in ((KS(0), ""), (KS(1), "gated.ga.final")):
+        given = (setup.layout, requests, [Form.public(total + wrong)], Columns(setup.layout.w))
+        if path:
+            with pytest.raises(Rejected) as caught:
+                verify_gated(plain(channel.so_far()), *given)
+            assert caught.value.path == path
+        else:
+            claims = verify_gated(plain(channel.so_far()), *given)
+            assert [holds(claim, full, setup) for claim in claims] == [True, True, True]
+
+
+def test_gated_product_with_another_operand_copy(full: Case) -> None:
+    setup, requests, values = requests_of(full)
+    oracles = gated_oracles(setup.layout, requests, values)
+    total = Form.public(oracles[0].total())
+    channel = ProverChannel(Transcript())
+    with edited_products({"gated.ga.weights": lambda x, y: (x + 1, y)}):
+        prove_gated(channel, setup.layout, oracles)
+    with pytest.raises(Rejected) as caught:
+        verify_gated(plain(channel.so_far()), setup.layout, requests, [total], Columns(setup.layout.w))
+    assert caught.value.path == "gated.ga.weights"
+
+
+# claims without a sumcheck
+
+
+def test_sketch_output_and_calibration_claims(full: Case) -> None:
+    setup, requests, values = requests_of(full)
+    data = matrices(full, setup)
+    columns = Columns(setup.layout.w)
+    name = columns.add("lookup", eq_table(requests["ys"].column_point))
+    functional = Functional(columns)
+    add_sketches(setup.layout, requests, functional, name)
+    expected = KS(0)
+    for site in ("ys", "yt"):
+        asked, acc = requests[site], to_field(accumulate(full.program.site[site], values))
+        expected += KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(acc.shape[1]))))
+    assert direct(functional, *data) == expected
+    point = KS.list_from_array(elements(log2_ceil(512)))
+    v = list(setup.public.v)
+    assert holds(output_claim(setup.layout, v, point, columns), full, setup)
+    v[511] -= 1
+    assert not holds(output_claim(setup.layout, v, point, columns), full, setup)
+    sums = dict(setup.public.sums)
+    assert all(holds(claim, full, setup) for claim in calibration_claims(setup.layout, sums, columns))
+    sums["qa"] = (sums["qa"][0] + 1, sums["qa"][1])
+    assert [
+        c.label for c in calibration_claims(setup.layout, sums, columns) if not holds(c, full, setup)
+    ] == ["calibration.qa.coarse"]
+
+
+# everything with pads, opened directly
+
+
+@pytest.mark.parametrize("program", ["tall", "full"])
+def test_all_claims_and_constraints_of_a_proof_hold_one_by_one(
+    program: str, request: pytest.FixtureRequest
+) -> None:
+    """The reduction with real pads; a direct evaluation stands in for the opening."""
+    case: Case = request.getfixturevalue(program)
+    setup, captured = case.setup(), list[Any]()
+    segments, opening = prover.prove.proof_segments, verifier.core.verify_opening
+
+    def keep(layout: Any, inputs: Any, counts: Any, pads: np.ndarray, masks: Any) -> Any:
+        found = segments(layout, inputs, counts, pads, masks)
+        captured.extend([pads, np.concatenate([to_field(part.astype(np.int64)) for part in found])])
+        return found
+
+    with mock.patch.object(prover.prove, "proof_segments", keep):
+        proof = case.prove(setup)
+    pads, data = captured
+    weights = to_field(case.commit().data)
+
+    def check(
+        channel: VerifierChannel, layout: Any, geometry: Any, roots: Any, claims: Any, *rest: Any
+    ) -> None:
+        for claim in claims:
+            assert direct(claim.functional, weights, data) == evaluate(claim.value, pads), claim.label
+        assert not any(evaluate(form, pads) for form in channel.constraints)
+        captured.append(len(claims))
+        opening(channel, layout, geometry, roots, claims, *rest)
+
+    with mock.patch.object(verifier.core, "verify_opening", check):
+        case.verify(proof, setup)
+    assert len(captured) == 3
+
+
+def test_combination_of_forms() -> None:
+    one, two = Form(KS(2), {0: KS(1), 3: KS(5)}), Form(KS(7), {3: KS(2)})
+    found = combine([(KS(3), one), (KS(-1), two)], KS(10))
+    assert found.const == 9 and dict(found.pads) == {0: KS(3), 3: KS(13)}
+    assert dataclasses.replace(found, const=KS(0)).pads == found.pads
+    assert chain().setup().layout.pads.total > 0

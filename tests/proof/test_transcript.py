@@ -1,0 +1,190 @@
+"""What the transcript binds: every byte of the proof, and every part of the statement, before any challenge."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits.digest import describe, digest
+from circuits.functional import Columns
+from circuits.program import Conv, Program, Site, SketchSum, View
+from circuits.proof import Setup
+from common.field import kone
+from common.kscalar import KS
+from common.transcript import Transcript
+from tests.proof.programs import STATEMENT, Case, chain, small_build
+from verifier.core import verify_program
+from verifier.reduce import absorb_statement
+
+
+def first_challenge(setup: Setup, statement: bytes = STATEMENT, root: bytes = bytes(32)) -> KS:
+    transcript = Transcript()
+    absorb_statement(transcript, setup, statement, root)
+    return transcript.challenge("any")
+
+
+def with_site(program: Program, changed: Site) -> Program:
+    sites = (changed if site.name == changed.name else site for site in program.sites)
+    return replace(program, sites=tuple(sites))
+
+
+def bumped(array: np.ndarray) -> np.ndarray:
+    changed = array.copy()
+    changed.reshape(-1)[-1] += 1
+    return changed
+
+
+def variants(setup: Setup) -> dict[str, Setup]:
+    """The setup with one field changed, for every field of program, public inputs, knobs and layout."""
+    program, public = setup.program, setup.public
+    found: dict[str, Setup] = {}
+
+    def vary(name: str, **changed: Any) -> None:
+        found[name] = replace(setup, **changed)
+
+    for site in program.sites:
+        shift, (coarse, fine) = public.shifts[site.name], public.sums[site.name]
+        vary(f"shift {site.name}", public=replace(public, shifts={**public.shifts, site.name: shift + 1}))
+        for pair in ((coarse + 1, fine), (coarse, (fine or 0) + 1)):
+            vary(f"sum {site.name} {pair}", public=replace(public, sums={**public.sums, site.name: pair}))
+    for i in (0, 17, 511):
+        v = list(public.v)
+        v[i] += 1
+        vary(f"v {i}", public=replace(public, v=v))
+    for field in dataclasses.fields(setup.knobs):
+        vary(field.name, knobs=replace(setup.knobs, **{field.name: getattr(setup.knobs, field.name) + 1}))
+    for weight in program.weights:
+        others = [w for w in program.weights if w is not weight]
+        for changed in ({"name": "z"}, {"rows": weight.rows + 1}, {"cols": weight.cols + 1}, {"bits": 7}):
+            weights = (*others, replace(weight, **changed))
+            vary(f"weight {weight.name} {changed}", program=replace(program, weights=weights))
+    for site in program.sites:
+        for field in ("rows", "cols", "clamp", "low", "bound", "calibration_rows", "target"):
+            value = getattr(site, field)
+            value = value // 2 if field == "calibration_rows" else different(value)
+            vary(f"{site.name}.{field}", program=with_site(program, replace(site, **{field: value})))
+        for member in dataclasses.fields(site.acc):
+            value = different(getattr(site.acc, member.name))
+            moved = replace(site, acc=replace(site.acc, **{member.name: value}))
+            vary(f"{site.name}.acc.{member.name}", program=with_site(program, moved))
+    for field in ("sources", "bucket", "sign", "bound"):
+        output = replace(program.output, **{field: different(getattr(program.output, field))})
+        vary(f"output.{field}", program=replace(program, output=output))
+    vary("mask rows", layout=replace(setup.layout, mask_start=setup.layout.mask_start + 1))
+    vary("w2", geometry=replace(setup.geometry, w2=setup.geometry.w2 * 2))
+    queries = replace(setup.geometry.weights, queries=setup.geometry.weights.queries - 1)
+    vary("queries", geometry=replace(setup.geometry, weights=queries))
+    return found
+
+
+def different(value: Any) -> Any:
+    """Another value of the same type."""
+    if isinstance(value, np.ndarray):
+        return bumped(value)
+    if isinstance(value, tuple):
+        return (different(value[0]), *value[1:])
+    if isinstance(value, View):
+        return replace(value, kind="tile" if value.kind == "repeat" else "repeat", head_dim=3)
+    return value + "'" if isinstance(value, str) else 2 * value or 1
+
+
+def test_every_field_of_the_statement_changes_every_challenge(full: Case) -> None:
+    setup = full.setup()
+    kinds = {type(site.acc) for site in setup.program.sites}
+    assert {SketchSum, Conv} <= kinds and len(kinds) == 4
+    base = first_challenge(setup)
+    assert first_challenge(full.setup()) == base
+    changed = {name: first_challenge(other) for name, other in variants(setup).items()}
+    changed["statement"] = first_challenge(setup, b"another statement")
+    changed["empty statement"] = first_challenge(setup, b"")
+    changed["root"] = first_challenge(setup, STATEMENT, bytes(31) + b"\1")
+    assert len(changed) > 150
+    assert [name for name, value in changed.items() if value == base] == []
+    assert len(set(changed.values())) == len(changed)
+
+
+def test_later_challenges_depend_on_earlier_messages() -> None:
+    def run(first: bytes, label: str = "a") -> list[KS]:
+        transcript = Transcript()
+        transcript.absorb(label, first)
+        found = [transcript.challenge("x")]
+        transcript.absorb("b", b"same")
+        return [*found, transcript.challenge("x"), transcript.challenge("x")]
+
+    base = run(b"m")
+    assert len(set(base)) == 3
+    for other in (run(b"n"), run(b""), run(b"m", "c")):
+        assert not set(base) & set(other)
+
+
+def test_framing_is_injective() -> None:
+    """Tags and data cannot trade bytes, and a challenge is not a message."""
+
+    def end(*messages: tuple[str, bytes]) -> KS:
+        transcript = Transcript()
+        for label, data in messages:
+            transcript.absorb(label, data)
+        return transcript.challenge("end")
+
+    ends = [
+        end(("ab", b"c")), end(("a", b"bc")), end(("a", b"b"), ("", b"c")), end(("a", b"b"), ("c", b"")),
+        end(("abc", b"")), end(("", b"abc")), end(),
+    ]  # fmt: skip
+    assert len(set(ends)) == len(ends)
+    drawn = Transcript()
+    drawn.challenge("x")
+    absorbed = Transcript()
+    absorbed.absorb("x", b"")
+    assert drawn.challenge("end") != absorbed.challenge("end")
+
+
+def test_the_whole_proof_is_absorbed_in_order() -> None:
+    """Statement first; then exactly the proof's bytes; the last draws of positions come after all but leaves."""
+    with small_build(clear_rows=16):
+        case = chain(d=8, k=16, f=4)
+        events: list[tuple[str, str, bytes]] = []
+        proof, root = case.prove(), case.commit().root
+        verify_program(case.setup(), STATEMENT, root, proof, 24, lambda *event: events.append(event))
+        setup = case.setup()
+    assert [event[:2] for event in events[:3]] == [
+        ("absorb", "config"), ("absorb", "statement"), ("absorb", "root.weights"),
+    ]  # fmt: skip
+    assert [event[2] for event in events[:3]] == [setup.digest(), STATEMENT, root]
+    assert b"".join(data for kind, _, data in events[3:] if kind == "absorb") == proof
+    labels = [label for kind, label, _ in events]
+
+    def before(first: str, then: str) -> None:
+        last = max(i for i, label in enumerate(labels) if label == first)
+        assert last < labels.index(then), (first, then)
+
+    for first, then in (
+        ("root.proof", "lookup.alpha"), ("root.mask", "lookup.alpha"), ("lookup.root", "lookup.layer0.mu"),
+        ("products.totals", "inner.challenge"), ("inner.final", "output.point"), ("output.point", "triples.zeta"),
+        ("triples.final", "pads.merge"), ("pads.merge", "opening.z0"), ("opening.z1", "opening.sigma"),
+        ("opening.sigma", "opening.gamma"), ("opening.mask_sum", "opening.beta"),
+        ("opening.root", "opening.grind.seed"), ("opening.grind.nonce", "opening.weights"),
+        ("opening.proof.leaves", "opening.delta"), ("opening.y", "opening.second.grind.seed"),
+        ("opening.second.grind.nonce", "opening.second"),
+    ):  # fmt: skip
+        before(first, then)
+
+
+def test_digest_needs_a_canonical_form() -> None:
+    assert digest([1, "a", None, (2, 3)]) == digest([1, "a", None, [2, 3]])
+    assert digest(np.arange(3, dtype=np.int8)) == digest(np.arange(3, dtype=np.int64))
+    assert digest(np.arange(4)) != digest(np.arange(4).reshape(2, 2))
+    for value in (1.5, {1, 2}, np.ones(2), b"bytes"):
+        with pytest.raises(TypeError, match="no canonical form"):
+            describe(value)
+
+
+def test_column_vectors_do_not_share_names() -> None:
+    columns = Columns(4)
+    columns.add("a", kone((4,)))
+    columns.add("a", kone((4,)))
+    with pytest.raises(ValueError, match="two column vectors are called a"):
+        columns.add("a", kone((4,)) * np.uint64(2))
