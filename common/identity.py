@@ -46,7 +46,7 @@ class AuditSignatures(StrictModel):
     """audit.sig: one aggregate signature of all auditors, in ascending order of their keys."""
 
     format: Literal["huref-audit/1"] = "huref-audit/1"
-    signers: Annotated[list[Member], Field(min_length=1, max_length=1024)]
+    signers: Annotated[list[Member], Field(min_length=1, max_length=64)]
     signature: Signature
 
 

@@ -21,6 +21,7 @@ from circuits.shape import ModelShape
 from circuits.statement import Statement, fingerprint_id, prepare_statement
 from common import bundle as form
 from common.bundle import Bundle, SecuritySummary, read_bundle
+from common.canonical import canonical_json
 from common.commitment_file import CommitmentFile
 from common.errors import Malformed, Rejected, UsageError
 from common.fingerprint_file import FingerprintFile, read_fingerprint
@@ -65,7 +66,7 @@ def verify(
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement = Statement.read(read.manifest.statement, "statement")
-        if statement.encode() != form_bytes(read):
+        if statement.encode() != canonical_json(read.manifest.statement):
             raise Malformed("statement: not in canonical form")
     _require("expect.root", "the proof is about another commitment", wanted_root, statement.root)
     _require("expect.fingerprint", "another fingerprint", wanted, statement.fingerprint_id())
@@ -105,13 +106,6 @@ def expected_fingerprint(expect: str | Path) -> str:
         return str(expect)
     file = read_fingerprint(Path(expect))
     return fingerprint_id(file.profile, file.encoder, file.k, file.v)
-
-
-def form_bytes(bundle: Bundle) -> bytes:
-    """The statement's bytes as the manifest holds them."""
-    from common.canonical import canonical_json
-
-    return canonical_json(bundle.manifest.statement)
 
 
 def summarize(statement: Statement, report: SecurityReport) -> SecuritySummary:
