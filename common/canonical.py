@@ -7,9 +7,13 @@ what writing produces: repeated keys, other spellings of a number and trailing b
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Never
 
 from common.errors import Malformed
+
+MAX_NESTING = 32
+"""Deepest nesting of JSON that is parsed; the deepest of our own files has 6 levels."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -24,6 +28,8 @@ def parse_canonical(data: bytes, name: str) -> dict[str, Any]:
     Raises:
         Malformed: not JSON, not an object, or not in canonical form.
     """
+    if nesting(data) > MAX_NESTING:
+        raise Malformed(f"{name}: nested too deeply")
     try:
         value = json.loads(data.decode("ascii"), parse_constant=_refuse)
         canonical = canonical_json(value)
@@ -36,6 +42,19 @@ def parse_canonical(data: bytes, name: str) -> dict[str, Any]:
             f"{name}: not in canonical form", hint="the file was edited or written by something else"
         )
     return value
+
+
+def nesting(data: bytes) -> int:
+    """How deep the arrays and objects of JSON text go, without parsing it.
+
+    The interpreter's own guard is its recursion limit, which other libraries raise beyond the C stack.
+    """
+    brackets = re.sub(rb'"(?:[^"\\]|\\.)*"|[^\[\]{}"]', b"", data)
+    depth = deepest = 0
+    for bracket in brackets:
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _refuse(constant: str) -> Never:
