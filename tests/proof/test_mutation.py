@@ -32,7 +32,7 @@ from common.errors import Malformed, Rejected
 from common.field import P
 from common.hidden import Form
 from common.params import opening_geometry
-from tests.proof import attacks
+from tests.proof import attacks, attacks_known_challenges, attacks_opening
 from tests.proof.attacks import Attack
 from tests.proof.cheating import (
     edited_array,
@@ -82,7 +82,7 @@ LOOSER = attacks.wrong_calibration(1, lambda limit, coarse, _: (coarse, limit))
 TIGHTER = attacks.wrong_calibration(-1, lambda limit, _, fine: (limit - 1, fine))
 
 MUTANTS = [
-    constraint("lookup.root", attacks.pole),
+    constraint("lookup.root", attacks_known_challenges.pole),
     *(layer(index) for index in (0, 6, 14)),
     claim("lookup.numerator", attacks.wrong_numerators),
     claim("lookup.denominator", attacks.wrong_denominators),
@@ -97,16 +97,21 @@ MUTANTS = [
     claim("output", attacks.wrong_output),
     claim("calibration.m.coarse", TIGHTER),
     claim("calibration.m.fine", LOOSER),
-    constraint("triples.final", attacks.wrong_triples(False)),
-    constraint("triples.evaluation", attacks.wrong_triples(True)),
+    constraint("triples.final", attacks_known_challenges.wrong_triples(False)),
+    constraint("triples.evaluation", attacks_known_challenges.wrong_triples(True)),
     claim("pads.merge", attacks.wrong_inner_product),
     Mutant("opening.final", without_final_check, attacks.wrong_output),
-    root("opening.weights", attacks.other_root),
-    root("opening.mask", attacks.unbound_mask("W")),
-    root("opening.proof", attacks.unbound_mask("A")),
-    root("opening.second", attacks.late_second_level, 16),
+    root("opening.weights", attacks_opening.other_root),
+    root("opening.mask", attacks_opening.unbound_mask("W")),
+    root("opening.proof", attacks_opening.unbound_mask("A")),
+    root("opening.second", attacks_opening.late_second_level, 16),
     Mutant(
-        "opening.second.code", without_second_code, attacks.wrong_last_row, "small", "opening.second.code", 16
+        "opening.second.code",
+        without_second_code,
+        attacks_opening.wrong_last_row,
+        "small",
+        "opening.second.code",
+        16,
     ),
 ]
 LAYERS = [layer(index) for index in range(15)]

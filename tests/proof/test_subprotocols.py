@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
@@ -13,156 +12,34 @@ import pytest
 import prover.prove
 import verifier.core
 from circuits.evaluate import accumulate
-from circuits.functional import Claim, Columns, Functional, Term
+from circuits.functional import Claim, Columns, Functional
 from circuits.inner import add_sketches
 from circuits.lookup import LeafClaims, leaf_claims
 from circuits.outputs import calibration_claims, output_claim
 from circuits.proof import Setup
 from circuits.tables import Table
 from common.errors import Rejected
-from common.field import P, kdot, kmatvec, kmul, ksum, to_field
-from common.hidden import Form, PadSpace, combine
+from common.field import P, kdot, kmatvec, to_field
+from common.hidden import Form, combine
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from common.transcript import Transcript
 from prover.channel import ProverChannel
-from prover.gated import GatedOracle, gated_oracles, prove_gated
-from prover.inner import ProductOracle, inner_vectors, prove_inner
+from prover.gated import gated_oracles, prove_gated
+from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
-from prover.kernels.field import k_from_mont, k_to_mont
+from prover.kernels.field import k_from_mont
 from prover.lookup import present_tiles, prove_lookup, scalar
-from prover.sumcheck import prove_rounds
-from prover.triples import TripleOracle, prove_triples
 from prover.witness import Leaves, lookup_inputs, multiplicities
 from tests.proof.cheating import edited_products, lenient_multiplicities, rerun
-from tests.proof.programs import Case, chain, secret
+from tests.proof.oracles import direct, elements, evaluate, extension, plain
+from tests.proof.programs import Case, chain
 from verifier.channel import VerifierChannel
 from verifier.gated import verify_gated
 from verifier.inner import verify_inner
 from verifier.lookup import verify_lookup
-from verifier.sumcheck import verify_cubic_rounds, verify_eq_rounds, verify_product_rounds
-from verifier.triples import verify_triples
 
-RNG = np.random.default_rng(4)
 ALPHA, BETA = KS((5, 6, 7, 8, 9)), KS((2, 7, 1, 8, 2))
-
-
-def elements(*shape: int) -> np.ndarray:
-    return RNG.integers(0, P, (*shape, 5)).astype(np.uint64)
-
-
-def plain(data: bytes) -> VerifierChannel:
-    return VerifierChannel(Transcript(), data, None)
-
-
-def extension(table: np.ndarray, point: Sequence[KS]) -> KS:
-    """The multilinear extension of (2^n, 5) at a point, by definition."""
-    return KS.from_array(kdot(table, eq_table(list(point))))
-
-
-def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS:
-    """Σ aᵀUb over the terms, on matrices of residues."""
-    total = KS(0)
-    for term in functional.terms:
-        matrix = weights if term.matrix == "W" else proof
-        if isinstance(term, Term):
-            rows = kmatvec(
-                matrix[term.start : term.start + len(term.a)], functional.columns.vectors[term.columns]
-            )
-            total += KS.from_array(kdot(term.a, rows))
-        else:
-            cells = matrix[term.start : term.start + len(term.choice)]
-            scaled = term.values[term.choice] * cells[..., None] % np.uint64(P)
-            total += KS.from_array(ksum(scaled.reshape(-1, 5)))
-    return total
-
-
-# sumchecks
-
-
-@pytest.mark.parametrize("variables", [1, 2, 5])
-def test_eq_rounds(variables: int) -> None:
-    tables = [elements(1 << variables) for _ in range(3)]
-    at = KS.list_from_array(elements(variables))
-    values = (kmul(tables[0], tables[1]) + (np.uint64(P) - tables[2])) % np.uint64(P)
-    claim = extension(values, at)
-    channel = ProverChannel(Transcript())
-    point = prove_rounds(channel, "s", TripleOracle([k_to_mont(t) for t in tables], at), variables)
-    for wrong in (KS(0), KS(1)):
-        seen, final = verify_eq_rounds(plain(channel.so_far()), "s", Form.public(claim + wrong), at)
-        assert seen == point
-        a, b, t = (extension(table, point) for table in tables)
-        assert (final.const == a * b - t) == (not wrong)
-
-
-@pytest.mark.parametrize("variables", [1, 2, 6])
-def test_product_rounds(variables: int) -> None:
-    left, right = elements(1 << variables), elements(1 << variables)
-    claim = KS.from_array(kdot(left, right))
-    channel = ProverChannel(Transcript())
-    point = prove_rounds(channel, "s", ProductOracle(k_to_mont(left), k_to_mont(right)), variables)
-    for wrong in (KS(0), KS(1)):
-        seen, final = verify_product_rounds(
-            plain(channel.so_far()), "s", Form.public(claim + wrong), variables
-        )
-        assert seen == point
-        assert (final.const == extension(left, point) * extension(right, point)) == (not wrong)
-
-
-@pytest.mark.parametrize(("over_f", "over_j"), [(1, 1), (2, 3), (3, 1)])
-def test_cubic_rounds(over_f: int, over_j: int) -> None:
-    rows, inner = elements(1 << over_f), elements(1 << over_j)
-    gate, up = elements(1 << (over_f + over_j)), elements(1 << (over_f + over_j))
-    weight = kmul(rows[:, None], inner[None]).reshape(-1, 5)
-    claim = KS.from_array(kdot(kmul(weight, gate), up))
-    oracle = GatedOracle(*(k_to_mont(x) for x in (gate, up, rows, inner)))
-    assert oracle.total() == claim
-    channel = ProverChannel(Transcript())
-    point = prove_rounds(channel, "s", oracle, over_f + over_j)
-    expected = extension(gate, point) * extension(up, point)
-    expected *= extension(rows, point[:over_f]) * extension(inner, point[over_f:])
-    for wrong in (KS(0), KS(1)):
-        seen, final = verify_cubic_rounds(
-            plain(channel.so_far()), "s", Form.public(claim + wrong), len(point)
-        )
-        assert seen == point
-        assert (final.const == expected) == (not wrong)
-
-
-# forms
-
-
-def test_products_of_forms_are_affine() -> None:
-    """x̂ŷ + x̂B + ŷA + T is xy when T = AB, and off by T − AB otherwise."""
-    space = PadSpace.for_counts(1, 2)
-    pads = prover.prove.make_pads(space, secret(8))
-    x, y = KS((1, 2, 3, 4, 5)), KS((9, 8, 7, 6, 5))
-    for error in (KS(0), KS(3)):
-        changed = pads.copy()
-        changed[space.triple(0)[2]] = (KS.from_array(pads[space.triple(0)[2]]) + error).array()
-        channel = ProverChannel(Transcript(), space, changed)
-        channel.hidden_product("p", x, y)
-        forms = VerifierChannel(Transcript(), channel.so_far(), space).hidden_product("p")
-        assert [evaluate(form, changed) for form in forms] == [x, y, x * y + error]
-
-
-def evaluate(form: Form, pads: np.ndarray) -> KS:
-    return form.const + sum((c * KS.from_array(pads[i]) for i, c in form.pads.items()), KS(0))
-
-
-@pytest.mark.parametrize("broken", [False, True])
-def test_triple_check(broken: bool) -> None:
-    """All constraints of the check hold exactly when T = A∘B."""
-    space = PadSpace.for_counts(0, 5)
-    pads = prover.prove.make_pads(space, secret(8))
-    if broken:
-        pads[space.triple(3)[2], 4] ^= np.uint64(1)
-    channel = ProverChannel(Transcript(), space, pads)
-    prove_triples(channel, space, pads)
-    seen = VerifierChannel(Transcript(), channel.so_far(), space)
-    verify_triples(seen)
-    assert len(seen.constraints) == 4
-    assert any(evaluate(form, pads) for form in seen.constraints) == broken
 
 
 # the lookup

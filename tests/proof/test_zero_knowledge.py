@@ -26,7 +26,7 @@ from common.transcript import Transcript
 from prover.channel import ProverChannel
 from prover.randomness import SecretSeed
 from prover.weights import commit_weights
-from tests.proof.attacks import known_challenges
+from tests.proof.attacks_known_challenges import known_challenges
 from tests.proof.programs import STATEMENT, Builder, Case, everything, secret, small_build
 from verifier.core import verify_program
 

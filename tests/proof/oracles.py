@@ -1,0 +1,51 @@
+"""Definitions that stand in for the opening: extensions, functionals and forms evaluated directly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from circuits.functional import Functional, Term
+from common.field import P, kdot, kmatvec, ksum
+from common.hidden import Form
+from common.kscalar import KS
+from common.multilinear import eq_table
+from common.transcript import Transcript
+from verifier.channel import VerifierChannel
+
+RNG = np.random.default_rng(4)
+
+
+def elements(*shape: int) -> np.ndarray:
+    return RNG.integers(0, P, (*shape, 5)).astype(np.uint64)
+
+
+def plain(data: bytes) -> VerifierChannel:
+    return VerifierChannel(Transcript(), data, None)
+
+
+def extension(table: np.ndarray, point: Sequence[KS]) -> KS:
+    """The multilinear extension of (2^n, 5) at a point, by definition."""
+    return KS.from_array(kdot(table, eq_table(list(point))))
+
+
+def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS:
+    """Σ aᵀUb over the terms, on matrices of residues."""
+    total = KS(0)
+    for term in functional.terms:
+        matrix = weights if term.matrix == "W" else proof
+        if isinstance(term, Term):
+            rows = kmatvec(
+                matrix[term.start : term.start + len(term.a)], functional.columns.vectors[term.columns]
+            )
+            total += KS.from_array(kdot(term.a, rows))
+        else:
+            cells = matrix[term.start : term.start + len(term.choice)]
+            scaled = term.values[term.choice] * cells[..., None] % np.uint64(P)
+            total += KS.from_array(ksum(scaled.reshape(-1, 5)))
+    return total
+
+
+def evaluate(form: Form, pads: np.ndarray) -> KS:
+    return form.const + sum((c * KS.from_array(pads[i]) for i, c in form.pads.items()), KS(0))

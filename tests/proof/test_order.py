@@ -1,0 +1,159 @@
+"""Builds that draw a challenge before the message that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import prover.opening
+import prover.prove
+import prover.weights
+import prover.witness
+import verifier.channel
+import verifier.opening
+import verifier.reduce
+from circuits.functional import Columns
+from circuits.layout import Layout
+from circuits.opening import mask_claim
+from common.errors import Malformed, Rejected
+from common.field import kdot
+from common.kscalar import KS
+from common.multilinear import eq_table, log2_ceil
+from common.transcript import Transcript
+from prover.channel import ProverChannel
+from tests.proof.attacks import forge, rejected
+from tests.proof.programs import STATEMENT, Case, chain, small_build
+from verifier.channel import VerifierChannel
+
+
+def test_gamma_before_sigma_would_be_a_total_break(tall: Case) -> None:
+    """If γ came first, σ could absorb any error; in the real order the same prover fails."""
+    v = list(tall.public.v)
+    v[3] += 1
+    setup = tall.setup(v=v)
+    early: dict[int, KS] = {}
+    draw = Transcript.challenge
+
+    def challenge(self: Transcript, label: str) -> KS:
+        return (
+            early.pop(id(self), None) or draw(self, label) if label == "opening.gamma" else draw(self, label)
+        )
+
+    def masks(
+        channel: Any, layout: Layout, columns: Columns, gamma_first: bool, sums: Callable[..., Any]
+    ) -> Any:
+        points = [channel.point(f"opening.z{i}", log2_ceil(layout.w)) for i in range(2)]
+        if gamma_first:
+            early[id(channel.transcript)] = draw(channel.transcript, "opening.gamma")
+        values = sums(points, early.get(id(channel.transcript)))
+        return [mask_claim(layout, columns, i, points[i], values[i]) for i in range(2)]
+
+    claims: list[Any] = []
+    opening = prover.opening.prove_opening
+
+    def note(channel: Any, layout: Any, geometry: Any, found: Any, *rest: Any) -> None:
+        claims[:] = found
+        opening(channel, layout, geometry, found, *rest)
+
+    for gamma_first in (True, False):
+
+        def cheat(
+            channel: ProverChannel, layout: Layout, columns: Columns, proof: Any, first: bool = gamma_first
+        ) -> Any:
+            def sums(points: list[list[KS]], gamma: KS | None) -> list[KS]:
+                rows = proof.rows(layout.mask_start, 10).reshape(2, 5, layout.w)
+                found = [KS.from_array(kdot(rows[i].T, eq_table(points[i]))) for i in range(2)]
+                at = next(i for i, c in enumerate(claims) if c.label == "output")
+                point = output_point(channel, setup, tall)
+                error = KS.from_array(eq_table(point)[3])  # v~ is too large by eq(point, 3)
+                factor = gamma if gamma is not None else KS(2)
+                found[0] -= factor**at * error / factor ** len(claims)
+                channel.public("opening.sigma", found)
+                return found
+
+            return masks(channel, layout, columns, first, sums)
+
+        def check(
+            channel: VerifierChannel, layout: Layout, columns: Columns, first: bool = gamma_first
+        ) -> Any:
+            return masks(channel, layout, columns, first, lambda *_: channel.public("opening.sigma", 2))
+
+        with (
+            mock.patch.object(Transcript, "challenge", challenge),
+            mock.patch.object(prover.prove, "prove_opening", note),
+            mock.patch.object(prover.opening, "_mask_claims", cheat),
+            mock.patch.object(verifier.opening, "_mask_claims", check),
+        ):
+            if gamma_first:
+                forge(tall, setup)
+            else:
+                rejected(tall, setup)
+
+
+def output_point(channel: ProverChannel, setup: Any, case: Case) -> list[KS]:
+    """Replays the messages so far to learn the output claim's point."""
+    points: list[list[KS]] = []
+    original = VerifierChannel.point
+
+    def note(self: VerifierChannel, label: str, count: int) -> list[KS]:
+        found = original(self, label, count)
+        if label == "output.point":
+            points.append(found)
+        return found
+
+    with mock.patch.object(VerifierChannel, "point", note):
+        replay = VerifierChannel(Transcript(), channel.so_far(), setup.layout.pads)
+        verifier.reduce.reduce_to_claims(replay, setup, STATEMENT, case.commit().root)
+    return points[0]
+
+
+LATE = [
+    "config", "statement", "root.weights", "root.proof", "root.mask", "lookup.root", "lookup.layer3.round",
+    "lookup.layer3.outer", "lookup.layer3.inner", "products.totals", "inner.round", "inner.final", "triples.round",
+    "triples.final", "opening.sigma", "opening.reduction.round", "opening.mask_sum", "opening.root",
+    "opening.grind.nonce", "opening.weights.leaves", "opening.mask.salts", "opening.proof.path",
+    "opening.second.round", "opening.y", "opening.second.grind.nonce",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", LATE)
+def test_a_challenge_computed_before_its_message(label: str) -> None:
+    """A build that draws the challenge first agrees with itself, and not with the real verifier."""
+    absorb, squeeze = Transcript.absorb, Transcript._squeeze
+    late: dict[int, tuple[str, bytes]] = {}
+
+    def delayed(self: Transcript, name: str, data: bytes) -> None:
+        if name == label and id(self) not in late:
+            late[id(self)] = (name, data)
+        else:
+            absorb(self, name, data)
+
+    def first(self: Transcript, name: str) -> Any:
+        found = squeeze(self, name)
+        if late.get(id(self), ("", b""))[0]:
+            absorb(self, *late[id(self)])
+            late[id(self)] = ("", b"")
+        return found
+
+    with small_build(clear_rows=16):
+        case = chain(d=8, k=16, f=4)
+        with (
+            mock.patch.object(Transcript, "absorb", delayed),
+            mock.patch.object(Transcript, "_squeeze", first),
+        ):
+            transcripts: list[Transcript] = []
+            create = Transcript.__init__
+
+            def keep(self: Transcript, *given: Any) -> None:
+                transcripts.append(self)  # so that no id is used twice
+                create(self, *given)
+
+            with mock.patch.object(Transcript, "__init__", keep):
+                proof = case.prove()
+                case.verify(proof)
+        assert late
+        with pytest.raises((Rejected, Malformed)):
+            case.verify(proof)
