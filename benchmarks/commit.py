@@ -21,7 +21,7 @@ from benchmarks.environment import best_cpu_time, best_time, best_times, peak_me
 from common.domain import CodeDomain
 from common.field import P
 from common.merkle import leaf_digests, verify_multiproof
-from prover.commit import StackedMatrix, commit, with_random_rows
+from prover.committed import StackedMatrix, commit, with_random_rows
 from prover.kernels import leaves, ntt, vectors
 from prover.kernels.small import small_matvec, small_vecmat
 from prover.kernels.threads import thread_count
@@ -125,7 +125,7 @@ COLD = """
 import numpy as np, time
 start = time.perf_counter()
 from common.domain import CodeDomain
-from prover.commit import StackedMatrix, commit
+from prover.committed import StackedMatrix, commit
 committed = commit(StackedMatrix([np.zeros((20, 3), dtype=np.int8)]), CodeDomain.for_length(20), bytes(32))
 committed.open([1, 2])
 print(time.perf_counter() - start)

@@ -23,8 +23,8 @@ from circuits.program import Program
 from circuits.proof import PublicInputs, prepare
 from circuits.shape import ModelShape
 from common.params import Knobs
+from prover.core import prove
 from prover.executor import execute
-from prover.prove import prove
 from prover.randomness import SecretSeed
 from prover.weights import commit_weights
 from verifier.core import verify_program

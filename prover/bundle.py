@@ -57,7 +57,7 @@ def draft(
         shifts=trace.shifts,
         calibration_sums={name: list(sums) for name, sums in trace.sums.items()},
         v=v,
-        fidelity=FidelityReport(v=fidelity.v if fidelity else None, terms=fidelity.terms if fidelity else {}),
+        fidelity=_published(fidelity),
         timings={name: round(value, 3) for name, value in seconds.items()},
     )
     files = {
@@ -107,3 +107,11 @@ def write(folder: Path, draft: Draft, proof: bytes, report: SecurityReport, key:
     if key is not None:
         digest = bytes.fromhex(FileEntry.of(manifest).sha256)
         write_file(folder / form.SIGNATURE, sign_manifest(key, digest).encode())
+
+
+def _published(fidelity: Fidelity | None) -> FidelityReport:
+    """Cosines to four digits: they come from the private float weights, outside the zero-knowledge argument."""
+    if fidelity is None:
+        return FidelityReport(v=None, terms={})
+    v = None if fidelity.v is None else round(fidelity.v, 4)
+    return FidelityReport(v=v, terms={name: round(cosine, 4) for name, cosine in fidelity.terms.items()})

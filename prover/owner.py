@@ -24,11 +24,11 @@ from common.identity import SecretKey
 from common.image.registry import by_name, embedded
 from prover import bundle, commitment_folder
 from prover.commitment_folder import OpenedCommitment, Source, describe_files
+from prover.core import prove as prove_program
 from prover.families import open_model
 from prover.fidelity import FloatReference, measure
 from prover.fingerprint import find_tokens, quantize_model
 from prover.progress import Progress
-from prover.prove import prove as prove_program
 from prover.randomness import fresh_proof_seed
 from prover.run import run_program
 from verifier.verdict import Verdict

@@ -13,7 +13,7 @@ from circuits.layout import place_weights
 from circuits.program import Program
 from circuits.proof import weights_geometry
 from common.params import Knobs, WeightGeometry
-from prover.commit import Committed, StackedMatrix, commit, with_random_rows
+from prover.committed import Committed, StackedMatrix, commit, with_random_rows
 from prover.randomness import SecretSeed
 from prover.witness import stack_weights
 

@@ -14,7 +14,7 @@ from common.errors import ProverError
 from common.field import P, to_field
 from common.merkle import BLOCK_COLUMNS, MerkleTree, leaf_digests, verify_multiproof
 from common.ntt import encode_columns
-from prover.commit import StackedMatrix, commit, with_random_rows
+from prover.committed import StackedMatrix, commit, with_random_rows
 from prover.kernels import sha256 as kernel
 from prover.kernels.leaves import hash_level
 from prover.randomness import SecretSeed, fresh_proof_seed

@@ -47,7 +47,7 @@ def mixed_program() -> Program:
     rng = np.random.default_rng(1)
     token = rng.permutation(32)[:24]
     sketch = SketchSum("x", np.repeat(np.arange(8), 3), token, rng.choice([-1, 1], 24).astype(np.int8))
-    first = Conv(("m", "n"), rng.integers(-9, 9, (3, 2, 3, 3)).astype(np.int8), 8, 4, 2, 1)
+    first = Conv(("m", "n"), rng.integers(-9, 9, (3, 2, 4, 4)).astype(np.int8), 8, 4, 2, 1)
     second = Conv(("c1",), rng.integers(-9, 9, (2, 3, 2, 2)).astype(np.int8), 4, 2, 2, 0)
     sites = (
         Site("y", sketch, 8, 12, 511, -511, 3 * 128, 8),
@@ -56,7 +56,7 @@ def mixed_program() -> Program:
         Site("g", GatedMatMul("y", "u", "u2", 12), 8, 12, 63, -63, 12 * 511 * 128 * 128, 8, 8),
         Site("m", MatMul(View("a", "repeat", 3, 2), View("b"), 12), 8, 8, 255, -255, 12 * 511 * 511, 8),
         Site("n", MatMul(View("a", "tile", 3, 2), View("g"), 12), 8, 8, 255, -255, 12 * 511 * 63, 8),
-        Site("c1", first, 4, 12, 255, 0, 18 * 9 * 255, 4),
+        Site("c1", first, 4, 12, 255, 0, 32 * 9 * 255, 4),
         Site("c2", second, 2, 4, 255, -255, 12 * 9 * 255, 2),
     )
     bucket = rng.integers(0, 512, (2, 4)).astype(np.int16)

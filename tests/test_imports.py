@@ -18,8 +18,8 @@ ALLOWED = {
     "prover": {"common", "circuits", "prover"},
 }
 EXCEPTIONS = {
-    ("prover/prove.py", "verifier.channel"): "the prover replays the reduction on its own messages",
-    ("prover/prove.py", "verifier.reduce"): "the same",
+    ("prover/core.py", "verifier.channel"): "the prover replays the reduction on its own messages",
+    ("prover/core.py", "verifier.reduce"): "the same",
     ("prover/owner.py", "verifier.verdict"): "the prover verifies its own bundle",
     ("prover/owner.py", "verifier.verification"): "the same",
     ("prover/bundle.py", "verifier.verification"): "the summary that the verifier will compare",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.domain import CodeDomain
 from common.field import P
 from common.ntt import bit_reversal, encode_columns, ntt
-from prover.commit import StackedMatrix, encode_rows
+from prover.committed import StackedMatrix, encode_rows
 
 VECTORS = json.loads((Path(__file__).parent / "vectors/field.json").read_text())
 

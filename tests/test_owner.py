@@ -202,3 +202,13 @@ def test_a_bundle_with_128_bits(tmp_path: Path) -> None:
     done = prove(checkpoint, tmp_path / "a.huref", Options(k=64, security=128, proofs=2))
     assert done.verdict.security.bits >= 128
     assert parse_bundle(Path(), load(done.path)).manifest.security.level == 128
+
+
+def test_the_library_is_reached_by_the_packages() -> None:
+    import prover
+    import verifier
+
+    assert prover.prove is owner.prove and prover.commit is owner.commit
+    assert callable(verifier.verify) and callable(verifier.inspect)
+    with pytest.raises(AttributeError):
+        _ = prover.nothing

@@ -14,8 +14,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 from circuits.evaluate import Trace
 from circuits.program import Site
 from circuits.proof import PublicInputs, Setup
@@ -107,7 +107,7 @@ def wrong_activation(case: Case) -> SecurityReport:
 def wrong_inner_product(case: Case) -> SecurityReport:
     """The sumcheck of other weights' inner product, ending in the committed weights' values."""
     weights, trace = other_model(case)
-    make, prove = prover.prove.inner_vectors, prover.prove.prove_inner
+    make, prove = prover.core.inner_vectors, prover.core.prove_inner
     true: list[Any] = []
 
     def vectors(layout: Any, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
@@ -120,8 +120,8 @@ def wrong_inner_product(case: Case) -> SecurityReport:
         )
 
     with (
-        mock.patch.object(prover.prove, "inner_vectors", vectors),
-        mock.patch.object(prover.prove, "prove_inner", cheat),
+        mock.patch.object(prover.core, "inner_vectors", vectors),
+        mock.patch.object(prover.core, "prove_inner", cheat),
     ):
         return forge(case, setup_for(case, trace), trace=trace, weights=weights)
 
@@ -157,7 +157,7 @@ def wrong_gated_product(keep_first: bool) -> Attack:
 
     def attack(case: Case) -> SecurityReport:
         weights, trace = gated_model(case, "gate")
-        make, prove = prover.prove.gated_oracles, prover.prove.prove_gated
+        make, prove = prover.core.gated_oracles, prover.core.prove_gated
         true: list[Any] = []
 
         def oracles(layout: Any, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
@@ -178,8 +178,8 @@ def wrong_gated_product(keep_first: bool) -> Attack:
                 )
 
         with (
-            mock.patch.object(prover.prove, "gated_oracles", oracles),
-            mock.patch.object(prover.prove, "prove_gated", cheat),
+            mock.patch.object(prover.core, "gated_oracles", oracles),
+            mock.patch.object(prover.core, "prove_gated", cheat),
         ):
             return forge(case, setup_for(case, trace), trace=trace, weights=weights)
 
@@ -223,7 +223,7 @@ def wrong_numerators(case: Case) -> SecurityReport:
             return p, q
 
     assert remainder < 0
-    with lenient(), mock.patch.object(prover.prove, "Leaves", Skipping):
+    with lenient(), mock.patch.object(prover.core, "Leaves", Skipping):
         return forge(case, setup, trace=trace)
 
 
@@ -234,8 +234,8 @@ def wrong_denominators(case: Case) -> SecurityReport:
     honest = honest_leaves(case, setup)
     inputs = lookup_inputs(setup.layout, case.commit().data, case.trace)
     with (
-        mock.patch.object(prover.prove, "multiplicities", lambda _: multiplicities(inputs)),
-        mock.patch.object(prover.prove, "Leaves", lambda _, __, alpha, beta: honest(alpha, beta)),
+        mock.patch.object(prover.core, "multiplicities", lambda _: multiplicities(inputs)),
+        mock.patch.object(prover.core, "Leaves", lambda _, __, alpha, beta: honest(alpha, beta)),
     ):
         return forge(case, setup, trace=trace)
 

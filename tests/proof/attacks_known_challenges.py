@@ -9,8 +9,8 @@ from unittest import mock
 
 import numpy as np
 
+import prover.core
 import prover.opening
-import prover.prove
 from circuits.evaluate import Trace
 from circuits.security import SecurityReport
 from common.field import P, fsub
@@ -46,7 +46,7 @@ def wrong_triples(honest_check: bool) -> Attack:
         setup = setup_for(case, trace)
         sent: dict[str, tuple[KS, KS]] = {}
         mu: list[KS] = []
-        make, check = prover.prove.make_pads, prover.prove.prove_triples
+        make, check = prover.core.make_pads, prover.core.prove_triples
         drawn = ProverChannel.challenge
 
         def note(label: str) -> Callable[[KS, KS], tuple[KS, KS]]:
@@ -84,8 +84,8 @@ def wrong_triples(honest_check: bool) -> Attack:
                 check(channel, space, make(space, secret(2)))
 
             with (
-                mock.patch.object(prover.prove, "make_pads", pads),
-                mock.patch.object(prover.prove, "prove_triples", other_list if honest_check else check),
+                mock.patch.object(prover.core, "make_pads", pads),
+                mock.patch.object(prover.core, "prove_triples", other_list if honest_check else check),
             ):
                 return forge(case, setup, trace=trace)
 

@@ -10,8 +10,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 from circuits.opening import vandermonde
 from circuits.proof import Setup
 from circuits.security import SecurityReport

@@ -14,8 +14,8 @@ from unittest import mock
 
 import numpy as np
 
+import prover.core
 import prover.opening
-import prover.prove
 import verifier.core
 import verifier.opening
 import verifier.reduce
@@ -25,7 +25,7 @@ from common.hidden import Form
 from common.kscalar import KS
 from common.merkle import MerkleTree, leaf_digests
 from prover.channel import ProverChannel
-from prover.commit import Opening
+from prover.committed import Opening
 from prover.witness import LookupInputs
 from tests.proof.programs import Case
 from verifier.channel import VerifierChannel
@@ -59,7 +59,7 @@ def without_claim(*labels: str) -> Iterator[None]:
 
     with (
         mock.patch.object(verifier.core, "reduce_to_claims", skip),
-        mock.patch.object(prover.prove, "reduce_to_claims", skip),
+        mock.patch.object(prover.core, "reduce_to_claims", skip),
     ):
         yield
 
@@ -156,7 +156,7 @@ def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
 @contextmanager
 def lenient() -> Iterator[None]:
     """The prover counts what it can instead of failing on a false witness."""
-    with mock.patch.object(prover.prove, "multiplicities", lenient_multiplicities):
+    with mock.patch.object(prover.core, "multiplicities", lenient_multiplicities):
         yield
 
 
@@ -218,7 +218,7 @@ def change_sides(channel: Any, label: str, first: Callable[[Any], Any], then: Ca
 @contextmanager
 def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]:
     """Fractions of `fake(α, β)` above the product called `label`, the committed ones below."""
-    original, make = prover.prove.prove_lookup, prover.prove.Leaves
+    original, make = prover.core.prove_lookup, prover.core.Leaves
     drawn: list[Any] = []
 
     def leaves(inputs: LookupInputs, counts: Any, alpha: KS, beta: KS) -> Any:
@@ -235,8 +235,8 @@ def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]
         )
 
     with (
-        mock.patch.object(prover.prove, "prove_lookup", cheat),
-        mock.patch.object(prover.prove, "Leaves", leaves),
+        mock.patch.object(prover.core, "prove_lookup", cheat),
+        mock.patch.object(prover.core, "Leaves", leaves),
     ):
         yield
 
@@ -255,13 +255,13 @@ def edited_products(edit: Mapping[str, Callable[[KS, KS], tuple[KS, KS]]]) -> It
 
 @contextmanager
 def other_values(name: str, **replaced: np.ndarray) -> Iterator[None]:
-    """`prover.prove.<name>` reads other weights or activations than the ones committed."""
-    original = getattr(prover.prove, name)
+    """`prover.core.<name>` reads other weights or activations than the ones committed."""
+    original = getattr(prover.core, name)
 
     def cheat(layout: Layout, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
         return original(layout, requests, {**values, **replaced})
 
-    with mock.patch.object(prover.prove, name, cheat):
+    with mock.patch.object(prover.core, name, cheat):
         yield
 
 
@@ -296,7 +296,7 @@ class Altered:
 @contextmanager
 def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[None]:
     """The tree called mask, proof or second (level two) commits to altered leaves."""
-    module = prover.opening if label == "second" else prover.prove
+    module = prover.opening if label == "second" else prover.core
     original = module.commit
 
     def cheat(matrix: Any, domain: Any, seed: bytes) -> Any:

@@ -37,7 +37,7 @@ from circuits.program import (
 from circuits.proof import PublicInputs, Setup, prepare
 from circuits.security import SecurityReport
 from common.params import Knobs
-from prover.prove import prove
+from prover.core import prove
 from prover.randomness import SecretSeed
 from prover.weights import WeightsCommitment, commit_weights
 from verifier.core import verify_program

@@ -10,8 +10,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 import prover.weights
 import prover.witness
 from circuits.evaluate import Trace
@@ -151,7 +151,7 @@ def test_wrong_multiplicities(tall: Case) -> None:
             column[0] += 1
         return counts
 
-    with mock.patch.object(prover.prove, "multiplicities", moved):
+    with mock.patch.object(prover.core, "multiplicities", moved):
         rejected(tall)
 
 
@@ -174,7 +174,7 @@ def test_tuple_of_another_table() -> None:
         found[absolute][int(site.quotient[cell]) + 63] += 1
         return found
 
-    with mock.patch.object(prover.prove, "multiplicities", counts):
+    with mock.patch.object(prover.core, "multiplicities", counts):
         rejected(case, setup, trace=trace)
         with mock.patch.object(Layout, "tag", lambda *_: 1):
             forge(case, setup, trace=trace)

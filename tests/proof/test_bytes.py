@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import circuits.security
+import prover.core
 import prover.opening
-import prover.prove
 import prover.weights
 import prover.witness
 import verifier.channel
@@ -133,8 +133,8 @@ def test_a_nonce_that_did_no_work(label: str) -> None:
 
     with (
         small_build(clear_rows=16),
-        mock.patch.object(prover.prove, "grind", lazy),
-        mock.patch.object(prover.prove, "lookup_grinding", lambda *_: 4),
+        mock.patch.object(prover.core, "grind", lazy),
+        mock.patch.object(prover.core, "lookup_grinding", lambda *_: 4),
         mock.patch.object(verifier.reduce, "lookup_grinding", lambda *_: 4),
         mock.patch.object(circuits.security, "lookup_grinding", lambda *_: 4),
     ):

@@ -10,8 +10,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 import prover.weights
 import prover.witness
 from common.errors import Malformed, Rejected

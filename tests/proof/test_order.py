@@ -8,8 +8,8 @@ from unittest import mock
 
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 import prover.weights
 import prover.witness
 import verifier.channel
@@ -83,7 +83,7 @@ def test_gamma_before_sigma_would_be_a_total_break(tall: Case) -> None:
 
         with (
             mock.patch.object(Transcript, "challenge", challenge),
-            mock.patch.object(prover.prove, "prove_opening", note),
+            mock.patch.object(prover.core, "prove_opening", note),
             mock.patch.object(prover.opening, "_mask_claims", cheat),
             mock.patch.object(verifier.opening, "_mask_claims", check),
         ):

@@ -8,8 +8,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import prover.core
 import prover.opening
-import prover.prove
 import prover.weights
 import prover.witness
 import verifier.channel
@@ -58,7 +58,7 @@ def test_padding_of_the_weights_is_in_range_and_means_nothing(full: Case) -> Non
 def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
     """Row tails, multiplicities past the table and unused pad cells hold garbage."""
     setup = full.setup()
-    stack, segments = prover.witness.stack_activation, prover.prove.proof_segments
+    stack, segments = prover.witness.stack_activation, prover.core.proof_segments
     layout = setup.layout
 
     def tails(values: np.ndarray, w: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
 
     with (
         mock.patch.object(prover.witness, "stack_activation", tails),
-        mock.patch.object(prover.prove, "proof_segments", garbage),
+        mock.patch.object(prover.core, "proof_segments", garbage),
     ):
         forge(full, setup)
 

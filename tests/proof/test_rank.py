@@ -23,7 +23,7 @@ from common.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
 from common.hidden import Form, PadSpace
 from common.kscalar import KS
 from common.params import CodeGeometry, OpeningGeometry
-from prover.commit import Opening
+from prover.committed import Opening
 from prover.opening import OpenedMatrix, prove_opening
 from tests.proof.programs import secret
 

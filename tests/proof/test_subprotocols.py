@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.prove
+import prover.core
 import verifier.core
 from circuits.evaluate import accumulate
 from circuits.functional import Claim, Columns, Functional
@@ -101,7 +101,7 @@ def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     inputs = lookup_inputs(layout, case.commit().data, case.trace)
     pads = np.zeros((layout.pads.total, 5), np.uint32)
     masks = np.zeros((10, layout.w), np.uint32)
-    parts = prover.prove.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
+    parts = prover.core.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
     return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
 
 
@@ -268,14 +268,14 @@ def test_all_claims_and_constraints_of_a_proof_hold_one_by_one(
     """The reduction with real pads; a direct evaluation stands in for the opening."""
     case: Case = request.getfixturevalue(program)
     setup, captured = case.setup(), list[Any]()
-    segments, opening = prover.prove.proof_segments, verifier.core.verify_opening
+    segments, opening = prover.core.proof_segments, verifier.core.verify_opening
 
     def keep(layout: Any, inputs: Any, counts: Any, pads: np.ndarray, masks: Any) -> Any:
         found = segments(layout, inputs, counts, pads, masks)
         captured.extend([pads, np.concatenate([to_field(part.astype(np.int64)) for part in found])])
         return found
 
-    with mock.patch.object(prover.prove, "proof_segments", keep):
+    with mock.patch.object(prover.core, "proof_segments", keep):
         proof = case.prove(setup)
     pads, data = captured
     weights = to_field(case.commit().data)

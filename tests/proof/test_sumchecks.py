@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import prover.prove
+import prover.core
 from common.field import P, kdot, kmul
 from common.hidden import Form, PadSpace
 from common.kscalar import KS
@@ -78,7 +78,7 @@ def test_cubic_rounds(over_f: int, over_j: int) -> None:
 def test_products_of_forms_are_affine() -> None:
     """x̂ŷ + x̂B + ŷA + T is xy when T = AB, and off by T − AB otherwise."""
     space = PadSpace.for_counts(1, 2)
-    pads = prover.prove.make_pads(space, secret(8))
+    pads = prover.core.make_pads(space, secret(8))
     x, y = KS((1, 2, 3, 4, 5)), KS((9, 8, 7, 6, 5))
     for error in (KS(0), KS(3)):
         changed = pads.copy()
@@ -93,7 +93,7 @@ def test_products_of_forms_are_affine() -> None:
 def test_triple_check(broken: bool) -> None:
     """All constraints of the check hold exactly when T = A∘B."""
     space = PadSpace.for_counts(0, 5)
-    pads = prover.prove.make_pads(space, secret(8))
+    pads = prover.core.make_pads(space, secret(8))
     if broken:
         pads[space.triple(3)[2], 4] ^= np.uint64(1)
     channel = ProverChannel(Transcript(), space, pads)

@@ -1,6 +1,6 @@
 """The proof of a program's run: commit to all intermediates, then one argument after the other (protocol §5–§7).
 
-The order of messages here is the order of `verifier.verify`; docs/protocol.md lists it in full.
+The order of messages is that of `verifier.reduce` and `verifier.opening`; docs/protocol.md lists it in full.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from common.field import DEGREE, KArray, P, kmul
 from common.hidden import PadSpace
 from common.transcript import Transcript
 from prover.channel import ProverChannel
-from prover.commit import Committed, StackedMatrix, commit, with_random_rows
+from prover.committed import Committed, StackedMatrix, commit, with_random_rows
 from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
