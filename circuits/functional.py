@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.layout import Placed
-from common.field import DEGREE, kouter
+from common.field import DEGREE, kmul, kouter
 from common.hidden import Form
+from common.kscalar import KS
 
 Array = NDArray[np.uint64]
 Matrix = Literal["W", "A"]
@@ -24,12 +25,23 @@ Matrix = Literal["W", "A"]
 
 @dataclass(frozen=True)
 class Term:
-    """aᵀ·U[start : start + n]·b, a of shape (n, 5), b the column vector called `columns`."""
+    """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`."""
 
     matrix: Matrix
     start: int
-    a: Array
+    left: Array
     columns: str
+    right: Array | None = None
+
+    @property
+    def a(self) -> Array:
+        """The row coefficients, shape (n, 5)."""
+        return self.left if self.right is None else kouter(self.left, self.right).reshape(-1, DEGREE)
+
+    def scaled(self, factor: KS) -> Array:
+        """factor · a, with the factor on the shorter vector."""
+        left = kmul(self.left, factor.array())
+        return left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,9 @@ class Functional:
         if placed.matrix == "A":
             padded = np.zeros((placed.rows, DEGREE), np.uint64)
             padded[: len(rows)] = rows
-            a = kouter(blocks, padded)
+            self.terms.append(Term("A", placed.start, blocks, columns, padded))
         else:
-            a = kouter(rows, blocks)
-        self.terms.append(Term(placed.matrix, placed.start, a.reshape(-1, DEGREE), columns))
+            self.terms.append(Term("W", placed.start, rows, columns, blocks))
 
     def rows(self, matrix: Matrix, start: int, a: Array, columns: str) -> None:
         """Add aᵀ·U[start : start + n]·columns."""

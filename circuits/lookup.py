@@ -16,9 +16,9 @@ import numpy as np
 from circuits.functional import Array, Columns, Functional
 from circuits.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
 from circuits.tables import Table
-from common.field import DEGREE, P, kdot, kmatvec, kmul, kouter, ksum, kzero
+from common.field import DEGREE, P, kmul, kouter, ksum, kzero
 from common.kscalar import KS
-from common.multilinear import eq_index, eq_table, log2_ceil
+from common.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
 HALF = pow(2, -1, P)
 
@@ -177,25 +177,39 @@ class _Builder:
             self.denominator_const -= power * value
 
     def _table_values(self, block: TableBlock) -> tuple[KS, list[KS]]:
-        """Σ eq and Σ eq·x for every tuple component x of a table; digit tables in closed form."""
+        """Σ eq and Σ eq·x for every tuple component x of a table, in closed form."""
         table, leaf = block.table, self.leaf
+        start = block.tile * leaf.layout.tile_size
+        point = leaf.tile_point + leaf.local_point
+        bits = log2_ceil(table.size)  # a table's first tile is aligned to its size
+        cut = len(point) - bits
+        top, local = eq_index(point[:cut], start >> bits), point[cut:]
         if table.kind == "digits":
-            bits, count = table.parameters
-            width = bits * count
-            start = block.tile * leaf.layout.tile_size
-            point = leaf.tile_point + leaf.local_point
-            cut = len(point) - width
-            mass = eq_index(point[:cut], start >> width)
-            digits = point[cut:]
-            values = []
-            for m in range(count):
-                value = KS(-(1 << (bits - 1)))
-                for bit in range(bits):
-                    value += digits[(m + 1) * bits - 1 - bit] * (1 << bit)
-                values.append(mass * value)
-            return mass, values
-        w, rows = leaf.layout.w, leaf.run(block.tile, block.rows)
-        padding = block.rows * w - table.size
-        mass = total(rows[:-1]) + KS.from_array(rows[-1]) * total(leaf.column[: w - padding])
-        matrices = (np.pad(column, (0, padding)).reshape(-1, w) for column in table.columns())
-        return mass, [KS.from_array(kdot(rows, kmatvec(matrix, leaf.column))) for matrix in matrices]
+            return top, [top * value for value in _digit_sums(table, local)]
+        sums: dict[int, tuple[KS, KS]] = {}
+
+        def until(count: int) -> tuple[KS, KS]:
+            if count not in sums:
+                sums[count] = prefix_sums(local, count)
+            return sums[count]
+
+        values = []
+        for lines in table.lines():
+            value = KS(0)
+            for line in lines:
+                (mass0, moment0), (mass1, moment1) = until(line.start), until(line.stop)
+                value += (moment1 - moment0) * line.slope + (mass1 - mass0) * line.offset
+            values.append(top * value)
+        return top * until(table.size)[0], values
+
+
+def _digit_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·digit for every digit: a bit's sum is its coordinate."""
+    bits, count = table.parameters
+    values = []
+    for m in range(count):
+        value = KS(-(1 << (bits - 1)))
+        for bit in range(bits):
+            value += point[(m + 1) * bits - 1 - bit] * (1 << bit)
+        values.append(value)
+    return values

@@ -71,7 +71,7 @@ def row_functional(
         for term in claim.functional.terms:
             start = base[term.matrix] + term.start
             if isinstance(term, Term):
-                part = kmul(term.a, (weight * at[term.columns]).array())
+                part = term.scaled(weight * at[term.columns])
             else:
                 part = kmul(dense_fold(term.values, term.choice, eq_rho), weight.array())
             out[start : start + len(part)] = fadd(out[start : start + len(part)], part)

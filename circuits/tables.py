@@ -19,6 +19,16 @@ from numpy.typing import NDArray
 Kind = Literal["abs", "absclamp", "clamp", "digits", "remainder"]
 
 
+@dataclass(frozen=True)
+class Line:
+    """A tuple component on table entries start … stop − 1: slope · index + offset."""
+
+    start: int
+    stop: int
+    slope: int
+    offset: int
+
+
 @dataclass(frozen=True, order=True)
 class Table:
     """A lookup table by kind and parameters; equal keys are one table."""
@@ -64,6 +74,38 @@ class Table:
                 starts = np.cumsum([0, *(1 << shift for shift in self.parameters)], dtype=np.int32)
                 run = np.searchsorted(starts, index, side="right") - 1
                 return np.array(self.parameters, np.int32)[run], index - starts[run]
+
+    def lines(self) -> tuple[list[Line], ...]:
+        """Every tuple component as straight pieces over the table index; not for digit tables."""
+        match self.kind:
+            case "clamp" | "absclamp":
+                height, clamp, low = self.parameters
+                first, last = height + low, height + clamp  # where clamping stops and starts again
+                ends = [Line(0, first, 0, low), Line(last, self.size, 0, clamp)]
+                inside = Line(first, last, 1, -height)
+                out = [ends[0], inside, ends[1]]
+                if self.kind == "absclamp":
+                    out = [
+                        Line(0, first, 0, -low),
+                        Line(first, height, -1, height),
+                        Line(height, last, 1, -height),
+                        ends[1],
+                    ]
+                return [Line(0, self.size, 1, -height)], out
+            case "abs":
+                low = self.parameters[1]
+                magnitude = [Line(0, -low, -1, -low), Line(-low, self.size, 1, low)]
+                return [Line(0, self.size, 1, low)], magnitude
+            case "remainder":
+                shifts, remainders, start = [], [], 0
+                for shift in self.parameters:
+                    stop = start + (1 << shift)
+                    shifts.append(Line(start, stop, 0, shift))
+                    remainders.append(Line(start, stop, 1, -start))
+                    start = stop
+                return shifts, remainders
+            case "digits":
+                raise ValueError("digits are not straight in the table index")
 
     def index(self, values: tuple[NDArray[np.int32] | int, ...]) -> NDArray[np.int64]:
         """Table index of honest tuples, from the components that determine it (no check)."""

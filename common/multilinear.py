@@ -34,6 +34,31 @@ def eq_index(point: Sequence[KS], index: int) -> KS:
     return value
 
 
+def prefix_sums(point: Sequence[KS], count: int) -> tuple[KS, KS]:
+    """Σ eq(point, e) and Σ eq(point, e)·e over e < count, for count ≤ 2^n, in O(n).
+
+    The range splits into one aligned block per set bit of `count`; inside a block Σ eq·bit is the coordinate.
+    """
+    size = len(point)
+    if count >> size:
+        below = sum((x * (1 << (size - 1 - i)) for i, x in enumerate(point)), KS(0))
+        return KS(1), below
+    tails = [KS(0)]  # Σ_{j<i} 2^j·r_j over the i last coordinates
+    for i in range(size):
+        tails.append(tails[-1] + point[size - 1 - i] * (1 << i))
+    mass, moment, prefix, start = KS(0), KS(0), KS(1), 0
+    for position, coordinate in enumerate(point):
+        bit = size - 1 - position
+        if count >> bit & 1:
+            block = prefix * (1 - coordinate)
+            mass += block
+            moment += block * (tails[bit] + start)
+            prefix, start = prefix * coordinate, start + (1 << bit)
+        else:
+            prefix = prefix * (1 - coordinate)
+    return mass, moment
+
+
 def power_fold(point: Sequence[KS], base: int | KS) -> KS:
     """Σ_x eq(point, x)·base^x = Π (1 − r + r·base^(2^i)) in O(n)."""
     value, power = KS(1), base if isinstance(base, KS) else KS(base)

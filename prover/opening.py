@@ -184,7 +184,7 @@ def _reduction(
     for power, claim in zip(powers, claims, strict=True):
         for term in claim.functional.terms:
             if isinstance(term, Term):
-                part = (term.start, kmul(term.a, power.array()))
+                part = (term.start, term.scaled(power))
                 merged.setdefault((term.matrix, term.columns), []).append(part)
             else:
                 dense(term, power)
