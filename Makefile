@@ -17,10 +17,10 @@ demo: install
 	$(BIN)/huref demo
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fast: install lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 lint: install
 	$(BIN)/ruff check .
