@@ -48,13 +48,19 @@ BODIES = _words(
 """Sixteen bodies: four bits."""
 
 _SOURCE_SIZE = 256
-_HEAD_ZOOM, _CHIN_ROW = 0.70, 238.0
-_CHIN = 0.725
-_BUST_ZOOM, _BUST_CENTRE = 1.38, 106.0
-_LOWERED_BY_HEADGEAR = {
-    "1f46e": 9, "1f477": 12, "1f482": 17, "1f934": 15, "1f478": 15, "1f64d": 10, "1f64e": 6,
+_EYES = 0.43
+"""Where the eyes of every head are put, as a share of the height."""
+
+_BARE_ZOOM, _CLAD_ZOOM, _BODY_ZOOM = 0.70, 1.27, 1.38
+_BODY_CENTRE = 106.0
+_BARE_EYES, _BUST_EYES = 135.0, 80.5
+_EYE_ROWS = {
+    "1f475": 143.0, "1f476": 150.0, "1f385": 120.0, "1f46e": 96.5, "1f477": 105.5, "1f482": 118.0, "1f478": 111.5,
 }  # fmt: skip
-"""Source pixels by which a bust sits lower than the others, to be raised by."""
+"""Source rows of the eyes where they differ from the usual 135 (bare heads) and 80.5 (busts)."""
+
+_BODY_RAISED = {"1f46e": 9, "1f477": 12, "1f64d": 10, "1f64e": 6}
+"""Source pixels by which a bust sits lower than the others."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def load_portraits(size: int, assets: Path | None = None) -> Portraits:
         with tempfile.TemporaryDirectory() as folder:
             return load_portraits(size, fetch_package(Path(folder)))
     files = {_plain_name(path.stem): path for path in sorted(assets.glob("*.webp"))}
-    heads = [[_bare_head(_find(files, name, tone), size) for tone in TONES] for name in BARE_HEADS]
+    heads = [[_bare_head(_find(files, name, tone), name, size) for tone in TONES] for name in BARE_HEADS]
     heads += [[_clad_head(_find(files, name, tone), name, size) for tone in TONES] for name in CLAD_HEADS]
     bodies = [[_body(_find(files, name, tone), name, size) for tone in TONES] for name in BODIES]
     return Portraits(_layers(heads), _layers(bodies))
@@ -125,27 +131,30 @@ def _crop(path: Path, zoom: float, centre: float, size: int) -> np.ndarray:
     return np.asarray(large.resize((size, size), Image.Resampling.BOX)).astype(np.float32)
 
 
-def _bare_head(path: Path, size: int) -> np.ndarray:
-    centre = _CHIN_ROW - (_CHIN - 0.5) * _SOURCE_SIZE / _HEAD_ZOOM
-    return _crop(path, _HEAD_ZOOM, centre, size)
-
-
-def _bust(path: Path, name: str, size: int) -> np.ndarray:
-    return _crop(path, _BUST_ZOOM, _BUST_CENTRE + _LOWERED_BY_HEADGEAR.get(name.split("-")[0], 0), size)
+def _bare_head(path: Path, name: str, size: int) -> np.ndarray:
+    return _crop(path, _BARE_ZOOM, _centre(_EYE_ROWS.get(name, _BARE_EYES), _BARE_ZOOM), size)
 
 
 def _clad_head(path: Path, name: str, size: int) -> np.ndarray:
     """A bust above a parabola along the chin, without what is held up at its sides."""
     grid = (np.arange(size) + 0.5) / size
     across, down = np.abs(grid[None, :] - 0.5), grid[:, None]
-    above = _ramp((0.712 - 1.1 * across**2 - down) / 0.02)
-    inside = np.where(down > 0.45, _ramp((0.36 - across) / 0.03), 1.0)
-    return _bust(path, name, size) * (above * inside)[..., None]
+    above = _ramp((0.755 - 1.2 * across**2 - down) / 0.02)
+    inside = np.where(down > 0.5, _ramp((0.33 - across) / 0.03), 1.0)
+    eyes = _EYE_ROWS.get(name.split("-")[0], _BUST_EYES)
+    return _crop(path, _CLAD_ZOOM, _centre(eyes, _CLAD_ZOOM), size) * (above * inside)[..., None]
 
 
 def _body(path: Path, name: str, size: int) -> np.ndarray:
+    """The part of a bust below the chin."""
     down = (np.arange(size) + 0.5) / size
-    return _bust(path, name, size) * _ramp((down - 0.69) / 0.02)[:, None, None]
+    centre = _BODY_CENTRE + _BODY_RAISED.get(name.split("-")[0], 0)
+    return _crop(path, _BODY_ZOOM, centre, size) * _ramp((down - 0.69) / 0.02)[:, None, None]
+
+
+def _centre(eyes: float, zoom: float) -> float:
+    """The source row to centre on, so that row `eyes` comes out at `_EYES`."""
+    return eyes + (0.5 - _EYES) * _SOURCE_SIZE / zoom
 
 
 def _ramp(x: np.ndarray) -> np.ndarray:
