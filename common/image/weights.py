@@ -52,7 +52,7 @@ class ConvolutionWeights:
         wide = self.weight.astype(np.int64)
         sums = np.abs(wide).sum((1, 2, 3)).max()
         squares = (wide * wide).sum((1, 2, 3)).max()
-        if int(sums) * _MODULATED_LIMIT * 64 >= _FLOAT64 * 8 or int(squares) * STYLE_LIMIT**2 >= _INT64 * 2:
+        if int(sums) * _MODULATED_LIMIT >= _FLOAT64 or int(squares) * STYLE_LIMIT**2 >= _INT64:
             raise Malformed(f"{path}: weights too large for exact arithmetic")
 
 
