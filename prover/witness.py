@@ -17,6 +17,7 @@ from common.kscalar import KS
 from prover.kernels import gkr
 from prover.kernels.field import ONE, U32, to_mont
 from prover.kernels.histogram import count_digits
+from prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
 LIFT = np.int32(1 << 20)
@@ -149,17 +150,19 @@ class Leaves:
         p = np.zeros(count * size, np.uint32)
         q = np.zeros((DEGREE, count * size), np.uint32)
         q[0] = ONE
-        for tile in range(count):
-            for job in self._jobs[first + tile]:
-                at = tile * size + job.at
-                values = job.read()
-                stacked = np.empty((len(values), *values[0].shape), np.uint32)
-                for m, value in enumerate(values):
-                    np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
-                gkr.fill(p, q, stacked, job.scales, job.offset, at, self.layout.w)
-                if job.counts is not None:
-                    p[at : at + len(job.counts)] = to_mont(np.mod(-job.counts, np.int64(P)))
+        run_tasks(self._fill_tile, [(p, q, first + tile, tile * size) for tile in range(count)])
         return p, q
+
+    def _fill_tile(self, p: U32, q: U32, tile: int, start: int) -> None:
+        for job in self._jobs[tile]:
+            at = start + job.at
+            values = job.read()
+            stacked = np.empty((len(values), *values[0].shape), np.uint32)
+            for m, value in enumerate(values):
+                np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
+            gkr.fill(p, q, stacked, job.scales, job.offset, at, self.layout.w)
+            if job.counts is not None:
+                p[at : at + len(job.counts)] = to_mont(np.mod(-job.counts, np.int64(P)))
 
     def _job(
         self,

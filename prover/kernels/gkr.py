@@ -235,10 +235,11 @@ def _k(count: int) -> U32:
 def fill(p: U32, q: U32, values: U32, scales: U32, offset: U32, at: int, stride: int) -> None:
     """Write leaves: q = offset + Σ scale_m·value_m and p = 1, for plain residues `values` (arity, rows, cols).
 
-    Row i goes to at + i·stride. `scales` (arity, 5) are K scalars times 2^64, so that a plain value gives a
-    Montgomery product; `offset` (5,) is in Montgomery form.
+    Runs on the calling thread, without the interpreter lock. Row i goes to at + i·stride. `scales` (arity, 5)
+    are K scalars times 2^64, so that a plain value gives a Montgomery product; `offset` (5,) is in
+    Montgomery form.
     """
-    run_ranges(_fill, values.shape[1], 64, p, q, values, scales, offset, at, stride, align=1)
+    _fill(p, q, values, scales, offset, at, stride, 0, values.shape[1])
 
 
 def up(p: U32, q: U32, m: int) -> tuple[U32, U32]:
