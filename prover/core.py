@@ -30,11 +30,12 @@ from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
 from prover.kernels.grind import grind
 from prover.lookup import prove_lookup, scalar
+from prover.lookup_leaves import Leaves
 from prover.opening import OpenedMatrix, prove_opening
 from prover.randomness import SecretSeed
 from prover.triples import prove_triples
 from prover.weights import WeightsCommitment
-from prover.witness import Leaves, LookupInputs, lookup_inputs, multiplicities, proof_segments
+from prover.witness import LookupInputs, lookup_inputs, multiplicities, proof_segments
 from verifier.channel import VerifierChannel
 from verifier.reduce import absorb_statement, reduce_to_claims
 

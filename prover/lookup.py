@@ -2,13 +2,12 @@
 
 The twin of `verifier.lookup`. Layers whose tiles are long are stored tile by tile, absent tiles not at all;
 once a tile is down to `SHORT` entries the tables are turned to put the tile index last, absent tiles are
-filled in as 0/1, and what is left is an ordinary multilinear table. Of a large tree the layers next to the
-leaves are recomputed from the small integers each time they are read.
+filled in as 0/1, and what is left is an ordinary multilinear table. Of a large tree the leaves (of a very large
+one the next layer too) are recomputed from the small integers each time they are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,14 +19,16 @@ from common.field import DEGREE
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from prover.channel import ProverChannel
-from prover.kernels import gkr, vectors
+from prover.kernels import gkr, lookup_leaves, vectors
 from prover.kernels.field import U32, k_from_mont, k_to_mont, to_mont
+from prover.kernels.lookup_leaves import LeafRows, folded
 from prover.sumcheck import prove_rounds
 
 SHORT = 16  # entries per tile from which tables are kept flat
-VIRTUAL_LAYERS = 2  # layers that a large tree recomputes instead of storing
-STORED_ENTRIES = 1 << 20  # up to this many leaves everything is stored, 64 bytes a leaf
-RUN_ENTRIES = 1 << 18  # leaves recomputed at a time
+STORED_ENTRIES = 1 << 20  # up to this many leaves all layers are stored, 64 bytes a leaf
+HUGE_ENTRIES = (
+    1 << 28
+)  # up to this many leaves only their own layer is recomputed, 40 bytes a leaf are stored
 
 
 def mont(value: KS) -> U32:
@@ -54,47 +55,51 @@ class Fractions:
         """Number of stored tiles."""
         return self.q.shape[1] // self.m
 
-    def pieces(self) -> Iterator[tuple[int, U32, U32]]:
-        """(first tile, p, q) of consecutive runs of tiles; here one run."""
-        yield 0, self.p, self.q
+    def first_round(self, mu: U32, eq: U32) -> U32:
+        """Sums at 0 and ∞ by tile."""
+        return gkr.first_round(self.p, self.q, self.m, mu, eq)
+
+    def first_bind(self, mu: U32, r: U32) -> list[U32]:
+        """The tables a, b, c, d with one variable bound."""
+        return gkr.first_bind(self.p, self.q, self.m, mu, r)
 
 
 class LeafSource(Protocol):
-    """Makes the leaf layer's tiles: p (n,) and q (5, n) of `count` tiles from `first` on."""
+    """Makes the leaf layer's tiles; `rows` describes them to the kernels of a tree too large to store."""
 
-    @property
-    def tiles(self) -> int: ...
+    rows: LeafRows
+    tiles: int
 
-    def batch(self, first: int, count: int) -> tuple[U32, U32]: ...
+    def batch(self, first: int, count: int) -> tuple[U32, U32]:
+        """p (n,) and q (5, n) of `count` tiles from `first` on."""
+        ...
 
 
 @dataclass
 class Virtual:
-    """A layer near the leaves that is recomputed in runs of tiles whenever it is read."""
+    """A layer near the leaves that is recomputed, in the cache, whenever it is read."""
 
-    source: LeafSource
+    rows: LeafRows
     depth: int  # how many foldings above the leaves
-    leaf_size: int
     flat: bool = False
 
     @property
     def m(self) -> int:
         """Entries per tile."""
-        return self.leaf_size >> self.depth
+        return (self.rows.job.shape[1] * self.rows.w) >> self.depth
 
     @property
     def tiles(self) -> int:
         """Number of tiles."""
-        return self.source.tiles
+        return len(self.rows.job)
 
-    def pieces(self) -> Iterator[tuple[int, U32, U32]]:
-        """(first tile, p, q) of consecutive runs of tiles."""
-        step = max(1, RUN_ENTRIES // self.leaf_size)
-        for first in range(0, self.tiles, step):
-            p, q = self.source.batch(first, min(step, self.tiles - first))
-            for level in range(self.depth):
-                p, q = gkr.up(p, q, self.leaf_size >> level)
-            yield first, p, q
+    def first_round(self, mu: U32, eq: U32) -> U32:
+        """Sums at 0 and ∞ by tile."""
+        return lookup_leaves.first_round(self.rows, self.depth, mu, eq)
+
+    def first_bind(self, mu: U32, r: U32) -> list[U32]:
+        """The tables a, b, c, d with one variable bound."""
+        return lookup_leaves.first_bind(self.rows, self.depth, mu, r)
 
 
 Child = Fractions | Virtual
@@ -124,12 +129,16 @@ ZERO, UNIT = mont(KS(0)), mont(KS(1))
 
 
 def build_tree(layout: Layout, source: LeafSource, stored: int) -> list[Child]:
-    """All layers from the root to the leaves. Leaf layers too large for `stored` entries are virtual."""
+    """All layers from the root to the leaves. Of a tree of more than `stored` leaves the leaf layer is virtual,
+    of a very large one the layer above it too.
+    """
     shape = _Shape(layout)
     size = layout.tile_size
-    depth = VIRTUAL_LAYERS if source.tiles * size > stored else 0
-    layers: list[Child] = [Virtual(source, level, size) for level in range(depth)]
-    layers.append(_stored(source, size, depth))
+    leaves = source.tiles * size
+    depth = 0 if leaves <= stored else 1 if leaves <= HUGE_ENTRIES else 2
+    layers: list[Child] = [Virtual(source.rows, level) for level in range(depth)]
+    made = folded(source.rows, depth) if depth else source.batch(0, source.tiles)
+    layers.append(Fractions(*made, size >> depth, False))
     while layers[-1].m * layers[-1].tiles > 1:
         child = layers[-1]
         assert isinstance(child, Fractions)
@@ -143,18 +152,6 @@ def build_tree(layout: Layout, source: LeafSource, stored: int) -> list[Child]:
             out_p, out_q = _small_up(child.p, child.q)
         layers.append(Fractions(out_p, out_q, child.m // 2, child.flat))
     return layers[::-1]
-
-
-def _stored(source: LeafSource, size: int, depth: int) -> Fractions:
-    """The first stored layer, `depth` foldings above the leaves."""
-    if depth == 0:
-        return Fractions(*source.batch(0, source.tiles), size, False)
-    m = size >> depth
-    p, q = np.empty((2, DEGREE, source.tiles * m), np.uint32)
-    for first, part_p, part_q in Virtual(source, depth, size).pieces():
-        at = slice(first * m, first * m + part_q.shape[1])
-        p[:, at], q[:, at] = part_p, part_q
-    return Fractions(p, q, m, False)
 
 
 def _small_up(p: U32, q: U32) -> tuple[U32, U32]:
@@ -202,10 +199,7 @@ class _Layer:
         if self.m < SHORT:
             return self._small_message(eq)
         if self.tables is None:
-            sums = np.empty((2, DEGREE, self.child.tiles), np.uint32)
-            for first, p, q in self.child.pieces():
-                part = gkr.first_round(p, q, self.child.m, mont(self.mu), eq)
-                sums[:, :, first : first + part.shape[2]] = part
+            sums = self.child.first_round(mont(self.mu), eq)
         else:
             sums = gkr.round_sums(self.tables, self.m, self.stride, eq)
         if self.flat:
@@ -239,7 +233,7 @@ class _Layer:
         if self.m < SHORT:
             self.tables = [vectors.fold(x, r) for x in self._small()]
         elif self.tables is None:
-            self.tables = self._first_bind(r)
+            self.tables = self.child.first_bind(mont(self.mu), r)
             self.stride = self.m // 2
         else:
             gkr.bind(self.tables, self.m, self.stride, r)
@@ -262,17 +256,6 @@ class _Layer:
         return np.ascontiguousarray(table.reshape(DEGREE, -1, self.stride)[:, :, : self.m]).reshape(
             DEGREE, -1
         )
-
-    def _first_bind(self, r: U32) -> list[U32]:
-        quarter = self.child.m // 4
-        if isinstance(self.child, Fractions):
-            return gkr.first_bind(self.child.p, self.child.q, self.child.m, mont(self.mu), r)
-        tables = [np.empty((DEGREE, self.child.tiles * quarter), np.uint32) for _ in range(4)]
-        for first, p, q in self.child.pieces():
-            parts = gkr.first_bind(p, q, self.child.m, mont(self.mu), r)
-            for table, part in zip(tables, parts, strict=True):
-                table[:, first * quarter : first * quarter + part.shape[1]] = part
-        return tables
 
     def finals(self) -> tuple[KS, KS, KS, KS]:
         """(p0, q1, q0, u) at the point, u = p1 + μ·q1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.evaluate import SiteTrace, Trace
-from circuits.layout import Block, Cells, Constant, Layout, Placed, Quotient, TableBlock, WeightBlock
+from circuits.layout import Block, Cells, Constant, Layout, Placed, Quotient, WeightBlock
 from circuits.tables import Table
-from common.field import DEGREE, P
-from common.kscalar import KS
-from prover.kernels import gkr
-from prover.kernels.field import ONE, U32, to_mont
 from prover.kernels.histogram import count_digits
-from prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
 LIFT = np.int32(1 << 20)
@@ -114,108 +109,6 @@ def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int64]]:
             values = inputs.weight_rows(weights, first, rows)
             count_digits(counts[weights.table], values, weights.table.parameters[0])
     return counts
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Fractions to write into one tile: `rows` entry rows from local entry `at`, values read when filled."""
-
-    at: int
-    scales: U32
-    offset: U32
-    read: Callable[[], list[Ints]]
-    counts: Ints | None = None  # a table's multiplicities, negated into the numerators
-
-
-class Leaves:
-    """The leaf layer of the fraction tree, made on demand tile by tile (protocol §6.5)."""
-
-    def __init__(self, inputs: LookupInputs, counts: Mapping[Table, Ints], alpha: KS, beta: KS) -> None:
-        self.layout, self._alpha = inputs.layout, alpha
-        self._powers = [beta**i for i in range(4)]
-        starts = np.cumsum([0, *(count for _, count in self.layout.tiles)])
-        self._storage = {first: int(at) for (first, _), at in zip(self.layout.tiles, starts, strict=False)}
-        self.tiles = int(starts[-1])
-        self._jobs: list[list[_Job]] = [[] for _ in range(self.tiles)]
-        for block in self.layout.blocks:
-            self._add_block(inputs, block)
-        for weights in self.layout.weight_blocks:
-            self._add_weights(inputs, weights)
-        for table in self.layout.tables:
-            self._add_table(table, counts[table.table])
-
-    def batch(self, first: int, count: int) -> tuple[U32, U32]:
-        """Numerators (n,) and denominators (5, n) of `count` stored tiles, absent cells 0/1, Montgomery form."""
-        size = self.layout.tile_size
-        p = np.zeros(count * size, np.uint32)
-        q = np.zeros((DEGREE, count * size), np.uint32)
-        q[0] = ONE
-        run_tasks(self._fill_tile, [(p, q, first + tile, tile * size) for tile in range(count)])
-        return p, q
-
-    def _fill_tile(self, p: U32, q: U32, tile: int, start: int) -> None:
-        for job in self._jobs[tile]:
-            at = start + job.at
-            values = job.read()
-            stacked = np.empty((len(values), *values[0].shape), np.uint32)
-            for m, value in enumerate(values):
-                np.add(value, LIFT, out=stacked[m], dtype=np.int32, casting="unsafe")
-            gkr.fill(p, q, stacked, job.scales, job.offset, at, self.layout.w)
-            if job.counts is not None:
-                p[at : at + len(job.counts)] = to_mont(np.mod(-job.counts, np.int64(P)))
-
-    def _job(
-        self,
-        table: Table,
-        at: int,
-        constants: Sequence[int | None],
-        read: Callable[[], list[Ints]],
-        counts: Ints | None = None,
-    ) -> _Job:
-        """A job for tuples whose m-th component is `constants[m]` or, where that is None, read."""
-        offset = self._alpha - self.layout.tag(table)
-        scales = []
-        for power, constant in zip(self._powers[1:], constants, strict=False):
-            if constant is None:
-                scales.append(-power)
-                offset += power * int(LIFT)
-            else:
-                offset -= power * constant
-        doubled = to_mont(to_mont(np.array([tuple(scale) for scale in scales], np.uint64)))
-        return _Job(at, doubled, to_mont(offset.array()), read, counts)
-
-    def _add_block(self, inputs: LookupInputs, block: Block) -> None:
-        w = self.layout.w
-        constants = [operand.value if isinstance(operand, Constant) else None for operand in block.operands]
-        varying = [operand for operand in block.operands if not isinstance(operand, Constant)]
-        for j in range(block.blocks):
-
-            def read(j: int = j) -> list[Ints]:
-                return [inputs.operand(block, operand)[:, j * w : (j + 1) * w] for operand in varying]
-
-            job = self._job(block.table, block.row * w, constants, read)
-            self._jobs[self._storage[block.tile] + j].append(job)
-
-    def _add_weights(self, inputs: LookupInputs, block: WeightBlock) -> None:
-        step = self.layout.tile_rows
-        for j, first in enumerate(range(0, block.rows, step)):
-
-            def read(first: int = first) -> list[Ints]:
-                return list(inputs.weight_rows(block, first, min(step, block.rows - first)))
-
-            job = self._job(block.table, 0, [None] * block.table.arity, read)
-            self._jobs[self._storage[block.tile] + j].append(job)
-
-    def _add_table(self, block: TableBlock, counts: Ints) -> None:
-        size = self.layout.tile_size
-        for j, first in enumerate(range(0, block.table.size, size)):
-            part = slice(first, min(first + size, block.table.size))
-
-            def read(part: slice = part) -> list[Ints]:
-                return [column[None, :] for column in block.table.columns(part.start, part.stop)]
-
-            job = self._job(block.table, 0, [None] * block.table.arity, read, counts[part])
-            self._jobs[self._storage[block.tile] + j].append(job)
 
 
 def proof_segments(

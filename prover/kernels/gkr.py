@@ -14,20 +14,18 @@ import numpy as np
 from numba import njit
 
 from common.field import DEGREE
-from prover.kernels.field import ONE, U32, madd, mmul
+from prover.kernels.field import U32, madd
 from prover.kernels.simd import (
     LANES,
     broadcast5,
     load5,
     store5,
     vadd,
-    vbroadcast,
     vkadd5,
     vkmul5,
     vksub5,
     vload,
     vmul,
-    vstore,
     vsub,
 )
 from prover.kernels.threads import run_ranges
@@ -45,39 +43,42 @@ def _plus_base(x: Any, f: Any) -> Any:
 
 @njit(cache=True)
 def _finish(lanes: Any, total: Any, sums: Any, which: int, tile: int) -> None:
-    """Sum the eight lanes of `total` into sums[which, :, tile]."""
+    """Add the eight lanes of `total` to sums[which, :, tile]."""
     store5(lanes, 0, total)
     for limb in range(DEGREE):
-        x = lanes[limb, 0]
-        for lane in range(1, LANES):
+        x = sums[which, limb, tile]
+        for lane in range(LANES):
             x = madd(x, lanes[limb, lane])
         sums[which, limb, tile] = x
 
 
 @njit(cache=True, nogil=True)
-def _up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+def tile_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int, stop: int) -> None:
     half = m // 2
     for tile in range(start, stop):
         for y in range(0, half, LANES):
-            low, high, to = tile * m + y, tile * m + half + y, tile * half + y
+            low, high, to = tile * m + y, tile * m + half + y, at + tile * half + y
             q0, q1 = load5(q, low), load5(q, high)
             store5(out_p, to, vkadd5(vkmul5(load5(p, low), q1), vkmul5(load5(p, high), q0)))
             store5(out_q, to, vkmul5(q0, q1))
 
 
 @njit(cache=True, nogil=True)
-def _leaf_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+def leaf_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int, stop: int) -> None:
     half = m // 2
     for tile in range(start, stop):
         for y in range(0, half, LANES):
-            low, high, to = tile * m + y, tile * m + half + y, tile * half + y
+            low, high, to = tile * m + y, tile * m + half + y, at + tile * half + y
             q0, q1 = load5(q, low), load5(q, high)
             store5(out_p, to, vkadd5(_base_times(vload(p, low), q1), _base_times(vload(p, high), q0)))
             store5(out_q, to, vkmul5(q0, q1))
 
 
 @njit(cache=True, nogil=True)
-def _first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+def tile_first_round(
+    p: Any, q: Any, m: int, mu: Any, eq: Any, eq_at: int, sums: Any, at: int, start: int, stop: int
+) -> None:
+    """Weights are eq from `eq_at` on; sums are added to those of tiles `at` on."""
     quarter = m // 4
     wide_mu = broadcast5(mu)
     lanes = np.zeros((DEGREE, LANES), np.uint32)
@@ -86,7 +87,7 @@ def _first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int
         at_zero, at_infinity = zero, zero
         for y in range(0, quarter, LANES):
             i = tile * m + y
-            weight = load5(eq, y)
+            weight = load5(eq, eq_at + y)
             a0, a1 = load5(p, i), load5(p, i + quarter)
             c0, c1 = load5(q, i), load5(q, i + quarter)
             b0, b1 = load5(q, i + 2 * quarter), load5(q, i + 3 * quarter)
@@ -96,12 +97,15 @@ def _first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int
             high = vkadd5(vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0)))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        _finish(lanes, at_zero, sums, 0, tile)
-        _finish(lanes, at_infinity, sums, 1, tile)
+        _finish(lanes, at_zero, sums, 0, at + tile)
+        _finish(lanes, at_infinity, sums, 1, at + tile)
 
 
 @njit(cache=True, nogil=True)
-def _leaf_first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+def leaf_first_round(
+    p: Any, q: Any, m: int, mu: Any, eq: Any, eq_at: int, sums: Any, at: int, start: int, stop: int
+) -> None:
+    """As `tile_first_round`, with numerators in the base field."""
     quarter = m // 4
     wide_mu = broadcast5(mu)
     lanes = np.zeros((DEGREE, LANES), np.uint32)
@@ -110,7 +114,7 @@ def _leaf_first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start
         at_zero, at_infinity = zero, zero
         for y in range(0, quarter, LANES):
             i = tile * m + y
-            weight = load5(eq, y)
+            weight = load5(eq, eq_at + y)
             a0, a1 = vload(p, i), vload(p, i + quarter)
             e0, e1 = vload(p, i + 2 * quarter), vload(p, i + 3 * quarter)
             c0, c1 = load5(q, i), load5(q, i + quarter)
@@ -122,8 +126,8 @@ def _leaf_first_round(p: Any, q: Any, m: int, mu: Any, eq: Any, sums: Any, start
             high = vkadd5(_base_times(vsub(a1, a0), step), vkmul5(vksub5(c1, c0), rise))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        _finish(lanes, at_zero, sums, 0, tile)
-        _finish(lanes, at_infinity, sums, 1, tile)
+        _finish(lanes, at_zero, sums, 0, at + tile)
+        _finish(lanes, at_infinity, sums, 1, at + tile)
 
 
 @njit(cache=True)
@@ -132,14 +136,14 @@ def _between(r: Any, low: Any, high: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _first_bind(
-    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int
+def tile_first_bind(
+    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, at: int, start: int, stop: int
 ) -> None:
     quarter = m // 4
     wide_mu, wide_r = broadcast5(mu), broadcast5(r)
     for tile in range(start, stop):
         for y in range(0, quarter, LANES):
-            i, to = tile * m + y, tile * quarter + y
+            i, to = tile * m + y, at + tile * quarter + y
             q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
             p_high = _between(wide_r, load5(p, i + 2 * quarter), load5(p, i + 3 * quarter))
             store5(a, to, _between(wide_r, load5(p, i), load5(p, i + quarter)))
@@ -149,14 +153,14 @@ def _first_bind(
 
 
 @njit(cache=True, nogil=True)
-def _leaf_first_bind(
-    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int
+def leaf_first_bind(
+    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, at: int, start: int, stop: int
 ) -> None:
     quarter = m // 4
     wide_mu, wide_r = broadcast5(mu), broadcast5(r)
     for tile in range(start, stop):
         for y in range(0, quarter, LANES):
-            i, to = tile * m + y, tile * quarter + y
+            i, to = tile * m + y, at + tile * quarter + y
             a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
             q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
             store5(a, to, _plus_base(_base_times(vsub(vload(p, i + quarter), a0), wide_r), a0))
@@ -200,61 +204,24 @@ def _bind(x: Any, m: int, stride: int, r: Any, start: int, stop: int) -> None:
             store5(x, i, _between(wide_r, load5(x, i), load5(x, i + half)))
 
 
-@njit(cache=True, nogil=True)
-def _fill(
-    p: Any, q: Any, values: Any, scales: Any, offset: Any, at: int, stride: int, start: int, stop: int
-) -> None:
-    """Leaves of rows [start, stop): whole lanes first, then what is left of each row entry by entry."""
-    count, _, cols = values.shape
-    flat = values.reshape(-1)
-    size = len(flat) // count
-    whole = cols // LANES * LANES
-    wide = broadcast5(offset)
-    one = vbroadcast(ONE)
-    for row in range(start, stop):
-        base = at + row * stride
-        for col in range(0, whole, LANES):
-            x = wide
-            for m in range(count):
-                x = vkadd5(x, _base_times(vload(flat, m * size + row * cols + col), broadcast5(scales[m])))
-            store5(q, base + col, x)
-            vstore(p, base + col, one)
-        for col in range(whole, cols):
-            p[base + col] = ONE
-            for limb in range(DEGREE):
-                x1 = offset[limb]
-                for m in range(count):
-                    x1 = madd(x1, mmul(values[m, row, col], scales[m, limb]))
-                q[limb, base + col] = x1
-
-
 def _k(count: int) -> U32:
     return np.empty((DEGREE, count), np.uint32)
-
-
-def fill(p: U32, q: U32, values: U32, scales: U32, offset: U32, at: int, stride: int) -> None:
-    """Write leaves: q = offset + Σ scale_m·value_m and p = 1, for plain residues `values` (arity, rows, cols).
-
-    Runs on the calling thread, without the interpreter lock. Row i goes to at + i·stride. `scales` (arity, 5)
-    are K scalars times 2^64, so that a plain value gives a Montgomery product; `offset` (5,) is in
-    Montgomery form.
-    """
-    _fill(p, q, values, scales, offset, at, stride, 0, values.shape[1])
 
 
 def up(p: U32, q: U32, m: int) -> tuple[U32, U32]:
     """Parents of a layer of tiles of m; p is (n,) at the leaves, else (5, n)."""
     n = q.shape[1]
     out_p, out_q = _k(n // 2), _k(n // 2)
-    run_ranges(_leaf_up if p.ndim == 1 else _up, n // m, 1, p, q, m, out_p, out_q, align=1)
+    run_ranges(leaf_up if p.ndim == 1 else tile_up, n // m, 1, p, q, m, out_p, out_q, 0, align=1)
     return out_p, out_q
 
 
 def first_round(p: U32, q: U32, m: int, mu: U32, eq: U32) -> U32:
     """Per-tile sums at 0 and ∞ of a layer's first round, shape (2, 5, tiles)."""
     tiles = q.shape[1] // m
-    sums = np.empty((2, DEGREE, tiles), np.uint32)
-    run_ranges(_leaf_first_round if p.ndim == 1 else _first_round, tiles, 1, p, q, m, mu, eq, sums, align=1)
+    sums = np.zeros((2, DEGREE, tiles), np.uint32)
+    kernel = leaf_first_round if p.ndim == 1 else tile_first_round
+    run_ranges(kernel, tiles, 1, p, q, m, mu, eq, 0, sums, 0, align=1)
     return sums
 
 
@@ -262,14 +229,15 @@ def first_bind(p: U32, q: U32, m: int, mu: U32, r: U32) -> list[U32]:
     """The tables a, b, c, d after the first round's challenge, tiles of m/4."""
     n = q.shape[1]
     tables = [_k(n // 4) for _ in range(4)]
-    run_ranges(_leaf_first_bind if p.ndim == 1 else _first_bind, n // m, 1, p, q, m, mu, r, *tables, align=1)
+    kernel = leaf_first_bind if p.ndim == 1 else tile_first_bind
+    run_ranges(kernel, n // m, 1, p, q, m, mu, r, *tables, 0, align=1)
     return tables
 
 
 def round_sums(tables: list[U32], m: int, stride: int, eq: U32) -> U32:
     """Per-tile sums at 0 and ∞ of a later round, shape (2, 5, tiles); tiles of m start `stride` apart."""
     tiles = tables[0].shape[1] // stride
-    sums = np.empty((2, DEGREE, tiles), np.uint32)
+    sums = np.zeros((2, DEGREE, tiles), np.uint32)
     run_ranges(_round, tiles, 1, *tables, m, stride, eq, sums, align=1)
     return sums
 

@@ -171,6 +171,38 @@ def vmul(typing_context: Any, x: Any, y: Any) -> Any:
     return V8(V8, V8), codegen
 
 
+def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
+    words = [[(_low(b, b.bitcast(v, _V64)), _odd(b, v)) for v in group] for group in (x, y)]
+    even, odd = (
+        b.add(b.add(products[0], products[1]), products[2])
+        for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
+    )
+    return _sub(b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd)))
+
+
+@intrinsic
+def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: Any) -> Any:
+    """Lane-wise (x0 y0 + x1 y1 + x2 y2) / 2^32 mod p; the sum must be below p * 2^32."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _dot3(b, args[:3], args[3:])
+
+    return V8(*[V8] * 6), codegen
+
+
+@intrinsic
+def vbytes(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
+    """The eight signed bytes at flat element `index` of a contiguous int8 array, each plus `lift` >= 128."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        eight = ir.VectorType(ir.IntType(8), LANES)
+        loaded = b.load(b.bitcast(b.gep(data, [args[1]]), eight.as_pointer()), align=1)
+        return b.add(b.sext(loaded, _V32), _splat(b, b.trunc(args[2], _I32)))
+
+    return V8(array, types.int64, types.int64), codegen
+
+
 def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
     """Limbs of the product in K, from canonical Montgomery limbs.
 

@@ -24,7 +24,8 @@ from common.errors import Rejected
 from common.kscalar import KS
 from prover.channel import ProverChannel
 from prover.lookup import mont, scalar
-from prover.witness import Leaves, lookup_inputs, multiplicities
+from prover.lookup_leaves import Leaves
+from prover.witness import lookup_inputs, multiplicities
 from tests.proof.cheating import (
     change_sides,
     edited_products,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import prover.core
+import prover.lookup
 import verifier.core
 from circuits.evaluate import accumulate
 from circuits.functional import Claim, Columns, Functional
@@ -29,8 +30,9 @@ from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
 from prover.kernels.field import k_from_mont
-from prover.lookup import present_tiles, prove_lookup, scalar
-from prover.witness import Leaves, lookup_inputs, multiplicities
+from prover.lookup import Virtual, build_tree, present_tiles, prove_lookup, scalar
+from prover.lookup_leaves import Leaves
+from prover.witness import lookup_inputs, multiplicities
 from tests.proof.cheating import edited_products, lenient_multiplicities, rerun
 from tests.proof.oracles import direct, elements, evaluate, extension, plain
 from tests.proof.programs import Case, chain
@@ -103,6 +105,21 @@ def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     masks = np.zeros((10, layout.w), np.uint32)
     parts = prover.core.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
     return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
+
+
+@pytest.mark.parametrize(("huge", "stored"), [(1 << 28, 0), (0, 0)])
+def test_recomputed_layers_change_nothing(huge: int, stored: int, full: Case) -> None:
+    """Leaves that are made again for every pass, or the layer above them too, give the same messages."""
+    setup = full.setup()
+    layout, messages = setup.layout, []
+    for limit in (1 << 40, stored):
+        channel = ProverChannel(Transcript())
+        with mock.patch.object(prover.lookup, "HUGE_ENTRIES", huge):
+            tree = build_tree(layout, leaves_of(setup, full), limit)
+            prove_lookup(channel, layout, leaves_of(setup, full), limit)
+        messages.append(channel.so_far())
+    assert sum(isinstance(layer, Virtual) for layer in tree) == (1 if huge else 2)
+    assert messages[0] == messages[1]
 
 
 def test_lookup_of_a_tuple_in_no_table(tall: Case) -> None:
