@@ -29,8 +29,9 @@ from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
 from prover.kernels.grind import grind
-from prover.lookup import prove_lookup, scalar
+from prover.lookup import prove_lookup
 from prover.lookup_leaves import Leaves
+from prover.lookup_tree import scalar
 from prover.opening import OpenedMatrix, prove_opening
 from prover.randomness import SecretSeed
 from prover.triples import prove_triples

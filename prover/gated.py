@@ -17,7 +17,7 @@ from prover.channel import ProverChannel
 from prover.kernels import vectors
 from prover.kernels.field import U32, k_to_mont, to_mont
 from prover.kernels.small import small_vecmat
-from prover.lookup import mont, scalar
+from prover.lookup_tree import mont, scalar
 from prover.sumcheck import prove_rounds
 
 Ints = NDArray[Any]

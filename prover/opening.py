@@ -21,7 +21,7 @@ from prover.committed import Committed, StackedMatrix, commit
 from prover.kernels import vectors
 from prover.kernels.field import U32, k_from_mont, k_to_mont, to_mont
 from prover.kernels.small import small_matvec, small_vecmat
-from prover.lookup import mont, scalar
+from prover.lookup_tree import mont, scalar
 from prover.randomness import SecretSeed
 
 Ints = NDArray[Any]

@@ -9,7 +9,7 @@ from common.multilinear import eq_table
 from prover.channel import ProverChannel
 from prover.kernels import vectors
 from prover.kernels.field import U32, k_to_mont
-from prover.lookup import mont, scalar
+from prover.lookup_tree import mont, scalar
 from prover.sumcheck import prove_rounds
 
 

@@ -37,12 +37,12 @@ def _base_times(f: Any, x: Any) -> Any:
 
 
 @njit(cache=True)
-def _plus_base(x: Any, f: Any) -> Any:
+def plus_base(x: Any, f: Any) -> Any:
     return vadd(x[0], f), x[1], x[2], x[3], x[4]
 
 
 @njit(cache=True)
-def _finish(lanes: Any, total: Any, sums: Any, which: int, tile: int) -> None:
+def finish(lanes: Any, total: Any, sums: Any, which: int, tile: int) -> None:
     """Add the eight lanes of `total` to sums[which, :, tile]."""
     store5(lanes, 0, total)
     for limb in range(DEGREE):
@@ -97,8 +97,8 @@ def tile_first_round(
             high = vkadd5(vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0)))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        _finish(lanes, at_zero, sums, 0, at + tile)
-        _finish(lanes, at_infinity, sums, 1, at + tile)
+        finish(lanes, at_zero, sums, 0, at + tile)
+        finish(lanes, at_infinity, sums, 1, at + tile)
 
 
 @njit(cache=True, nogil=True)
@@ -120,54 +120,115 @@ def leaf_first_round(
             c0, c1 = load5(q, i), load5(q, i + quarter)
             b0, b1 = load5(q, i + 2 * quarter), load5(q, i + 3 * quarter)
             step = vksub5(b1, b0)
-            d0 = _plus_base(vkmul5(wide_mu, b0), e0)
-            rise = _plus_base(vkmul5(wide_mu, step), vsub(e1, e0))
+            d0 = plus_base(vkmul5(wide_mu, b0), e0)
+            rise = plus_base(vkmul5(wide_mu, step), vsub(e1, e0))
             low = vkadd5(_base_times(a0, b0), vkmul5(c0, d0))
             high = vkadd5(_base_times(vsub(a1, a0), step), vkmul5(vksub5(c1, c0), rise))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        _finish(lanes, at_zero, sums, 0, at + tile)
-        _finish(lanes, at_infinity, sums, 1, at + tile)
+        finish(lanes, at_zero, sums, 0, at + tile)
+        finish(lanes, at_infinity, sums, 1, at + tile)
 
 
 @njit(cache=True)
-def _between(r: Any, low: Any, high: Any) -> Any:
+def between(r: Any, low: Any, high: Any) -> Any:
     return vkadd5(low, vkmul5(r, vksub5(high, low)))
 
 
-@njit(cache=True, nogil=True)
-def tile_first_bind(
-    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, at: int, start: int, stop: int
-) -> None:
-    quarter = m // 4
-    wide_mu, wide_r = broadcast5(mu), broadcast5(r)
-    for tile in range(start, stop):
-        for y in range(0, quarter, LANES):
-            i, to = tile * m + y, at + tile * quarter + y
-            q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
-            p_high = _between(wide_r, load5(p, i + 2 * quarter), load5(p, i + 3 * quarter))
-            store5(a, to, _between(wide_r, load5(p, i), load5(p, i + quarter)))
-            store5(b, to, q_high)
-            store5(c, to, _between(wide_r, load5(q, i), load5(q, i + quarter)))
-            store5(d, to, vkadd5(p_high, vkmul5(wide_mu, q_high)))
+@njit(cache=True)
+def _tile_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
+    """a, b, c, d at entry i with the top bit bound to r."""
+    b = between(r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
+    p_high = between(r, load5(p, i + 2 * quarter), load5(p, i + 3 * quarter))
+    a = between(r, load5(p, i), load5(p, i + quarter))
+    return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
+
+
+@njit(cache=True)
+def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
+    """As `_tile_bound`, with numerators in the base field."""
+    a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
+    b = between(r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
+    a = plus_base(_base_times(vsub(vload(p, i + quarter), a0), r), a0)
+    p_high = plus_base(_base_times(vsub(vload(p, i + 3 * quarter), e0), r), e0)
+    return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
+
+
+@njit(cache=True)
+def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
+    store5(a, to, x[0])
+    store5(b, to, x[1])
+    store5(c, to, x[2])
+    store5(d, to, x[3])
+
+
+@njit(cache=True)
+def _at_zero(x: Any) -> Any:
+    return vkadd5(vkmul5(x[0], x[1]), vkmul5(x[2], x[3]))
+
+
+@njit(cache=True)
+def _at_infinity(x: Any, y: Any) -> Any:
+    first = vkmul5(vksub5(y[0], x[0]), vksub5(y[1], x[1]))
+    return vkadd5(first, vkmul5(vksub5(y[2], x[2]), vksub5(y[3], x[3])))
 
 
 @njit(cache=True, nogil=True)
-def leaf_first_bind(
-    p: Any, q: Any, m: int, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, at: int, start: int, stop: int
-) -> None:
-    quarter = m // 4
+def tile_bind_round(
+    p: Any, q: Any, m: int, mu: Any, r: Any, eq: Any, eq_at: int,
+    a: Any, b: Any, c: Any, d: Any, at: int, far: int, sums: Any, sum_at: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Bind the first variable and sum the next round: tables of m/4 entries a tile.
+
+    Entries of the lower half go to `at` + tile·m/4 on, those of the upper half `far` behind them.
+    """
+    eighth = m // 8
     wide_mu, wide_r = broadcast5(mu), broadcast5(r)
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        for y in range(0, quarter, LANES):
-            i, to = tile * m + y, at + tile * quarter + y
-            a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
-            q_high = _between(wide_r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
-            store5(a, to, _plus_base(_base_times(vsub(vload(p, i + quarter), a0), wide_r), a0))
-            store5(b, to, q_high)
-            store5(c, to, _between(wide_r, load5(q, i), load5(q, i + quarter)))
-            rise = _base_times(vsub(vload(p, i + 3 * quarter), e0), wide_r)
-            store5(d, to, vkadd5(_plus_base(rise, e0), vkmul5(wide_mu, q_high)))
+        at_zero, at_infinity = zero, zero
+        for y in range(0, eighth, LANES):
+            i, to = tile * m + y, at + tile * 2 * eighth + y
+            low = _tile_bound(p, q, i, 2 * eighth, wide_mu, wide_r)
+            high = _tile_bound(p, q, i + eighth, 2 * eighth, wide_mu, wide_r)
+            _store4(a, b, c, d, to, low)
+            _store4(a, b, c, d, to + far, high)
+            weight = load5(eq, eq_at + y)
+            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
+        finish(lanes, at_zero, sums, 0, sum_at + tile)
+        finish(lanes, at_infinity, sums, 1, sum_at + tile)
+
+
+@njit(cache=True, nogil=True)
+def leaf_bind_round(
+    p: Any, q: Any, m: int, mu: Any, r: Any, eq: Any, eq_at: int,
+    a: Any, b: Any, c: Any, d: Any, at: int, far: int, sums: Any, sum_at: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    """As `tile_bind_round`, with numerators in the base field."""
+    eighth = m // 8
+    wide_mu, wide_r = broadcast5(mu), broadcast5(r)
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
+    for tile in range(start, stop):
+        at_zero, at_infinity = zero, zero
+        for y in range(0, eighth, LANES):
+            i, to = tile * m + y, at + tile * 2 * eighth + y
+            low = _leaf_bound(p, q, i, 2 * eighth, wide_mu, wide_r)
+            high = _leaf_bound(p, q, i + eighth, 2 * eighth, wide_mu, wide_r)
+            _store4(a, b, c, d, to, low)
+            _store4(a, b, c, d, to + far, high)
+            weight = load5(eq, eq_at + y)
+            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
+        finish(lanes, at_zero, sums, 0, sum_at + tile)
+        finish(lanes, at_infinity, sums, 1, sum_at + tile)
+
+
+@njit(cache=True)
+def _load4(a: Any, b: Any, c: Any, d: Any, i: int) -> Any:
+    return load5(a, i), load5(b, i), load5(c, i), load5(d, i)
 
 
 @njit(cache=True, nogil=True)
@@ -180,18 +241,42 @@ def _round(
     for tile in range(start, stop):
         at_zero, at_infinity = zero, zero
         for y in range(0, half, LANES):
-            i, j = tile * stride + y, tile * stride + half + y
+            low = _load4(a, b, c, d, tile * stride + y)
+            high = _load4(a, b, c, d, tile * stride + half + y)
             weight = load5(eq, y)
-            a0, b0, c0, d0 = load5(a, i), load5(b, i), load5(c, i), load5(d, i)
-            low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
-            high = vkadd5(
-                vkmul5(vksub5(load5(a, j), a0), vksub5(load5(b, j), b0)),
-                vkmul5(vksub5(load5(c, j), c0), vksub5(load5(d, j), d0)),
-            )
-            at_zero = vkadd5(at_zero, vkmul5(weight, low))
-            at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        _finish(lanes, at_zero, sums, 0, tile)
-        _finish(lanes, at_infinity, sums, 1, tile)
+            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
+        finish(lanes, at_zero, sums, 0, tile)
+        finish(lanes, at_infinity, sums, 1, tile)
+
+
+@njit(cache=True)
+def _between4(r: Any, x: Any, y: Any) -> Any:
+    return between(r, x[0], y[0]), between(r, x[1], y[1]), between(r, x[2], y[2]), between(r, x[3], y[3])
+
+
+@njit(cache=True, nogil=True)
+def _bind_round(
+    a: Any, b: Any, c: Any, d: Any, m: int, stride: int, r: Any, eq: Any, sums: Any, start: int, stop: int
+) -> None:
+    quarter = m // 4
+    wide_r = broadcast5(r)
+    lanes = np.zeros((DEGREE, LANES), np.uint32)
+    zero = load5(lanes, 0)
+    for tile in range(start, stop):
+        at_zero, at_infinity = zero, zero
+        for y in range(0, quarter, LANES):
+            i = tile * stride + y
+            j = i + quarter
+            low = _between4(wide_r, _load4(a, b, c, d, i), _load4(a, b, c, d, j + quarter))
+            high = _between4(wide_r, _load4(a, b, c, d, j), _load4(a, b, c, d, j + 2 * quarter))
+            _store4(a, b, c, d, i, low)
+            _store4(a, b, c, d, j, high)
+            weight = load5(eq, y)
+            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
+        finish(lanes, at_zero, sums, 0, tile)
+        finish(lanes, at_infinity, sums, 1, tile)
 
 
 @njit(cache=True, nogil=True)
@@ -201,7 +286,7 @@ def _bind(x: Any, m: int, stride: int, r: Any, start: int, stop: int) -> None:
     for tile in range(start, stop):
         for y in range(0, half, LANES):
             i = tile * stride + y
-            store5(x, i, _between(wide_r, load5(x, i), load5(x, i + half)))
+            store5(x, i, between(wide_r, load5(x, i), load5(x, i + half)))
 
 
 def _k(count: int) -> U32:
@@ -225,13 +310,14 @@ def first_round(p: U32, q: U32, m: int, mu: U32, eq: U32) -> U32:
     return sums
 
 
-def first_bind(p: U32, q: U32, m: int, mu: U32, r: U32) -> list[U32]:
-    """The tables a, b, c, d after the first round's challenge, tiles of m/4."""
+def bind_first(p: U32, q: U32, m: int, mu: U32, r: U32, eq: U32) -> tuple[list[U32], U32]:
+    """The tables a, b, c, d after the first round's challenge, tiles of m/4, and the next round's sums."""
     n = q.shape[1]
     tables = [_k(n // 4) for _ in range(4)]
-    kernel = leaf_first_bind if p.ndim == 1 else tile_first_bind
-    run_ranges(kernel, n // m, 1, p, q, m, mu, r, *tables, 0, align=1)
-    return tables
+    sums = np.zeros((2, DEGREE, n // m), np.uint32)
+    kernel = leaf_bind_round if p.ndim == 1 else tile_bind_round
+    run_ranges(kernel, n // m, 1, p, q, m, mu, r, eq, 0, *tables, 0, m // 8, sums, 0, align=1)
+    return tables, sums
 
 
 def round_sums(tables: list[U32], m: int, stride: int, eq: U32) -> U32:
@@ -246,3 +332,11 @@ def bind(tables: list[U32], m: int, stride: int, r: U32) -> None:
     """Bind the top bit of tiles of m, in place: the first m/2 entries of every tile hold the result."""
     for table in tables:
         run_ranges(_bind, table.shape[1] // stride, 1, table, m, stride, r, align=1)
+
+
+def bind_round(tables: list[U32], m: int, stride: int, r: U32, eq: U32) -> U32:
+    """`bind` and then `round_sums` of tiles of m/2, in one pass over the tables."""
+    tiles = tables[0].shape[1] // stride
+    sums = np.zeros((2, DEGREE, tiles), np.uint32)
+    run_ranges(_bind_round, tiles, 1, *tables, m, stride, r, eq, sums, align=1)
+    return sums

@@ -7,7 +7,8 @@ eight) rows of a tile that fold onto each other, in the cache, and hand them to 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -16,15 +17,19 @@ from numpy.typing import NDArray
 from common.field import DEGREE
 from prover.kernels.field import ONE, U32
 from prover.kernels.gkr import (
-    leaf_first_bind,
+    leaf_bind_round,
     leaf_first_round,
     leaf_up,
-    tile_first_bind,
+    tile_bind_round,
     tile_first_round,
     tile_up,
 )
+from prover.kernels.gkr_unit import unit_bind_round, unit_first_round
 from prover.kernels.simd import LANES, vadd, vbroadcast, vbytes, vdot3, vload, vmul, vstore
 from prover.kernels.threads import run_ranges
+
+Form = Literal["leaf", "unit", "inner"]
+"""Leaves, leaves whose numerators are all one, or the layer above the leaves."""
 
 WEIGHTS, DIGITS, WORDS = 0, 1, 2
 """Where a row's integers lie: signed bytes of the weights or of digit tables, or canonical residues."""
@@ -52,6 +57,11 @@ class LeafRows(NamedTuple):
     words: U32
     numerators: U32
     w: int
+
+    def unit_tiles(self) -> NDArray[np.bool_]:
+        """Which tiles are full of entries with numerator one."""
+        whole = (self.job >= 0) & (self.numerator < 0) & (self.cols[self.job] == self.w)
+        return np.asarray(whole.all(axis=1))
 
 
 @njit(cache=True)
@@ -159,47 +169,75 @@ def _fold_twice(rows: Any, out_p: Any, out_q: Any, start: int, stop: int) -> Non
 
 
 @njit(cache=True, nogil=True)
-def _leaf_round(rows: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
     p, q = _scratch(rows, 4)
-    for tile in range(start, stop):
+    for i in range(start, stop):
         for row in range(rows.job.shape[1] // 4):
-            _fill(rows, tile, row, 4, p, q, 0)
-            leaf_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, tile, 0, 1)
+            _fill(rows, tiles[i], row, 4, p, q, 0)
+            leaf_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, 0, 1)
 
 
 @njit(cache=True, nogil=True)
-def _inner_round(rows: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
-    p, q = _scratch(rows, 8)
-    mid_p, mid_q = _k_scratch(rows, 4)
-    for tile in range(start, stop):
-        for row in range(rows.job.shape[1] // 8):
-            _fill(rows, tile, row, 8, p, q, 0)
-            leaf_up(p, q, 8 * rows.w, mid_p, mid_q, 0, 0, 1)
-            tile_first_round(mid_p, mid_q, 4 * rows.w, mu, eq, row * rows.w, sums, tile, 0, 1)
-
-
-@njit(cache=True, nogil=True)
-def _leaf_bind(rows: Any, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int) -> None:
+def _unit_round(rows: Any, tiles: Any, kappa: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
     p, q = _scratch(rows, 4)
-    quarter = rows.job.shape[1] // 4
-    for tile in range(start, stop):
-        for row in range(quarter):
-            _fill(rows, tile, row, 4, p, q, 0)
-            to = (tile * quarter + row) * rows.w
-            leaf_first_bind(p, q, 4 * rows.w, mu, r, a, b, c, d, to, 0, 1)
+    for i in range(start, stop):
+        for row in range(rows.job.shape[1] // 4):
+            _fill(rows, tiles[i], row, 4, p, q, 0)
+            unit_first_round(q, 4 * rows.w, kappa, eq, row * rows.w, sums, i)
 
 
 @njit(cache=True, nogil=True)
-def _inner_bind(rows: Any, mu: Any, r: Any, a: Any, b: Any, c: Any, d: Any, start: int, stop: int) -> None:
+def _inner_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
     p, q = _scratch(rows, 8)
     mid_p, mid_q = _k_scratch(rows, 4)
-    eighth = rows.job.shape[1] // 8
-    for tile in range(start, stop):
-        for row in range(eighth):
-            _fill(rows, tile, row, 8, p, q, 0)
+    for i in range(start, stop):
+        for row in range(rows.job.shape[1] // 8):
+            _fill(rows, tiles[i], row, 8, p, q, 0)
             leaf_up(p, q, 8 * rows.w, mid_p, mid_q, 0, 0, 1)
-            to = (tile * eighth + row) * rows.w
-            tile_first_bind(mid_p, mid_q, 4 * rows.w, mu, r, a, b, c, d, to, 0, 1)
+            tile_first_round(mid_p, mid_q, 4 * rows.w, mu, eq, row * rows.w, sums, i, 0, 1)
+
+
+@njit(cache=True, nogil=True)
+def _leaf_bind(
+    rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    p, q = _scratch(rows, 8)
+    eighth, w = rows.job.shape[1] // 8, rows.w
+    for i in range(start, stop):
+        for row in range(eighth):
+            _fill(rows, tiles[i], row, 8, p, q, 0)
+            to, far = (2 * i * eighth + row) * w, eighth * w
+            leaf_bind_round(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
+
+
+@njit(cache=True, nogil=True)
+def _unit_bind(
+    rows: Any, tiles: Any, kappa: Any, r: Any, eq: Any, sums: Any, b: Any, c: Any, start: int, stop: int
+) -> None:
+    p, q = _scratch(rows, 8)
+    eighth, w = rows.job.shape[1] // 8, rows.w
+    for i in range(start, stop):
+        for row in range(eighth):
+            _fill(rows, tiles[i], row, 8, p, q, 0)
+            to, far = (2 * i * eighth + row) * w, eighth * w
+            unit_bind_round(q, 8 * w, kappa, r, eq, row * w, b, c, to, far, sums, i)
+
+
+@njit(cache=True, nogil=True)
+def _inner_bind(
+    rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    p, q = _scratch(rows, 16)
+    mid_p, mid_q = _k_scratch(rows, 8)
+    part, w = rows.job.shape[1] // 16, rows.w
+    for i in range(start, stop):
+        for row in range(part):
+            _fill(rows, tiles[i], row, 16, p, q, 0)
+            leaf_up(p, q, 16 * w, mid_p, mid_q, 0, 0, 1)
+            to, far = (2 * i * part + row) * w, part * w
+            tile_bind_round(mid_p, mid_q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
 
 
 def fill_tiles(rows: LeafRows, first: int, count: int) -> tuple[U32, U32]:
@@ -218,17 +256,29 @@ def folded(rows: LeafRows, depth: int) -> tuple[U32, U32]:
     return p, q
 
 
-def first_round(rows: LeafRows, depth: int, mu: U32, eq: U32) -> U32:
-    """As `gkr.first_round`, for the layer `depth` (0 or 1) foldings above the leaves."""
-    tiles = len(rows.job)
-    sums = np.zeros((2, DEGREE, tiles), np.uint32)
-    run_ranges(_inner_round if depth else _leaf_round, tiles, 1, rows, mu, eq, sums, align=1)
+def first_round(rows: LeafRows, tiles: NDArray[np.int64], form: Form, factor: U32, eq: U32) -> U32:
+    """Sums at 0 and ∞ by tile (2, 5, tiles) of the first round. `factor` is μ, of unit tiles κ = 1/μ."""
+    sums = np.zeros((2, DEGREE, len(tiles)), np.uint32)
+    run_ranges(_ROUNDS[form], len(tiles), 1, rows, tiles, factor, eq, sums, align=1)
     return sums
 
 
-def first_bind(rows: LeafRows, depth: int, mu: U32, r: U32) -> list[U32]:
-    """As `gkr.first_bind`, for the layer `depth` (0 or 1) foldings above the leaves."""
-    tiles, height = rows.job.shape
-    tables = [np.empty((DEGREE, tiles * (height >> depth + 2) * rows.w), np.uint32) for _ in range(4)]
-    run_ranges(_inner_bind if depth else _leaf_bind, tiles, 1, rows, mu, r, *tables, align=1)
-    return tables
+def bind_first(
+    rows: LeafRows, tiles: NDArray[np.int64], form: Form, factor: U32, r: U32, eq: U32
+) -> tuple[list[U32], U32]:
+    """Tables (a, b, c, d; of unit tiles B, C) after the first challenge, and the next round's sums."""
+    kernel, count, folds = _BINDS[form]
+    size = len(tiles) * (rows.job.shape[1] >> folds) * rows.w
+    tables = [np.empty((DEGREE, size), np.uint32) for _ in range(count)]
+    sums = np.zeros((2, DEGREE, len(tiles)), np.uint32)
+    run_ranges(kernel, len(tiles), 1, rows, tiles, factor, r, eq, sums, *tables, align=1)
+    return tables, sums
+
+
+_ROUNDS: dict[Form, Callable[..., None]] = {"leaf": _leaf_round, "unit": _unit_round, "inner": _inner_round}
+_BINDS: dict[Form, tuple[Callable[..., None], int, int]] = {
+    "leaf": (_leaf_bind, 4, 2),
+    "unit": (_unit_bind, 2, 2),
+    "inner": (_inner_bind, 4, 3),
+}
+"""Kernel, number of tables, and how many foldings of the leaves their size is."""

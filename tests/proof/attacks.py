@@ -23,8 +23,8 @@ from circuits.security import SecurityReport
 from common.errors import Rejected
 from common.kscalar import KS
 from prover.channel import ProverChannel
-from prover.lookup import mont, scalar
 from prover.lookup_leaves import Leaves
+from prover.lookup_tree import mont, scalar
 from prover.witness import lookup_inputs, multiplicities
 from tests.proof.cheating import (
     change_sides,

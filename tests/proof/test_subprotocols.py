@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import prover.core
-import prover.lookup
+import prover.lookup_tree
 import verifier.core
 from circuits.evaluate import accumulate
 from circuits.functional import Claim, Columns, Functional
@@ -30,8 +30,9 @@ from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
 from prover.kernels.field import k_from_mont
-from prover.lookup import Virtual, build_tree, present_tiles, prove_lookup, scalar
+from prover.lookup import prove_lookup
 from prover.lookup_leaves import Leaves
+from prover.lookup_tree import Virtual, build_tree, present_tiles, scalar
 from prover.witness import lookup_inputs, multiplicities
 from tests.proof.cheating import edited_products, lenient_multiplicities, rerun
 from tests.proof.oracles import direct, elements, evaluate, extension, plain
@@ -114,7 +115,7 @@ def test_recomputed_layers_change_nothing(huge: int, stored: int, full: Case) ->
     layout, messages = setup.layout, []
     for limit in (1 << 40, stored):
         channel = ProverChannel(Transcript())
-        with mock.patch.object(prover.lookup, "HUGE_ENTRIES", huge):
+        with mock.patch.object(prover.lookup_tree, "HUGE_ENTRIES", huge):
             tree = build_tree(layout, leaves_of(setup, full), limit)
             prove_lookup(channel, layout, leaves_of(setup, full), limit)
         messages.append(channel.so_far())
