@@ -26,7 +26,7 @@ def block_words(block: bytes) -> list[int]:
 
 def byte_swap(values: Tensor) -> Tensor:
     """The bytes of every int32 reversed; a fresh contiguous tensor."""
-    octets = values.reshape(-1).view(torch.uint8).reshape(-1, 4)
+    octets = values.contiguous().view(-1).view(torch.uint8).reshape(-1, 4)
     return octets.flip(-1).view(torch.int32).reshape(values.shape)
 
 
