@@ -63,7 +63,7 @@ def same(matrix: StackedMatrix, domain: CodeDomain, device: TensorDevice) -> Non
     assert np.array_equal(one.salts, other.salts) and one.nodes == other.nodes
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.integers(1, 70),
     st.integers(1, 45),
