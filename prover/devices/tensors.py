@@ -47,13 +47,15 @@ class TensorDevice:
         """As `Device.leaf_digests`."""
         with memory_errors(self.tensors):
             transforms = self._transforms(domain)
-            cosets = np.arange(domain.c)[:, None] * domain.subgroup
-            index = torch.from_numpy((cosets + transforms.order).reshape(-1)).to(self.tensors)
+            starts = np.arange(domain.c)[:, None] * domain.subgroup
+            index = torch.from_numpy((starts + transforms.order).reshape(-1)).to(self.tensors)
+            together = max(1, self._rows // domain.subgroup)  # a GPU wants many rows in every operation
             hasher = TensorLeaves(self._sha(), index, salt_header, self._rows)
-            for first, coefficients in self._batches(matrix, domain):
+            for first, coefficients in self._batches(matrix, domain, BATCH):
                 role = BatchRole.of(first, matrix.width)
-                for coset in range(domain.c):
-                    values = self._codes(transforms, coefficients, coset)
+                for coset in range(0, domain.c, together):
+                    cosets = range(coset, min(coset + together, domain.c))
+                    values = torch.cat([self._codes(transforms, coefficients, j) for j in cosets], 1)
                     hasher.absorb(coset * domain.subgroup, values, role)
                 if role.closes:
                     hasher.close_block()
@@ -67,7 +69,7 @@ class TensorDevice:
             place = np.argsort(transforms.order)[wanted % domain.subgroup]
             coset_of = wanted // domain.subgroup
             out = np.empty((len(wanted), matrix.width), dtype=np.uint64)
-            for first, coefficients in self._batches(matrix, domain):
+            for first, coefficients in self._batches(matrix, domain, BLOCK_COLUMNS):
                 for coset in np.unique(coset_of):
                     rows = np.flatnonzero(coset_of == coset)
                     values = self._codes(transforms, coefficients, int(coset))
@@ -99,8 +101,8 @@ class TensorDevice:
         parts = [transforms.evaluate(part, coset) for part in coefficients.split(step)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _batches(self, matrix: Matrix, domain: CodeDomain) -> Iterator[tuple[int, Tensor]]:
-        """(first column, (columns, k') float64 integers in (-p, p)) for every batch of up to 16 columns."""
+    def _batches(self, matrix: Matrix, domain: CodeDomain, size: int) -> Iterator[tuple[int, Tensor]]:
+        """(first column, (columns, k') float64 integers in (-p, p)) for every batch of at most `size` columns."""
         rows, width = matrix.rows, matrix.width
         if rows != domain.k_prime or width < 1:
             raise ValueError(f"a {rows} x {width} matrix does not fit k' = {domain.k_prime}")
@@ -108,8 +110,8 @@ class TensorDevice:
         together = min(max(together, BATCH), BLOCK_COLUMNS)
         for first in range(0, width, together):
             loaded = self._load(matrix, first, min(first + together, width))
-            for batch in range(0, len(loaded), BATCH):
-                yield first + batch, loaded[batch : batch + BATCH]
+            for batch in range(0, len(loaded), size):
+                yield first + batch, loaded[batch : batch + size]
 
     def _load(self, matrix: Matrix, start: int, stop: int) -> Tensor:
         """Columns [start, stop) as (columns, k') float64. ProverError for an entry outside (-p, p)."""
