@@ -282,6 +282,7 @@ class Altered:
     """A tree over leaves that are not a code's: `alter` edits the whole codeword matrix (n, width) first."""
 
     def __init__(self, committed: Any, alter: Callable[[np.ndarray], None]) -> None:
+        self.device = committed.device
         everything = committed.open(range(committed.n))
         self.values, self.salts = everything.values.copy(), everything.salts
         alter(self.values)
@@ -299,8 +300,8 @@ def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[No
     module = prover.opening if label == "second" else prover.core
     original = module.commit
 
-    def cheat(matrix: Any, domain: Any, seed: bytes) -> Any:
-        committed = original(matrix, domain, seed)
+    def cheat(matrix: Any, domain: Any, seed: bytes, device: Any) -> Any:
+        committed = original(matrix, domain, seed, device)
         kind = "second" if label == "second" else "mask" if matrix.width == 5 else "proof"
         return Altered(committed, alter) if kind == label else committed
 

@@ -23,7 +23,7 @@ from common.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
 from common.hidden import Form, PadSpace
 from common.kscalar import KS
 from common.params import CodeGeometry, OpeningGeometry
-from prover.committed import Opening
+from prover.committed import COMPILED, Opening
 from prover.opening import OpenedMatrix, prove_opening
 from tests.proof.programs import secret
 
@@ -114,7 +114,7 @@ class Listener:
 class Code:
     """Opens positions of a matrix's code, without a tree."""
 
-    root = bytes(32)
+    root, device = bytes(32), COMPILED
 
     def __init__(self, matrix: np.ndarray, domain: CodeDomain) -> None:
         self.matrix, self.domain = matrix, domain
@@ -202,7 +202,7 @@ def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) 
         functional[:] = [original(*inputs)]
         return functional[0]
 
-    def second(matrix: Any, domain: CodeDomain, _: bytes) -> Code:
+    def second(matrix: Any, domain: CodeDomain, *_: Any) -> Code:
         return Code(matrix.segments[0].astype(np.uint64), domain)
 
     with (
