@@ -24,7 +24,6 @@ from circuits.profiles import HARDENED, PAPER
 from circuits.program import OUTPUTS
 from prover import demo_checkpoints
 from prover.derivatives.catalogue import derive as make_derivative
-from prover.derivatives.derivatives import prune_magnitude
 from prover.derivatives.invariances import applicable, attack
 from prover.derivatives.store import load_model, save_model
 from prover.families import Model, open_model
@@ -33,9 +32,10 @@ from prover.similarity import compare_vectors, factors, invariant_similarity
 from prover.tokens import order_tokens, write_token_file
 
 BASES = ("minilm", "smollm2")
-MODERATE = ("noise-10", "prune-50", "int4", "fine-tuned")
+MODERATE = ("noise-10", "prune-50-linear", "int4", "fine-tuned")
 OTHERS = (
     "noise-30",
+    "prune-50",
     "prune-20",
     "int8",
     "lora",
@@ -99,19 +99,7 @@ def derivatives(name: str, base: Derivation, tokens: Path, scratch: Path, quick:
         rows[kind] = against_base(base, open_model(folder), tokens)
         shutil.rmtree(folder)
         print(name, kind, rows[kind], file=sys.stderr)
-    rows["prune-50-linear"] = pruned_linear(base, model, tokens, scratch)
     return rows
-
-
-def pruned_linear(base: Derivation, model: Any, tokens: Path, scratch: Path) -> dict[str, float]:
-    """50 % magnitude pruning as it is usually done: of the linear layers, not of the embeddings."""
-    pruned = prune_magnitude(model, 0.5)
-    pruned.get_input_embeddings().weight.data.copy_(model.get_input_embeddings().weight.data)
-    folder = save_model(pruned, scratch / "derived")
-    try:
-        return against_base(base, open_model(folder), tokens, ics=True)
-    finally:
-        shutil.rmtree(folder)
 
 
 def attacks(name: str, base: Derivation, tokens: Path, scratch: Path, quick: bool) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from circuits.profiles import PROTOCOL_LABEL
 from circuits.program import OUTPUTS, SketchSum
 from common.errors import UsageError
 
+PAIR = 2
+"""Neighbouring tokens that enter a block of the signed sketch together, where a block's size allows it."""
+
 
 def permutation(name: str, size: int) -> NDArray[np.int64]:
     """A pseudo-random permutation of 0..size−1, fixed by `name` and `size`."""
@@ -25,10 +28,12 @@ def permutation(name: str, size: int) -> NDArray[np.int64]:
 
 
 def signed_sketch(source: str, name: str, k: int, p: int) -> SketchSum:
-    """The (p × k) sketch of fingerprint §3: blocks of r = k/p permuted tokens, ⌊r/2⌋ plus and ⌊r/2⌋ minus.
+    """The (p × k) sketch of fingerprint §3: p blocks of r = k/p tokens, ⌊r/2⌋ plus and ⌊r/2⌋ minus.
 
-    Every row sums to zero, which removes row or column means of a term exactly. With odd r one token of each
-    block is left out.
+    Blocks are made of permuted *pairs* of neighbours in the token list where 4 divides r: rare tokens next to
+    each other are often alike (docs/fingerprint.md), a pair keeps what they share and averages what is private
+    to either. Otherwise of permuted single tokens; with odd r one of each block is left out. Every row sums to
+    zero, which removes row or column means of a term exactly.
 
     Raises:
         UsageError: k is not a multiple of p, or r < 2.
@@ -37,7 +42,9 @@ def signed_sketch(source: str, name: str, k: int, p: int) -> SketchSum:
         raise UsageError(f"K = {k} tokens cannot be cut into P = {p} blocks of at least two")
     size = k // p
     half = size // 2
-    tokens = permutation(name, k).reshape(p, size)[:, : 2 * half]
+    run = PAIR if size % (2 * PAIR) == 0 else 1
+    first = run * permutation(name, k // run)
+    tokens = (first[:, None] + np.arange(run)).reshape(p, size)[:, : 2 * half]
     sign = np.where(np.arange(2 * half) < half, 1, -1).astype(np.int8)
     row = np.repeat(np.arange(p, dtype=np.int64), 2 * half)
     return SketchSum(source, row, tokens.reshape(-1).copy(), np.tile(sign, p))

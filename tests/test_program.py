@@ -62,9 +62,19 @@ def test_signed_sketch_is_balanced(k: int, p: int) -> None:
         assert np.abs(s @ t.T).mean() < 1  # the two cuts are independent
 
 
+def test_blocks_are_made_of_pairs_of_neighbours_where_four_divides_them() -> None:
+    for name in "ST":
+        sketch = signed_sketch("x", name, 4096, 256)
+        token, sign = sketch.token.reshape(-1, 2), sketch.sign.reshape(-1, 2)
+        assert (token[:, 0] % 2 == 0).all() and (token[:, 1] == token[:, 0] + 1).all()
+        assert (sign[:, 0] == sign[:, 1]).all()
+    assert (np.diff(signed_sketch("x", "S", 96, 32).token.reshape(-1, 2)) != 1).any()  # r = 3: single tokens
+
+
 def test_public_tables_are_fixed() -> None:
     sketch = signed_sketch("x", "S", 4096, 256)
-    assert sketch.token[:8].tolist() == signed_sketch("x", "S", 4096, 256).token[:8].tolist()
+    assert sketch.token[:8].tolist() == [416, 417, 904, 905, 274, 275, 1096, 1097]
+    assert signed_sketch("x", "S", 96, 32).token[:6].tolist() == [8, 79, 33, 87, 80, 41]
     bucket, sign = bucket_map(2, 6, 256)
     assert int((bucket.astype(np.int64) * sign).sum()) == int(
         (bucket_map(2, 6, 256)[0] * sign.astype(np.int64)).sum()

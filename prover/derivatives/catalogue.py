@@ -45,6 +45,7 @@ DERIVATIVES: dict[str, Derivation] = {
     "noise-30": _seeded(d.add_noise, fraction=0.3),
     "prune-20": _plain(d.prune_magnitude, fraction=0.2),
     "prune-50": _plain(d.prune_magnitude, fraction=0.5),
+    "prune-50-linear": _plain(d.prune_magnitude, fraction=0.5, embeddings=False),
     "heads-zeroed": _plain(d.prune_heads, fraction=0.25),
     "heads-removed": _plain(partial(d.prune_heads, remove=True), fraction=0.25),
     "neurons-zeroed": _plain(d.prune_neurons, fraction=0.25),

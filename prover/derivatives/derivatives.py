@@ -34,9 +34,15 @@ def add_noise(model: Any, seed: int, fraction: float) -> Any:
     return _mapped(model, noisy, lambda values: values.numel() > 1)
 
 
-def prune_magnitude(model: Any, fraction: float) -> Any:
-    """Zero the given fraction of smallest entries in each matrix, embeddings included."""
+def prune_magnitude(model: Any, fraction: float, *, embeddings: bool = True) -> Any:
+    """Zero the given fraction of smallest entries in each matrix.
+
+    Args:
+        embeddings: also in embeddings and an output head; usual pruning leaves both alone.
+    """
     _check_fraction(fraction)
+    kept = set() if embeddings else {id(values) for values in _embedding_weights(model)}
+    names = {name for name, values in model.named_parameters() if id(values) not in kept}
 
     def pruned(values: Tensor) -> Tensor:
         count = int(fraction * values.numel())
@@ -46,7 +52,7 @@ def prune_magnitude(model: Any, fraction: float) -> Any:
         smallest = torch.topk(flat.abs(), count, largest=False, sorted=False).indices
         return flat.clone().index_fill_(0, smallest, 0).view_as(values)
 
-    return _mapped(model, pruned, _is_matrix)
+    return _mapped(model, pruned, _is_matrix, names)
 
 
 def quantize_int8(model: Any) -> Any:
@@ -195,14 +201,26 @@ def merge(first: Any, second: Any, weight: float = 0.5) -> Any:
     return merged
 
 
-def _mapped(model: Any, change: Callable[[Tensor], Tensor], chosen: Callable[[Tensor], bool]) -> Any:
-    """A copy with `change` applied to every chosen parameter, once each where they are tied."""
+def _mapped(
+    model: Any,
+    change: Callable[[Tensor], Tensor],
+    chosen: Callable[[Tensor], bool],
+    names: set[str] | None = None,
+) -> Any:
+    """A copy with `change` applied to every chosen parameter (of these names), once each where they are tied."""
     derived = copy.deepcopy(model)
     with torch.no_grad():
-        for parameter in derived.parameters():
-            if chosen(parameter):
+        for name, parameter in derived.named_parameters():
+            if chosen(parameter) and (names is None or name in names):
                 parameter.copy_(change(parameter))
     return derived
+
+
+def _embedding_weights(model: Any) -> Iterator[Tensor]:
+    head = model.get_output_embeddings()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding) or (head is not None and module is head):
+            yield module.weight
 
 
 def _written(model: Any, body: Any) -> Any:
