@@ -19,6 +19,9 @@ ProofsOption = Annotated[
     int | None,
     typer.Option(help="How many proofs this commitment must outlive (16); more cost a little size."),
 ]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +37,7 @@ def commit(
     k: SizeOption = None,
     security: SecurityOption = None,
     proofs: ProofsOption = None,
+    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
@@ -43,7 +47,8 @@ def commit(
         from prover.progress import ProgressBar
 
         with ProgressBar(("load", "quantize", "commit")) as progress:
-            opened = make(checkpoint, out, Options(profile, tokens, k, security, proofs), progress=progress)
+            options = Options(profile, tokens, k, security, proofs)
+            opened = make(checkpoint, out, options, device=device, progress=progress)
     public = opened.public
     if as_json:
         result_json({"root": public.root, "folder": str(out), "seconds": progress.seconds})

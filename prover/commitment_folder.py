@@ -28,6 +28,8 @@ from common.atomic import new_folder, write_file
 from common.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile
 from common.errors import InputOutputError, Malformed, ProverError
 from prover.budget import OpeningBudget
+from prover.committed import COMPILED
+from prover.devices.interface import Device
 from prover.randomness import SecretSeed
 from prover.weights import WeightsCommitment, commit_weights
 
@@ -75,8 +77,10 @@ class OpenedCommitment:
         return OpeningBudget.load(self.folder / PRIVATE)
 
 
-def create(folder: Path, source: Source, security: int, proofs: int) -> OpenedCommitment:
-    """Commit to `source` with a fresh secret seed and write the folder.
+def create(
+    folder: Path, source: Source, security: int, proofs: int, device: Device = COMPILED
+) -> OpenedCommitment:
+    """Commit to `source` on `device` with a fresh secret seed and write the folder.
 
     Raises:
         UsageError: the folder exists. InputOutputError: it cannot be written.
@@ -86,7 +90,7 @@ def create(folder: Path, source: Source, security: int, proofs: int) -> OpenedCo
         rows = weights_geometry(program, knobs).code.random
         private = temporary / PRIVATE
         with OpeningBudget.create(private, rows) as budget:
-            committed = commit_weights(program, source.weights, knobs, budget.seed)
+            committed = commit_weights(program, source.weights, knobs, budget.seed, device)
         _write_tensors(private, source)
         public = describe_commitment(
             program,
@@ -104,8 +108,8 @@ def create(folder: Path, source: Source, security: int, proofs: int) -> OpenedCo
     return OpenedCommitment(folder, public, source, committed)
 
 
-def load(folder: Path) -> OpenedCommitment:
-    """Read a commitment's folder and recompute its tree.
+def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
+    """Read a commitment's folder and recompute its tree on `device`.
 
     Raises:
         InputOutputError, Malformed: files are missing or damaged.
@@ -115,7 +119,7 @@ def load(folder: Path) -> OpenedCommitment:
     source = _read_source(folder, public)
     seed = read_seed(folder / PRIVATE)
     committed = commit_weights(
-        source.program(), source.weights, knobs_for(public.security, public.proofs), seed
+        source.program(), source.weights, knobs_for(public.security, public.proofs), seed, device
     )
     if committed.root.hex() != public.root:
         raise ProverError(

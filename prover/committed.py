@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,14 @@ import numpy.typing as npt
 from common.domain import CodeDomain
 from common.errors import ProverError
 from common.field import FArray, P
-from common.merkle import SALT_BYTES, MerkleTree
+from common.merkle import SALT_BYTES, Digests, MerkleTree
 from prover.kernels.leaves import BatchRole, LeafHasher, hash_level, hash_pass
 from prover.kernels.ntt import BATCH, Plan, evaluate_rows, first_pass, load_columns
 from prover.kernels.threads import run_ranges
 from prover.randomness import SEED_BYTES, SecretSeed
+
+if TYPE_CHECKING:
+    from prover.devices.interface import Device
 
 _TAG_SALT = b"huref/prover/salt/1"
 _TOGETHER = 4  # batches read at once: 64 columns, a cache line of 8-bit entries
@@ -92,12 +95,13 @@ class Opening:
 
 @dataclass(frozen=True)
 class Committed:
-    """A committed matrix: its tree, and what is needed to recompute opened rows."""
+    """A committed matrix: its tree, and what is needed to recompute opened rows, on the device it was made on."""
 
     matrix: Matrix
     domain: CodeDomain
     tree: MerkleTree
     salt_seed: bytes
+    device: Device
 
     @property
     def root(self) -> bytes:
@@ -112,20 +116,47 @@ class Committed:
     def open(self, positions: Sequence[int]) -> Opening:
         """Open sorted distinct positions in [0, n). ValueError otherwise."""
         nodes = self.tree.prove(positions)
-        values = encode_rows(self.matrix, self.domain, positions)
+        values = self.device.encode_rows(self.matrix, self.domain, positions)
         header = _salt_header(self.salt_seed)
         salts = b"".join(sha256(header + int(i).to_bytes(8, "little")).digest() for i in positions)
         return Opening(values, np.frombuffer(salts, dtype=np.uint8).reshape(-1, SALT_BYTES), nodes)
 
 
-def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes) -> Committed:
+class CompiledDevice:
+    """The `Device` that is always there: the compiled kernels on all CPU threads."""
+
+    tensors = "cpu"
+
+    def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
+        """As `Device.leaf_digests`."""
+        return leaf_digests(matrix, domain, salt_header)
+
+    def encode_rows(self, matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:
+        """As `Device.encode_rows`."""
+        return encode_rows(matrix, domain, positions)
+
+    def hash_level(self, children: Digests) -> Digests:
+        """As `Device.hash_level`."""
+        return hash_level(children)
+
+
+COMPILED = CompiledDevice()
+
+
+def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes, device: Device = COMPILED) -> Committed:
     """Commit to `matrix`, whose rows are the coefficients of degree 0..k'-1 of its columns.
 
-    Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE). Raises ProverError if an entry is not in
-    (-p, p), ValueError if the matrix has not k' rows or no column.
+    Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to the result.
+    Raises ProverError if an entry is not in (-p, p), ValueError if the matrix has not k' rows or no column.
     """
+    leaves = device.leaf_digests(matrix, domain, _salt_header(salt_seed))
+    return Committed(matrix, domain, MerkleTree(leaves, device.hash_level), salt_seed, device)
+
+
+def leaf_digests(matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
+    """The leaf digests (n, 32) of the matrix's code, in point order."""
     plan = Plan.of(domain)
-    hasher = LeafHasher(domain.n, plan, _salt_header(salt_seed))
+    hasher = LeafHasher(domain.n, plan, salt_header)
     work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
     for first_column, source in _batches(matrix, domain):
         role = BatchRole.of(first_column, matrix.width)
@@ -139,7 +170,7 @@ def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes) -> Committed:
             )  # fmt: skip
         if role.closes:
             hasher.close_block()
-    return Committed(matrix, domain, MerkleTree(hasher.finish(), hash_level), salt_seed)
+    return hasher.finish()
 
 
 def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:

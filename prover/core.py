@@ -25,6 +25,7 @@ from common.hidden import PadSpace
 from common.transcript import Transcript
 from prover.channel import ProverChannel
 from prover.committed import Committed, StackedMatrix, commit, with_random_rows
+from prover.devices.interface import Device
 from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
 from prover.kernels import vectors
@@ -97,7 +98,8 @@ def prove(
     """Prove that `setup.program` on the committed weights gives `setup.public`; returns the proof's bytes.
 
     `seed` must be fresh for every proof (`prover.randomness.fresh_proof_seed`); `statement` is the canonical
-    encoding of the whole public statement, weights' root included.
+    encoding of the whole public statement, weights' root included. All commitments are made on the device of
+    the weights', and the proof is the same on every device.
     """
     step = progress or (lambda _: None)
     layout, geometry = setup.layout, setup.geometry
@@ -105,7 +107,7 @@ def prove(
     counts = multiplicities(inputs)
     pads = make_pads(layout.pads, seed)
     step("commit intermediates")
-    proof = _commit_proof(setup, inputs, counts, pads, seed)
+    proof = _commit_proof(setup, inputs, counts, pads, seed, commitment.committed.device)
     mask, mask_tree = _commit_mask(geometry.weights.k_prime, commitment, seed)
     opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed, mask)
 
@@ -148,6 +150,7 @@ def _commit_proof(
     counts: Mapping[Table, NDArray[np.int64]],
     pads: KArray,
     seed: SecretSeed,
+    device: Device,
 ) -> OpenedMatrix:
     """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows, and g_A beside them."""
     layout, code = setup.layout, setup.geometry.proof
@@ -155,13 +158,13 @@ def _commit_proof(
     stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
     stacked = with_random_rows(stacked, code.random, seed, "proof.random")
     mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
-    committed = commit(MaskedMatrix(stacked, mask), code.domain, seed.derive("proof salts").value)
+    committed = commit(MaskedMatrix(stacked, mask), code.domain, seed.derive("proof salts").value, device)
     return OpenedMatrix(stacked.segments, committed, mask.astype(np.uint64))
 
 
 def _commit_mask(rows: int, commitment: WeightsCommitment, seed: SecretSeed) -> tuple[KArray, Committed]:
     """Commit to g_W over the weights' domain, in a tree of its own."""
     mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
-    domain = commitment.geometry.code.domain
-    tree = commit(StackedMatrix([mask]), domain, seed.derive("weights mask salts").value)
+    domain, salts = commitment.geometry.code.domain, seed.derive("weights mask salts").value
+    tree = commit(StackedMatrix([mask]), domain, salts, commitment.committed.device)
     return mask.astype(np.uint64), tree

@@ -19,6 +19,7 @@ from circuits.evaluate import (
 )
 from circuits.program import Conv, GatedMatMul, MatMul, Program, Site, SketchSum, View
 from common.errors import UsageError
+from prover.devices.memory import memory_errors
 from prover.kernels import gemm
 
 
@@ -40,7 +41,8 @@ def execute(
     machine = _Machine(weights, torch.device(device))
     sites: dict[str, SiteTrace] = {}
     for site in program.sites:
-        sites[site.name] = machine.run(site, None if shifts is None else shifts[site.name])
+        with memory_errors(device):
+            sites[site.name] = machine.run(site, None if shifts is None else shifts[site.name])
         if progress is not None:
             progress(site.name)
     v = read_output(program.output, {name: trace.out for name, trace in sites.items()})

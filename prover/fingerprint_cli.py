@@ -11,6 +11,7 @@ import typer
 
 from common.errors import InputOutputError, UsageError
 from common.output import exit_on_error, note, result, result_json
+from prover.commit_cli import DeviceOption
 
 if TYPE_CHECKING:
     from circuits.profiles import Profile
@@ -53,7 +54,7 @@ def fingerprint(
     k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,
     out: Annotated[Path, typer.Option(help="Folder for fingerprint.json.")] = Path("."),
-    device: Annotated[str, typer.Option(help="cpu or a torch device such as cuda.")] = "cpu",
+    device: DeviceOption = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the fingerprint as one JSON object.")
     ] = False,
@@ -83,23 +84,15 @@ def _derive(
     p: int | None,
     device: str = "cpu",
 ) -> FingerprintFile:
+    from prover.devices.choose import choose
     from prover.fingerprint import derive
 
-    _check_device(device)
+    tensors = choose(device).tensors
     with _progress_bar("fingerprint", _STEPS) as progress:
         derivation = derive(
-            model, profile, encoder, tokens=tokens, k=k, p=p, device=device, progress=progress
+            model, profile, encoder, tokens=tokens, k=k, p=p, device=tensors, progress=progress
         )
     return derivation.to_file()
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"no device {device!r} here", hint="use --device cpu") from None
 
 
 def compare(

@@ -133,7 +133,8 @@ def prove_opening(
         channel.array("opening.y", y)
     else:
         by_row = y.reshape(-1, DEGREE * geometry.w2).astype(np.uint32)
-        second = commit(StackedMatrix([by_row]), geometry.second.domain, seed.derive("second").value)
+        salts, device = seed.derive("second").value, weights.committed.device
+        second = commit(StackedMatrix([by_row]), geometry.second.domain, salts, device)
         channel.send("opening.root", second.root)
     channel.grind("opening.grind", grinding)
     points = _level_one(channel, geometry, weights.committed, weights_mask, proof.committed)

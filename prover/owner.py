@@ -25,6 +25,8 @@ from common.image.registry import by_name, embedded
 from prover import bundle, commitment_folder
 from prover.commitment_folder import OpenedCommitment, Source, describe_files
 from prover.core import prove as prove_program
+from prover.devices.choose import choose
+from prover.devices.interface import Device
 from prover.families import open_model
 from prover.fidelity import FloatReference, measure
 from prover.fingerprint import find_tokens, quantize_model
@@ -70,14 +72,18 @@ def commit(
     out: str | Path,
     options: Options | None = None,
     *,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> OpenedCommitment:
     """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
 
+    `device` is a name for `prover.devices.choose`; the result does not depend on it.
+
     Raises:
         UsageError: an option is impossible or `out` exists. Other `HurefError`s: the checkpoint cannot be read.
     """
-    opened, _ = _commit(Path(checkpoint), Path(out), options or Options(), None, progress or Progress())
+    options, progress = options or Options(), progress or Progress()
+    opened, _ = _commit(Path(checkpoint), Path(out), options, None, choose(device), progress)
     return opened
 
 
@@ -91,14 +97,15 @@ def prove(
     key: SecretKey | None = None,
     replace_existing: bool = False,
     generator: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> Proved:
     """Prove a checkpoint's fingerprint and write the bundle `out`, verified.
 
     The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
     first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
-    given must be the committed one. `generator` (default: the embedded one) draws the picture.
+    given must be the committed one. `generator` (default: the embedded one) draws the picture. `device` is a
+    name for `prover.devices.choose`; given the same randomness the proof does not depend on it.
 
     Raises:
         UsageError: options do not fit the commitment, or `out` exists.
@@ -107,11 +114,12 @@ def prove(
     picture = embedded() if generator is None else by_name(generator)
     out, options, progress = Path(out), options or Options(), progress or Progress()
     folder = Path(commitment) if commitment is not None else out.with_suffix(COMMITMENT_SUFFIX)
+    place = choose(device)
     with new_folder(out, replace=replace_existing) as temporary:
-        opened, reference = _open_or_commit(checkpoint, folder, options, encoder, progress)
+        opened, reference = _open_or_commit(checkpoint, folder, options, encoder, place, progress)
         chosen = encoder or opened.source.profile.default_encoder
         with progress.stage("witness") as step:
-            program, term_weights, trace = run_program(opened.source, chosen, device, step)
+            program, term_weights, trace = run_program(opened.source, chosen, place.tensors, step)
             fidelity = None
             if reference is not None:
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)
@@ -135,23 +143,33 @@ def prove(
 
 
 def _open_or_commit(
-    checkpoint: str | Path | None, folder: Path, options: Options, encoder: str | None, progress: Progress
+    checkpoint: str | Path | None,
+    folder: Path,
+    options: Options,
+    encoder: str | None,
+    device: Device,
+    progress: Progress,
 ) -> tuple[OpenedCommitment, FloatReference | None]:
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(Path(checkpoint), folder, options, encoder, progress)
+        return _commit(Path(checkpoint), folder, options, encoder, device, progress)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
         if checkpoint is not None:
             _check_checkpoint(public, Path(checkpoint), folder)
     with progress.stage("commit"):
-        return commitment_folder.load(folder), None
+        return commitment_folder.load(folder, device), None
 
 
 def _commit(
-    checkpoint: Path, folder: Path, options: Options, encoder: str | None, progress: Progress
+    checkpoint: Path,
+    folder: Path,
+    options: Options,
+    encoder: str | None,
+    device: Device,
+    progress: Progress,
 ) -> tuple[OpenedCommitment, FloatReference]:
     profile = get_profile(options.profile or "hardened")
     check_encoder(profile, encoder or profile.default_encoder)
@@ -183,7 +201,7 @@ def _commit(
         weights, steps = quantize_model(model, profile, program, ids, reference, step)
     with progress.stage("commit"):
         source = replace(source, weights=weights, steps=steps)
-        return commitment_folder.create(folder, source, security, proofs), reference
+        return commitment_folder.create(folder, source, security, proofs, device), reference
 
 
 def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:

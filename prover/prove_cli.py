@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from common.output import exit_on_error, note, result, result_json
-from prover.commit_cli import ProfileOption, ProofsOption, SecurityOption, SizeOption, TokensOption
+from prover.commit_cli import (
+    DeviceOption,
+    ProfileOption,
+    ProofsOption,
+    SecurityOption,
+    SizeOption,
+    TokensOption,
+)
 
 _STAGES = ("load", "quantize", "commit", "witness", "prove", "self-verify")
 
@@ -37,7 +44,7 @@ def prove(
     proofs: ProofsOption = None,
     key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
     generator: Annotated[str | None, typer.Option(help="Picture generator by name or digest.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, or a torch device such as cuda.")] = "cpu",
+    device: DeviceOption = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -13,7 +13,8 @@ from circuits.layout import place_weights
 from circuits.program import Program
 from circuits.proof import weights_geometry
 from common.params import Knobs, WeightGeometry
-from prover.committed import Committed, StackedMatrix, commit, with_random_rows
+from prover.committed import COMPILED, Committed, StackedMatrix, commit, with_random_rows
+from prover.devices.interface import Device
 from prover.randomness import SecretSeed
 from prover.witness import stack_weights
 
@@ -34,12 +35,16 @@ class WeightsCommitment:
 
 
 def commit_weights(
-    program: Program, weights: Mapping[str, NDArray[Any]], knobs: Knobs, seed: SecretSeed
+    program: Program,
+    weights: Mapping[str, NDArray[Any]],
+    knobs: Knobs,
+    seed: SecretSeed,
+    device: Device = COMPILED,
 ) -> WeightsCommitment:
-    """Commit to the program's weights; the same seed and weights give the same root."""
+    """Commit to the program's weights; the same seed and weights give the same root on every device."""
     geometry = weights_geometry(program, knobs)
     placed, rows = place_weights(program, geometry.w)
     data = stack_weights(placed, rows, weights, geometry.w)
     matrix = with_random_rows(StackedMatrix([data]), geometry.code.random, seed, "weights.random")
-    committed = commit(matrix, geometry.code.domain, seed.derive("weights.salts").value)
+    committed = commit(matrix, geometry.code.domain, seed.derive("weights.salts").value, device)
     return WeightsCommitment(data, matrix.segments[-1], committed, geometry)

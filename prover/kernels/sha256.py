@@ -37,7 +37,7 @@ def _fractional_bits(root: int, count: int) -> list[int]:
 
 _K = _fractional_bits(3, 64)
 IV = np.array(_fractional_bits(2, 8), dtype=np.uint32)
-_K_ARRAY = np.array(_K, dtype=np.uint32)
+ROUND_CONSTANTS = np.array(_K, dtype=np.uint32)
 HAS_SHA = bool(binding.get_host_cpu_features().get("sha", False))
 
 _I32 = ir.IntType(32)
@@ -234,7 +234,7 @@ def compress_portable(states: Any, state: int, data: Any, block: int) -> None:
     e, f, g, h = states[state + 4], states[state + 5], states[state + 6], states[state + 7]
     for i in range(64):
         s1 = _rotate(e, 6) ^ _rotate(e, 11) ^ _rotate(e, 25)
-        t1 = np.uint32(h + s1 + ((e & f) ^ (~e & g)) + _K_ARRAY[i] + w[i])
+        t1 = np.uint32(h + s1 + ((e & f) ^ (~e & g)) + ROUND_CONSTANTS[i] + w[i])
         s0 = _rotate(a, 2) ^ _rotate(a, 13) ^ _rotate(a, 22)
         t2 = np.uint32(s0 + ((a & b) ^ (a & c) ^ (b & c)))
         h, g, f, e, d, c, b, a = g, f, e, np.uint32(d + t1), c, b, a, np.uint32(t1 + t2)

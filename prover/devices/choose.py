@@ -1,0 +1,33 @@
+"""The device that `--device` names."""
+
+from __future__ import annotations
+
+from common.errors import UsageError
+from prover.committed import COMPILED
+from prover.devices.interface import Device
+
+
+def choose(name: str) -> Device:
+    """`auto`: CUDA if torch finds a GPU, else as `cpu`. `cpu`: the compiled kernels. `torch-cpu`: tensors on
+    the CPU, slow, to test what a GPU would run. Otherwise a torch device such as `cuda` or `cuda:1`.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "cpu":
+        return COMPILED
+    import torch
+
+    from prover.devices.tensors import CPU_WORKING_SET, TensorDevice
+
+    if name == "torch-cpu":
+        return TensorDevice("cpu", working_set=CPU_WORKING_SET)
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return COMPILED
+        name = "cuda"
+    try:
+        torch.ones(2, dtype=torch.float64, device=name).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
+        raise UsageError(f"no device {name!r} here", hint="use --device cpu") from None
+    return TensorDevice(name)

@@ -1,0 +1,38 @@
+"""What encoding and hashing need of a device. Every device gives the same bytes (protocol §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from common.domain import CodeDomain
+from common.field import FArray
+from common.merkle import Digests
+
+if TYPE_CHECKING:
+    from prover.committed import Matrix
+
+
+class Device(Protocol):
+    """A place that encodes matrices and hashes leaves, and the torch device that matrix products use beside it."""
+
+    @property
+    def tensors(self) -> str:
+        """The torch device of the fast executor, which is the same torch code everywhere."""
+        ...
+
+    def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
+        """Encode every column and hash every code point: (n, 32) bytes in point order.
+
+        Salt i is SHA-256(`salt_header` | i as u64 LE). Raises ProverError if an entry is not in (-p, p),
+        ValueError if the matrix has not k' rows or no column, or entries of another type.
+        """
+        ...
+
+    def encode_rows(self, matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:
+        """The code's rows at sorted `positions`, canonical (t, width). Raises as `leaf_digests`."""
+        ...
+
+    def hash_level(self, children: Digests) -> Digests:
+        """Parents (m, 32) of 2m child digests (2m, 32): the `hash_level` of `MerkleTree`."""
+        ...
