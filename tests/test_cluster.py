@@ -176,9 +176,10 @@ def test_one_clear_line(tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         listening.bind(("127.0.0.1", 0))
         closed = f"127.0.0.1:{listening.getsockname()[1]}"
     order = ("commit", tiny.checkpoint, "--k", "64", "--out", tmp_path / "c", "--scheduler")
-    for scheduler in (f"dask://{closed}", f"tls://{closed}"):
-        code, said = huref(*order, scheduler)
-        assert code == ExitCode.IO and "error: no scheduler answers at" in said and "hint: " in said
+    code, said = huref(*order, f"dask://{closed}")
+    assert code == ExitCode.IO and "error: no scheduler answers at" in said and "hint: " in said
+    code, said = huref(*order, f"tls://{closed}")
+    assert code == ExitCode.USAGE and "error: tls:// needs certificates" in said and "hint: " in said
     code, said = huref(*order, "nonsense")
     assert code == ExitCode.USAGE and "error: no scheduler address: 'nonsense'" in said
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -67,7 +67,7 @@ def on_cluster(scheduler: str | None, local: Device) -> Iterator[Device]:
     """A device that makes leaf digests on the cluster of `scheduler` and does all else on `local`; None: `local`.
 
     Raises:
-        UsageError: no address, or `distributed` is not installed.
+        UsageError: no address, `distributed` is not installed, or certificates for tls:// are missing.
         InputOutputError: no scheduler answers, it has no worker, or it is lost during the block.
     """
     if scheduler is None:
@@ -78,12 +78,16 @@ def on_cluster(scheduler: str | None, local: Device) -> Iterator[Device]:
         import distributed
     except ImportError:
         raise UsageError("--scheduler needs the package distributed", hint=_INSTALL) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
+    if address.startswith("tls:") and not distributed.Security().get_connection_args("client")["ssl_context"]:
+        hint = "set ca-file, client.cert and client.key under distributed.comm.tls (docs/cluster.md)"
+        raise UsageError("tls:// needs certificates in dask's configuration", hint=hint)
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        hint = "start one with: dask scheduler; certificates for tls:// are set in dask's configuration"
+        hint = "start one with: dask scheduler"
         raise InputOutputError(f"no scheduler answers at {address} ({reason})", hint=hint) from None
     with client:
         yield ClusterDevice(client, local)
