@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from circuits.profiles import HARDENED
+from circuits.statement import prepare_statement
 from common import bundle as form
 from common.bundle import parse_bundle
 from common.errors import Malformed, ProverError, Rejected, UsageError
@@ -99,6 +101,31 @@ def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
     with OpeningBudget.load(copy / "private") as budget:
         assert len(budget.opened) == left - second.remaining
         assert budget.proofs == 2
+
+
+def test_the_counter_is_on_disk_before_positions_are_drawn(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the proof's randomness is made, the reservation was renamed into place and its folder synced."""
+    synced: list[int] = []
+    at_draw: list[tuple[int, int]] = []
+    fsync, fresh = os.fsync, owner.fresh_proof_seed
+    private = copy / "private"
+
+    def record(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    def drawn(*arguments: object) -> SecretSeed:
+        state = json.loads((private / "state").read_bytes())
+        at_draw.append((state["reserved"], state["proofs"]))
+        assert synced[-2:] == [(private / "state").stat().st_ino, private.stat().st_ino]
+        return fresh(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(owner, "fresh_proof_seed", drawn)
+    done = prove(None, copy.parent / "x.huref", commitment=copy)
+    assert at_draw == [(prepare_statement(done.verdict.statement).geometry.weights.queries, 1)]
 
 
 def test_an_exhausted_budget_writes_no_bundle(copy: Path) -> None:
