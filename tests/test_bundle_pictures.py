@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from common.image.png import png_bytes, png_pixels
 from common.image.registry import Installed
 from tests.conftest import Made
 from tests.forge import Files, check, load, manifest_of, reseal
+from verifier.verify_cli import describe
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,8 @@ def test_without_the_generator_the_picture_is_unchecked(
     assert "vector verified, image not checked" in verdict.to_dict()["picture"]["message"]
     assert "huref generator install" in verdict.to_dict()["picture"]["hint"]
     assert not any("picture" in line for line in verdict.proven())
+    line = next(line for line in describe(Path("x"), verdict) if line.startswith("  picture"))
+    assert "vector verified, image not checked" in line and "huref generator install" in line
     with pytest.raises(Rejected, match="huref generator install") as caught:
         check(files, require_image=True)
     assert caught.value.path == "image"
@@ -53,6 +57,7 @@ def test_without_the_generator_the_picture_is_unchecked(
 
 def test_an_exact_generators_picture_may_not_differ_in_one_pixel(files: Files) -> None:
     verdict = check(files, require_image=True)
+    assert "  picture      matches (byte for byte)" in describe(Path("x"), verdict)
     assert verdict.picture.comparison == "exact" and any("byte for byte" in x for x in verdict.proven())
     image = png_pixels(files[form.PICTURE]).copy()
     image[40, 50, 1] ^= 1
@@ -83,6 +88,7 @@ def test_a_floating_point_generators_picture_is_compared_with_a_tolerance(
     moved = np.where(drawn < 128, drawn + level, drawn - level).astype(np.uint8)
     verdict = check(attempt(moved), require_image=True)
     assert verdict.picture.status == "matches" and verdict.to_dict()["picture"]["comparison"] == "tolerance"
+    assert "  picture      matches (within a tolerance)" in describe(Path("x"), verdict)
     assert any("tolerance (0.25 levels of 255 on average and 4 at most)" in line for line in verdict.proven())
     assert not any("byte for byte" in line for line in verdict.proven())
     assert check(attempt(drawn)).picture.comparison == "tolerance"
