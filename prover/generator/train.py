@@ -38,7 +38,7 @@ class Recipe:
 
     steps_at_32: int = 1500
     steps_at_64: int = 3500
-    steps_at_128: int = 4000
+    steps_at_128: int = 2500
     adversarial_steps: int = 0
     batch: int = 8
     seed: int = 1
