@@ -49,11 +49,14 @@ class Model:
         """
         return EmbeddingReader(self.checkpoint, self._entry, self.shape, self._prefix, self._config).read(ids)
 
-    def layer(self, index: int) -> LayerTensors:
-        """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""
+    def layer(self, index: int, *, gate: bool = True) -> LayerTensors:
+        """The tensors of layer `index` (0-based), without `gate` if it is not wanted.
+
+        Raises what `Checkpoint.read` raises.
+        """
         if not 0 <= index < self.shape.layers:
             raise IndexError(f"layer {index} of a model with {self.shape.layers}")
-        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index).read()
+        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index).read(gate)
 
 
 def open_model(source: Checkpoint | str | Path) -> Model:

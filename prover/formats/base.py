@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import Malformed, UsageError
+from prover.kernels.reading import all_finite
 
 Float32 = NDArray[np.float32]
 
@@ -71,6 +72,6 @@ class Checkpoint(ABC):
         return Malformed(f"{self.path}: tensor {name} is missing")
 
     def _finite(self, name: str, tensor: Float32) -> Float32:
-        if not np.isfinite(tensor).all():
+        if not all_finite(tensor):
             raise Malformed(f"{self.path}: tensor {name} holds NaN or infinity")
         return tensor
