@@ -79,7 +79,9 @@ def _raw(tensors: LayerTensors, shape: ModelShape, profile: Profile) -> Iterator
     up, down = tensors.up, tensors.down
     if profile.gated_term and tensors.gate is not None:
         factor = _balance(pinned.fold(tensors.gate * up, None, None)[1], pinned.fold(down, None, None)[1])
-        up, down = (rows * f.astype(np.float32)[:, None] for rows, f in ((up, factor), (down, _inverse(factor))))
+        up, down = (
+            rows * f.astype(np.float32)[:, None] for rows, f in ((up, factor), (down, _inverse(factor)))
+        )
         yield "gate", tensors.gate
     yield "up", up
     yield "down", down

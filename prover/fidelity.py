@@ -1,9 +1,10 @@
 """How close the integer program stays to the same computation in floating point.
 
 The float side reads the canonical tensors before rounding, one at a time as they are quantized, and never
-rounds to integers in between: float32 up to the two factors of every term, whose error of about 10⁻⁶ is far below
-what is measured, float64 from there on. Its v uses the integer program's term scales (a power of two each, moved by shifts), which
-only `meanpool` can tell apart: `sketch` and `cnn` standardize every term's segment on its own.
+rounds to integers in between. It is float32 up to the two factors of every term, whose error of about 10⁻⁶ is
+far below what is measured, and float64 from there on. Its v uses the integer program's term scales (a power of
+two each, moved by shifts), which only `meanpool` can tell apart: `sketch` and `cnn` standardize every term's
+segment on its own.
 """
 
 from __future__ import annotations

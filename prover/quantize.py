@@ -33,7 +33,9 @@ def quantize(name: str, tensor: Float32, bits: int, clip_sigmas: float) -> Quant
     squares, peaks = measure_rows(tensor)
     mean_square = float(pinned.tree_sum(squares)) / tensor.size
     if not np.isfinite(mean_square):
-        raise Malformed(f"tensor {name} holds NaN or infinity, or overflows when norms and gains are folded in")
+        raise Malformed(
+            f"tensor {name} holds NaN or infinity, or overflows when norms and gains are folded in"
+        )
     largest = (1 << (bits - 1)) - 1
     step = np.float32(min(float(peaks.max()), clip_sigmas * float(np.sqrt(mean_square))) / largest)
     if step == 0.0:

@@ -42,4 +42,6 @@ def test_nonsense_is_named(bad: float) -> None:
 
 def test_scale_of_the_tensor_does_not_matter() -> None:
     tensor = np.random.default_rng(2).normal(size=(40, 40)).astype(np.float32)
-    assert np.array_equal(quantize("t", tensor, 8, 8.0).values, quantize("t", tensor * np.float32(1024), 8, 8.0).values)
+    assert np.array_equal(
+        quantize("t", tensor, 8, 8.0).values, quantize("t", tensor * np.float32(1024), 8, 8.0).values
+    )

@@ -49,6 +49,10 @@ class Checkpoint(ABC):
     def __contains__(self, name: str) -> bool:
         return name in self.names()
 
+    def file_of(self, name: str) -> Path:
+        """The source file that holds a tensor; formats with several files override it."""
+        return self.source_files[0]
+
     def read(self, name: str) -> Float32:
         """The whole tensor as float32. Raises `Malformed` (missing, NaN, infinity), `Unsupported` (dtype)."""
         return self._finite(name, self._load(name, None))

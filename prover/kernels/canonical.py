@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import NDArray
 
 from prover.kernels.threads import run_ranges
@@ -72,28 +72,61 @@ def fold_rows(rows: Float32, gain: Float32, direction: Float32, length: float) -
 
 
 @njit(cache=True)
-def _two_points(part: Any, step: int) -> None:
-    for top in range(0, len(part), 2 * step):
-        for at in range(top, top + step):
-            a, b = part[at], part[at + step]
-            part[at], part[at + step] = a + b, a - b
+def _two_points(low: Any, high: Any) -> None:
+    for i in range(len(low)):
+        a, b = low[i], high[i]
+        low[i], high[i] = a + b, a - b
+
+
+def _eight_points(step: int) -> Any:
+    """A kernel for the stages of distance step, 2·step and 4·step in one pass, for rows of whole blocks.
+
+    A constant distance and unsigned indices let the compiler see that the eight entries are apart.
+    """
+
+    @njit(cache=True)
+    def transform(part: Any) -> None:
+        one, block = uint64(step), uint64(8 * step)
+        for top in range(uint64(len(part)) // block):
+            for at in range(one):
+                i = uint64(top) * block + uint64(at)
+                a, b, c, d = part[i], part[i + one], part[i + uint64(2) * one], part[i + uint64(3) * one]
+                i += uint64(4) * one
+                e, f, g, h = part[i], part[i + one], part[i + uint64(2) * one], part[i + uint64(3) * one]
+                a, b, c, d, e, f, g, h = a + b, a - b, c + d, c - d, e + f, e - f, g + h, g - h
+                a, b, c, d, e, f, g, h = a + c, b + d, a - c, b - d, e + g, f + h, e - g, f - h
+                part[i], part[i + one] = a - e, b - f
+                part[i + uint64(2) * one], part[i + uint64(3) * one] = c - g, d - h
+                i -= uint64(4) * one
+                part[i], part[i + one] = a + e, b + f
+                part[i + uint64(2) * one], part[i + uint64(3) * one] = c + g, d + h
+
+    return transform
+
+
+_eight_1, _eight_8, _eight_64, _eight_512 = (_eight_points(step) for step in (1, 8, 64, 512))
 
 
 @njit(cache=True)
-def _eight_points(part: Any, step: int) -> None:
-    """The stages of distance step, 2·step and 4·step in one pass."""
-    for top in range(0, len(part), 8 * step):
-        for at in range(top, top + step):
-            a, b = part[at], part[at + step]
-            c, d = part[at + 2 * step], part[at + 3 * step]
-            e, f = part[at + 4 * step], part[at + 5 * step]
-            g, h = part[at + 6 * step], part[at + 7 * step]
-            a, b, c, d, e, f, g, h = a + b, a - b, c + d, c - d, e + f, e - f, g + h, g - h
-            a, b, c, d, e, f, g, h = a + c, b + d, a - c, b - d, e + g, f + h, e - g, f - h
-            part[at], part[at + step] = a + e, b + f
-            part[at + 2 * step], part[at + 3 * step] = c + g, d + h
-            part[at + 4 * step], part[at + 5 * step] = a - e, b - f
-            part[at + 6 * step], part[at + 7 * step] = c - g, d - h
+def hadamard(part: Any) -> None:
+    """The Walsh–Hadamard transform of a power of two of entries, unscaled, smallest distance first."""
+    step = 1
+    if len(part) >= 8:
+        _eight_1(part)
+        step = 8
+    if len(part) >= 64:
+        _eight_8(part)
+        step = 64
+    if len(part) >= 512:
+        _eight_64(part)
+        step = 512
+    if len(part) >= 4096:
+        _eight_512(part)
+        step = 4096
+    while step < len(part):
+        for top in range(0, len(part), 2 * step):
+            _two_points(part[top : top + step], part[top + step : top + 2 * step])
+        step *= 2
 
 
 @njit(cache=True, nogil=True)
@@ -109,20 +142,12 @@ def _mix_rows(
             for i in range(len(row)):
                 row[i] *= signs[w, i]
             part = row[starts[w] : starts[w] + window]
-            step = 1
-            while 8 * step <= window:
-                _eight_points(part, step)
-                step *= 8
-            while step < window:
-                _two_points(part, step)
-                step *= 2
+            hadamard(part)
             for i in range(window):
                 part[i] *= scale
 
 
-def mix_rows(
-    rows: Float32, factors: Float64, signs: Float32, starts: NDArray[np.int64], window: int
-) -> None:
+def mix_rows(rows: Float32, factors: Float64, signs: Float32, starts: NDArray[np.int64], window: int) -> None:
     """Multiply rows (m, n) by `factors` (m,) and mix them, in place.
 
     For every window start: multiply by its row of `signs`, then transform columns [start, start + window) by
