@@ -36,7 +36,8 @@ def dot(x: Any, y: Any, lanes: Any) -> Any:
     """Σ x_i·y_i of float32 rows in float64, where every product is exact; `lanes` is scratch space."""
     n = len(x)
     whole = n // LANES * LANES
-    lanes[:] = 0.0
+    for i in range(LANES):
+        lanes[i] = 0.0
     for at in range(0, whole, LANES):
         for i in range(LANES):
             lanes[i] += np.float64(x[at + i]) * np.float64(y[at + i])
@@ -164,14 +165,18 @@ def _measure_rows(rows: Any, squares: Any, peaks: Any, start: int, stop: int) ->
         row = rows[r]
         squares[r] = dot(row, row, lanes)
         whole = len(row) // LANES * LANES
-        highest[:] = 0.0
+        for i in range(LANES):
+            highest[i] = 0.0
         for at in range(0, whole, LANES):
             for i in range(LANES):
                 size = abs(row[at + i])
                 highest[i] = size if size > highest[i] else highest[i]
         for i in range(len(row) - whole):
-            highest[i] = max(highest[i], abs(row[whole + i]))
-        peaks[r] = highest.max()
+            size = abs(row[whole + i])
+            highest[i] = size if size > highest[i] else highest[i]
+        peaks[r] = highest[0]
+        for i in range(LANES):
+            peaks[r] = highest[i] if highest[i] > peaks[r] else peaks[r]
 
 
 def measure_rows(rows: Float32) -> tuple[Float64, Float32]:

@@ -34,9 +34,10 @@ def cholesky(gram: Any, tolerance: float, factor: Any, inverse: Any) -> int:
     largest = 0.0
     for i in range(n):
         left[i] = gram[i, i]
-        largest = max(largest, left[i])
-    factor[:] = 0.0
-    inverse[:] = 0.0
+        largest = left[i] if left[i] > largest else largest
+    for i in range(n):
+        for j in range(n):
+            factor[i, j] = inverse[i, j] = 0.0
     for k in range(n):
         pivot = 0
         for i in range(n):
@@ -44,7 +45,8 @@ def cholesky(gram: Any, tolerance: float, factor: Any, inverse: Any) -> int:
                 pivot = i
         if not left[pivot] > tolerance * largest:
             return k
-        factor[k] = gram[pivot]
+        for i in range(n):
+            factor[k, i] = gram[pivot, i]
         inverse[k, pivot] = 1.0
         for j in range(k):
             share = factor[j, pivot]
@@ -75,11 +77,11 @@ def _tridiagonal(matrix: Any, rows: Any, diagonal: Any, beside: Any) -> None:
             continue
         norm = np.sqrt(first * first + rest)
         beside[k] = -norm if first > 0.0 else norm
-        v[:] = matrix[k]
-        v[: k + 1] = 0.0
+        for i in range(n):
+            v[i] = matrix[k, i] if i > k else 0.0
+            w[i] = 0.0
         v[k + 1] = first - beside[k]
         beta = 2.0 / (v[k + 1] * v[k + 1] + rest)
-        w[:] = 0.0
         for i in range(k + 1, n):
             _subtract(w, -beta * v[i], matrix[i])
         along = 0.0
@@ -89,7 +91,8 @@ def _tridiagonal(matrix: Any, rows: Any, diagonal: Any, beside: Any) -> None:
         for i in range(k + 1, n):
             _subtract(matrix[i], v[i], w)
             _subtract(matrix[i], w[i], v)
-        w[:] = 0.0
+        for i in range(n):
+            w[i] = 0.0
         for i in range(k + 1, n):
             _subtract(w, -beta * v[i], rows[i])
         for i in range(k + 1, n):
@@ -138,13 +141,14 @@ def symmetric_eigen(matrix: Any, values: Any, rows: Any) -> None:
     """Fill `values` (n,), descending, and `rows` (n × n), eigenvectors, of a symmetric matrix; destroys it."""
     n = len(matrix)
     beside = np.empty(n)
-    rows[:] = 0.0
     for i in range(n):
-        rows[i, i] = 1.0
+        for j in range(n):
+            rows[i, j] = 1.0 if i == j else 0.0
     _tridiagonal(matrix, rows, values, beside)
     noise = 0.0
     for i in range(n):
-        noise = max(noise, _EPSILON * (abs(values[i]) + abs(beside[i])))
+        size = _EPSILON * (abs(values[i]) + abs(beside[i]))
+        noise = size if size > noise else noise
     for first in range(n):
         for _ in range(_QL_STEPS):
             last = first
