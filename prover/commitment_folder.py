@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from circuits.commitment import describe_commitment
 from circuits.compile import compile_program
-from circuits.profiles import Profile, get_profile
+from circuits.profiles import LAYERS, Profile, get_profile
 from circuits.program import Program
 from circuits.proof import weights_geometry
 from circuits.shape import ModelShape
@@ -30,13 +30,14 @@ from common.errors import InputOutputError, Malformed, ProverError
 from prover.budget import OpeningBudget
 from prover.committed import COMPILED
 from prover.devices.interface import Device
+from prover.families import Model
+from prover.kernels.threads import run_tasks
 from prover.randomness import SecretSeed
 from prover.weights import WeightsCommitment, commit_weights
 
 PRIVATE = "private"
 _TENSORS = "tensors"
 _STEPS = "steps.json"
-_HASH_BLOCK = 1 << 22
 
 Weights = Mapping[str, NDArray[np.int8]]
 
@@ -154,16 +155,14 @@ def read_seed(private: Path) -> SecretSeed:
         raise Malformed(f"{private / 'seed'}: {error}") from None
 
 
-def describe_files(paths: tuple[Path, ...]) -> tuple[SourceFile, ...]:
-    """Name, size and SHA-256 of the checkpoint's files."""
-    return tuple(_describe(path) for path in sorted(paths))
+def describe_files(model: Model) -> tuple[SourceFile, ...]:
+    """Name, size and SHA-256 of the checkpoint files that the fingerprint's weights are read from."""
+    return tuple(run_tasks(_describe, [(path,) for path in model.source_files(LAYERS)]))
 
 
 def _describe(path: Path) -> SourceFile:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
+        digest = hashlib.file_digest(file, "sha256")
     return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
 
 

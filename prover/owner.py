@@ -200,9 +200,7 @@ def _commit(
             frequency_digest=order.frequency_digest,
             ids=[int(i) for i in ids],
         )
-        source = Source(
-            profile, model.shape, k, p, tokens, {}, {}, describe_files(model.checkpoint.source_files)
-        )
+        source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
     with progress.stage("quantize") as step:
         program = source.program(encoder)
         reference = FloatReference(program)
@@ -249,8 +247,7 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
 
 
 def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
-    files = list(describe_files(open_model(checkpoint).checkpoint.source_files))
-    if files != public.sources:
+    if list(describe_files(open_model(checkpoint))) != public.sources:
         raise ProverError(
             f"{checkpoint} is not the checkpoint that {folder} commits to",
             hint="commit to this checkpoint first, or leave it out to prove the committed one",

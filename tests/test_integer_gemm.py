@@ -8,7 +8,9 @@ import pytest
 from prover.kernels.integer_gemm import product
 
 
-@pytest.mark.parametrize("shape", [(4, 16, 4), (5, 33, 7), (8, 1024, 12), (9, 2500, 18), (1, 1, 1), (16, 4096, 70)])
+@pytest.mark.parametrize(
+    "shape", [(4, 16, 4), (5, 33, 7), (8, 1024, 12), (9, 2500, 18), (1, 1, 1), (16, 4096, 70)]
+)
 def test_equal_to_numpy(shape: tuple[int, int, int]) -> None:
     m, n, f = shape
     rng = np.random.default_rng(n)
