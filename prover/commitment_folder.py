@@ -27,6 +27,7 @@ from circuits.statement import TokenChoice, check_resources, check_sizes, knobs_
 from common.atomic import new_folder, write_file
 from common.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile
 from common.errors import InputOutputError, Malformed, ProverError
+from prover import leaf_cache
 from prover.budget import OpeningBudget
 from prover.committed import COMPILED
 from prover.devices.interface import Device
@@ -92,6 +93,8 @@ def create(
         private = temporary / PRIVATE
         with OpeningBudget.create(private, rows) as budget:
             committed = commit_weights(program, source.weights, knobs, budget.seed, device)
+            if device.for_proofs is device:  # what other machines made is checked by making it again here
+                leaf_cache.write(private, source.weights, budget.seed, committed.committed.tree.levels[0])
         _write_tensors(private, source)
         public = describe_commitment(
             program,
@@ -110,7 +113,7 @@ def create(
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
-    """Read a commitment's folder and recompute its tree on `device`.
+    """Read a commitment's folder; its tree comes from the kept leaf digests, or is made anew on `device`.
 
     Raises:
         InputOutputError, Malformed: files are missing or damaged.
@@ -119,9 +122,12 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     public = read_public(folder)
     source = _read_source(folder, public)
     seed = read_seed(folder / PRIVATE)
-    committed = commit_weights(
-        source.program(), source.weights, knobs_for(public.security, public.proofs), seed, device
-    )
+    program, knobs = source.program(), knobs_for(public.security, public.proofs)
+    count = weights_geometry(program, knobs).code.domain.n
+    leaves = leaf_cache.read(folder / PRIVATE, source.weights, seed, count)
+    committed = commit_weights(program, source.weights, knobs, seed, device, leaves)
+    if leaves is not None and committed.root.hex() != public.root:
+        committed = commit_weights(program, source.weights, knobs, seed, device)
     if committed.root.hex() != public.root:
         raise ProverError(
             f"{folder}: the private tensors and seed give another root than commitment.json",

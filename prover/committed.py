@@ -155,7 +155,15 @@ def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes, device: Device 
     Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to the result.
     Raises ProverError if an entry is not in (-p, p), ValueError if the matrix has not k' rows or no column.
     """
-    leaves = device.leaf_digests(matrix, domain, _salt_header(salt_seed))
+    return restore(
+        matrix, domain, salt_seed, device.leaf_digests(matrix, domain, _salt_header(salt_seed)), device
+    )
+
+
+def restore(
+    matrix: Matrix, domain: CodeDomain, salt_seed: bytes, leaves: Digests, device: Device = COMPILED
+) -> Committed:
+    """What `commit` returned, from the leaf digests it made."""
     return Committed(matrix, domain, MerkleTree(leaves, device.hash_level), salt_seed, device.for_proofs)
 
 

@@ -191,6 +191,22 @@ def test_damaged_private_files_are_noticed(copy: Path) -> None:
         commitment_folder.load(copy)
 
 
+def test_kept_leaf_digests_are_a_shortcut_only(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give the root without encoding; damaged, cut or missing ones are made again."""
+    root = commitment_folder.read_public(copy).root
+    path = copy / "private" / "leaves"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with monkeypatch.context() as patch:
+        patch.setattr("prover.weights.commit", None)
+        assert commitment_folder.load(copy).committed.root.hex() == root
+    kept = path.read_bytes()
+    for damaged in (kept[:-1], kept[:-1] + bytes([kept[-1] ^ 1]), bytes([kept[0] ^ 1]) + kept[1:]):
+        path.write_bytes(damaged)
+        assert commitment_folder.load(copy).committed.root.hex() == root
+    path.unlink()
+    assert commitment_folder.load(copy).committed.root.hex() == root
+
+
 def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
     for options in (Options(k=128), Options(security=128), Options(profile="paper"), Options(proofs=3)):
         with pytest.raises(UsageError, match="was made with"):
