@@ -73,7 +73,7 @@ def test_a_stage_is_measured_and_reports(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "limits", "reason"),
     [
-        ("import time; time.sleep(60)", {"SECONDS": 0.2}, "stopped after"),
+        ("while True: pass", {"CPU_SECONDS": 0.2}, "stopped after"),
         ("import time; time.sleep(60)", {"MEMORY_GB": 0.001}, "stopped at"),
         ("raise SystemExit('no such circuit')", {}, "no such circuit"),
     ],

@@ -19,8 +19,8 @@ from benchmarks.environment import store
 from benchmarks.head_to_head.systems import Run
 
 RUNS = (
-    ("huref", 64), ("huref", 128), ("huref-minilm", 4096), ("groth16", 32), ("groth16", 64),
-    ("ezkl-lean", 64), ("ezkl-lean", 128), ("ezkl-defaults", 64), ("ezkl-defaults", 128),
+    ("huref", 64), ("huref", 128), ("huref-minilm", 4096), ("ezkl-lean", 64), ("ezkl-lean", 128),
+    ("ezkl-defaults", 64), ("ezkl-defaults", 128), ("groth16", 32), ("groth16", 64),
 )  # fmt: skip
 
 
