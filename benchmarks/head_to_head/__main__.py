@@ -42,7 +42,7 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
     both = total(ours, "commit", "witness", "prove")
     measured = {
         "call": theirs["prove"]["call"]["cpu"] / ours["prove"]["call"]["cpu"],
-        "warm": theirs["prove"]["call"]["cpu"] / ours["prove"]["warm"]["cpu"],
+        "warm": theirs["prove"]["call"]["cpu"] / ours["warm"]["call"]["cpu"],
         "process": theirs["prove"]["process"]["cpu"] / ours["prove"]["process"]["cpu"],
         "with witness": total(theirs, "witness", "prove") / both,
         "with setup": total(theirs, "setup", "witness", "prove") / both,

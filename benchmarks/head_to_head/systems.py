@@ -39,7 +39,7 @@ class Run:
         except StageFailed as failure:
             made["not_run"] = str(failure)
         for found in stages.values():
-            for key in [key for key in found if key not in ("call", "warm", "process", "bytes")]:
+            for key in [key for key in found if key not in ("call", "process", "bytes")]:
                 made[key] = found.pop(key)
         if self.system == "huref-minilm" and "not_run" not in made:
             made["proof_bytes"] = (self.folder / "m.huref" / "proof.bin").stat().st_size
@@ -53,7 +53,7 @@ class Run:
         names = {
             "ezkl": ("compile", "srs", "setup", "witness", "prove", "verify"),
             "groth16": ("setup", "prove", "verify"),
-            "huref": ("kernels", "commit", "witness", "prove", "verify"),
+            "huref": ("kernels", "commit", "witness", "prove", "warm", "verify"),
         }[kind]
         module = f"benchmarks.head_to_head.{kind}_tool"
         tail = [str(self.folder), str(self.size), *([variant] if variant else [])]
