@@ -29,7 +29,7 @@ from prover.randomness import SecretSeed
 from prover.weights import commit_weights
 from verifier.core import verify_program
 
-SIZES = (128, 832, 1760)  # about 2^20, 2^24 and 2^26 committed weights
+SIZES = (128, 384, 832, 1760, 3648, 5216)  # about 2^20, 22, 24, 26, 28 and 29 committed weights
 STATEMENT = b"benchmark"
 
 

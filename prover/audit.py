@@ -14,7 +14,7 @@ import numpy as np
 from circuits.evaluate import Trace
 from circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
 from common import bundle as form
-from common.atomic import write_file
+from common.atomic import clear_leftovers, write_file
 from common.bundle import Bundle, read_bundle
 from common.errors import Rejected
 from common.identity import AuditSignatures, SecretKey, cosign
@@ -58,6 +58,8 @@ def audit(
     """
     progress = progress or Progress()
     with progress.stage("verify"):
+        if key is not None:
+            clear_leftovers(Path(bundle) / form.COSIGNATURES)  # a bundle with one is malformed
         read = read_bundle(bundle)
         verdict = verify(read, min_security=0)
     said = verdict.statement

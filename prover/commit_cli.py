@@ -22,6 +22,13 @@ ProofsOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
 ]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Encode and hash on a dask cluster, dask://HOST:PORT or tls://HOST:PORT. Its machines see the weights "
+        "and their random rows in the clear, and on dask:// so does the network; the result is the same."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +45,7 @@ def commit(
     security: SecurityOption = None,
     proofs: ProofsOption = None,
     device: DeviceOption = "auto",
+    scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
@@ -48,7 +56,7 @@ def commit(
 
         with ProgressBar(("load", "quantize", "commit")) as progress:
             options = Options(profile, tokens, k, security, proofs)
-            opened = make(checkpoint, out, options, device=device, progress=progress)
+            opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
     public = opened.public
     if as_json:
         result_json({"root": public.root, "folder": str(out), "seconds": progress.seconds})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from circuits.commitment import describe_commitment
 from circuits.compile import compile_program
-from circuits.profiles import Profile, get_profile
+from circuits.profiles import LAYERS, Profile, get_profile
 from circuits.program import Program
 from circuits.proof import weights_geometry
 from circuits.shape import ModelShape
@@ -27,16 +27,18 @@ from circuits.statement import TokenChoice, check_resources, check_sizes, knobs_
 from common.atomic import new_folder, write_file
 from common.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile
 from common.errors import InputOutputError, Malformed, ProverError
+from prover import leaf_cache
 from prover.budget import OpeningBudget
 from prover.committed import COMPILED
 from prover.devices.interface import Device
+from prover.families import Model
+from prover.kernels.threads import run_tasks
 from prover.randomness import SecretSeed
 from prover.weights import WeightsCommitment, commit_weights
 
 PRIVATE = "private"
 _TENSORS = "tensors"
 _STEPS = "steps.json"
-_HASH_BLOCK = 1 << 22
 
 Weights = Mapping[str, NDArray[np.int8]]
 
@@ -91,6 +93,8 @@ def create(
         private = temporary / PRIVATE
         with OpeningBudget.create(private, rows) as budget:
             committed = commit_weights(program, source.weights, knobs, budget.seed, device)
+            if device.for_proofs is device:  # what other machines made is checked by making it again here
+                leaf_cache.write(private, source.weights, budget.seed, committed.committed.tree.levels[0])
         _write_tensors(private, source)
         public = describe_commitment(
             program,
@@ -109,7 +113,7 @@ def create(
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
-    """Read a commitment's folder and recompute its tree on `device`.
+    """Read a commitment's folder; its tree comes from the kept leaf digests, or is made anew on `device`.
 
     Raises:
         InputOutputError, Malformed: files are missing or damaged.
@@ -118,9 +122,12 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     public = read_public(folder)
     source = _read_source(folder, public)
     seed = read_seed(folder / PRIVATE)
-    committed = commit_weights(
-        source.program(), source.weights, knobs_for(public.security, public.proofs), seed, device
-    )
+    program, knobs = source.program(), knobs_for(public.security, public.proofs)
+    count = weights_geometry(program, knobs).code.domain.n
+    leaves = leaf_cache.read(folder / PRIVATE, source.weights, seed, count)
+    committed = commit_weights(program, source.weights, knobs, seed, device, leaves)
+    if leaves is not None and committed.root.hex() != public.root:
+        committed = commit_weights(program, source.weights, knobs, seed, device)
     if committed.root.hex() != public.root:
         raise ProverError(
             f"{folder}: the private tensors and seed give another root than commitment.json",
@@ -154,16 +161,14 @@ def read_seed(private: Path) -> SecretSeed:
         raise Malformed(f"{private / 'seed'}: {error}") from None
 
 
-def describe_files(paths: tuple[Path, ...]) -> tuple[SourceFile, ...]:
-    """Name, size and SHA-256 of the checkpoint's files."""
-    return tuple(_describe(path) for path in sorted(paths))
+def describe_files(model: Model) -> tuple[SourceFile, ...]:
+    """Name, size and SHA-256 of the checkpoint files that the fingerprint's weights are read from."""
+    return tuple(run_tasks(_describe, [(path,) for path in model.source_files(LAYERS)]))
 
 
 def _describe(path: Path) -> SourceFile:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
+        digest = hashlib.file_digest(file, "sha256")
     return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
 
 

@@ -1,7 +1,8 @@
 """Commitments to matrices: encode every column, hash every code point, keep only a Merkle tree (protocol §4).
 
-Columns are read 64 at a time, encoded 16 at a time, and each coset's transform is consumed by the hasher
-while it is in the cache. So memory is 256 bytes per coefficient row and 64 bytes per point of one coset for
+Column blocks of 256 and cosets are independent up to the leaf digests (`BlockHasher`). Within them columns are
+read 64 at a time, encoded 16 at a time, and each coset's transform is consumed by the hasher while it is in the
+cache. So memory is 256 bytes per coefficient row and 64 bytes per point of one coset for
 the batches, 96 bytes of running hash state per leaf while committing, and 64 bytes per leaf for the tree.
 Opened rows are recomputed, not stored.
 """
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from common.domain import CodeDomain
 from common.errors import ProverError
 from common.field import FArray, P
-from common.merkle import SALT_BYTES, Digests, MerkleTree
+from common.merkle import BLOCK_COLUMNS, SALT_BYTES, Digests, MerkleTree, block_count
 from prover.kernels.leaves import BatchRole, LeafHasher, hash_level, hash_pass
 from prover.kernels.ntt import BATCH, Plan, evaluate_rows, first_pass, load_columns
 from prover.kernels.threads import run_ranges
@@ -95,7 +96,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Committed:
-    """A committed matrix: its tree, and what is needed to recompute opened rows, on the device it was made on."""
+    """A committed matrix: its tree, and what is needed to recompute opened rows, on the device for proofs."""
 
     matrix: Matrix
     domain: CodeDomain
@@ -127,6 +128,11 @@ class CompiledDevice:
 
     tensors = "cpu"
 
+    @property
+    def for_proofs(self) -> Device:
+        """As `Device.for_proofs`."""
+        return self
+
     def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
         """As `Device.leaf_digests`."""
         return leaf_digests(matrix, domain, salt_header)
@@ -149,28 +155,77 @@ def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes, device: Device 
     Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to the result.
     Raises ProverError if an entry is not in (-p, p), ValueError if the matrix has not k' rows or no column.
     """
-    leaves = device.leaf_digests(matrix, domain, _salt_header(salt_seed))
-    return Committed(matrix, domain, MerkleTree(leaves, device.hash_level), salt_seed, device)
+    return restore(
+        matrix, domain, salt_seed, device.leaf_digests(matrix, domain, _salt_header(salt_seed)), device
+    )
+
+
+def restore(
+    matrix: Matrix, domain: CodeDomain, salt_seed: bytes, leaves: Digests, device: Device = COMPILED
+) -> Committed:
+    """What `commit` returned, from the leaf digests it made."""
+    return Committed(matrix, domain, MerkleTree(leaves, device.hash_level), salt_seed, device.for_proofs)
 
 
 def leaf_digests(matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
     """The leaf digests (n, 32) of the matrix's code, in point order."""
-    plan = Plan.of(domain)
-    hasher = LeafHasher(domain.n, plan, salt_header)
-    work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
-    for first_column, source in _batches(matrix, domain):
-        role = BatchRole.of(first_column, matrix.width)
-        for coset in range(domain.c):
-            _first_pass(plan, coset, work, source, domain.k_prime)
-            run_ranges(
-                hash_pass, 1 << plan.log1, _grain(plan.log2),
-                work, hasher.states, coset * domain.subgroup, plan.log2, plan.second_twiddles,
-                role.opens, role.header_state, role.columns, role.padding, role.tail, role.has_tail,
-                align=1,
-            )  # fmt: skip
-        if role.closes:
-            hasher.close_block()
+    if matrix.width < 1:
+        raise ValueError("a matrix without columns")
+    hasher, blocks = LeafHasher(domain.n, Plan.of(domain), salt_header), BlockHasher(domain)
+    for number in range(block_count(matrix.width)):
+        blocks.digest(ColumnBlock.of(matrix, number), range(domain.c), hasher.states)
+        hasher.close_block()
     return hasher.finish()
+
+
+@dataclass(frozen=True)
+class ColumnBlock:
+    """Block `number` of rows of `width` values: `matrix` holds its columns from column `first` on."""
+
+    matrix: Matrix
+    first: int
+    number: int
+    width: int
+
+    @classmethod
+    def of(cls, matrix: Matrix, number: int) -> ColumnBlock:
+        """A block of a whole matrix."""
+        return cls(matrix, number * BLOCK_COLUMNS, number, matrix.width)
+
+    @property
+    def columns(self) -> int:
+        """Its number of columns."""
+        return min(BLOCK_COLUMNS, self.width - self.number * BLOCK_COLUMNS)
+
+
+class BlockHasher:
+    """Encodes column blocks of one domain and hashes their rows; the buffers serve all blocks."""
+
+    def __init__(self, domain: CodeDomain) -> None:
+        self._domain, self._plan = domain, Plan.of(domain)
+        self._work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
+        self._buffer = np.empty(0, dtype=np.uint32)
+
+    def digest(self, block: ColumnBlock, cosets: range, states: np.ndarray) -> None:
+        """Write the block's digests on `cosets` to `states`, 8 words per point in transform order.
+
+        Raises ProverError if an entry is not in (-p, p), ValueError if the block has not k' rows.
+        """
+        domain, plan, work = self._domain, self._plan, self._work
+        needed = _together(block.columns) * domain.k_prime * BATCH
+        if len(self._buffer) < needed:
+            self._buffer = np.empty(needed, dtype=np.uint32)
+        last = block.first + block.columns
+        for column, source in _batches(block.matrix, domain, block.first, last, self._buffer):
+            role = BatchRole.of(block.number * BLOCK_COLUMNS + column - block.first, block.width)
+            for place, coset in enumerate(cosets):
+                _first_pass(plan, coset, work, source, domain.k_prime)
+                run_ranges(
+                    hash_pass, 1 << plan.log1, _grain(plan.log2),
+                    work, states, place * domain.subgroup, plan.log2, plan.second_twiddles,
+                    role.opens, role.header_state, role.columns, role.padding, role.tail, role.has_tail,
+                    align=1,
+                )  # fmt: skip
 
 
 def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:
@@ -180,7 +235,8 @@ def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) ->
     out = np.empty((len(wanted), matrix.width), dtype=np.uint64)
     work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
     bounds = np.searchsorted(wanted, np.arange(domain.c + 1) * domain.subgroup)
-    for first_column, source in _batches(matrix, domain):
+    buffer = np.empty(_together(matrix.width) * domain.k_prime * BATCH, dtype=np.uint32)
+    for first_column, source in _batches(matrix, domain, 0, matrix.width, buffer):
         columns = min(BATCH, matrix.width - first_column)
         for coset in range(domain.c):
             low, high = bounds[coset], bounds[coset + 1]
@@ -212,14 +268,21 @@ def _grain(log_rows: int) -> int:
     return max(1, 1 << max(0, 12 - log_rows))
 
 
-def _batches(matrix: Matrix, domain: CodeDomain) -> Iterator[tuple[int, np.ndarray]]:
-    """(first column, flat (k', 16) buffer of canonical residues) for every batch; buffers are reused."""
-    if matrix.rows != domain.k_prime or matrix.width < 1:
+def _together(columns: int) -> int:
+    """Batches that are read at once."""
+    return min(_TOGETHER, -(-columns // BATCH))
+
+
+def _batches(
+    matrix: Matrix, domain: CodeDomain, start: int, stop: int, space: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(first column, flat (k', 16) canonical residues in the reused `space`) for the batches of [start, stop)."""
+    if matrix.rows != domain.k_prime or stop <= start:
         raise ValueError(f"a {matrix.rows} x {matrix.width} matrix does not fit k' = {domain.k_prime}")
-    together = min(_TOGETHER, -(-matrix.width // BATCH))
-    buffer = np.empty((together, domain.k_prime, BATCH), dtype=np.uint32)
-    for first_column in range(0, matrix.width, together * BATCH):
-        columns = min(together * BATCH, matrix.width - first_column)
+    together = _together(stop - start)
+    buffer = space[: together * domain.k_prime * BATCH].reshape(together, domain.k_prime, BATCH)
+    for first_column in range(start, stop, together * BATCH):
+        columns = min(together * BATCH, stop - first_column)
         row = 0
         for segment, column in _pieces(matrix, first_column, columns):
             valid = run_ranges(

@@ -20,7 +20,7 @@ from circuits.evaluate import (
 from circuits.program import Conv, GatedMatMul, MatMul, Program, Site, SketchSum, View
 from common.errors import UsageError
 from prover.devices.memory import memory_errors
-from prover.kernels import gemm
+from prover.kernels import gemm, integer_gemm
 
 
 def execute(
@@ -92,6 +92,11 @@ class _Machine:
         if isinstance(acc, SketchSum):
             return self._sketch(acc, site)
         if isinstance(acc, MatMul):
+            if self._has_compiled_product(acc):
+                left, right = self.activations[acc.left.source], self.weights[acc.right.source]
+                return torch.from_numpy(
+                    integer_gemm.product(left.numpy(), right.astype(np.int8, copy=False))
+                ).to(torch.int64)
             return gemm.product(
                 self._viewed(acc.left, acc.inner, slice(None)),
                 lambda part: self._viewed(acc.right, acc.inner, part),
@@ -104,6 +109,17 @@ class _Machine:
                 site.cols,
             )
         return self._convolve(acc)
+
+    def _has_compiled_product(self, acc: MatMul) -> bool:
+        """Whether the product is one of 16-bit activations with 8-bit weights, on the CPU."""
+        weights = self.weights.get(acc.right.source)
+        return (
+            self.device.type == "cpu"
+            and acc.left.kind == acc.right.kind == "plain"
+            and acc.left.source in self.activations
+            and weights is not None
+            and weights.dtype == np.int8
+        )
 
     def _rows(self, name: str, part: slice) -> torch.Tensor:
         if name in self.activations:

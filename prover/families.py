@@ -42,6 +42,16 @@ class Model:
         """Rows of the embedding (it may be padded beyond the tokenizer's vocabulary)."""
         return self.shape.vocab
 
+    def source_files(self, layers: int) -> tuple[Path, ...]:
+        """The checkpoint's files that hold more than layers before the last `layers` ones, sorted.
+
+        All that a reader of the embedding and of the last layers reads lies in them.
+        """
+        blocks = range(self.shape.layers - layers - (self.shape.norm_position == "post"))
+        unread = tuple(f"{self._prefix}{self._entry.block.format(i=i)}" for i in blocks)
+        names = (name for name in self.checkpoint.names() if not name.startswith(unread))
+        return tuple(sorted({self.checkpoint.file_of(name) for name in names}))
+
     def embedding_rows(self, ids: ArrayLike) -> Float32:
         """X: embedding rows of the given token ids, (len(ids), d), see the module docstring.
 
@@ -49,11 +59,14 @@ class Model:
         """
         return EmbeddingReader(self.checkpoint, self._entry, self.shape, self._prefix, self._config).read(ids)
 
-    def layer(self, index: int) -> LayerTensors:
-        """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""
+    def layer(self, index: int, *, gate: bool = True) -> LayerTensors:
+        """The tensors of layer `index` (0-based), without `gate` if it is not wanted.
+
+        Raises what `Checkpoint.read` raises.
+        """
         if not 0 <= index < self.shape.layers:
             raise IndexError(f"layer {index} of a model with {self.shape.layers}")
-        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index).read()
+        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index).read(gate)
 
 
 def open_model(source: Checkpoint | str | Path) -> Model:

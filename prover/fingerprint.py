@@ -181,11 +181,12 @@ def quantize_model(
 
 def canonical_tensors(
     model: Model, profile: Profile, ids: NDArray[np.int64]
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Every tensor that the fingerprint reads, in canonical form, by its name in the program."""
     yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, profile)
     for n in range(max(0, model.shape.layers - LAYERS), model.shape.layers):
-        for name, tensor in canonical_layer(model.layer(n), model.shape, profile):
+        layer = model.layer(n, gate=profile.gated_term)
+        for name, tensor in canonical_layer(layer, model.shape, profile):
             yield f"l{n}.{name}", tensor
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,18 +103,59 @@ def compare(
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
     ] = None,
     encoder: Annotated[str | None, typer.Option(help="sketch, cnn or meanpool.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: both pictures side by side, with the numbers.")
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Name or digest of the generator that draws both; default: embedded.")
+    ] = None,
+    show: Annotated[
+        bool | None, typer.Option(help="Show both pictures in the terminal; by default if it is one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare two models: cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
+    """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
     with exit_on_error(as_json=as_json):
-        report = _compare(first, second, profile, encoder)
+        report, vectors = _compare(first, second, profile, encoder)
+        shown = not as_json and (sys.stdout.isatty() if show is None else show)
+        if picture is not None or shown:
+            _draw(report, vectors, (first, second), generator, picture, shown)
         if as_json:
             result_json(report)
         else:
             _print_report(report)
 
 
-def _compare(first: Path, second: Path, profile: str | None, encoder: str | None) -> dict[str, Any]:
+def _draw(
+    report: dict[str, Any],
+    vectors: Sequence[list[int]],
+    paths: Sequence[Path],
+    generator: str | None,
+    out: Path | None,
+    shown: bool,
+) -> None:
+    """Draw both vectors with one generator, whatever pictures their bundles hold."""
+    from common.image.generator import render
+    from common.image.png import png_bytes
+    from common.image.registry import by_name, embedded
+    from prover.compare_picture import captioned, in_terminal
+
+    chosen = by_name(generator) if generator else embedded()
+    pictures = [render(v, chosen) for v in vectors]
+    names = [path.resolve().name for path in paths]
+    lines = _summary(report)
+    if out is not None:
+        temporary = out.with_name(out.name + ".part")
+        temporary.write_bytes(png_bytes(captioned(pictures, names, lines)))
+        temporary.replace(out)
+    if shown:
+        result(in_terminal(pictures, names, []))
+
+
+def _compare(
+    first: Path, second: Path, profile: str | None, encoder: str | None
+) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
+    """The report, and both vectors."""
     from circuits.profiles import get_profile
     from common.fingerprint_file import read_fingerprint
     from prover.families import open_model
@@ -155,7 +197,7 @@ def _compare(first: Path, second: Path, profile: str | None, encoder: str | None
     }
     if len(models) == 2:
         report.update(_checkpoint_similarity((models[0], a), (models[1], b), chosen))
-    return report
+    return report, (a.v, b.v)
 
 
 def _is_fingerprint(path: Path) -> bool:
@@ -183,12 +225,19 @@ def _checkpoint_similarity(
     }
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _summary(report: dict[str, Any]) -> list[str]:
+    """Cosine and verdict, and the chance of a false match where it is known."""
     verdict = f"  ({report['verdict']})" if report["verdict"] else ""
-    result(f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}")
+    lines = [f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}"]
     if verdict:
-        result(f"chance for unrelated models {report['false_match_probability']:.2e}")
-    else:
+        lines.append(f"chance for unrelated models {report['false_match_probability']:.2e}")
+    return lines
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    for line in _summary(report):
+        result(line)
+    if not report["verdict"]:
         note("hint: the paper profile does not separate unrelated models well; read the hardened one")
     for name, value in report["vector_terms"].items():
         result(f"  {name:<20} {value:+.4f}")

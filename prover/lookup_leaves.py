@@ -17,6 +17,7 @@ from prover.kernels.lookup_leaves import DIGITS, LIFT, WEIGHTS, WORDS, LeafRows,
 from prover.witness import LookupInputs, stack_activation
 
 Ints = NDArray[Any]
+_TABLE_RUN = 1 << 16
 COMPONENTS = 3
 """Most components of a looked-up tuple that vary inside a row."""
 
@@ -109,7 +110,7 @@ class Leaves:
     def _add_weights(self, block: WeightBlock) -> None:
         arity, w, height = block.table.arity, self.layout.w, self.layout.tile_rows
         if self._inputs.weights.dtype == np.int8:
-            whole = max(0, block.count - (arity - 1) * block.rows)  # rows that have all their components
+            whole = self._inputs.whole_rows(block).shape[1]
             job = self._new_job(
                 block.table, WEIGHTS, w, [m * block.rows * w for m in range(1, arity)], [None] * arity
             )
@@ -132,11 +133,13 @@ class Leaves:
         padded = block.rows * w
         kind, store = (DIGITS, self._digits) if table.kind == "digits" else (WORDS, self._words)
         columns = np.zeros((table.arity, padded), np.int8 if kind == DIGITS else np.int32)
-        for column, values in zip(columns, table.columns(), strict=True):
-            column[: table.size] = values
+        for first in range(0, table.size, _TABLE_RUN):
+            part = slice(first, min(first + _TABLE_RUN, table.size))
+            for column, values in zip(columns, table.columns(part.start, part.stop), strict=True):
+                column[part] = values
         start = store.add((columns if kind == DIGITS else residues(columns)).reshape(-1))
         numerators = np.zeros(padded, np.uint32)
-        numerators[: table.size] = to_mont(np.mod(-counts, np.int64(P)))
+        numerators[: table.size] = np.where(counts == 0, 0, P - counts)
         at = self._numerators.add(numerators)
         deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
         whole = self._new_job(table, kind, w, deltas, reading)

@@ -26,6 +26,7 @@ from prover import bundle, commitment_folder
 from prover.commitment_folder import OpenedCommitment, Source, describe_files
 from prover.core import prove as prove_program
 from prover.devices.choose import choose
+from prover.devices.cluster import on_cluster
 from prover.devices.interface import Device
 from prover.families import open_model
 from prover.fidelity import FloatReference, measure
@@ -73,17 +74,21 @@ def commit(
     options: Options | None = None,
     *,
     device: str = "auto",
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> OpenedCommitment:
     """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
 
-    `device` is a name for `prover.devices.choose`; the result does not depend on it.
+    `device` is a name for `prover.devices.choose`, `scheduler` the address of a cluster that encodes and hashes
+    instead and sees the weights (docs/cluster.md); the result depends on neither.
 
     Raises:
-        UsageError: an option is impossible or `out` exists. Other `HurefError`s: the checkpoint cannot be read.
+        UsageError: an option is impossible or `out` exists. Other `HurefError`s: the checkpoint cannot be read,
+            or the cluster cannot be reached.
     """
     options, progress = options or Options(), progress or Progress()
-    opened, _ = _commit(Path(checkpoint), Path(out), options, None, choose(device), progress)
+    with on_cluster(scheduler, choose(device)) as place:
+        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress)
     return opened
 
 
@@ -98,6 +103,7 @@ def prove(
     replace_existing: bool = False,
     generator: str | None = None,
     device: str = "auto",
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Proved:
     """Prove a checkpoint's fingerprint and write the bundle `out`, verified.
@@ -105,7 +111,8 @@ def prove(
     The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
     first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
     given must be the committed one. `generator` (default: the embedded one) draws the picture. `device` is a
-    name for `prover.devices.choose`; given the same randomness the proof does not depend on it.
+    name for `prover.devices.choose`; given the same randomness the proof does not depend on it. `scheduler`: as
+    for `commit`, and for the weights' tree alone.
 
     Raises:
         UsageError: options do not fit the commitment, or `out` exists.
@@ -116,7 +123,8 @@ def prove(
     folder = Path(commitment) if commitment is not None else out.with_suffix(COMMITMENT_SUFFIX)
     place = choose(device)
     with new_folder(out, replace=replace_existing) as temporary:
-        opened, reference = _open_or_commit(checkpoint, folder, options, encoder, place, progress)
+        with on_cluster(scheduler, place) as tree_place:
+            opened, reference = _open_or_commit(checkpoint, folder, options, encoder, tree_place, progress)
         chosen = encoder or opened.source.profile.default_encoder
         with progress.stage("witness") as step:
             program, term_weights, trace = run_program(opened.source, chosen, place.tensors, step)
@@ -192,9 +200,7 @@ def _commit(
             frequency_digest=order.frequency_digest,
             ids=[int(i) for i in ids],
         )
-        source = Source(
-            profile, model.shape, k, p, tokens, {}, {}, describe_files(model.checkpoint.source_files)
-        )
+        source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
     with progress.stage("quantize") as step:
         program = source.program(encoder)
         reference = FloatReference(program)
@@ -241,8 +247,7 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
 
 
 def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
-    files = list(describe_files(open_model(checkpoint).checkpoint.source_files))
-    if files != public.sources:
+    if list(describe_files(open_model(checkpoint))) != public.sources:
         raise ProverError(
             f"{checkpoint} is not the checkpoint that {folder} commits to",
             hint="commit to this checkpoint first, or leave it out to prove the committed one",

@@ -12,6 +12,7 @@ from prover.commit_cli import (
     DeviceOption,
     ProfileOption,
     ProofsOption,
+    SchedulerOption,
     SecurityOption,
     SizeOption,
     TokensOption,
@@ -45,6 +46,7 @@ def prove(
     key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
     generator: Annotated[str | None, typer.Option(help="Picture generator by name or digest.")] = None,
     device: DeviceOption = "auto",
+    scheduler: SchedulerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -67,6 +69,7 @@ def prove(
                 replace_existing=force,
                 generator=generator,
                 device=device,
+                scheduler=scheduler,
                 progress=progress,
             )
     verdict = done.verdict

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from common.errors import Malformed
 from prover import pinned
-from prover.kernels.canonical import round_rows
-from prover.pinned import Float64
+from prover.formats.base import Float32
+from prover.kernels.canonical import measure_rows, round_rows
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,23 @@ class Quantized:
     step: float
 
 
-def quantize(name: str, tensor: Float64, bits: int, clip_sigmas: float) -> Quantized:
+def quantize(name: str, tensor: Float32, bits: int, clip_sigmas: float) -> Quantized:
     """Round a tensor (rows × cols) to |q| ≤ Q = 2^(bits−1) − 1 in steps of min(max|w|, clip_sigmas·rms) / Q.
 
-    The rms is a pinned sum, the rest single IEEE operations, so the result is the same on every machine.
-    A zero tensor stays zero.
+    The rms is a pinned sum, the rest single IEEE operations, so the result is the same on every machine; the
+    step is a float32 number. A zero tensor stays zero.
 
     Raises:
-        Malformed: an entry is NaN or infinite, or too large to square; names the tensor.
+        Malformed: an entry is NaN or infinite; names the tensor.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean_square = float(pinned.tree_sum(pinned.norms_squared(tensor))) / tensor.size
+    squares, peaks = measure_rows(tensor)
+    mean_square = float(pinned.tree_sum(squares)) / tensor.size
     if not np.isfinite(mean_square):
-        raise Malformed(f"tensor {name} holds NaN, infinity or absurdly large entries")
+        raise Malformed(
+            f"tensor {name} holds NaN or infinity, or overflows when norms and gains are folded in"
+        )
     largest = (1 << (bits - 1)) - 1
-    reach = min(max(float(tensor.max()), -float(tensor.min())), clip_sigmas * float(np.sqrt(mean_square)))
-    step = reach / largest
+    step = np.float32(min(float(peaks.max()), clip_sigmas * float(np.sqrt(mean_square))) / largest)
     if step == 0.0:
         return Quantized(np.zeros(tensor.shape, dtype=np.int8), 1.0)
-    return Quantized(round_rows(tensor, step, largest), step)
+    return Quantized(round_rows(tensor, step, largest), float(step))

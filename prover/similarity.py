@@ -103,19 +103,21 @@ def invariant_similarity(
 def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[tuple[Float64, Float64]]:
     """A and B (K × inner) of every term M = A·Bᵀ, canonical and centred as the profile has it."""
     shape = model.shape
-    x = canonical_embedding(model.embedding_rows(ids), shape, profile)
+    x = canonical_embedding(model.embedding_rows(ids), shape, profile).astype(np.float64)
     if profile.pooling == "signed":
         x = x - x.mean(axis=0)  # removes the row and column means of every term
     for n in range(shape.layers - LAYERS, shape.layers):
         sides: list[Float64] = []
         gate: Float64 | None = None
-        for name, tensor in canonical_layer(model.layer(n), shape, profile):
+        layer = model.layer(n, gate=profile.gated_term)
+        for name, tensor in canonical_layer(layer, shape, profile):
+            rows = tensor.astype(np.float64)
             if name == "gate":
-                gate = tensor
+                gate = rows
                 continue
             if name == "up" and gate is not None:
-                tensor = gate * tensor
-            sides.append(x @ tensor.T)
+                rows = gate * rows
+            sides.append(x @ rows.T)
             if len(sides) == 2:
                 yield _expanded(sides[0], sides[1], shape, profile)
                 sides = []

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from circuits.layout import place_weights
 from circuits.program import Program
 from circuits.proof import weights_geometry
+from common.merkle import Digests
 from common.params import Knobs, WeightGeometry
-from prover.committed import COMPILED, Committed, StackedMatrix, commit, with_random_rows
+from prover.committed import COMPILED, Committed, StackedMatrix, commit, restore, with_random_rows
 from prover.devices.interface import Device
 from prover.randomness import SecretSeed
 from prover.witness import stack_weights
@@ -40,11 +41,19 @@ def commit_weights(
     knobs: Knobs,
     seed: SecretSeed,
     device: Device = COMPILED,
+    leaves: Digests | None = None,
 ) -> WeightsCommitment:
-    """Commit to the program's weights; the same seed and weights give the same root on every device."""
+    """Commit to the program's weights; the same seed and weights give the same root on every device.
+
+    `leaves`, where given, are the leaf digests that an earlier commitment to the same weights made.
+    """
     geometry = weights_geometry(program, knobs)
     placed, rows = place_weights(program, geometry.w)
     data = stack_weights(placed, rows, weights, geometry.w)
     matrix = with_random_rows(StackedMatrix([data]), geometry.code.random, seed, "weights.random")
-    committed = commit(matrix, geometry.code.domain, seed.derive("weights.salts").value, device)
+    domain, salts = geometry.code.domain, seed.derive("weights.salts").value
+    if leaves is None:
+        committed = commit(matrix, domain, salts, device)
+    else:
+        committed = restore(matrix, domain, salts, leaves, device)
     return WeightsCommitment(data, matrix.segments[-1], committed, geometry)

@@ -60,6 +60,13 @@ class LookupInputs:
                     raise ValueError(f"{site} has no finer quotient")
                 return trace.below.quotient
 
+    def whole_rows(self, block: WeightBlock) -> Ints:
+        """A view of the first entry rows, those that no virtual zero is part of, (arity × rows × w)."""
+        count = max(0, block.count - (block.table.arity - 1) * block.rows)
+        first = self.weights[block.start : block.start + count]
+        shape, step = (block.table.arity, *first.shape), block.rows * first.strides[0]
+        return np.lib.stride_tricks.as_strided(first, shape, (step, *first.strides), writeable=False)
+
     def weight_rows(self, block: WeightBlock, first: int, count: int) -> Ints:
         """Weights looked up by entry rows first … first + count − 1, (arity × count × w)."""
         out = np.zeros((block.table.arity, count, self.layout.w), self.weights.dtype)
@@ -104,10 +111,10 @@ def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int64]]:
             ],
         )
     for weights in layout.weight_blocks:
-        for first in range(0, weights.rows, layout.tile_rows):
-            rows = min(layout.tile_rows, weights.rows - first)
-            values = inputs.weight_rows(weights, first, rows)
-            count_digits(counts[weights.table], values, weights.table.parameters[0])
+        whole = inputs.whole_rows(weights)
+        rest = inputs.weight_rows(weights, len(whole[0]), weights.rows - len(whole[0]))
+        for values in (whole, rest):
+            counts[weights.table] += count_digits(values, weights.table.parameters[0])
     return counts
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +61,76 @@ def test_reservation_is_durable_before_positions_are_drawn(tmp_path: Path) -> No
     assert done.returncode == 9
     with OpeningBudget.load(tmp_path) as budget:
         assert (budget.remaining, budget.proofs, budget.opened) == (6, 1, frozenset())
+
+
+def test_a_reservation_returns_when_its_rename_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content first, then the name, then the folder that holds the name: a power cut cannot undo it later."""
+    done: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("sync", os.fstat(descriptor).st_ino))
+
+    def record_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append(("name", os.stat(target).st_ino))
+
+    with OpeningBudget.create(tmp_path, 11) as budget:
+        monkeypatch.setattr(os, "fsync", record_sync)
+        monkeypatch.setattr(os, "replace", record_replace)
+        for change in (lambda: budget.reserve(4), lambda: budget.settle([1, 2, 3, 4])):
+            done.clear()
+            change()
+            content, folder = (tmp_path / "state").stat().st_ino, tmp_path.stat().st_ino
+            assert done == [("sync", content), ("name", content), ("sync", folder)]
+
+
+class Death(BaseException):
+    """The process ends here: nothing after it runs."""
+
+
+def _die_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `moment`-th system call from now on that changes the disk does not happen, nor any later one."""
+    count = itertools.count()
+
+    def limited(real: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            if next(count) >= moment:
+                raise Death
+            return real(*arguments)
+
+        return call
+
+    for name in ("open", "write", "fsync", "replace"):
+        monkeypatch.setattr(os, name, limited(getattr(os, name)))
+
+
+@pytest.mark.parametrize("moment", range(13))
+def test_death_at_every_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    """Whatever was handed out is spent for the next process, and the state is the one before or after a step."""
+    budget = OpeningBudget.create(tmp_path, 11)
+    handed, settled = 0, False
+    with monkeypatch.context() as patched:
+        _die_at(moment, patched)
+        try:
+            budget.reserve(4)
+            handed = 4
+            budget.settle([1, 2, 3])
+            settled = True
+        except Death:
+            pass
+    os.close(budget._lock)  # what the system does for a dead process
+    with OpeningBudget.load(tmp_path) as after:
+        assert after.remaining in ({10, 6} if not handed else {6, 7} if not settled else {7})
+        assert after.remaining <= 10 - len(after.opened)
+        if handed:
+            assert after.remaining < 10 and after.proofs == 1
+        assert after.opened in (frozenset(), frozenset({1, 2, 3}))
+        assert after.opened or after.remaining != 7
+        after.reserve(after.remaining)
 
 
 def test_an_aborted_proof_counts(tmp_path: Path) -> None:

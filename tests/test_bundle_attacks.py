@@ -260,14 +260,6 @@ def test_callers_expectations(files: Files, foreign: Files, tiny: Made, other: M
     assert failure(files, root="no hex").startswith("UsageError")
 
 
-def test_without_the_generator_the_picture_is_unchecked(
-    files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("verifier.image.find", lambda digest: None)
-    assert check(files).picture.status == "not checked"
-    assert failure(files, require_image=True) == "image"
-
-
 def test_proof_truncated_extended_or_reordered(files: Files) -> None:
     proof = files[form.PROOF]
     half = len(proof) // 2

@@ -13,8 +13,9 @@ import pytest
 from circuits.profiles import HARDENED, PAPER
 from circuits.shape import ModelShape
 from prover import pinned
-from prover.canonical import balanced_factors, canonical_embedding, canonical_layer, rotary_planes
+from prover.canonical import canonical_embedding, canonical_layer, rotary_planes
 from prover.families import LayerTensors
+from prover.pinned import balanced_factors
 
 SHAPE = ModelShape(
     family="llama",
@@ -67,43 +68,21 @@ def terms(x: np.ndarray, named: dict[str, np.ndarray], shape: ModelShape) -> lis
     return [(x @ a.T) @ (x @ b.T).T for a, b in ((q, k), (v, o), (named["up"], named["down"]))]
 
 
-def test_tree_sum_and_matmul_are_sums() -> None:
+def single(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float32)
+
+
+def test_tree_sum_is_a_sum() -> None:
     rng = np.random.default_rng(0)
     for n in (1, 2, 7, 576):
         x = rng.normal(size=(5, n))
         np.testing.assert_allclose(pinned.tree_sum(x), x.sum(axis=1), rtol=1e-12, atol=1e-12)
-    a, b = rng.normal(size=(3, 6, 500)) * 10.0 ** rng.integers(-5, 5, (3, 6, 1)), rng.normal(size=(3, 500, 4))
-    exact = np.einsum("bik,bkj->bij", a.astype(np.longdouble), b.astype(np.longdouble))
-    error = np.abs(pinned.matmul(a, b) - exact) / (np.abs(a).max(axis=2, keepdims=True) * np.abs(b).max())
-    assert error.max() < 1e-13
-    assert not pinned.matmul(np.zeros((1, 2, 3)), np.ones((1, 3, 2))).any()
-
-
-def test_matmul_does_not_depend_on_the_order_of_summation() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(8, 1000)), rng.normal(size=(1000, 8))
-    order = rng.permutation(1000)
-    assert np.array_equal(pinned.matmul(a, b), pinned.matmul(a[:, order], b[order]))
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 8, 33])
-def test_symmetric_eigen(n: int) -> None:
-    rng = np.random.default_rng(n)
-    root = rng.normal(size=(3, n, n)) * np.logspace(0, -4, n)
-    matrix = root @ np.swapaxes(root, 1, 2)
-    values, vectors = pinned.symmetric_eigen(matrix)
-    assert (np.diff(values, axis=1) <= 0).all()
-    np.testing.assert_allclose(
-        np.swapaxes(vectors, 1, 2) @ vectors, np.broadcast_to(np.eye(n), matrix.shape), atol=1e-12
-    )
-    np.testing.assert_allclose((vectors * values[:, None]) @ np.swapaxes(vectors, 1, 2), matrix, atol=1e-11)
-    assert not pinned.symmetric_eigen(np.zeros((1, 4, 4)))[0].any()
 
 
 @pytest.mark.parametrize("width", [1, 2, 48, 64, 576])
 def test_mix_is_orthogonal_and_spreads(width: int) -> None:
-    mixed = pinned.mix(np.eye(width), "hidden")
-    np.testing.assert_allclose(mixed @ mixed.T, np.eye(width), atol=1e-12)
+    mixed = pinned.mix(np.eye(width, dtype=np.float32), "hidden")
+    np.testing.assert_allclose(mixed @ mixed.T, np.eye(width), atol=1e-6)
     if width >= 48:
         assert np.abs(mixed).max() < 0.5
 
@@ -112,22 +91,25 @@ def test_mix_is_orthogonal_and_spreads(width: int) -> None:
 def test_balanced_factors_keep_the_product(n: int, rank: int) -> None:
     rng = np.random.default_rng(2)
     stored = rng.normal(size=(3, n, rank)) @ rng.normal(size=(3, rank, 40)) if rank else np.zeros((3, n, 40))
-    grouped = rng.normal(size=(3, 2, n, 40))
+    stored, grouped = single(stored), single(rng.normal(size=(3, 2, n, 40)))
     left, right = balanced_factors(stored, grouped, "vo")
     before = np.einsum("hnd,hgne->hgde", stored, grouped)
-    np.testing.assert_allclose(np.einsum("hnd,hgne->hgde", left, right), before, atol=1e-9)
-    np.testing.assert_allclose((left**2).sum(axis=(1, 2)), (right**2).sum(axis=(1, 2, 3)), rtol=1e-9)
+    np.testing.assert_allclose(np.einsum("hnd,hgne->hgde", left, right), before, atol=2e-5)
+    np.testing.assert_allclose((left**2).sum(axis=(1, 2)), (right**2).sum(axis=(1, 2, 3)), rtol=1e-5)
+    product = np.concatenate([before[:, 0], before[:, 1]], axis=2)
+    sigma = np.linalg.svd(product)[1][:, :n]
+    np.testing.assert_allclose(np.linalg.svd(left)[1] ** 2, sigma, atol=2e-5 * max(1.0, sigma.max()))
 
 
 def test_balanced_factors_forget_the_factorization() -> None:
     rng = np.random.default_rng(3)
-    stored, grouped = rng.normal(size=(2, 6, 40)), rng.normal(size=(2, 3, 6, 40))
+    stored, grouped = single(rng.normal(size=(2, 6, 40))), single(rng.normal(size=(2, 3, 6, 40)))
     left, right = balanced_factors(stored, grouped, "vo")
     u, v = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
     bad = u @ np.diag(np.logspace(0, 3, 6)) @ v
-    again = balanced_factors(bad @ stored, np.linalg.inv(bad).T @ grouped, "vo")
-    np.testing.assert_allclose(again[0], left, atol=1e-8)
-    np.testing.assert_allclose(again[1], right, atol=1e-8)
+    again = balanced_factors(single(bad @ stored), single(np.linalg.inv(bad).T @ grouped), "vo")
+    np.testing.assert_allclose(again[0], left, atol=1e-3)  # float32 inputs, of condition 10³
+    np.testing.assert_allclose(again[1], right, atol=1e-3)
 
 
 def test_rotary_planes() -> None:
@@ -170,7 +152,7 @@ def test_terms_are_those_of_the_folded_model(shape: ModelShape) -> None:
     canonical = dict(canonical_layer(tensors, shape, HARDENED))
     found = terms(canonical_embedding(rows, shape, HARDENED), canonical, shape)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-9 * np.abs(other).max())
+        np.testing.assert_allclose(one, other, atol=2e-6 * np.abs(other).max())
 
 
 def test_balanced_norms_and_dead_neurons() -> None:
@@ -178,7 +160,7 @@ def test_balanced_norms_and_dead_neurons() -> None:
     tensors.up[3] = 0
     tensors.down[3] *= 1e6
     named = dict(canonical_layer(tensors, SHAPE, HARDENED))
-    np.testing.assert_allclose((named["up"] ** 2).sum(1), (named["down"] ** 2).sum(1), rtol=1e-9)
+    np.testing.assert_allclose((named["up"] ** 2).sum(1), (named["down"] ** 2).sum(1), rtol=1e-6)
     assert not named["down"][3].any()
 
 
@@ -186,7 +168,7 @@ def test_paper_profile_is_raw_up_to_neuron_scales() -> None:
     tensors = layer(SHAPE)
     named = dict(canonical_layer(tensors, SHAPE, PAPER))
     for name in ("q", "k", "v", "o", "gate"):
-        assert np.array_equal(named[name], getattr(tensors, name).astype(np.float64))
+        assert np.array_equal(named[name], getattr(tensors, name))
     product = np.einsum("fi,fj->fij", named["up"], named["down"])
     np.testing.assert_allclose(
         product, np.einsum("fi,fj->fij", tensors.up, tensors.down), rtol=1e-5, atol=1e-6
@@ -201,29 +183,33 @@ def test_qk_norm_ignores_the_scale_of_a_head() -> None:
     for (_, one), (_, other) in zip(
         canonical_layer(tensors, shape, HARDENED), canonical_layer(scaled, shape, HARDENED), strict=True
     ):
-        np.testing.assert_allclose(one, other, atol=1e-12)
+        np.testing.assert_allclose(one, other, atol=1e-7)
 
 
-def test_bits_do_not_depend_on_threads(tmp_path: Path) -> None:
+def test_bits_are_those_of_plain_numpy_on_any_number_of_threads() -> None:
+    """The kernels, interpreted operation by operation, against the compiled ones."""
     code = (
         "import hashlib, numpy as np\n"
+        "from dataclasses import replace\n"
         "from tests.test_canonical import SHAPE, layer\n"
         "from circuits.profiles import HARDENED\n"
         "from prover.canonical import canonical_layer\n"
+        "from prover.quantize import quantize\n"
         "d = hashlib.sha256()\n"
-        "for _, t in canonical_layer(layer(SHAPE), SHAPE, HARDENED): d.update(t.tobytes())\n"
+        "for shape in (SHAPE, replace(SHAPE, norm='layer', rotary_dim=2, head_dim=6)):\n"
+        "    for name, t in canonical_layer(layer(shape), shape, HARDENED):\n"
+        "        d.update(t.tobytes() + quantize(name, t, 8, 8.0).values.tobytes())\n"
         "print(d.hexdigest())"
     )
     digests = set()
-    for threads in ("1", "2"):
-        environment = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PATH": "/usr/bin:/bin"}
+    for settings in ({}, {"HUREF_THREADS": "1"}, {"HUREF_THREADS": "3"}, {"NUMBA_DISABLE_JIT": "1"}):
         root = Path(__file__).parent.parent
         done = subprocess.run(
             [sys.executable, "-c", code],
             check=True,
             capture_output=True,
             text=True,
-            env=environment,
+            env={"PATH": "/usr/bin:/bin", **settings},
             cwd=root,
         )
         digests.add(done.stdout)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from common.errors import InputOutputError, Unsupported, UsageError
 from prover.checkpoint import open_checkpoint
 from prover.families import open_model
+from prover.formats.folder import SafetensorsCheckpoint
 from tests import tiny_models
 
 
@@ -68,6 +69,18 @@ def test_shards_equal_the_single_file(llama: Path, tmp_path: Path) -> None:
     for name in one.names():
         np.testing.assert_array_equal(one.read(name), many.read(name))
     assert open_model(one).shape == open_model(many).shape
+
+
+def test_files_that_the_last_layers_are_read_from(tmp_path: Path) -> None:
+    model = open_model(tiny_models.build("llama", tmp_path, max_shard_size="30KB"))
+    checkpoint = model.checkpoint
+    assert isinstance(checkpoint, SafetensorsCheckpoint)
+    described = set(model.source_files(1))
+    model.embedding_rows([1])
+    model.layer(model.shape.layers - 1)
+    read = {shard.path for shard in checkpoint._home.values() if shard._map is not None}
+    assert read <= described < set(checkpoint.source_files)
+    assert set(model.source_files(model.shape.layers)) == set(checkpoint.source_files)
 
 
 def test_one_file_or_its_folder(llama: Path) -> None:

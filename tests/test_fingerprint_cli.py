@@ -16,7 +16,11 @@ from circuits.shape import ModelShape
 from common.cli import app
 from common.errors import Malformed
 from common.fingerprint_file import read_fingerprint
+from common.image.generator import render
+from common.image.png import png_pixels
+from common.image.registry import embedded
 from prover import cli as prover_cli
+from prover.compare_picture import captioned, in_terminal
 from prover.families import open_model
 from prover.fingerprint import derive
 from tests.tiny_models import VOCAB, build
@@ -105,6 +109,36 @@ def test_compare(models: dict[str, Path], tmp_path: Path) -> None:
     assert report["pcs"] == pytest.approx(1) and report["verdict"] == "same base"
     text = invoke("compare", models["a"], models["b"])
     assert text.exit_code == 0 and "ICS of the terms" in text.stdout and "unrelated" in text.stdout
+
+
+def test_compare_shows_both_pictures(models: dict[str, Path], tmp_path: Path) -> None:
+    for name in "ab":
+        options = ("--tokens", models["tokens"], "--out", tmp_path / name)
+        assert invoke("fingerprint", models[name], *options).exit_code == 0
+    sheet = tmp_path / "both.png"
+    quiet = invoke("compare", tmp_path / "a", tmp_path / "b", "--picture", sheet, "--json")
+    assert quiet.exit_code == 0 and abs(json.loads(quiet.stdout)["cosine"]) < 0.2
+    vectors = [read_fingerprint(tmp_path / name).v for name in "ab"]
+    joined = png_pixels(sheet.read_bytes())
+    side = embedded().weights.architecture.resolution
+    factor = 256 // side
+    for index, v in enumerate(vectors):
+        left = index * (256 + 8)
+        assert np.array_equal(joined[:256:factor, left : left + 256 : factor], render(v))
+    assert joined.shape[0] > 300 and (joined[260:] < 128).any()
+    text = invoke("compare", tmp_path / "a", tmp_path / "b" / "fingerprint.json", "--show")
+    assert text.exit_code == 0 and text.stdout.count("\u2580") > 1000 and "unrelated" in text.stdout
+    assert "\u2580" not in invoke("compare", tmp_path / "a", tmp_path / "b").stdout
+    unknown = invoke("compare", tmp_path / "a", tmp_path / "b", "--picture", sheet, "--generator", "nobody")
+    assert unknown.exit_code == 3 and "nobody" in unknown.stderr
+
+
+def test_captions_take_any_name() -> None:
+    picture = np.zeros((128, 128, 3), dtype=np.uint8)
+    for name in ("x" * 300, "\x1b[31m\n\0", "模型 ñ 🙂"):
+        assert captioned([picture, picture], [name, name], ["line"]).shape == (308, 520, 3)
+        shown = in_terminal([picture, picture], [name, name], ["line"])
+        assert shown.splitlines()[-1] == "line" and "\x1b[31m" not in shown.splitlines()[-2]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,17 @@ EXCEPTIONS = {
     ("prover/audit.py", "verifier.verification"): "the same",
     ("prover/demo.py", "verifier.verification"): "the demo shows a verification",
 }
-HEAVY = ("torch", "numba", "transformers", "safetensors", "gguf", "tokenizers", "wordfreq", "onnx")
+HEAVY = (
+    "torch",
+    "numba",
+    "transformers",
+    "safetensors",
+    "gguf",
+    "tokenizers",
+    "wordfreq",
+    "onnx",
+    "distributed",
+)
 
 
 def imports(path: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from circuits.profiles import HARDENED
+from circuits.statement import prepare_statement
 from common import bundle as form
 from common.bundle import parse_bundle
 from common.errors import Malformed, ProverError, Rejected, UsageError
@@ -101,6 +103,31 @@ def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
         assert budget.proofs == 2
 
 
+def test_the_counter_is_on_disk_before_positions_are_drawn(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the proof's randomness is made, the reservation was renamed into place and its folder synced."""
+    synced: list[int] = []
+    at_draw: list[tuple[int, int]] = []
+    fsync, fresh = os.fsync, owner.fresh_proof_seed
+    private = copy / "private"
+
+    def record(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    def drawn(*arguments: object) -> SecretSeed:
+        state = json.loads((private / "state").read_bytes())
+        at_draw.append((state["reserved"], state["proofs"]))
+        assert synced[-2:] == [(private / "state").stat().st_ino, private.stat().st_ino]
+        return fresh(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(owner, "fresh_proof_seed", drawn)
+    done = prove(None, copy.parent / "x.huref", commitment=copy)
+    assert at_draw == [(prepare_statement(done.verdict.statement).geometry.weights.queries, 1)]
+
+
 def test_an_exhausted_budget_writes_no_bundle(copy: Path) -> None:
     OpeningBudget.restore(copy / "private").close()
     with pytest.raises(ProverError, match="opening budget"):
@@ -162,6 +189,22 @@ def test_damaged_private_files_are_noticed(copy: Path) -> None:
     path.write_bytes(b"\x80\x04.")  # a pickle
     with pytest.raises(Malformed, match="not a tensor"):
         commitment_folder.load(copy)
+
+
+def test_kept_leaf_digests_are_a_shortcut_only(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give the root without encoding; damaged, cut or missing ones are made again."""
+    root = commitment_folder.read_public(copy).root
+    path = copy / "private" / "leaves"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with monkeypatch.context() as patch:
+        patch.setattr("prover.weights.commit", None)
+        assert commitment_folder.load(copy).committed.root.hex() == root
+    kept = path.read_bytes()
+    for damaged in (kept[:-1], kept[:-1] + bytes([kept[-1] ^ 1]), bytes([kept[0] ^ 1]) + kept[1:]):
+        path.write_bytes(damaged)
+        assert commitment_folder.load(copy).committed.root.hex() == root
+    path.unlink()
+    assert commitment_folder.load(copy).committed.root.hex() == root
 
 
 def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:

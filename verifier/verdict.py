@@ -60,7 +60,7 @@ class Verdict:
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
         if self.picture.status == "matches":
-            lines.append("The picture is the one that this vector gives, byte for byte.")
+            lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         if self.signer:
             lines.append(f"The bundle is signed by {self.signer}.")
         if self.cosigners:
@@ -93,7 +93,7 @@ class Verdict:
                 "they are in range. An auditor can recompute them."
             )
         if self.picture.status != "matches":
-            lines.append("The picture: its generator is not installed here, so it was not checked.")
+            lines.append(f"The picture: {self.picture.message}.")
         lines.append("The owner's notes: fidelity, timings and hashes of the source files.")
         return lines
 
@@ -111,7 +111,7 @@ class Verdict:
                 "binding": self.security.binding.label,
                 "level": self.statement.security,
             },
-            "picture": self.picture.status,
+            "picture": self.picture.to_dict(),
             "signer": self.signer,
             "cosigners": list(self.cosigners),
             "bytes": {"bundle": self.size, "proof": self.proof_size},

@@ -10,6 +10,7 @@ import typer
 from common.output import exit_on_error, result, result_json
 
 if TYPE_CHECKING:
+    from verifier.image import ImageVerdict
     from verifier.verdict import Verdict
 
 
@@ -54,7 +55,7 @@ def describe(bundle: Path, verdict: Verdict) -> list[str]:
         f"  fingerprint  {verdict.fingerprint}",
         f"  commitment   {verdict.root}",
         f"  security     {verdict.security.bits:.1f} provable bits ({verdict.security.binding.label})",
-        f"  picture      {verdict.picture.status}",
+        f"  picture      {_picture(verdict.picture)}",
         f"  signer       {verdict.signer or 'none'}",
         *(f"  auditor      {key}" for key in verdict.cosigners),
         f"  size, time   {verdict.size / 1e6:.2f} MB, {sum(verdict.seconds.values()):.2f} s",
@@ -63,3 +64,10 @@ def describe(bundle: Path, verdict: Verdict) -> list[str]:
         "Not proven:",
         *(f"  - {line}" for line in verdict.not_proven()),
     ]
+
+
+def _picture(found: ImageVerdict) -> str:
+    """One line, with the command that would help."""
+    if found.status == "not checked":
+        return f"{found.message}; {found.hint}"
+    return f"{found.status} ({'byte for byte' if found.comparison == 'exact' else 'within a tolerance'})"

@@ -11,6 +11,7 @@ from common.errors import Malformed
 from prover.architectures.entry import Architecture
 from prover.architectures.facts import stored_name
 from prover.formats.base import Checkpoint, Float32
+from prover.kernels.reading import transpose
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class LayerReader:
         self.checkpoint, self.entry, self.shape = checkpoint, entry, shape
         self.prefix, self.index = prefix, index
 
-    def read(self) -> LayerTensors:
+    def read(self, gate: bool = True) -> LayerTensors:
+        """All tensors; the gate only if asked for."""
         q, k, v = self._qkv()
-        gate, up = self._gate_up()
+        gate_rows, up = self._gate_up(gate)
         entry, pre = self.entry, self.entry.norm_position == "pre"
         if entry.norm_position == "post":
             before = entry.ffn_norm if self.index else None
@@ -70,7 +72,7 @@ class LayerReader:
             v=v,
             o=self._linear(entry.o, written=True),
             up=up,
-            gate=gate,
+            gate=gate_rows,
             down=self._linear(entry.down, written=True),
             attn_gain=attn_stream if pre else None,
             ffn_gain=ffn_stream if pre else None,
@@ -86,7 +88,7 @@ class LayerReader:
         """A linear weight as rows of length d: (out, in), or (in, out) for one that writes the stream."""
         assert name is not None
         stored = self.checkpoint.read(self._full(name))
-        return np.ascontiguousarray(stored.T if written != self.entry.transposed else stored)
+        return transpose(stored) if written != self.entry.transposed else stored
 
     def _full(self, name: str, index: int | None = None) -> str:
         block = self.entry.block.format(i=self.index if index is None else index)
@@ -111,12 +113,12 @@ class LayerReader:
         pairs = rows.reshape(-1, self.shape.head_dim // 2, 2, self.shape.hidden)
         return pairs.swapaxes(1, 2).reshape(rows.shape)
 
-    def _gate_up(self) -> tuple[Float32 | None, Float32]:
+    def _gate_up(self, wanted: bool) -> tuple[Float32 | None, Float32]:
         entry = self.entry
         if entry.gate_up is not None:
             gate, up = np.split(self._linear(entry.gate_up), 2)
-            return gate, up
-        return (self._linear(entry.gate) if entry.gate else None), self._linear(entry.up)
+            return (gate if wanted else None), up
+        return (self._linear(entry.gate) if entry.gate and wanted else None), self._linear(entry.up)
 
     def _gain(self, name: str | None, index: int | None = None) -> Float32 | None:
         if name is None:

@@ -21,6 +21,11 @@ class Device(Protocol):
         """The torch device of the fast executor, which is the same torch code everywhere."""
         ...
 
+    @property
+    def for_proofs(self) -> Device:
+        """The device for what belongs to a proof (openings, pads, masks): this one, if it is in this machine."""
+        ...
+
     def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
         """Encode every column and hash every code point: (n, 32) bytes in point order.
 

@@ -43,6 +43,11 @@ class TensorDevice:
     small_level: int = 1 << 15
     radix_bits: int = MAX_RADIX_BITS
 
+    @property
+    def for_proofs(self) -> TensorDevice:
+        """As `Device.for_proofs`."""
+        return self
+
     def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
         """As `Device.leaf_digests`."""
         with memory_errors(self.tensors):

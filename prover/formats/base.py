@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import Malformed, UsageError
+from prover.kernels.reading import all_finite
 
 Float32 = NDArray[np.float32]
 
@@ -48,6 +49,10 @@ class Checkpoint(ABC):
     def __contains__(self, name: str) -> bool:
         return name in self.names()
 
+    def file_of(self, name: str) -> Path:
+        """The source file that holds a tensor; formats with several files override it."""
+        return self.source_files[0]
+
     def read(self, name: str) -> Float32:
         """The whole tensor as float32. Raises `Malformed` (missing, NaN, infinity), `Unsupported` (dtype)."""
         return self._finite(name, self._load(name, None))
@@ -71,6 +76,6 @@ class Checkpoint(ABC):
         return Malformed(f"{self.path}: tensor {name} is missing")
 
     def _finite(self, name: str, tensor: Float32) -> Float32:
-        if not np.isfinite(tensor).all():
+        if not all_finite(tensor):
             raise Malformed(f"{self.path}: tensor {name} holds NaN or infinity")
         return tensor

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prover.formats.base import Float32
+from prover.kernels.reading import widen_bfloat16
 
-Decoder = Callable[[NDArray[np.generic]], Float32]
+Decoder = Callable[[NDArray[Any]], Float32]
 
 
 def _cast(raw: NDArray[np.generic]) -> Float32:
     # float64 beyond float32's range becomes infinity here and is reported by the caller's finite check
     with np.errstate(over="ignore"):
         return raw.astype(np.float32)
-
-
-def _bfloat16(raw: NDArray[np.generic]) -> Float32:
-    return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 @cache
@@ -53,7 +51,7 @@ FLOATS: dict[str, tuple[np.dtype[np.generic], Decoder]] = {
     "F64": (np.dtype("<f8"), _cast),
     "F32": (np.dtype("<f4"), _cast),
     "F16": (np.dtype("<f2"), _cast),
-    "BF16": (np.dtype("<u2"), _bfloat16),
+    "BF16": (np.dtype("<u2"), widen_bfloat16),
     "F8_E4M3": (np.dtype("u1"), _float8_e4m3),
     "F8_E5M2": (np.dtype("u1"), _float8_e5m2),
 }

@@ -40,6 +40,9 @@ class SafetensorsCheckpoint(Checkpoint):
     def __contains__(self, name: str) -> bool:
         return name in self._home
 
+    def file_of(self, name: str) -> Path:
+        return self._home[name].path
+
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._home:
             raise self.missing(name)

@@ -1,10 +1,10 @@
 """The training set of the embedded generator: people portraits of an MIT-licensed emoji package.
 
 The package `@lobehub/fluent-emoji-3d` (npm, MIT) holds 256x256 RGBA renders named by code points. Taken are
-heads and busts of people, by code point, each in six skin tones (the default and the five Fitzpatrick
-modifiers); left out are hands, gestures that cover the face, full bodies, families, wheelchairs and direction
-variants. All busts share one pose, so a portrait is put together from two layers of one skin tone: a head
-(a bare head, or the upper part of a bust with its headgear) over a body (the lower part of a bust).
+heads and busts of people, by code point, each in the five skin tones; left out are hands, gestures that cover the
+face, full bodies, families, wheelchairs, direction variants, and what does not morph into another portrait
+(goggles, masks, things held). All busts share one pose, so a portrait is put together from two layers of one skin
+tone: a head (a bare head, or the upper part of a bust with its headgear) over a body (the lower part of a bust).
 The images themselves are never stored in the repository.
 """
 
@@ -23,8 +23,8 @@ from common.errors import InputOutputError, Malformed
 
 PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 
-TONES = ("", "1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff")
-"""Skin tone modifiers: the default yellow, then light to dark."""
+TONES = ("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff")
+"""Skin tone modifiers, light to dark. The default yellow is no skin tone, and is far from all of these."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -32,20 +32,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 BARE_HEADS = _words(
-    "1f466 1f467 1f468 1f469 1f474 1f475 1f476 1f385 1f936 1f471 1f473 1f9d4 1f9d4-2640 1f9d1-1f384 1f468-1f9b1 "
-    "1f469-1f9b0 1f469-1f9b1 1f469-1f9b3"
+    "1f466 1f468 1f469 1f474 1f475 1f476 1f473 1f9d4 1f9d4-2640 1f468-1f9b1 1f469-1f9b1 1f469-1f9b3"
 )
-CLAD_HEADS = _words(
-    "1f468-1f373 1f468-1f393 1f468-1f3a8 1f468-1f3ed 1f469-1f527 1f468-1f52c 1f468-1f3a4 1f469-2708 1f46e-2642 "
-    "1f477-2642 1f482-2642 1f9b8-2640 1f9dd-2642 1f478"
-)
-"""With the bare heads 32: a head is five bits of the latent."""
+CLAD_HEADS = _words("1f469-1f527 1f46e-2642 1f477-2642 1f478")
+"""With the bare heads 16, the corners of a cube in 4 dimensions. None wears anything over the eyes."""
 
-BODIES = _words(
-    "1f468-1f393 1f468-1f4bc 1f468-1f527 1f468-1f52c 1f468-1f680 1f469-2696 1f46e-2642 1f470-2642 1f472 "
-    "1f477-2642 1f64d-2642 1f64e 1f935-2642 1f9b8-2642 1f9d6-2642 1f9dd"
-)
-"""Sixteen bodies: four bits."""
+BODIES = _words("1f468-1f393 1f468-1f4bc 1f46e-2642 1f472 1f477-2642 1f935-2642 1f9b8-2642 1f9dd")
+"""Eight bodies, the corners of a cube in 3 dimensions. None holds anything."""
 
 _SOURCE_SIZE = 256
 _EYES = 0.43
@@ -54,18 +47,16 @@ _EYES = 0.43
 _BARE_ZOOM, _CLAD_ZOOM, _BODY_ZOOM = 0.70, 1.27, 1.38
 _BODY_CENTRE = 106.0
 _BARE_EYES, _BUST_EYES = 135.0, 80.5
-_EYE_ROWS = {
-    "1f475": 143.0, "1f476": 150.0, "1f385": 120.0, "1f46e": 96.5, "1f477": 105.5, "1f482": 118.0, "1f478": 111.5,
-}  # fmt: skip
+_EYE_ROWS = {"1f475": 143.0, "1f476": 150.0, "1f46e": 96.5, "1f477": 105.5, "1f478": 111.5}
 """Source rows of the eyes where they differ from the usual 135 (bare heads) and 80.5 (busts)."""
 
-_BODY_RAISED = {"1f46e": 9, "1f477": 12, "1f64d": 10, "1f64e": 6}
+_BODY_RAISED = {"1f46e": 9, "1f477": 12}
 """Source pixels by which a bust sits lower than the others."""
 
 
 @dataclass(frozen=True)
 class Portraits:
-    """Layers as uint8 RGBA premultiplied by alpha: `heads` and `bodies` of shape (n, 6 tones, 4, size, size)."""
+    """Layers as uint8 RGBA premultiplied by alpha: `heads` and `bodies` of shape (n, 5 tones, 4, size, size)."""
 
     heads: np.ndarray
     bodies: np.ndarray
@@ -112,7 +103,7 @@ def _plain_name(stem: str) -> str:
 
 def _find(files: dict[str, Path], name: str, tone: str) -> Path:
     first, *rest = name.split("-")
-    toned = "-".join([first, *([tone] if tone else []), *rest])
+    toned = "-".join([first, tone, *rest])
     if toned not in files:
         raise Malformed(f"the image package has no {toned}")
     return files[toned]

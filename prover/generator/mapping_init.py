@@ -1,12 +1,12 @@
-"""A mapping network that starts out holding the attributes of each latent in w, decided and linear.
+"""A mapping network that starts out holding the attributes of each latent in w, clamped and linear.
 
-Styles are affine in w, so w should say *which* head and body it is, not how far u lies from a boundary. Two
+Styles are affine in w, so w should say where between the heads and bodies it is, not how far u lies beyond. Two
 leaky-ReLU layers can do that exactly, and are set to: the difference of two units is a clamp,
 
     lrelu(a + 1/2) - lrelu(a - 1/2) = 0.6 + 0.4 t,   t = clamp(2 a, -1, 1),
 
-with a = u / (2 range) for bits and dials alike. The second layer passes every t on and adds one unit for each corner
-of the two cubes: the sum of matching signs minus (bits - 2), which falls to zero at the neighbouring corners.
+with a = u / (2 range) for shapes and dials alike. The second layer passes every t on and adds one unit for each corner
+of the two cubes: the sum of matching signs minus (axes - 2), which falls to zero at the neighbouring corners.
 What follows is ordinary training: these are initial values.
 """
 
@@ -20,16 +20,16 @@ from torch import Tensor
 from prover.generator.model import Linear, Mapping
 from prover.generator.targets import (
     ATTRIBUTES,
-    BITS,
-    BODY_BITS,
-    CROSSOVER,
+    BODY_AXES,
     DIAL_RANGE,
     DIALS,
-    HEAD_BITS,
+    HEAD_AXES,
+    SHAPE_RANGE,
+    SHAPES,
     TargetMap,
 )
 
-WIDTHS = (64, 96)
+WIDTHS = (160, 112)
 _CORNER_GAIN = 1.0
 _SPARE = 0.1
 _W_SCALE = 0.3
@@ -38,9 +38,9 @@ _DIAL_GAIN = 2.5
 
 @torch.no_grad()
 def initialize_mapping(mapping: Mapping, targets: TargetMap) -> None:
-    """Set the two layers of `mapping` (widths 64, 96) in place; spare units start small and random."""
+    """Set the two layers of `mapping` (widths 160, 112) in place; spare units start small and random."""
     first, second = mapping.stack
-    slopes = torch.tensor([0.5 / CROSSOVER] * BITS + [0.5 / DIAL_RANGE] * DIALS)
+    slopes = torch.tensor([0.5 / SHAPE_RANGE] * SHAPES + [0.5 / DIAL_RANGE] * DIALS)
     spare = _SPARE * torch.randn(len(first.weight) - 2 * ATTRIBUTES, ATTRIBUTES)
     rows = torch.cat([torch.diag(slopes), torch.diag(slopes), spare]) @ targets.projection
     offset = torch.zeros(len(first.weight))
@@ -52,13 +52,13 @@ def initialize_mapping(mapping: Mapping, targets: TargetMap) -> None:
     read = torch.zeros(ATTRIBUTES, len(first.weight))
     read[:, :ATTRIBUTES] = pair * torch.eye(ATTRIBUTES)
     read[:, ATTRIBUTES : 2 * ATTRIBUTES] = -pair * torch.eye(ATTRIBUTES)
-    heads, bodies = _signs(HEAD_BITS), _signs(BODY_BITS)
+    heads, bodies = _signs(HEAD_AXES), _signs(BODY_AXES)
     corners = torch.zeros(len(heads) + len(bodies), ATTRIBUTES)
-    corners[: len(heads), :HEAD_BITS] = heads
-    corners[len(heads) :, HEAD_BITS:BITS] = bodies
-    needed = torch.tensor([HEAD_BITS - 2.0] * len(heads) + [BODY_BITS - 2.0] * len(bodies))
+    corners[: len(heads), :HEAD_AXES] = heads
+    corners[len(heads) :, HEAD_AXES:SHAPES] = bodies
+    needed = torch.tensor([HEAD_AXES - 2.0] * len(heads) + [BODY_AXES - 2.0] * len(bodies))
     spare = _SPARE * torch.randn(len(second.weight) - ATTRIBUTES - len(corners), len(first.weight))
-    gains = torch.tensor([1.0] * BITS + [_DIAL_GAIN] * DIALS)
+    gains = torch.tensor([1.0] * SHAPES + [_DIAL_GAIN] * DIALS)
     rows = torch.cat([gains[:, None] * read, _CORNER_GAIN * corners @ read, spare])
     shift = -_CORNER_GAIN * (needed + 1.5 * corners.sum(1))
     offset = torch.cat([torch.zeros(ATTRIBUTES), shift, torch.zeros(len(spare))])
@@ -66,10 +66,10 @@ def initialize_mapping(mapping: Mapping, targets: TargetMap) -> None:
     mapping.measure_mean()
 
 
-def _signs(bits: int) -> Tensor:
-    """(2^bits, bits) signs of every corner, first column the highest binary digit."""
-    index = torch.arange(2**bits)
-    digits = (index[:, None] >> torch.arange(bits - 1, -1, -1)) & 1
+def _signs(axes: int) -> Tensor:
+    """(2^axes, axes) signs of every corner, first column the highest binary digit."""
+    index = torch.arange(2**axes)
+    digits = (index[:, None] >> torch.arange(axes - 1, -1, -1)) & 1
     return 2.0 * digits - 1
 
 

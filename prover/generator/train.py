@@ -36,9 +36,9 @@ LICENCE = (
 class Recipe:
     """Steps of each stage; matching grows through 32, 64 and 128 pixels. The seed fixes map and training."""
 
-    steps_at_32: int = 1000
+    steps_at_32: int = 1500
     steps_at_64: int = 3500
-    steps_at_128: int = 2000
+    steps_at_128: int = 2500
     adversarial_steps: int = 0
     batch: int = 8
     seed: int = 1

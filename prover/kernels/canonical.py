@@ -1,6 +1,8 @@
-"""Compiled row operations of `prover.pinned` and of quantization: IEEE operations in a fixed order.
+"""Compiled row operations of the canonical form and of quantization: IEEE operations in a fixed order.
 
-Compiled without fast-math, so no operation is fused or reordered; a test compares every bit with numpy's.
+Rows are float32 and stay in cache while they are worked on; sums are float64, in 64 lanes (lane l adds entries
+l, l + 64, … in turn) that are then added in halves. Compiled without fast-math, so no operation is fused or
+reordered; tests compare every bit with plain numpy.
 """
 
 from __future__ import annotations
@@ -8,100 +10,195 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import NDArray
 
 from prover.kernels.threads import run_ranges
 
+Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-
-@njit(cache=True)
-def _butterfly(low: Any, high: Any) -> None:
-    for i in range(len(low)):
-        a, b = low[i], high[i]
-        low[i] = a + b
-        high[i] = a - b
+LANES = 64
 
 
 @njit(cache=True)
-def _multiply(row: Any, factors: Any) -> None:
-    for i in range(len(row)):
-        row[i] *= factors[i]
+def _lane_sum(lanes: Any) -> Any:
+    half = LANES // 2
+    while half > 0:
+        for i in range(half):
+            lanes[i] += lanes[half + i]
+        half //= 2
+    return lanes[0]
+
+
+@njit(cache=True)
+def dot(x: Any, y: Any, lanes: Any) -> Any:
+    """Σ x_i·y_i of float32 rows in float64, where every product is exact; `lanes` is scratch space."""
+    n = len(x)
+    whole = n // LANES * LANES
+    for i in range(LANES):
+        lanes[i] = 0.0
+    for at in range(0, whole, LANES):
+        for i in range(LANES):
+            lanes[i] += np.float64(x[at + i]) * np.float64(y[at + i])
+    for i in range(n - whole):
+        lanes[i] += np.float64(x[whole + i]) * np.float64(y[whole + i])
+    return _lane_sum(lanes)
 
 
 @njit(cache=True, nogil=True)
-def _hadamard_rows(
-    rows: Any, signs: Any, first: int, window: int, scale: float, start: int, stop: int
+def _fold_rows(
+    rows: Any, gain: Any, direction: Any, length: float, out: Any, squares: Any, start: int, stop: int
+) -> None:
+    lanes = np.empty(LANES, np.float64)
+    for r in range(start, stop):
+        row, folded = rows[r], out[r]
+        for i in range(len(row)):
+            folded[i] = row[i] * gain[i]
+        if length > 0.0:
+            share = np.float32(dot(folded, direction, lanes) / length)
+            for i in range(len(row)):
+                folded[i] -= share * direction[i]
+        squares[r] = dot(folded, folded, lanes)
+
+
+def fold_rows(rows: Float32, gain: Float32, direction: Float32, length: float) -> tuple[Float32, Float64]:
+    """rows (m, n) times `gain` (n,), less their component along `direction` (n,), and its squared norms (m,).
+
+    `length` is the squared norm of `direction`; 0 leaves the component in.
+    """
+    out, squares = np.empty(rows.shape, np.float32), np.empty(len(rows), np.float64)
+    run_ranges(_fold_rows, len(rows), 64, rows, gain, direction, length, out, squares, align=1)
+    return out, squares
+
+
+@njit(cache=True)
+def _two_points(low: Any, high: Any) -> None:
+    for i in range(len(low)):
+        a, b = low[i], high[i]
+        low[i], high[i] = a + b, a - b
+
+
+def _eight_points(step: int) -> Any:
+    """A kernel for the stages of distance step, 2·step and 4·step in one pass, for rows of whole blocks.
+
+    A constant distance and unsigned indices let the compiler see that the eight entries are apart.
+    """
+
+    @njit(cache=True)
+    def transform(part: Any) -> None:
+        one, block = uint64(step), uint64(8 * step)
+        for top in range(uint64(len(part)) // block):
+            for at in range(one):
+                i = uint64(top) * block + uint64(at)
+                a, b, c, d = part[i], part[i + one], part[i + uint64(2) * one], part[i + uint64(3) * one]
+                i += uint64(4) * one
+                e, f, g, h = part[i], part[i + one], part[i + uint64(2) * one], part[i + uint64(3) * one]
+                a, b, c, d, e, f, g, h = a + b, a - b, c + d, c - d, e + f, e - f, g + h, g - h
+                a, b, c, d, e, f, g, h = a + c, b + d, a - c, b - d, e + g, f + h, e - g, f - h
+                part[i], part[i + one] = a - e, b - f
+                part[i + uint64(2) * one], part[i + uint64(3) * one] = c - g, d - h
+                i -= uint64(4) * one
+                part[i], part[i + one] = a + e, b + f
+                part[i + uint64(2) * one], part[i + uint64(3) * one] = c + g, d + h
+
+    return transform
+
+
+_eight_1, _eight_8, _eight_64, _eight_512 = (_eight_points(step) for step in (1, 8, 64, 512))
+
+
+@njit(cache=True)
+def hadamard(part: Any) -> None:
+    """The Walsh–Hadamard transform of a power of two of entries, unscaled, smallest distance first."""
+    step = 1
+    if len(part) >= 8:
+        _eight_1(part)
+        step = 8
+    if len(part) >= 64:
+        _eight_8(part)
+        step = 64
+    if len(part) >= 512:
+        _eight_64(part)
+        step = 512
+    if len(part) >= 4096:
+        _eight_512(part)
+        step = 4096
+    while step < len(part):
+        for top in range(0, len(part), 2 * step):
+            _two_points(part[top : top + step], part[top + step : top + 2 * step])
+        step *= 2
+
+
+@njit(cache=True, nogil=True)
+def _mix_rows(
+    rows: Any, factors: Any, signs: Any, starts: Any, window: int, scale: Any, start: int, stop: int
 ) -> None:
     for r in range(start, stop):
         row = rows[r]
-        _multiply(row, signs)
-        part = row[first : first + window]
-        step = 1
-        while step < window:
-            for at in range(0, window, 2 * step):
-                _butterfly(part[at : at + step], part[at + step : at + 2 * step])
-            step *= 2
-        for i in range(window):
-            part[i] *= scale
+        factor = np.float32(factors[r])
+        for i in range(len(row)):
+            row[i] *= factor
+        for w in range(len(starts)):
+            for i in range(len(row)):
+                row[i] *= signs[w, i]
+            part = row[starts[w] : starts[w] + window]
+            hadamard(part)
+            for i in range(window):
+                part[i] *= scale
 
 
-@njit(cache=True, nogil=True)
-def _round_rows(values: Any, step: float, largest: float, out: Any, start: int, stop: int) -> None:
-    for r in range(start, stop):
-        _round_row(values[r], step, largest, out[r])
+def mix_rows(rows: Float32, factors: Float64, signs: Float32, starts: NDArray[np.int64], window: int) -> None:
+    """Multiply rows (m, n) by `factors` (m,) and mix them, in place.
 
-
-@njit(cache=True)
-def _round_row(values: Any, step: float, largest: float, out: Any) -> None:
-    for i in range(len(values)):
-        out[i] = np.int8(min(max(np.rint(values[i] / step), -largest), largest))
-
-
-@njit(cache=True, nogil=True)
-def _norm_rows(rows: Any, out: Any, start: int, stop: int) -> None:
-    squares = np.empty(rows.shape[1], np.float64)
-    for r in range(start, stop):
-        _square(rows[r], squares)
-        count = len(squares)
-        while count > 1:
-            half = (count + 1) // 2
-            _add(squares[: count - half], squares[half:count])
-            count = half
-        out[r] = squares[0]
-
-
-@njit(cache=True)
-def _square(row: Any, out: Any) -> None:
-    for i in range(len(row)):
-        out[i] = row[i] * row[i]
-
-
-@njit(cache=True)
-def _add(total: Any, part: Any) -> None:
-    for i in range(len(total)):
-        total[i] += part[i]
-
-
-def norm_rows(rows: Float64) -> Float64:
-    """Squared length of every row of (m, n), n ≥ 1, summed by repeated halving."""
-    out = np.empty(len(rows), np.float64)
-    run_ranges(_norm_rows, len(rows), 64, rows, out, align=1)
-    return out
-
-
-def hadamard_rows(rows: Float64, signs: Float64, first: int, window: int) -> None:
-    """Multiply rows (m, n) by `signs` (n,), then transform columns [first, first + window) in place.
-
-    The orthonormal Walsh–Hadamard transform, smallest distance first; `window` is a power of two.
+    For every window start: multiply by its row of `signs`, then transform columns [start, start + window) by
+    the orthonormal Walsh–Hadamard transform, smallest distance first; `window` is a power of two.
     """
-    scale = 1.0 / float(np.sqrt(window))
-    run_ranges(_hadamard_rows, len(rows), 64, rows, signs, first, window, scale, align=1)
+    scale = np.float32(1.0 / np.sqrt(window))
+    run_ranges(_mix_rows, len(rows), 64, rows, factors, signs, starts, window, scale, align=1)
 
 
-def round_rows(values: Float64, step: float, largest: int) -> NDArray[np.int8]:
-    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float64 to int8."""
+@njit(cache=True, nogil=True)
+def _measure_rows(rows: Any, squares: Any, peaks: Any, start: int, stop: int) -> None:
+    lanes, highest = np.empty(LANES, np.float64), np.empty(LANES, np.float32)
+    for r in range(start, stop):
+        row = rows[r]
+        squares[r] = dot(row, row, lanes)
+        whole = len(row) // LANES * LANES
+        for i in range(LANES):
+            highest[i] = 0.0
+        for at in range(0, whole, LANES):
+            for i in range(LANES):
+                size = abs(row[at + i])
+                highest[i] = size if size > highest[i] else highest[i]
+        for i in range(len(row) - whole):
+            size = abs(row[whole + i])
+            highest[i] = size if size > highest[i] else highest[i]
+        peaks[r] = highest[0]
+        for i in range(LANES):
+            peaks[r] = highest[i] if highest[i] > peaks[r] else peaks[r]
+
+
+def measure_rows(rows: Float32) -> tuple[Float64, Float32]:
+    """Squared norm and largest absolute entry of every row of (m, n); peaks mean nothing where there is NaN."""
+    squares, peaks = np.empty(len(rows), np.float64), np.empty(len(rows), np.float32)
+    run_ranges(_measure_rows, len(rows), 64, rows, squares, peaks, align=1)
+    return squares, peaks
+
+
+@njit(cache=True, nogil=True)
+def _round_rows(values: Any, step: Any, largest: Any, out: Any, start: int, stop: int) -> None:
+    for r in range(start, stop):
+        row, rounded = values[r], out[r]
+        for i in range(len(row)):
+            x = row[i] / step
+            x = x if x < largest else largest
+            x = x if x > -largest else -largest
+            rounded[i] = np.int8(np.rint(x))
+
+
+def round_rows(values: Float32, step: np.float32, largest: int) -> NDArray[np.int8]:
+    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32 to int8."""
     out = np.empty(values.shape, np.int8)
-    run_ranges(_round_rows, len(values), 64, values, step, float(largest), out, align=1)
+    run_ranges(_round_rows, len(values), 64, values, step, np.float32(largest), out, align=1)
     return out

@@ -8,21 +8,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from prover.kernels.threads import run_ranges
+
 
 @njit(cache=True, nogil=True)
-def _count(counts: Any, values: Any, bits: int) -> None:
-    arity, entries = values.shape
+def _count(values: Any, bits: int, size: int, start: int, stop: int) -> Any:
+    counts = np.zeros(size, np.int32)
     half = np.int64(1) << np.int64(bits - 1)
-    for i in range(entries):
+    for i in range(start, stop):
         index = np.int64(0)
-        for m in range(arity):
+        for m in range(len(values)):
             index = (index << np.int64(bits)) + np.int64(values[m, i]) + half
         counts[index] += 1
+    return counts
 
 
-def count_digits(counts: NDArray[np.int64], values: NDArray[Any], bits: int) -> None:
-    """Add to `counts` (2^(bits·arity),) the tuples `values` (arity, …) of signed `bits`-bit integers.
+def count_digits(values: NDArray[Any], bits: int) -> NDArray[np.int64]:
+    """How often each tuple of signed `bits`-bit integers occurs in `values` (arity, …): (2^(bits·arity),).
 
     The caller has checked the range: an entry outside it would index another tuple.
     """
-    _count(counts, np.ascontiguousarray(values).reshape(len(values), -1), bits)
+    flat = values.reshape(len(values), -1)
+    if len(values) * flat.shape[1] == 0:
+        return np.zeros(1 << bits * len(values), np.int64)
+    parts = run_ranges(_count, flat.shape[1], 1 << 18, flat, bits, 1 << bits * len(values))
+    return np.sum(parts, axis=0, dtype=np.int64)

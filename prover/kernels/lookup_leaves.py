@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from common.field import DEGREE
-from prover.kernels.field import ONE, U32
+from common.field import DEGREE, P
+from prover.kernels.field import ONE, U32, mmul
 from prover.kernels.gkr import (
     leaf_bind_round,
     leaf_first_round,
@@ -34,13 +34,14 @@ Form = Literal["leaf", "unit", "inner"]
 WEIGHTS, DIGITS, WORDS = 0, 1, 2
 """Where a row's integers lie: signed bytes of the weights or of digit tables, or canonical residues."""
 
+ONE_SQUARED = np.uint32((1 << 64) % P)
 LIFT = 128
 """Added to every byte, so that products are of non-negative numbers."""
 
 
 class LeafRows(NamedTuple):
-    """Rows by tile, (tiles, tile_rows): job (−1: absent), place of the first integer, place of the numerators
-    (−1: all one). Jobs: kind, columns, distances of the second and third component, K scales (3, 5) times
+    """Rows by tile, (tiles, tile_rows): job (−1: absent), place of the first integer, place of the numerators, plain
+    residues (−1: all one). Jobs: kind, columns, distances of the second and third component, K scales (3, 5) times
     2^64, K offset (5,) in Montgomery form; q = offset + Σ scale_m·x_m.
     """
 
@@ -113,7 +114,7 @@ def _fill_row(rows: Any, tile: int, row: int, p: Any, q: Any, at: int) -> None:
             _word_row(q, at, rows.words, base, deltas, cols, scales, offset)
         numerator = rows.numerator[tile, row]
         for c in range(cols):
-            p[at + c] = ONE if numerator < 0 else rows.numerators[numerator + c]
+            p[at + c] = ONE if numerator < 0 else mmul(rows.numerators[numerator + c], ONE_SQUARED)
     for c in range(cols, rows.w):
         p[at + c] = 0
         q[0, at + c] = ONE

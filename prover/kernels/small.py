@@ -12,117 +12,26 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.core.datamodel import models
-from numba.extending import register_model
+from numba import njit
 
 from common.field import DEGREE, P
 from prover.kernels.field import P64, U32, check_k
-from prover.kernels.simd import V8, intrinsic, vstore
+from prover.kernels.short_simd import (
+    SHORT_LANES,
+    bytes16,
+    horizontal,
+    multiply_add,
+    paired_bytes,
+    shorts16,
+    zero8,
+)
+from prover.kernels.simd import vstore
 from prover.kernels.threads import run_ranges
 
 _DIGITS = 2 * DEGREE
-_STEP = 16
+_STEP = SHORT_LANES
 _SPAN = 128 * _STEP
 _ROW_BLOCK = 128
-_I32 = ir.IntType(32)
-_BYTES16 = ir.VectorType(ir.IntType(8), 16)
-_BYTES8 = ir.VectorType(ir.IntType(8), 8)
-_SHORTS = ir.VectorType(ir.IntType(16), 16)
-_WIDE = ir.VectorType(_I32, 16)
-_WORDS = ir.VectorType(_I32, 8)
-
-
-class _ShortsType(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="V16i16")
-
-
-_V16 = _ShortsType()
-
-
-@register_model(_ShortsType)
-class _ShortsModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _SHORTS)
-
-
-def _order(lanes: list[int]) -> ir.Constant:
-    return ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
-
-
-def _load(context: Any, b: Any, kind: Any, array: Any, index: Any, vector: Any) -> Any:
-    data = context.make_array(kind)(context, b, array).data
-    size = vector.element.width // 8
-    return b.load(b.bitcast(b.gep(data, [index]), vector.as_pointer()), align=size)
-
-
-@intrinsic
-def _bytes(typing_context: Any, array: Any, index: Any) -> Any:
-    """16 entries of an int8 array."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return b.sext(_load(context, b, signature.args[0], args[0], args[1], _BYTES16), _SHORTS)
-
-    return _V16(array, types.int64), codegen
-
-
-@intrinsic
-def _paired_bytes(typing_context: Any, array: Any, first: Any, second: Any) -> Any:
-    """8 entries from `first` on and 8 from `second` on, interleaved."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        x = _load(context, b, signature.args[0], args[0], args[1], _BYTES8)
-        y = _load(context, b, signature.args[0], args[0], args[2], _BYTES8)
-        order = _order([lane for i in range(8) for lane in (i, 8 + i)])
-        return b.sext(b.shuffle_vector(x, y, order), _SHORTS)
-
-    return _V16(array, types.int64, types.int64), codegen
-
-
-@intrinsic
-def _shorts(typing_context: Any, array: Any, index: Any) -> Any:
-    """16 entries of an int16 array."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _load(context, b, signature.args[0], args[0], args[1], _SHORTS)
-
-    return _V16(array, types.int64), codegen
-
-
-@intrinsic
-def _multiply_add(typing_context: Any, total: Any, x: Any, y: Any) -> Any:
-    """total[i] + x[2i] y[2i] + x[2i+1] y[2i+1], on 32-bit signed lanes."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        product = b.mul(b.sext(args[1], _WIDE), b.sext(args[2], _WIDE))
-        even = b.shuffle_vector(product, product, _order(list(range(0, 16, 2))))
-        odd = b.shuffle_vector(product, product, _order(list(range(1, 16, 2))))
-        return b.add(args[0], b.add(even, odd))
-
-    return V8(V8, _V16, _V16), codegen
-
-
-@intrinsic
-def _zero(typing_context: Any) -> Any:
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(_WORDS, [0] * 8)
-
-    return V8(), codegen
-
-
-@intrinsic
-def _horizontal(typing_context: Any, x: Any) -> Any:
-    """The sum of the eight signed lanes, as int64."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        wide = b.sext(args[0], ir.VectorType(ir.IntType(64), 8))
-        kind = ir.FunctionType(ir.IntType(64), [wide.type])
-        reduce = b.module.declare_intrinsic("llvm.vector.reduce.add.v8i64", (), kind)
-        return b.call(reduce, [wide])
-
-    return types.int64(V8), codegen
 
 
 @njit(cache=True, nogil=True)
@@ -133,29 +42,29 @@ def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> No
         for first in range(0, n, _SPAN):
             last = min(n, first + _SPAN)
             whole = first + (last - first) // _STEP * _STEP
-            t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = _zero()
+            t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = zero8()
             for j in range(first, whole, _STEP):
-                x = _bytes(matrix, row * n + j)
-                t0 = _multiply_add(t0, x, _shorts(flat, j))
-                t1 = _multiply_add(t1, x, _shorts(flat, n + j))
-                t2 = _multiply_add(t2, x, _shorts(flat, 2 * n + j))
-                t3 = _multiply_add(t3, x, _shorts(flat, 3 * n + j))
-                t4 = _multiply_add(t4, x, _shorts(flat, 4 * n + j))
-                t5 = _multiply_add(t5, x, _shorts(flat, 5 * n + j))
-                t6 = _multiply_add(t6, x, _shorts(flat, 6 * n + j))
-                t7 = _multiply_add(t7, x, _shorts(flat, 7 * n + j))
-                t8 = _multiply_add(t8, x, _shorts(flat, 8 * n + j))
-                t9 = _multiply_add(t9, x, _shorts(flat, 9 * n + j))
-            out[0, row] += _horizontal(t0)
-            out[1, row] += _horizontal(t1)
-            out[2, row] += _horizontal(t2)
-            out[3, row] += _horizontal(t3)
-            out[4, row] += _horizontal(t4)
-            out[5, row] += _horizontal(t5)
-            out[6, row] += _horizontal(t6)
-            out[7, row] += _horizontal(t7)
-            out[8, row] += _horizontal(t8)
-            out[9, row] += _horizontal(t9)
+                x = bytes16(matrix, row * n + j)
+                t0 = multiply_add(t0, x, shorts16(flat, j))
+                t1 = multiply_add(t1, x, shorts16(flat, n + j))
+                t2 = multiply_add(t2, x, shorts16(flat, 2 * n + j))
+                t3 = multiply_add(t3, x, shorts16(flat, 3 * n + j))
+                t4 = multiply_add(t4, x, shorts16(flat, 4 * n + j))
+                t5 = multiply_add(t5, x, shorts16(flat, 5 * n + j))
+                t6 = multiply_add(t6, x, shorts16(flat, 6 * n + j))
+                t7 = multiply_add(t7, x, shorts16(flat, 7 * n + j))
+                t8 = multiply_add(t8, x, shorts16(flat, 8 * n + j))
+                t9 = multiply_add(t9, x, shorts16(flat, 9 * n + j))
+            out[0, row] += horizontal(t0)
+            out[1, row] += horizontal(t1)
+            out[2, row] += horizontal(t2)
+            out[3, row] += horizontal(t3)
+            out[4, row] += horizontal(t4)
+            out[5, row] += horizontal(t5)
+            out[6, row] += horizontal(t6)
+            out[7, row] += horizontal(t7)
+            out[8, row] += horizontal(t8)
+            out[9, row] += horizontal(t9)
             for d in range(_DIGITS):
                 for j in range(whole, last):
                     out[d, row] += np.int64(matrix[row * n + j]) * np.int64(flat[d * n + j])
@@ -179,21 +88,21 @@ def _bytes_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> An
                     pairs[at] = digits[d, top + 2 * pair]
                     pairs[at + 1] = digits[d, top + 2 * pair + 1]
         for j in range(0, whole, 8):
-            t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = _zero()
+            t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = zero8()
             for pair in range(count):
                 row = (top + 2 * pair) * n + j
-                x = _paired_bytes(matrix, row, row + n)
+                x = paired_bytes(matrix, row, row + n)
                 at = pair * _DIGITS * _STEP
-                t0 = _multiply_add(t0, x, _shorts(pairs, at))
-                t1 = _multiply_add(t1, x, _shorts(pairs, at + 16))
-                t2 = _multiply_add(t2, x, _shorts(pairs, at + 32))
-                t3 = _multiply_add(t3, x, _shorts(pairs, at + 48))
-                t4 = _multiply_add(t4, x, _shorts(pairs, at + 64))
-                t5 = _multiply_add(t5, x, _shorts(pairs, at + 80))
-                t6 = _multiply_add(t6, x, _shorts(pairs, at + 96))
-                t7 = _multiply_add(t7, x, _shorts(pairs, at + 112))
-                t8 = _multiply_add(t8, x, _shorts(pairs, at + 128))
-                t9 = _multiply_add(t9, x, _shorts(pairs, at + 144))
+                t0 = multiply_add(t0, x, shorts16(pairs, at))
+                t1 = multiply_add(t1, x, shorts16(pairs, at + 16))
+                t2 = multiply_add(t2, x, shorts16(pairs, at + 32))
+                t3 = multiply_add(t3, x, shorts16(pairs, at + 48))
+                t4 = multiply_add(t4, x, shorts16(pairs, at + 64))
+                t5 = multiply_add(t5, x, shorts16(pairs, at + 80))
+                t6 = multiply_add(t6, x, shorts16(pairs, at + 96))
+                t7 = multiply_add(t7, x, shorts16(pairs, at + 112))
+                t8 = multiply_add(t8, x, shorts16(pairs, at + 128))
+                t9 = multiply_add(t9, x, shorts16(pairs, at + 144))
             vstore(sums, 0, t0)
             vstore(sums, 8, t1)
             vstore(sums, 16, t2)
