@@ -93,6 +93,21 @@ def test_magnitude_pruning_zeroes_the_smallest(model: Any, fraction: float) -> N
             assert torch.equal(new, old[name])
 
 
+def test_usual_pruning_leaves_embeddings_and_head_alone(model: Any) -> None:
+    pruned = dict(d.prune_magnitude(model, 0.5, embeddings=False).named_parameters())
+    spared = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    head = model.get_output_embeddings()
+    spared += [] if head is None else [head.weight]
+    zeros = 0
+    for name, old in model.named_parameters():
+        if old.ndim != 2 or any(old is values for values in spared):
+            assert torch.equal(pruned[name], old), name
+        else:
+            zeros += 1
+            assert float((pruned[name] == 0).float().mean()) == pytest.approx(0.5, abs=0.01), name
+    assert zeros > 0
+
+
 def test_quantization_error_is_below_half_a_step(llama: Any) -> None:
     eight, four = d.quantize_int8(llama), d.quantize_int4(llama)
     for name, old in llama.named_parameters():

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from circuits.profiles import HARDENED
 from prover import demo_checkpoints
 from prover.demo import demo
+from prover.derivatives.catalogue import derive as derive_model
+from prover.families import open_model
+from prover.fingerprint import derive
 from prover.owner import Options, prove
+from prover.similarity import compare_vectors
 from tests.conftest import Made
 from verifier import verify
 
@@ -34,6 +39,14 @@ def test_real_checkpoints(name: str, profile: str, encoder: str, tmp_path: Path)
     verdict = verify(done.path, min_security=100)
     assert verdict.statement.k == 4096 and verdict.statement.p == 256
     assert verdict.size < 1.5e6
+
+
+@pytest.mark.parametrize("name", ["minilm", "smollm2"])
+def test_half_of_the_linear_weights_pruned(name: str, tmp_path: Path) -> None:
+    checkpoint = demo_checkpoints.find(name)
+    pruned = derive_model(checkpoint, "prune-50-linear", tmp_path / "pruned")
+    found = [derive(open_model(path), HARDENED).trace.v for path in (checkpoint, pruned)]
+    assert compare_vectors(*found, "sketch").cosine >= 0.95
 
 
 def test_demo(tmp_path: Path) -> None:
