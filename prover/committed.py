@@ -71,10 +71,17 @@ class StackedMatrix:
 
     def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Columns [start, stop) of all segments in one array; canonical uint32 if the types differ."""
-        parts = [segment[:, start:stop] for segment in self.segments]
+        parts = column_parts(self, start, stop)
         if len({part.dtype for part in parts}) == 1:
             return np.concatenate(parts)
         return np.concatenate([np.mod(part, np.int64(P)).astype(np.uint32) for part in parts])
+
+
+def column_parts(matrix: Matrix, start: int, stop: int) -> list[npt.NDArray[Any]]:
+    """Columns [start, stop) as pieces of rows, each of its own integer type; views where the matrix is stacked."""
+    if isinstance(matrix, StackedMatrix):
+        return [segment[:, start:stop] for segment in matrix.segments]
+    return [matrix.columns(start, stop)]
 
 
 def with_random_rows(matrix: StackedMatrix, count: int, seed: SecretSeed, label: str) -> StackedMatrix:

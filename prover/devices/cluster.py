@@ -28,7 +28,7 @@ from common.domain import CodeDomain
 from common.errors import InputOutputError, ProverError, UsageError
 from common.field import FArray
 from common.merkle import Digests, block_count
-from prover.committed import BlockHasher, ColumnBlock, Matrix, StackedMatrix
+from prover.committed import BlockHasher, ColumnBlock, Matrix, StackedMatrix, column_parts
 from prover.devices.interface import Device
 from prover.kernels.leaves import LeafHasher
 from prover.kernels.ntt import Plan
@@ -197,11 +197,7 @@ class ClusterDevice:
 def _pieces(block: ColumnBlock) -> Iterator[npt.NDArray[Any]]:
     """A block's columns alone, in runs of rows of one type and at most _PIECE_BYTES, copied."""
     first, stop = block.first, block.first + block.columns
-    if isinstance(block.matrix, StackedMatrix):
-        parts = [segment[:, first:stop] for segment in block.matrix.segments]
-    else:
-        parts = [block.matrix.columns(first, stop)]
-    for part in parts:
+    for part in column_parts(block.matrix, first, stop):
         rows = max(1, _PIECE_BYTES // (part.shape[1] * part.itemsize))
         for row in range(0, len(part), rows):
             yield np.array(part[row : row + rows])

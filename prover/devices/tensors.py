@@ -15,7 +15,7 @@ from common.domain import CodeDomain
 from common.errors import ProverError
 from common.field import FArray, P
 from common.merkle import BLOCK_COLUMNS, Digests
-from prover.committed import Matrix, StackedMatrix
+from prover.committed import Matrix, column_parts
 from prover.devices.leaves import TensorLeaves, hash_nodes
 from prover.devices.memory import memory_errors
 from prover.devices.products import MAX_RADIX_BITS, Transforms
@@ -133,11 +133,7 @@ class TensorDevice:
 
 def _segments(matrix: Matrix, start: int, stop: int) -> Iterator[tuple[npt.NDArray[Any], int]]:
     """Columns [start, stop) in contiguous signed pieces of rows, and the least entry allowed in each."""
-    if isinstance(matrix, StackedMatrix):
-        parts = [segment[:, start:stop] for segment in matrix.segments]
-    else:
-        parts = [matrix.columns(start, stop)]
-    for part in parts:
+    for part in column_parts(matrix, start, stop):
         if part.dtype.type not in (np.int8, np.int16, np.int32, np.uint32):
             raise ValueError(f"entries must be int8, int16, int32 or uint32, got {part.dtype}")
         own = np.array(part, order="C")  # a copy: a memory map may be read-only

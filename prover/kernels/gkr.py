@@ -93,10 +93,9 @@ def tile_first_round(
             b0, b1 = load5(q, i + 2 * quarter), load5(q, i + 3 * quarter)
             d0 = vkadd5(load5(p, i + 2 * quarter), vkmul5(wide_mu, b0))
             d1 = vkadd5(load5(p, i + 3 * quarter), vkmul5(wide_mu, b1))
-            low = vkadd5(vkmul5(a0, b0), vkmul5(c0, d0))
-            high = vkadd5(vkmul5(vksub5(a1, a0), vksub5(b1, b0)), vkmul5(vksub5(c1, c0), vksub5(d1, d0)))
-            at_zero = vkadd5(at_zero, vkmul5(weight, low))
-            at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
+            low, high = (a0, b0, c0, d0), (a1, b1, c1, d1)
+            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
+            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
         finish(lanes, at_zero, sums, 0, at + tile)
         finish(lanes, at_infinity, sums, 1, at + tile)
 
@@ -155,6 +154,14 @@ def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
 
 
 @njit(cache=True)
+def _bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
+    """Which of the two is decided when the kernel is compiled, from the dimensions of p."""
+    if p.ndim == 1:
+        return _leaf_bound(p, q, i, quarter, mu, r)
+    return _tile_bound(p, q, i, quarter, mu, r)
+
+
+@njit(cache=True)
 def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
     store5(a, to, x[0])
     store5(b, to, x[1])
@@ -174,11 +181,11 @@ def _at_infinity(x: Any, y: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def tile_bind_round(
+def bind_round_of_tiles(
     p: Any, q: Any, m: int, mu: Any, r: Any, eq: Any, eq_at: int,
     a: Any, b: Any, c: Any, d: Any, at: int, far: int, sums: Any, sum_at: int, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Bind the first variable and sum the next round: tables of m/4 entries a tile.
+    """Bind the first variable and sum the next round: tables of m/4 entries a tile; p as for `up`.
 
     Entries of the lower half go to `at` + tile·m/4 on, those of the upper half `far` behind them.
     """
@@ -190,33 +197,8 @@ def tile_bind_round(
         at_zero, at_infinity = zero, zero
         for y in range(0, eighth, LANES):
             i, to = tile * m + y, at + tile * 2 * eighth + y
-            low = _tile_bound(p, q, i, 2 * eighth, wide_mu, wide_r)
-            high = _tile_bound(p, q, i + eighth, 2 * eighth, wide_mu, wide_r)
-            _store4(a, b, c, d, to, low)
-            _store4(a, b, c, d, to + far, high)
-            weight = load5(eq, eq_at + y)
-            at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
-            at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
-        finish(lanes, at_zero, sums, 0, sum_at + tile)
-        finish(lanes, at_infinity, sums, 1, sum_at + tile)
-
-
-@njit(cache=True, nogil=True)
-def leaf_bind_round(
-    p: Any, q: Any, m: int, mu: Any, r: Any, eq: Any, eq_at: int,
-    a: Any, b: Any, c: Any, d: Any, at: int, far: int, sums: Any, sum_at: int, start: int, stop: int,
-) -> None:  # fmt: skip
-    """As `tile_bind_round`, with numerators in the base field."""
-    eighth = m // 8
-    wide_mu, wide_r = broadcast5(mu), broadcast5(r)
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
-    for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
-        for y in range(0, eighth, LANES):
-            i, to = tile * m + y, at + tile * 2 * eighth + y
-            low = _leaf_bound(p, q, i, 2 * eighth, wide_mu, wide_r)
-            high = _leaf_bound(p, q, i + eighth, 2 * eighth, wide_mu, wide_r)
+            low = _bound(p, q, i, 2 * eighth, wide_mu, wide_r)
+            high = _bound(p, q, i + eighth, 2 * eighth, wide_mu, wide_r)
             _store4(a, b, c, d, to, low)
             _store4(a, b, c, d, to + far, high)
             weight = load5(eq, eq_at + y)
@@ -315,8 +297,7 @@ def bind_first(p: U32, q: U32, m: int, mu: U32, r: U32, eq: U32) -> tuple[list[U
     n = q.shape[1]
     tables = [_k(n // 4) for _ in range(4)]
     sums = np.zeros((2, DEGREE, n // m), np.uint32)
-    kernel = leaf_bind_round if p.ndim == 1 else tile_bind_round
-    run_ranges(kernel, n // m, 1, p, q, m, mu, r, eq, 0, *tables, 0, m // 8, sums, 0, align=1)
+    run_ranges(bind_round_of_tiles, n // m, 1, p, q, m, mu, r, eq, 0, *tables, 0, m // 8, sums, 0, align=1)
     return tables, sums
 
 

@@ -40,7 +40,7 @@ def unit_first_round(q: Any, m: int, kappa: Any, eq: Any, eq_at: int, sums: Any,
 def unit_bind_round(
     q: Any, m: int, kappa: Any, r: Any, eq: Any, eq_at: int, b: Any, c: Any, at: int, far: int, sums: Any, tile: int
 ) -> None:  # fmt: skip
-    """Binds the first variable of the leaves q (5, m) and sums the next round; places as `tile_bind_round`."""
+    """Binds the first variable of the leaves q (5, m) and sums the next round; places as `bind_round_of_tiles`."""
     eighth = m // 8
     shift, wide_r = broadcast5(kappa), broadcast5(r)
     lanes = np.zeros((DEGREE, LANES), np.uint32)

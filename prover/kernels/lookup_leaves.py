@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from common.field import DEGREE, P
 from prover.kernels.field import ONE, U32, mmul
 from prover.kernels.gkr import (
-    leaf_bind_round,
+    bind_round_of_tiles,
     leaf_first_round,
     leaf_up,
-    tile_bind_round,
     tile_first_round,
     tile_up,
 )
@@ -34,9 +33,10 @@ Form = Literal["leaf", "unit", "inner"]
 WEIGHTS, DIGITS, WORDS = 0, 1, 2
 """Where a row's integers lie: signed bytes of the weights or of digit tables, or canonical residues."""
 
-ONE_SQUARED = np.uint32((1 << 64) % P)
 LIFT = 128
 """Added to every byte, so that products are of non-negative numbers."""
+
+ONE_SQUARED = np.uint32((1 << 64) % P)  # brings a plain residue into Montgomery form
 
 
 class LeafRows(NamedTuple):
@@ -209,7 +209,7 @@ def _leaf_bind(
         for row in range(eighth):
             _fill(rows, tiles[i], row, 8, p, q, 0)
             to, far = (2 * i * eighth + row) * w, eighth * w
-            leaf_bind_round(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
+            bind_round_of_tiles(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
 
 
 @njit(cache=True, nogil=True)
@@ -238,7 +238,7 @@ def _inner_bind(
             _fill(rows, tiles[i], row, 16, p, q, 0)
             leaf_up(p, q, 16 * w, mid_p, mid_q, 0, 0, 1)
             to, far = (2 * i * part + row) * w, part * w
-            tile_bind_round(mid_p, mid_q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
+            bind_round_of_tiles(mid_p, mid_q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
 
 
 def fill_tiles(rows: LeafRows, first: int, count: int) -> tuple[U32, U32]:
