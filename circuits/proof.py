@@ -15,6 +15,7 @@ from common.params import (
     Knobs,
     OpeningGeometry,
     WeightGeometry,
+    choose_rate,
     choose_width,
     opening_geometry,
     weight_geometry,
@@ -66,9 +67,11 @@ class Setup:
 
 def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:
     """Geometry of the weights' commitment, a function of the tensors' shapes alone."""
-    w = choose_width([(weight.rows, weight.cols) for weight in program.weights], knobs)
+    tensors = [(weight.rows, weight.cols) for weight in program.weights]
+    rate_inv = choose_rate(sum(rows * cols for rows, cols in tensors), knobs)
+    w = choose_width(tensors, rate_inv, knobs)
     _, rows = place_weights(program, w)
-    return weight_geometry(rows, w, knobs)
+    return weight_geometry(rows, w, rate_inv, knobs)
 
 
 def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:

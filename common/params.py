@@ -15,11 +15,15 @@ from common.multilinear import log2_ceil
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 CLEAR_ROWS = 4096  # up to this many rows y' is sent in the clear instead of committed
+FAST_RATE_FROM = 1 << 27  # weights from which W and A are encoded at 1/FAST_RATE_INV
+FAST_RATE_INV = 2
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """`security` λ in bits; `grinding` bits before each query round; `proofs` a commitment must outlive."""
+    """`security` λ in bits; `grinding` bits before each query round; `proofs` a commitment must outlive;
+    1/`rate_inv` is the code rate of everything but the large matrices of a large model (`choose_rate`).
+    """
 
     security: int = 100
     grinding: int = 20
@@ -36,11 +40,18 @@ def queries_for(domain: CodeDomain, bits: int) -> int:
     return t
 
 
-def most_queries(knobs: Knobs) -> int:
+def choose_rate(entries: int, knobs: Knobs) -> int:
+    """Inverse rate of the codes of W and A for that many weights.
+
+    A large model halves the work of encoding and hashing at the price of more opened leaves (193 instead of 118
+    at λ = 100); in a small one the leaves weigh more. Both are within the unique-decoding radius.
+    """
+    return min(FAST_RATE_INV, knobs.rate_inv) if entries >= FAST_RATE_FROM else knobs.rate_inv
+
+
+def most_queries(rate_inv: int, knobs: Knobs) -> int:
     """Query count at the full rate 1/rate_inv, an upper bound for every domain."""
-    return queries_for(
-        CodeDomain(k_prime=5, c=5, a=log2_ceil(knobs.rate_inv)), knobs.security - knobs.grinding
-    )
+    return queries_for(CodeDomain(k_prime=5, c=5, a=log2_ceil(rate_inv)), knobs.security - knobs.grinding)
 
 
 @dataclass(frozen=True)
@@ -59,29 +70,32 @@ class CodeGeometry:
         return self.domain.k_prime
 
 
-def code_geometry(rows: int, random: int, width: int, align: int, knobs: Knobs) -> CodeGeometry:
+def code_geometry(
+    rows: int, random: int, width: int, align: int, rate_inv: int, knobs: Knobs
+) -> CodeGeometry:
     """Geometry of a matrix whose k' is the least multiple of `align` holding the data and random rows.
 
     Rows between data and the multiple are random too.
     """
     k_prime = -(-(rows + random) // align) * align
-    domain = CodeDomain.for_length(k_prime, knobs.rate_inv)
+    domain = CodeDomain.for_length(k_prime, rate_inv)
     queries = queries_for(domain, knobs.security - knobs.grinding)
     return CodeGeometry(rows, k_prime - rows, width, domain, queries)
 
 
 @dataclass(frozen=True)
 class WeightGeometry:
-    """What the weights' commitment fixes for all proofs on it: widths w, w2 and the code of W."""
+    """What the weights' commitment fixes for all proofs on it: widths w, w2, the code of W and its inverse rate."""
 
     w: int
     w2: int
+    rate_inv: int
     code: CodeGeometry
 
 
-def choose_width(tensors: Sequence[tuple[int, int]], knobs: Knobs) -> int:
+def choose_width(tensors: Sequence[tuple[int, int]], rate_inv: int, knobs: Knobs) -> int:
     """Row width w for tensors given as (rows, cols): the least estimated proof size, ties to the smaller."""
-    queries = most_queries(knobs)
+    queries = most_queries(rate_inv, knobs)
 
     def estimate(w: int) -> int:
         rows = 2 * sum(count * -(-cols // w) for count, cols in tensors)
@@ -90,13 +104,14 @@ def choose_width(tensors: Sequence[tuple[int, int]], knobs: Knobs) -> int:
     return min(WIDTHS, key=estimate)
 
 
-def weight_geometry(rows: int, w: int, knobs: Knobs) -> WeightGeometry:
+def weight_geometry(rows: int, w: int, rate_inv: int, knobs: Knobs) -> WeightGeometry:
     """Code and second-level width for a weights' matrix of `rows` data rows of width w."""
-    queries = most_queries(knobs)
+    queries = most_queries(rate_inv, knobs)
     w2 = 8
     while w2 < 1024 and (2 * w2) ** 2 * queries <= 4 * rows:
         w2 *= 2
-    return WeightGeometry(w, w2, code_geometry(rows, knobs.proofs * queries + 1, w, w2, knobs))
+    code = code_geometry(rows, knobs.proofs * queries + 1, w, w2, rate_inv, knobs)
+    return WeightGeometry(w, w2, rate_inv, code)
 
 
 @dataclass(frozen=True)
@@ -117,10 +132,10 @@ class OpeningGeometry:
 
 def opening_geometry(weights: WeightGeometry, proof_rows: int, knobs: Knobs) -> OpeningGeometry:
     """Geometry of the opening of a proof with `proof_rows` data rows in A."""
-    random = most_queries(knobs) + 1
-    proof = code_geometry(proof_rows, random, weights.w + 5, weights.w2, knobs)
+    random = most_queries(weights.rate_inv, knobs) + 1
+    proof = code_geometry(proof_rows, random, weights.w + 5, weights.w2, weights.rate_inv, knobs)
     length = weights.code.k_prime + proof.k_prime
     second = None
     if length > CLEAR_ROWS:
-        second = code_geometry(length // weights.w2, 0, 5 * weights.w2, 1, knobs)
+        second = code_geometry(length // weights.w2, 0, 5 * weights.w2, 1, knobs.rate_inv, knobs)
     return OpeningGeometry(weights.w, weights.w2, weights.code, proof, second)

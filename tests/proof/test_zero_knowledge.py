@@ -340,7 +340,7 @@ def test_opened_positions_never_exceed_the_random_rows() -> None:
             weights, proof = setup.geometry.weights, setup.geometry.proof
             assert weights.queries * knobs.proofs < weights.random
             assert proof.queries < proof.random
-            assert max(weights.queries, proof.queries) <= most_queries(knobs)
+            assert max(weights.queries, proof.queries) <= most_queries(knobs.rate_inv, knobs)
 
 
 def test_the_verifier_reads_each_position_once() -> None:
