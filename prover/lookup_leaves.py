@@ -13,7 +13,7 @@ from circuits.tables import Table
 from common.field import DEGREE, P
 from common.kscalar import KS
 from prover.kernels.field import U32, to_mont
-from prover.kernels.lookup_leaves import DIGITS, LIFT, WEIGHTS, WORDS, LeafRows, fill_tiles
+from prover.kernels.lookup_leaves import DIGITS, HALVES, LIFT, WEIGHTS, WORDS, LeafRows, fill_tiles
 from prover.witness import LookupInputs, stack_activation
 
 Ints = NDArray[Any]
@@ -36,7 +36,7 @@ class Leaves:
         self._job, self._base = np.full(shape, -1, np.int32), np.zeros(shape, np.int64)
         self._numerator = np.full(shape, -1, np.int64)
         self._jobs: list[tuple[int, int, list[int], U32, U32]] = []
-        self._words, self._digits, self._numerators = _Store(np.uint32), _Store(np.int8), _Store(np.uint32)
+        self._words, self._digits, self._counts = _Store(np.uint32), _Store(np.int8), _Store(np.int32)
         for block in layout.blocks:
             self._add_block(block)
         for weights in layout.weight_blocks:
@@ -63,8 +63,9 @@ class Leaves:
             offsets=np.array(offsets),
             weights=(stacked if stacked.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
             digits=self._digits.joined(),
+            halves=self._inputs.halves,
             words=self._words.joined(),
-            numerators=self._numerators.joined(),
+            counts=self._counts.joined(),
             w=self.layout.w,
         )
 
@@ -77,7 +78,7 @@ class Leaves:
         for power, constant in zip(self._powers[1:], constants, strict=False):
             if constant is None:
                 scales.append(-power)
-                offset += power * (0 if kind == WORDS else LIFT)
+                offset += power * LIFT[kind]
             else:
                 offset -= power * constant
         doubled = np.zeros((COMPONENTS, DEGREE), np.uint32)
@@ -90,11 +91,14 @@ class Leaves:
         w = self.layout.w
         constants = [operand.value if isinstance(operand, Constant) else None for operand in block.operands]
         varying = [operand for operand in block.operands if not isinstance(operand, Constant)]
-        bases = [self._place(block, operand) for operand in varying]
+        kind, starts = HALVES, [self._inputs.start(block, operand) for operand in varying]
+        bases = [start for start in starts if start is not None]
+        if len(bases) < len(varying):
+            kind, bases = WORDS, [self._place(block, operand) for operand in varying]
         deltas = [base - bases[0] for base in bases[1:]]
-        whole = self._new_job(block.table, WORDS, w, deltas, constants)
+        whole = self._new_job(block.table, kind, w, deltas, constants)
         tail = block.cols - (block.blocks - 1) * w
-        last = whole if tail == w else self._new_job(block.table, WORDS, tail, deltas, constants)
+        last = whole if tail == w else self._new_job(block.table, kind, tail, deltas, constants)
         tile, rows = self._storage[block.tile], slice(block.row, block.row + block.rows)
         places = np.arange(block.blocks * block.rows).reshape(block.blocks, block.rows) * w
         self._base[tile : tile + block.blocks, rows] = bases[0] + places
@@ -102,7 +106,7 @@ class Leaves:
         self._job[tile + block.blocks - 1, rows] = last
 
     def _place(self, block: Block, operand: Cells | Quotient) -> int:
-        """Where the operand's values start, stacked as in A over the block's own rows."""
+        """Where the operand's values start among the residues, stacked as in A over the block's own rows."""
         return self._words.add(
             residues(stack_activation(self._inputs.operand(block, operand), self.layout.w))
         )
@@ -138,9 +142,7 @@ class Leaves:
             for column, values in zip(columns, table.columns(part.start, part.stop), strict=True):
                 column[part] = values
         start = store.add((columns if kind == DIGITS else residues(columns)).reshape(-1))
-        numerators = np.zeros(padded, np.uint32)
-        numerators[: table.size] = np.where(counts == 0, 0, P - counts)
-        at = self._numerators.add(numerators)
+        at = self._counts.add(np.asarray(counts, np.int32))
         deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
         whole = self._new_job(table, kind, w, deltas, reading)
         tail = table.size - (block.rows - 1) * w

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from circuits.evaluate import SiteTrace, Trace
 from circuits.layout import Block, Cells, Constant, Layout, Placed, Quotient, WeightBlock
 from circuits.tables import Table
-from prover.kernels.histogram import count_digits
+from prover.kernels.histogram import count_digits, count_entries
+from prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
-LIFT = np.int32(1 << 20)
-"""Added to looked-up values so that the kernel reads them as residues; every operand is above its negative."""
 
 
 def stack_weights(placed: Mapping[str, Placed], rows: int, weights: Mapping[str, Ints], w: int) -> Ints:
@@ -40,12 +39,19 @@ def stack_activation(values: Ints, w: int) -> Ints:
 
 @dataclass(frozen=True)
 class LookupInputs:
-    """Integer values behind every operand of every lookup block."""
+    """Integer values behind every operand of every lookup block.
+
+    `stacked` holds them as rows of A, by first row there or, for quotients, site and shift. Those that fit 16 bits
+    are views of `halves`, from the entry that `starts` tells.
+    """
 
     layout: Layout
     weights: Ints  # stacked data rows of W
     placed: Mapping[int, Ints]  # by first row in A
     sites: Mapping[str, SiteTrace]
+    halves: NDArray[np.int16]
+    stacked: Mapping[int | tuple[str, int], Ints]
+    starts: Mapping[int | tuple[str, int], int]
 
     def operand(self, block: Block, operand: Cells | Quotient) -> Ints:
         """Values of one operand over the block, (rows × cols)."""
@@ -59,6 +65,12 @@ class LookupInputs:
                 if trace.below is None:
                     raise ValueError(f"{site} has no finer quotient")
                 return trace.below.quotient
+
+    def start(self, block: Block, operand: Cells | Quotient) -> int | None:
+        """Where the operand's values, stacked over the block's own rows, start in `halves`; None if not there."""
+        key = operand.placed.start if isinstance(operand, Cells) else (operand.site, operand.shift)
+        whole = len(self.stacked[key]) == block.rows * block.blocks
+        return self.starts.get(key) if whole else None
 
     def whole_rows(self, block: WeightBlock) -> Ints:
         """A view of the first entry rows, those that no virtual zero is part of, (arity × rows × w)."""
@@ -90,32 +102,63 @@ def lookup_inputs(layout: Layout, weights: Ints, trace: Trace) -> LookupInputs:
             placed[columns.finer_magnitude.start] = site.below.magnitude
             if columns.finer_remainder:
                 placed[columns.finer_remainder.start] = site.below.remainder
-    return LookupInputs(layout, weights, placed, trace.sites)
+    return LookupInputs(layout, weights, placed, trace.sites, *_stack(layout, placed, trace))
 
 
-def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int64]]:
+def _stack(
+    layout: Layout, placed: Mapping[int, Ints], trace: Trace
+) -> tuple[NDArray[np.int16], dict[Any, Ints], dict[Any, int]]:
+    """`halves`, `stacked` and `starts` of `LookupInputs`."""
+    operands: dict[int | tuple[str, int], Ints] = dict(sorted(placed.items()))
+    for name, site in trace.sites.items():
+        operands[name, site.shift] = site.quotient
+        if site.below is not None:
+            operands[name, site.shift - 1] = site.below.quotient
+    w, small, starts, rows = layout.w, np.iinfo(np.int16), dict[Any, int](), 0
+    for key, values in operands.items():
+        if values.min() >= small.min and values.max() <= small.max:
+            starts[key] = rows * w
+            rows += len(values) * -(-values.shape[1] // w)
+    halves = np.empty(rows * w, np.int16)
+
+    def fill(key: int | tuple[str, int]) -> Ints:
+        stacked = stack_activation(operands[key], w)
+        if key not in starts:
+            return stacked
+        target = halves[starts[key] :][: stacked.size].reshape(-1, w)
+        target[:] = stacked
+        return target
+
+    return halves, dict(zip(operands, run_tasks(fill, [(key,) for key in operands]), strict=True)), starts
+
+
+def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int32]]:
     """How often each table entry is looked up, (size,) per table."""
     layout = inputs.layout
-    counts = {block.table: np.zeros(block.table.size, np.int64) for block in layout.tables}
-
-    def count(table: Table, values: Sequence[Ints | int]) -> None:
-        index = table.index(tuple(values)).reshape(-1)
-        counts[table] += np.bincount(index, minlength=table.size)
-
-    for block in layout.blocks:
-        count(
-            block.table,
-            [
-                operand.value if isinstance(operand, Constant) else inputs.operand(block, operand)
-                for operand in block.operands
-            ],
-        )
+    counts: dict[Table, NDArray[np.int32]] = {}
     for weights in layout.weight_blocks:
         whole = inputs.whole_rows(weights)
         rest = inputs.weight_rows(weights, len(whole[0]), weights.rows - len(whole[0]))
         for values in (whole, rest):
-            counts[weights.table] += count_digits(values, weights.table.parameters[0])
-    return counts
+            _add(counts, weights.table, count_digits(values, weights.table.parameters[0]))
+
+    def count(block: Block) -> NDArray[np.int32]:
+        values = [
+            operand.value if isinstance(operand, Constant) else inputs.operand(block, operand)
+            for operand in block.operands
+        ]
+        return count_entries(block.table.index(tuple(values)).reshape(-1), block.table.size)
+
+    for block, found in zip(layout.blocks, run_tasks(count, [(b,) for b in layout.blocks]), strict=True):
+        _add(counts, block.table, found)
+    return {block.table: counts[block.table] for block in layout.tables}
+
+
+def _add(counts: dict[Table, NDArray[np.int32]], table: Table, found: NDArray[np.int32]) -> None:
+    if table in counts:
+        counts[table] += found
+    else:
+        counts[table] = found
 
 
 def proof_segments(
@@ -123,7 +166,7 @@ def proof_segments(
 ) -> list[Ints]:
     """The data rows of A in order: activations, multiplicities, pads (total, 5), mask rows (10, w)."""
     w = layout.w
-    segments = [stack_activation(inputs.placed[start], w) for start in sorted(inputs.placed)]
+    segments = [inputs.stacked[start] for start in sorted(inputs.placed)]
     for block in layout.tables:
         rows = np.zeros(block.rows * w, np.int32)
         rows[: block.table.size] = counts[block.table]

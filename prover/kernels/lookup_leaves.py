@@ -24,24 +24,26 @@ from prover.kernels.gkr import (
     tile_up,
 )
 from prover.kernels.gkr_unit import unit_bind_round, unit_first_round
-from prover.kernels.simd import LANES, vadd, vbroadcast, vbytes, vdot3, vload, vmul, vstore
+from prover.kernels.simd import LANES, vadd, vbroadcast, vlifted, vdot3, vload, vmul, vstore
 from prover.kernels.threads import run_ranges
 
 Form = Literal["leaf", "unit", "inner"]
 """Leaves, leaves whose numerators are all one, or the layer above the leaves."""
 
-WEIGHTS, DIGITS, WORDS = 0, 1, 2
-"""Where a row's integers lie: signed bytes of the weights or of digit tables, or canonical residues."""
+WEIGHTS, DIGITS, HALVES, WORDS = 0, 1, 2, 3
+"""Where a row's integers lie: signed bytes of the weights or of digit tables, 16-bit integers, or canonical residues."""
 
-LIFT = 128
-"""Added to every byte, so that products are of non-negative numbers."""
+LIFT = {WEIGHTS: 1 << 7, DIGITS: 1 << 7, HALVES: 1 << 15, WORDS: 0}
+"""Added to every integer, so that products are of non-negative numbers."""
+
+_BYTE, _HALF = LIFT[WEIGHTS], LIFT[HALVES]
 
 ONE_SQUARED = np.uint32((1 << 64) % P)  # brings a plain residue into Montgomery form
 
 
 class LeafRows(NamedTuple):
-    """Rows by tile, (tiles, tile_rows): job (−1: absent), place of the first integer, place of the numerators, plain
-    residues (−1: all one). Jobs: kind, columns, distances of the second and third component, K scales (3, 5) times
+    """Rows by tile, (tiles, tile_rows): job (−1: absent), place of the first integer, place of the negated numerators,
+    counts (−1: all one). Jobs: kind, columns, distances of the second and third component, K scales (3, 5) times
     2^64, K offset (5,) in Montgomery form; q = offset + Σ scale_m·x_m.
     """
 
@@ -55,8 +57,9 @@ class LeafRows(NamedTuple):
     offsets: U32
     weights: NDArray[np.int8]
     digits: NDArray[np.int8]
+    halves: NDArray[np.int16]
     words: U32
-    numerators: U32
+    counts: NDArray[np.int32]
     w: int
 
     def unit_tiles(self) -> NDArray[np.bool_]:
@@ -66,14 +69,14 @@ class LeafRows(NamedTuple):
 
 
 @njit(cache=True)
-def _byte_row(
-    q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, scales: Any, offset: Any
+def _lifted_row(
+    q: Any, at: int, data: Any, lift: int, base: int, deltas: Any, cols: int, scales: Any, offset: Any
 ) -> None:
     n = q.shape[1]
     for c in range(0, cols, LANES):
-        x0 = vbytes(data, base + c, LIFT)
-        x1 = vbytes(data, base + c + deltas[0], LIFT)
-        x2 = vbytes(data, base + c + deltas[1], LIFT)
+        x0 = vlifted(data, base + c, lift)
+        x1 = vlifted(data, base + c + deltas[0], lift)
+        x2 = vlifted(data, base + c + deltas[1], lift)
         for limb in range(DEGREE):
             s0, s1, s2 = scales[0, limb], scales[1, limb], scales[2, limb]
             x = vdot3(x0, x1, x2, vbroadcast(s0), vbroadcast(s1), vbroadcast(s2))
@@ -95,6 +98,11 @@ def _word_row(
 
 
 @njit(cache=True)
+def _negated(count: int) -> Any:
+    return np.uint32(P - count if count > 0 else 0)
+
+
+@njit(cache=True)
 def _fill_row(rows: Any, tile: int, row: int, p: Any, q: Any, at: int) -> None:
     job = rows.job[tile, row]
     cols = 0
@@ -107,14 +115,16 @@ def _fill_row(rows: Any, tile: int, row: int, p: Any, q: Any, at: int) -> None:
             rows.offsets[job],
         )
         if rows.kind[job] == WEIGHTS:
-            _byte_row(q, at, rows.weights, base, deltas, cols, scales, offset)
+            _lifted_row(q, at, rows.weights, _BYTE, base, deltas, cols, scales, offset)
         elif rows.kind[job] == DIGITS:
-            _byte_row(q, at, rows.digits, base, deltas, cols, scales, offset)
+            _lifted_row(q, at, rows.digits, _BYTE, base, deltas, cols, scales, offset)
+        elif rows.kind[job] == HALVES:
+            _lifted_row(q, at, rows.halves, _HALF, base, deltas, cols, scales, offset)
         else:
             _word_row(q, at, rows.words, base, deltas, cols, scales, offset)
         numerator = rows.numerator[tile, row]
         for c in range(cols):
-            p[at + c] = ONE if numerator < 0 else mmul(rows.numerators[numerator + c], ONE_SQUARED)
+            p[at + c] = ONE if numerator < 0 else mmul(_negated(rows.counts[numerator + c]), ONE_SQUARED)
     for c in range(cols, rows.w):
         p[at + c] = 0
         q[0, at + c] = ONE

@@ -191,12 +191,12 @@ def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: 
 
 
 @intrinsic
-def vbytes(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
-    """The eight signed bytes at flat element `index` of a contiguous int8 array, each plus `lift` >= 128."""
+def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
+    """The eight integers at flat element `index` of a contiguous int8 or int16 array, each plus `lift`."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, b, args[0]).data
-        eight = ir.VectorType(ir.IntType(8), LANES)
+        eight = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
         loaded = b.load(b.bitcast(b.gep(data, [args[1]]), eight.as_pointer()), align=1)
         return b.add(b.sext(loaded, _V32), _splat(b, b.trunc(args[2], _I32)))
 
