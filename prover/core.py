@@ -149,7 +149,7 @@ def prove(
 def _commit_proof(
     setup: Setup,
     inputs: LookupInputs,
-    counts: Mapping[Table, NDArray[np.int64]],
+    counts: Mapping[Table, NDArray[np.int32]],
     pads: KArray,
     seed: SecretSeed,
     device: Device,

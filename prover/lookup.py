@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.layout import Layout
-from common.field import DEGREE
+from common.field import DEGREE, kinv
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from prover.channel import ProverChannel
 from prover.kernels import gkr, gkr_unit, vectors
-from prover.kernels.field import U32, k_to_mont
+from prover.kernels.field import U32, k_from_mont, k_to_mont
 from prover.lookup_tree import (
     FLAT,
     SHORT,
@@ -58,16 +58,18 @@ class _Part:
         self.sums: U32 | None = None  # of the next message, when binding has left them
 
     def message(self, eq: U32) -> tuple[KS, KS]:
-        sums = self.source.first_round(self.factor, eq) if self.sums is None else self.sums
-        zero, infinity = (scalar(vectors.dot(np.ascontiguousarray(part), self.weights)) for part in sums)
+        sums = self.source.first_round(self.factor, eq, self.weights) if self.sums is None else self.sums
+        parts = [np.ascontiguousarray(part) for part in sums]
         if not self.source.unit:
+            zero, infinity = (scalar(vectors.dot(part, self.weights)) for part in parts)
             return zero, infinity
+        zero, infinity = (scalar(vectors.total(part)) for part in parts)
         return self.mu * zero - 1 / self.mu * scalar(vectors.total(self.weights)), self.mu * infinity
 
     def bind(self, r: U32, eq: U32) -> None:
         """Bind a variable; while tiles are long enough, with the sums of the next message, weighted by `eq`."""
         if self.tables is None:
-            self.tables, self.sums = self.source.bind_first(self.factor, r, eq)
+            self.tables, self.sums = self.source.bind_first(self.factor, r, eq, self.weights)
             self.stride = self.m // 2
         elif self.m == SHORT:
             gkr.bind(self.tables, self.m, self.stride, r)
@@ -85,6 +87,8 @@ class _Part:
         ]
         if not self.source.unit:
             return tables
+        inverse = k_to_mont(kinv(k_from_mont(self.weights)))
+        tables[0] = vectors.mul(tables[0], np.repeat(inverse, self.m, axis=1))
         shift = np.broadcast_to(self.factor[:, None], tables[0].shape)
         b, c = (vectors.sub(x, shift) for x in tables)
         one = np.broadcast_to(UNIT[:, None], b.shape)

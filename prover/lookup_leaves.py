@@ -12,14 +12,21 @@ from circuits.layout import Block, Cells, Constant, Quotient, TableBlock, Weight
 from circuits.tables import Table
 from common.field import DEGREE, P
 from common.kscalar import KS
-from prover.kernels.field import U32, to_mont
-from prover.kernels.lookup_leaves import DIGITS, HALVES, LIFT, WEIGHTS, WORDS, LeafRows, fill_tiles
+from prover.kernels.field import U32, from_mont, to_mont
+from prover.kernels.lookup_rows import (
+    COMPONENTS,
+    DIGITS,
+    HALVES,
+    LIFT,
+    WEIGHTS,
+    WORDS,
+    LeafRows,
+    fill_tiles,
+)
 from prover.witness import LookupInputs, stack_activation
 
 Ints = NDArray[Any]
 _TABLE_RUN = 1 << 16
-COMPONENTS = 3
-"""Most components of a looked-up tuple that vary inside a row."""
 
 
 class Leaves:
@@ -51,6 +58,9 @@ class Leaves:
 
     def _finish(self) -> LeafRows:
         kinds, cols, deltas, scales, offsets = zip(*self._jobs, strict=True)
+        digits = np.array(
+            [np.vstack([from_mont(scale), offset]) for *_, scale, offset in self._jobs], np.uint32
+        )
         stacked = self._inputs.weights
         return LeafRows(
             job=self._job,
@@ -61,6 +71,8 @@ class Leaves:
             deltas=np.array(deltas, np.int64),
             scales=np.array(scales),
             offsets=np.array(offsets),
+            low=digits & np.uint32(0xFFFF),
+            high=digits >> np.uint32(16),
             weights=(stacked if stacked.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
             digits=self._digits.joined(),
             halves=self._inputs.halves,

@@ -3,8 +3,8 @@
 Layers whose tiles are long are stored tile by tile, absent tiles not at all; once a tile is down to `FLAT`
 entries the tables are turned to put the tile index last, absent tiles are filled in as 0/1, and what is left is
 an ordinary multilinear table, one tile of everything. Of a large tree the leaves (of a very large one the next
-layer too) are recomputed from the small integers each time they are read: that is work in the cache, while a stored
-layer is memory traffic.
+two layers too) are recomputed from the small integers each time they are read: that is work in the cache, while a
+stored layer is memory traffic.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from circuits.layout import Layout
 from common.field import DEGREE
 from common.kscalar import KS
-from prover.kernels import gkr, lookup_leaves, vectors
+from prover.kernels import gkr, lookup_leaves, lookup_unit, vectors
 from prover.kernels.field import U32, k_from_mont, to_mont
-from prover.kernels.lookup_leaves import Form, LeafRows, folded
+from prover.kernels.lookup_leaves import folded
+from prover.kernels.lookup_rows import LeafRows
 
 SHORT = 16  # least entries of a tile that the kernels take
 FLAT = 2 * SHORT  # entries per tile from which tables are kept flat
@@ -46,17 +47,18 @@ ZERO, UNIT = mont(KS(0)), mont(KS(1))
 class Source(Protocol):
     """Tiles of a layer, read for the first two rounds of the sumcheck over them.
 
-    `factor` is μ, or 1/μ for leaves whose numerators are all one (`unit`).
+    `weights` (5, tiles) are the tiles' eq coefficients. For leaves whose numerators are all one (`unit`) they are a
+    factor of the first table, and the sums are over all tiles in any number of parts; `factor` is 1/μ, otherwise μ.
     """
 
     @property
     def unit(self) -> bool: ...
 
-    def first_round(self, factor: U32, eq: U32) -> U32:
+    def first_round(self, factor: U32, eq: U32, weights: U32) -> U32:
         """Sums at 0 and ∞ by tile, (2, 5, tiles)."""
         ...
 
-    def bind_first(self, factor: U32, r: U32, eq: U32) -> tuple[list[U32], U32]:
+    def bind_first(self, factor: U32, r: U32, eq: U32, weights: U32) -> tuple[list[U32], U32]:
         """The tables with one variable bound, and the next round's sums."""
         ...
 
@@ -76,11 +78,11 @@ class Fractions:
         """Number of stored tiles."""
         return self.q.shape[1] // self.m
 
-    def first_round(self, factor: U32, eq: U32) -> U32:
+    def first_round(self, factor: U32, eq: U32, _: U32) -> U32:
         """As `Source` says."""
         return gkr.first_round(self.p, self.q, self.m, factor, eq)
 
-    def bind_first(self, factor: U32, r: U32, eq: U32) -> tuple[list[U32], U32]:
+    def bind_first(self, factor: U32, r: U32, eq: U32, _: U32) -> tuple[list[U32], U32]:
         """As `Source` says."""
         return gkr.bind_first(self.p, self.q, self.m, factor, r, eq)
 
@@ -95,17 +97,18 @@ class _Run:
 
     rows: LeafRows
     tiles: NDArray[np.int64]
-    form: Form
+    unit: bool
+    depth: int = 0
 
-    @property
-    def unit(self) -> bool:
-        return self.form == "unit"
+    def first_round(self, factor: U32, eq: U32, weights: U32) -> U32:
+        if self.unit:
+            return lookup_unit.first_round(self.rows, self.tiles, weights, factor, eq)
+        return lookup_leaves.first_round(self.rows, self.tiles, self.depth, factor, eq)
 
-    def first_round(self, factor: U32, eq: U32) -> U32:
-        return lookup_leaves.first_round(self.rows, self.tiles, self.form, factor, eq)
-
-    def bind_first(self, factor: U32, r: U32, eq: U32) -> tuple[list[U32], U32]:
-        return lookup_leaves.bind_first(self.rows, self.tiles, self.form, factor, r, eq)
+    def bind_first(self, factor: U32, r: U32, eq: U32, weights: U32) -> tuple[list[U32], U32]:
+        if self.unit:
+            return lookup_unit.bind_first(self.rows, self.tiles, weights, factor, r, eq)
+        return lookup_leaves.bind_first(self.rows, self.tiles, self.depth, factor, r, eq)
 
 
 @dataclass
@@ -113,7 +116,7 @@ class Virtual:
     """A layer near the leaves that is recomputed, in the cache, whenever it is read."""
 
     rows: LeafRows
-    depth: int  # how many foldings above the leaves, 0 or 1
+    depth: int  # how many foldings above the leaves, 0 to 2
     flat: bool = False
 
     @property
@@ -130,9 +133,9 @@ class Virtual:
         """The layer's tiles by form, with their numbers."""
         every = np.arange(self.tiles)
         if self.depth:
-            return [(_Run(self.rows, every, "inner"), every)]
+            return [(_Run(self.rows, every, False, self.depth), every)]
         unit = self.rows.unit_tiles()
-        runs = [_Run(self.rows, every[unit], "unit"), _Run(self.rows, every[~unit], "leaf")]
+        runs = [_Run(self.rows, every[unit], True), _Run(self.rows, every[~unit], False)]
         return [(run, run.tiles) for run in runs if len(run.tiles)]
 
 
@@ -172,12 +175,16 @@ class Shape:
 
 def build_tree(layout: Layout, source: LeafSource, stored: int = STORED_ENTRIES) -> list[Child]:
     """All layers from the root to the leaves. Of a tree of more than `stored` leaves the leaf layer is virtual,
-    of a very large one the layer above it too.
+    of a very large one the two layers above it too (one, where tiles are low).
     """
     shape = Shape(layout)
     size = layout.tile_size
     leaves = source.tiles * size
-    depth = 0 if leaves <= stored else 1 if leaves <= HUGE_ENTRIES else 2
+    depth = 0 if leaves <= stored else 1
+    if leaves > max(stored, HUGE_ENTRIES):
+        depth = (
+            3 if layout.tile_rows >= 32 else 2
+        )  # binding recomputes 8 << (depth - 1) rows of a tile at once
     layers: list[Child] = [Virtual(source.rows, level) for level in range(depth)]
     made = folded(source.rows, depth) if depth else source.batch(0, source.tiles)
     layers.append(Fractions(*made, size >> depth, False))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.core.datamodel import models
@@ -188,6 +189,40 @@ def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: 
         return _dot3(b, args[:3], args[3:])
 
     return V8(*[V8] * 6), codegen
+
+
+_INVERSE = float(
+    np.nextafter(np.float32(65536 / P * (1 - 2.0**-20)), np.float32(0))
+)  # quotients never too large
+
+
+def _small_dot(b: ir.IRBuilder, x: list[Any], low: list[Any], high: list[Any]) -> Any:
+    """Barrett reduction of v = L + 2^16 H: the quotient from H alone, in single precision, is at most one short."""
+    lows, highs = low[3], high[3]
+    for value, u, v in zip(x, low, high, strict=False):
+        lows, highs = b.add(lows, b.mul(value, u)), b.add(highs, b.mul(value, v))
+    floats = ir.VectorType(ir.FloatType(), LANES)
+    scaled = b.fmul(b.sitofp(highs, floats), ir.Constant(floats, [_INVERSE] * LANES))
+    quotient = b.fptosi(scaled, _V32)
+    rest = b.sub(b.add(lows, b.shl(highs, _all(16))), quotient)
+    rest = b.add(b.sub(rest, b.shl(quotient, _all(31))), b.shl(quotient, _all(27)))  # p = 2^31 - 2^27 + 1
+    return _umin(b, rest, b.sub(rest, _all(P)))
+
+
+@intrinsic
+def vdot_small(
+    typing_context: Any, x0: Any, x1: Any, x2: Any, l0: Any, l1: Any, l2: Any, l3: Any,
+    h0: Any, h1: Any, h2: Any, h3: Any,
+) -> Any:  # fmt: skip
+    """Lane-wise x0 s0 + x1 s1 + x2 s2 + s3 mod p for x below 256 and residues s_i = l_i + 2^16 h_i, l_i < 2^16.
+
+    Products of 32-bit lanes only, a third of the work of `vdot3`.
+    """
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _small_dot(b, args[:3], args[3:7], args[7:])
+
+    return V8(*[V8] * 11), codegen
 
 
 @intrinsic

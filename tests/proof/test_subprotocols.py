@@ -108,18 +108,21 @@ def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
 
 
-@pytest.mark.parametrize(("huge", "stored"), [(1 << 28, 0), (0, 0)])
-def test_recomputed_layers_change_nothing(huge: int, stored: int, full: Case) -> None:
-    """Leaves that are made again for every pass, or the layer above them too, give the same messages."""
-    setup = full.setup()
+@pytest.mark.parametrize(("program", "huge", "depth"), [("full", 1 << 28, 1), ("full", 0, 2), ("tall", 0, 3)])
+def test_recomputed_layers_change_nothing(
+    program: str, huge: int, depth: int, request: pytest.FixtureRequest
+) -> None:
+    """Leaves that are made again for every pass, or layers above them too, give the same messages."""
+    case: Case = request.getfixturevalue(program)
+    setup = case.setup()
     layout, messages = setup.layout, []
-    for limit in (1 << 40, stored):
+    for limit in (1 << 40, 0):
         channel = ProverChannel(Transcript())
         with mock.patch.object(prover.lookup_tree, "HUGE_ENTRIES", huge):
-            tree = build_tree(layout, leaves_of(setup, full), limit)
-            prove_lookup(channel, layout, leaves_of(setup, full), limit)
+            tree = build_tree(layout, leaves_of(setup, case), limit)
+            prove_lookup(channel, layout, leaves_of(setup, case), limit)
         messages.append(channel.so_far())
-    assert sum(isinstance(layer, Virtual) for layer in tree) == (1 if huge else 2)
+    assert sum(isinstance(layer, Virtual) for layer in tree) == depth
     assert messages[0] == messages[1]
 
 
