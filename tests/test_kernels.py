@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numba import njit
 
 from common import field as F
 from common.field import P
 from prover.kernels import threads, vectors
 from prover.kernels.field import from_mont, k_from_mont, k_to_mont, kmul, madd, mmul, msub, to_mont
+from prover.kernels.simd import LANES, vbroadcast, vdot_small, vlifted, vload, vstore
 from prover.kernels.small import small_matvec, small_vecmat
 from tests.field_strategies import EDGES, k_pairs, random_k
 
@@ -137,3 +141,43 @@ def test_ranges_cover_the_work_once() -> None:
     assert starts == sorted(starts)
     assert all(start % 8 == 0 for start in starts)
     assert threads.run_ranges(mark, 0, 10) == [0]
+
+
+@njit
+def _small_sums(high: Any, low: Any, out: Any) -> None:
+    zero = vbroadcast(np.uint32(0))
+    for i in range(0, len(high), LANES):
+        x = vdot_small(zero, zero, zero, zero, zero, zero, vbroadcast(low), zero, zero, zero, vload(high, i))
+        vstore(out, i, x)
+
+
+def test_small_dot_reduces_every_sum() -> None:
+    """The smallest and largest low part with every high part that three bytes and an offset can give."""
+    high = np.arange((3 * 255 + 1) * (1 << 15), dtype=np.uint64)
+    found = np.empty(len(high), np.uint32)
+    for low in (0, P & 0xFFFF, (3 * 255 + 1) * 0xFFFF):
+        _small_sums(high.astype(np.uint32), np.uint32(low), found)
+        assert np.array_equal(found, (np.uint64(low) + (high << np.uint64(16))) % np.uint64(P))
+
+
+@njit
+def _small_dots(x: Any, low: Any, high: Any, out: Any) -> None:
+    v = vbroadcast
+    for i in range(0, len(out), LANES):
+        x0, x1, x2 = vlifted(x, i, 128), vlifted(x, len(out) + i, 128), vlifted(x, 2 * len(out) + i, 128)
+        lows, highs = (
+            (v(low[0]), v(low[1]), v(low[2]), v(low[3])),
+            (v(high[0]), v(high[1]), v(high[2]), v(high[3])),
+        )
+        vstore(out, i, vdot_small(x0, x1, x2, *lows, *highs))
+
+
+def test_small_dot_of_bytes() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.integers(-128, 128, (3, 4096)).astype(np.int8)
+    for scales in (rng.integers(0, P, 4), np.full(4, P - 1), np.zeros(4, np.int64)):
+        digits = scales.astype(np.uint32)
+        found = np.empty(4096, np.uint32)
+        _small_dots(x.reshape(-1), digits & np.uint32(0xFFFF), digits >> np.uint32(16), found)
+        expected = ((x.astype(np.int64) + 128) * scales[:3, None]).sum(0) + scales[3]
+        assert np.array_equal(found, expected % P)
