@@ -88,8 +88,8 @@ def _high_lanes(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
 
 def _quotient(b: ir.IRBuilder, t: Any) -> Any:
     """q * p with q = (t * p^-1 mod 2^32), whose low half equals that of t."""
-    q = _low(b, b.mul(_low(b, t), _all(_MU, _V64)))
-    return b.mul(q, _all(P, _V64))
+    q = b.mul(b.bitcast(t, _V32), _all(_MU))  # the odd lanes mean nothing
+    return b.mul(_low(b, b.bitcast(q, _V64)), _all(P, _V64))
 
 
 def _mul(b: ir.IRBuilder, x: Any, y: Any) -> Any:
@@ -241,9 +241,10 @@ def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
 def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
     """Limbs of the product in K, from canonical Montgomery limbs.
 
-    Signed products of centred limbs are below p^2/4. Limb 0 has one plain and four doubled products; its
-    doubled ones use the centred residue of 2*y, so that no limb sums more than eight units, 2 p^2. Then the
-    high half is in (-p, p) and one conditional addition makes it canonical before the reduction.
+    A signed product of centred limbs is at most p^2/4, one unit. Limb k has k + 1 plain products and 4 - k with
+    doubled limbs of y, two units each unless the double is centred again, as that of y1 is. So no limb sums more
+    than eight units, 2 p^2: the high half is in (-p, p) and one conditional addition makes it canonical before
+    the reduction.
     """
     half = _all((P - 1) // 2)
 
@@ -251,9 +252,9 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
         above = b.icmp_unsigned(">", v, half)
         return b.select(above, b.sub(v, _all(P)), v)
 
-    doubled = [centre(_add(b, v, v)) for v in y]
     left = [centre(v) for v in x]
     right = [centre(v) for v in y]
+    doubled = [centre(_add(b, y[1], y[1])), *(b.add(v, v) for v in right[2:])]  # of y1 to y4
 
     def halves(v: Any) -> tuple[Any, Any]:
         word = b.bitcast(v, _V64)
@@ -269,7 +270,7 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
                 term = b.mul(parts[0][i][parity], parts[1][limb - i][parity])
                 low = term if low is None else b.add(low, term)
             for i in range(limb + 1, DEGREE):
-                low = b.add(low, b.mul(parts[0][i][parity], parts[2][limb + DEGREE - i][parity]))
+                low = b.add(low, b.mul(parts[0][i][parity], parts[2][limb + DEGREE - i - 1][parity]))
             sums.append(low)
         high = _high_lanes(b, sums[0], sums[1])
         high = _umin(b, high, b.add(high, _all(P)))
