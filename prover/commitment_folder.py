@@ -1,7 +1,8 @@
 """The folder of a commitment: commitment.json for everybody, private/ (0700) for the owner alone.
 
-private/ holds the secret seed and the opening budget (`prover.budget`), the quantized tensors as .npy files,
-and the real value of one unit of each tensor. The folder takes its name only when it is complete.
+private/ holds the secret seed and the opening budget (`prover.budget`), the quantized tensors in one .npy file,
+stacked as they are committed, and the real value of one unit of each tensor. The folder takes its name only when
+it is complete.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from circuits.commitment import describe_commitment
 from circuits.compile import compile_program
+from circuits.layout import place_weights
 from circuits.profiles import LAYERS, Profile, get_profile
 from circuits.program import Program
 from circuits.proof import weights_geometry
@@ -34,10 +36,11 @@ from prover.devices.interface import Device
 from prover.families import Model
 from prover.kernels.threads import run_tasks
 from prover.randomness import SecretSeed
+from prover.stacked import StackedWeights
 from prover.weights import WeightsCommitment, commit_weights
 
 PRIVATE = "private"
-_TENSORS = "tensors"
+_WEIGHTS = "weights.npy"
 _STEPS = "steps.json"
 
 Weights = Mapping[str, NDArray[np.int8]]
@@ -94,20 +97,9 @@ def create(
         with OpeningBudget.create(private, rows) as budget:
             committed = commit_weights(program, source.weights, knobs, budget.seed, device)
             if device.for_proofs is device:  # what other machines made is checked by making it again here
-                leaf_cache.write(private, source.weights, budget.seed, committed.committed.tree.levels[0])
-        _write_tensors(private, source)
-        public = describe_commitment(
-            program,
-            profile=source.profile.name,
-            shape=source.shape,
-            k=source.k,
-            p=source.p,
-            tokens=source.tokens,
-            security=security,
-            proofs=proofs,
-            root=committed.root.hex(),
-            sources=source.files,
-        )
+                leaf_cache.write(private, committed.data, budget.seed, committed.committed.tree.levels[0])
+        _write_weights(private, committed.data, source.steps)
+        public = _public_file(source, program, security, proofs, committed.root.hex())
         write_file(temporary / FILE_NAME, public.encode())
     return OpenedCommitment(folder, public, source, committed)
 
@@ -120,11 +112,14 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
         ProverError: the private part does not give the public root.
     """
     public = read_public(folder)
-    source = _read_source(folder, public)
-    seed = read_seed(folder / PRIVATE)
-    program, knobs = source.program(), knobs_for(public.security, public.proofs)
-    count = weights_geometry(program, knobs).code.domain.n
-    leaves = leaf_cache.read(folder / PRIVATE, source.weights, seed, count)
+    private = folder / PRIVATE
+    source, program = _read_source(private, public)
+    seed = read_seed(private)
+    knobs = knobs_for(public.security, public.proofs)
+    geometry = weights_geometry(program, knobs)
+    weights = _read_weights(private, program, geometry.w)
+    source = replace(source, weights=weights)
+    leaves = leaf_cache.read(private, weights.data, seed, geometry.code.domain.n)
     committed = commit_weights(program, source.weights, knobs, seed, device, leaves)
     if leaves is not None and committed.root.hex() != public.root:
         committed = commit_weights(program, source.weights, knobs, seed, device)
@@ -172,44 +167,65 @@ def _describe(path: Path) -> SourceFile:
     return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
 
 
-def _write_tensors(private: Path, source: Source) -> None:
-    folder = private / _TENSORS
-    folder.mkdir(mode=0o700)
-    for name, tensor in source.weights.items():
-        with (folder / f"{name}.npy").open("xb") as file:
-            np.save(file, tensor, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-    write_file(private / _STEPS, json.dumps(dict(source.steps)).encode(), mode=0o600)
+def _public_file(source: Source, program: Program, security: int, proofs: int, root: str) -> CommitmentFile:
+    return describe_commitment(
+        program,
+        profile=source.profile.name,
+        shape=source.shape,
+        k=source.k,
+        p=source.p,
+        tokens=source.tokens,
+        security=security,
+        proofs=proofs,
+        root=root,
+        sources=source.files,
+    )
 
 
-def _read_source(folder: Path, public: CommitmentFile) -> Source:
-    private = folder / PRIVATE
+def _write_weights(private: Path, data: NDArray[Any], steps: Mapping[str, float]) -> None:
+    with (private / _WEIGHTS).open("xb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        np.save(file, data, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
+
+
+def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
+    """The stack as a memory map whose changes stay in memory."""
+    placed, rows = place_weights(program, w)
+    path = private / _WEIGHTS
+    try:
+        data = np.lib.format.open_memmap(path, mode="c")
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    except ValueError:
+        raise Malformed(f"{path}: not a tensor file, or cut short") from None
+    if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
+        raise Malformed(f"{path}: another shape or type than commitment.json says")
+    return StackedWeights(placed, data)
+
+
+def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program]:
+    """What was committed, but for the weights, and the program that it is made for."""
     check_sizes(public.k, public.p)
-    weights: dict[str, NDArray[Any]] = {}
-    for entry in public.tensors:
-        path = private / _TENSORS / f"{entry.name}.npy"
-        try:
-            weights[entry.name] = np.load(path, mmap_mode="c", allow_pickle=False)
-        except OSError as error:
-            raise InputOutputError(f"{path}: {error.strerror or error}") from None
-        except ValueError:
-            raise Malformed(f"{path}: not a tensor file") from None
-        if weights[entry.name].dtype != np.int8 or weights[entry.name].shape != (entry.rows, entry.cols):
-            raise Malformed(f"{path}: another shape or type than commitment.json says")
     try:
         steps = json.loads((private / _STEPS).read_bytes())
     except OSError as error:
         raise InputOutputError(f"{private / _STEPS}: {error.strerror or error}") from None
     except ValueError:
         raise Malformed(f"{private / _STEPS}: not JSON") from None
-    return Source(
+    source = Source(
         profile=get_profile(public.profile),
         shape=ModelShape.from_dict(public.shape),
         k=public.k,
         p=public.p,
         tokens=TokenChoice.read(public.tokens, "tokens"),
-        weights=weights,
+        weights={},
         steps=steps,
         files=tuple(public.sources),
     )
+    program = source.program()
+    if _public_file(source, program, public.security, public.proofs, public.root) != public:
+        raise Malformed(f"{FILE_NAME}: its parts contradict each other")
+    return source, program

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.profiles import check_encoder, get_profile
-from circuits.proof import Setup
+from circuits.proof import Setup, weights_geometry
 from circuits.security import security_report
-from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
+from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, knobs_for, prepare_statement
 from common.atomic import new_folder
 from common.commitment_file import CommitmentFile
 from common.errors import HurefError, ProverError, UsageError
@@ -34,6 +34,7 @@ from prover.fingerprint import find_tokens, quantize_model
 from prover.progress import Progress
 from prover.randomness import fresh_proof_seed
 from prover.run import run_program
+from prover.stacked import StackedWeights
 from verifier.verdict import Verdict
 from verifier.verification import verify
 
@@ -88,7 +89,7 @@ def commit(
     """
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
-        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress)
+        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress, with_reference=False)
     return opened
 
 
@@ -161,7 +162,7 @@ def _open_or_commit(
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(Path(checkpoint), folder, options, encoder, device, progress)
+        return _commit(Path(checkpoint), folder, options, encoder, device, progress, with_reference=True)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
@@ -178,7 +179,9 @@ def _commit(
     encoder: str | None,
     device: Device,
     progress: Progress,
-) -> tuple[OpenedCommitment, FloatReference]:
+    *,
+    with_reference: bool,
+) -> tuple[OpenedCommitment, FloatReference | None]:
     profile = get_profile(options.profile or "hardened")
     check_encoder(profile, encoder or profile.default_encoder)
     security = DEFAULT_SECURITY if options.security is None else options.security
@@ -203,8 +206,11 @@ def _commit(
         source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
     with progress.stage("quantize") as step:
         program = source.program(encoder)
-        reference = FloatReference(program)
-        weights, steps = quantize_model(model, profile, program, ids, reference, step)
+        reference = FloatReference(program) if with_reference else None
+        space = StackedWeights.empty(program, weights_geometry(program, knobs_for(security, proofs)).w)
+        weights, steps = quantize_model(
+            model, profile, program, ids, space=space, reference=reference, progress=step
+        )
     with progress.stage("commit"):
         source = replace(source, weights=weights, steps=steps)
         return commitment_folder.create(folder, source, security, proofs, device), reference

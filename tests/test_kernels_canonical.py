@@ -75,9 +75,13 @@ def test_measure_and_round_rows(width: int) -> None:
     assert np.array_equal(squares, lane_sums(rows.astype(np.float64) ** 2))
     assert np.array_equal(peaks, np.abs(rows).max(axis=1))
     step = np.float32(0.017)
-    assert np.array_equal(canonical.round_rows(rows, step, 100), np.clip(np.rint(rows / step), -100, 100))
-    ties = np.array([[0.5, 1.5, -0.5, -2.5]], np.float32)
-    assert canonical.round_rows(ties, np.float32(1), 127).tolist() == [[0, 2, 0, -2]]
+    out = np.full((130, width + 5), 9, np.int8)
+    canonical.round_rows(rows, step, 100, out)
+    assert np.array_equal(out[:, :width], np.clip(np.rint(rows / step), -100, 100))
+    assert not out[:, width:].any()
+    out = np.empty((1, 4), np.int8)
+    canonical.round_rows(np.array([[0.5, 1.5, -0.5, -2.5]], np.float32), np.float32(1), 127, out)
+    assert out.tolist() == [[0, 2, 0, -2]]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 8), (33, 130, 70), (64, 7, 3), (5, 0, 4)])

@@ -195,10 +195,13 @@ def _round_rows(values: Any, step: Any, largest: Any, out: Any, start: int, stop
             x = x if x < largest else largest
             x = x if x > -largest else -largest
             rounded[i] = np.int8(np.rint(x))
+        for i in range(len(row), len(rounded)):
+            rounded[i] = 0
 
 
-def round_rows(values: Float32, step: np.float32, largest: int) -> NDArray[np.int8]:
-    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32 to int8."""
-    out = np.empty(values.shape, np.int8)
+def round_rows(values: Float32, step: np.float32, largest: int, out: NDArray[np.int8]) -> None:
+    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32.
+
+    They go to the first n columns of `out` (m, at least n); the others become zero.
+    """
     run_ranges(_round_rows, len(values), 64, values, step, np.float32(largest), out, align=1)
-    return out
