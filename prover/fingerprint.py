@@ -194,8 +194,7 @@ def canonical_tensors(
     """Every tensor that the fingerprint reads, in canonical form, by its name in the program."""
     yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, profile)
     for n in range(max(0, model.shape.layers - LAYERS), model.shape.layers):
-        layer = model.layer(n, gate=profile.gated_term)
-        for name, tensor in canonical_layer(layer, model.shape, profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), model.shape, profile):
             yield f"l{n}.{name}", tensor
 
 
