@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,26 +82,51 @@ class OpenedCommitment:
         return OpeningBudget.load(self.folder / PRIVATE)
 
 
-def create(
-    folder: Path, source: Source, security: int, proofs: int, device: Device = COMPILED
-) -> OpenedCommitment:
-    """Commit to `source` on `device` with a fresh secret seed and write the folder.
+@dataclass(frozen=True)
+class Draft:
+    """A commitment's folder under its temporary name. `weights`, a map of the file, is to be filled first."""
+
+    temporary: Path
+    folder: Path
+    source: Source
+    weights: StackedWeights
+    security: int
+    proofs: int
+    seed: SecretSeed
+
+    def finish(self, steps: Mapping[str, float], device: Device = COMPILED) -> OpenedCommitment:
+        """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
+        private, program = self.temporary / PRIVATE, self.source.program()
+        with _named(private / _WEIGHTS), (private / _WEIGHTS).open("rb") as file:
+            os.fsync(file.fileno())
+        weights = _read_weights(private, program, self.weights.data.shape[1])
+        source = replace(self.source, weights=weights, steps=steps)
+        knobs = knobs_for(self.security, self.proofs)
+        committed = commit_weights(program, weights, knobs, self.seed, device)
+        if device.for_proofs is device:  # what other machines made is checked by making it again here
+            leaf_cache.write(private, weights.data, self.seed, committed.committed.tree.levels[0])
+        write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
+        public = _public_file(source, program, self.security, self.proofs, committed.root.hex())
+        write_file(self.temporary / FILE_NAME, public.encode())
+        return OpenedCommitment(self.folder, public, source, committed)
+
+
+@contextmanager
+def create(folder: Path, source: Source, security: int, proofs: int) -> Iterator[Draft]:
+    """Begin a commitment with a fresh secret seed; its folder appears when the block ends without an error.
+
+    The weights and steps of `source` are those that the block gives to the draft.
 
     Raises:
         UsageError: the folder exists. InputOutputError: it cannot be written.
     """
     with new_folder(folder) as temporary:
-        program, knobs = source.program(), knobs_for(security, proofs)
-        rows = weights_geometry(program, knobs).code.random
+        program = source.program()
+        geometry = weights_geometry(program, knobs_for(security, proofs))
         private = temporary / PRIVATE
-        with OpeningBudget.create(private, rows) as budget:
-            committed = commit_weights(program, source.weights, knobs, budget.seed, device)
-            if device.for_proofs is device:  # what other machines made is checked by making it again here
-                leaf_cache.write(private, committed.data, budget.seed, committed.committed.tree.levels[0])
-        _write_weights(private, committed.data, source.steps)
-        public = _public_file(source, program, security, proofs, committed.root.hex())
-        write_file(temporary / FILE_NAME, public.encode())
-    return OpenedCommitment(folder, public, source, committed)
+        with OpeningBudget.create(private, geometry.code.random) as budget:
+            weights = _new_weights(private / _WEIGHTS, program, geometry.w)
+            yield Draft(temporary, folder, source, weights, security, proofs, budget.seed)
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
@@ -134,11 +159,8 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
 def read_public(folder: Path) -> CommitmentFile:
     """The folder's commitment.json. Raises `InputOutputError`, `Malformed`."""
     path = folder / FILE_NAME
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    with _named(path), path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise Malformed(f"{path}: more than {MAX_BYTES} bytes")
     return CommitmentFile.decode(data, str(path))
@@ -146,10 +168,8 @@ def read_public(folder: Path) -> CommitmentFile:
 
 def read_seed(private: Path) -> SecretSeed:
     """The secret seed in a private folder, without taking its lock. Raises `InputOutputError`, `Malformed`."""
-    try:
+    with _named(private / "seed"):
         value = (private / "seed").read_bytes()
-    except OSError as error:
-        raise InputOutputError(f"{private / 'seed'}: {error.strerror or error}") from None
     try:
         return SecretSeed(value)
     except ValueError as error:
@@ -182,13 +202,25 @@ def _public_file(source: Source, program: Program, security: int, proofs: int, r
     )
 
 
-def _write_weights(private: Path, data: NDArray[Any], steps: Mapping[str, float]) -> None:
-    with (private / _WEIGHTS).open("xb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        np.save(file, data, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """System errors as `InputOutputError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+
+
+def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
+    """A new file for the stack, mapped: what is written to the weights is in the file."""
+    placed, rows = place_weights(program, w)
+    with _named(path):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk would kill the process where it touches the map
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return StackedWeights(placed, data)
 
 
 def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
@@ -196,9 +228,8 @@ def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
     placed, rows = place_weights(program, w)
     path = private / _WEIGHTS
     try:
-        data = np.lib.format.open_memmap(path, mode="c")
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+        with _named(path):
+            data = np.lib.format.open_memmap(path, mode="c")
     except ValueError:
         raise Malformed(f"{path}: not a tensor file, or cut short") from None
     if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
@@ -210,9 +241,8 @@ def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program
     """What was committed, but for the weights, and the program that it is made for."""
     check_sizes(public.k, public.p)
     try:
-        steps = json.loads((private / _STEPS).read_bytes())
-    except OSError as error:
-        raise InputOutputError(f"{private / _STEPS}: {error.strerror or error}") from None
+        with _named(private / _STEPS):
+            steps = json.loads((private / _STEPS).read_bytes())
     except ValueError:
         raise Malformed(f"{private / _STEPS}: not JSON") from None
     source = Source(

@@ -7,16 +7,16 @@ as opened even when the bundle is then not written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.profiles import check_encoder, get_profile
-from circuits.proof import Setup, weights_geometry
+from circuits.proof import Setup
 from circuits.security import security_report
-from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, knobs_for, prepare_statement
+from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
 from common.atomic import new_folder
 from common.commitment_file import CommitmentFile
 from common.errors import HurefError, ProverError, UsageError
@@ -34,7 +34,6 @@ from prover.fingerprint import find_tokens, quantize_model
 from prover.progress import Progress
 from prover.randomness import fresh_proof_seed
 from prover.run import run_program
-from prover.stacked import StackedWeights
 from verifier.verdict import Verdict
 from verifier.verification import verify
 
@@ -204,16 +203,16 @@ def _commit(
             ids=[int(i) for i in ids],
         )
         source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
-    with progress.stage("quantize") as step:
-        program = source.program(encoder)
-        reference = FloatReference(program) if with_reference else None
-        space = StackedWeights.empty(program, weights_geometry(program, knobs_for(security, proofs)).w)
-        weights, steps = quantize_model(
-            model, profile, program, ids, space=space, reference=reference, progress=step
-        )
-    with progress.stage("commit"):
-        source = replace(source, weights=weights, steps=steps)
-        return commitment_folder.create(folder, source, security, proofs, device), reference
+    with commitment_folder.create(folder, source, security, proofs) as draft:
+        with progress.stage("quantize") as step:
+            program = source.program(encoder)
+            reference = FloatReference(program) if with_reference else None
+            _, steps = quantize_model(
+                model, profile, program, ids, space=draft.weights, reference=reference, progress=step
+            )
+        with progress.stage("commit"):
+            opened = draft.finish(steps, device)
+    return opened, reference
 
 
 def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:

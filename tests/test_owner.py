@@ -165,7 +165,7 @@ def test_an_interrupted_commit_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commitment_folder, "_write_weights", interrupt)
+    monkeypatch.setattr(commitment_folder, "commit_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
         commit(tiny.checkpoint, tmp_path / "c", Options(k=64))
     assert list(tmp_path.iterdir()) == []
