@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +171,16 @@ def test_an_interrupted_commit_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         commit(tiny.checkpoint, tmp_path / "c", Options(k=64))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commitment_is_made_without_torch(tiny: Made, tmp_path: Path) -> None:
+    """Importing it takes longer than committing to a small model."""
+    code = (
+        "import sys\nfrom prover.owner import Options, commit\n"
+        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(k=64), device='cpu')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
 def test_another_checkpoint_is_refused(other: Made, copy: Path) -> None:
