@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,9 +183,8 @@ def describe_files(model: Model) -> tuple[SourceFile, ...]:
 
 
 def _describe(path: Path) -> SourceFile:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return SourceFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _public_file(source: Source, program: Program, security: int, proofs: int, root: str) -> CommitmentFile:

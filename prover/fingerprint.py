@@ -117,7 +117,7 @@ def derive(
 ) -> Derivation:
     """Compute the fingerprint of `model`; `progress` is called with the name of each finished step.
 
-    `tokens` is an id list in HuRef's format. Memory holds the integer weights and one float layer.
+    `tokens` is an id list in HuRef's format. Memory holds the integer weights and two float tensors.
 
     Raises:
         UsageError, Malformed, Unsupported, ProverError: as the parts do; one line that names the culprit.

@@ -75,10 +75,10 @@ def widen(stored: Stored) -> tuple[Float32, bool]:
     bits, shift = _bits(stored)
     flat = bits.reshape(-1)
     if stored.flags.writeable and not shift:
-        return stored.view(np.float32), max(run_ranges(_highest, len(flat), 1 << 16, flat)) < _EXPONENT
+        return stored.view(np.float32), bool(max(run_ranges(_highest, len(flat), 1 << 16, flat)) < _EXPONENT)
     out = np.empty(stored.shape, np.float32)
     highest = run_ranges(_widen, len(flat), 1 << 16, flat, shift, out.view(np.uint32).reshape(-1))
-    return out, max(highest) < _EXPONENT
+    return out, bool(max(highest) < _EXPONENT)
 
 
 def transpose(stored: Stored) -> tuple[Float32, bool]:
@@ -86,4 +86,4 @@ def transpose(stored: Stored) -> tuple[Float32, bool]:
     bits, shift = _bits(stored)
     out = np.empty(stored.shape[::-1], np.float32)
     highest = run_ranges(_transpose, len(out), 64, bits, shift, out.view(np.uint32), align=_TILE)
-    return out, max(highest) < _EXPONENT
+    return out, bool(max(highest) < _EXPONENT)
