@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from circuits.evaluate import Trace
+from circuits.proof import weights_geometry
 from circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
 from common import bundle as form
 from common.atomic import clear_leftovers, write_file
@@ -23,6 +24,7 @@ from prover.families import Model, open_model
 from prover.fingerprint import find_tokens, quantize_model
 from prover.progress import Progress
 from prover.run import run_program
+from prover.stacked import StackedWeights
 from prover.weights import commit_weights
 from verifier.verdict import Verdict
 from verifier.verification import verify
@@ -73,7 +75,8 @@ def audit(
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
-        weights, steps = quantize_model(model, profile, setup.program, ids, None, step)
+        space = StackedWeights.empty(setup.program, weights_geometry(setup.program, setup.knobs).w)
+        weights, steps = quantize_model(model, profile, setup.program, ids, space=space, progress=step)
     with progress.stage("commit"):
         root = commit_weights(setup.program, weights, knobs_for(said.security, said.proofs), seed).root
         _agree("root", said.root, root.hex())

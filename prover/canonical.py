@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from circuits.profiles import Profile
 from circuits.shape import ModelShape
 from prover import pinned
-from prover.families import LayerTensors
+from prover.families import LayerReader, LayerTensors
 from prover.formats.base import Float32
 from prover.pinned import Float64
+
+Layer = LayerTensors | LayerReader
 
 
 @dataclass
@@ -45,18 +47,20 @@ class _Scaled:
 
 
 def canonical_embedding(rows: Float32, shape: ModelShape, profile: Profile) -> Float32:
-    """X in canonical form, (K × d): centred where the norms subtract the mean, then mixed; raw in `paper`."""
+    """X in canonical form, (K × d): centred where the norms subtract the mean, then mixed; raw in `paper`.
+
+    Uses up `rows`.
+    """
     if not profile.canonical:
         return rows
     return _folded(rows, None, _ones(shape)).mixed()
 
 
-def canonical_layer(
-    tensors: LayerTensors, shape: ModelShape, profile: Profile
-) -> Iterator[tuple[str, Float32]]:
+def canonical_layer(tensors: Layer, shape: ModelShape, profile: Profile) -> Iterator[tuple[str, Float32]]:
     """Names and canonical rows of q, k, v, o, up, down in that order (gate before up in `paper`).
 
-    Tensors come one pair at a time, so that a large layer is never held twice as a whole.
+    Tensors are taken and come one pair at a time, so that a layer that is read from a file is never held as a whole.
+    Those of `LayerTensors` are used up.
     """
     if not profile.canonical:
         yield from _raw(tensors, shape, profile)
@@ -69,25 +73,26 @@ def canonical_layer(
         yield names[1], right.mixed()
 
 
-def _raw(tensors: LayerTensors, shape: ModelShape, profile: Profile) -> Iterator[tuple[str, Float32]]:
+def _raw(tensors: Layer, shape: ModelShape, profile: Profile) -> Iterator[tuple[str, Float32]]:
     """Raw weights; only gate∘up and down are balanced per neuron, which leaves the gated term as it is.
 
     A few neurons carry most of that term in real models, and would be clamped away otherwise.
     """
     for name in ("q", "k", "v", "o"):
         yield name, getattr(tensors, name)
+    gate = tensors.gate if profile.gated_term else None
     up, down = tensors.up, tensors.down
-    if profile.gated_term and tensors.gate is not None:
-        factor = _balance(pinned.fold(tensors.gate * up, None, None)[1], pinned.fold(down, None, None)[1])
+    if gate is not None:
+        factor = _balance(pinned.fold(gate * up, None, None), pinned.fold(down, None, None))
         up, down = (
             rows * f.astype(np.float32)[:, None] for rows, f in ((up, factor), (down, _inverse(factor)))
         )
-        yield "gate", tensors.gate
+        yield "gate", gate
     yield "up", up
     yield "down", down
 
 
-def _attention_scores(tensors: LayerTensors, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
+def _attention_scores(tensors: Layer, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
     attn = (tensors.attn_gain, tensors.attn_stream_gain)
     q, k = (_reading(rows, *attn, shape) for rows in (tensors.q, tensors.k))
     for side, gain in ((q, tensors.q_gain), (k, tensors.k_gain)):
@@ -106,17 +111,16 @@ def _attention_scores(tensors: LayerTensors, shape: ModelShape) -> tuple[_Scaled
     return q, k
 
 
-def _attention_values(tensors: LayerTensors, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
+def _attention_values(tensors: Layer, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
     v = _reading(tensors.v, tensors.attn_gain, tensors.attn_stream_gain, shape)
     o = _writing(tensors.o, tensors.attn_output_gain, shape)
     stored = v.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
     grouped = o.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
-    stored, grouped = pinned.balanced_factors(stored, grouped, "vo")
-    v.rows, o.rows = stored.reshape(v.rows.shape), grouped.reshape(o.rows.shape)
+    pinned.balance_factors(stored, grouped, "vo")
     return v, o
 
 
-def _feed_forward(tensors: LayerTensors, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
+def _feed_forward(tensors: Layer, shape: ModelShape) -> tuple[_Scaled, _Scaled]:
     up = _reading(tensors.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
     down = _writing(tensors.down, tensors.ffn_output_gain, shape)
     factor = _balance(up.norms(), down.norms())
@@ -126,8 +130,8 @@ def _feed_forward(tensors: LayerTensors, shape: ModelShape) -> tuple[_Scaled, _S
 
 
 def _folded(rows: Float32, gain: Float32 | None, direction: Float32 | None) -> _Scaled:
-    out, squares = pinned.fold(rows, gain, direction)
-    return _Scaled(out, squares, np.ones(len(out)))
+    squares = pinned.fold(rows, gain, direction)
+    return _Scaled(rows, squares, np.ones(len(rows)))
 
 
 def _ones(shape: ModelShape) -> Float32 | None:
@@ -192,7 +196,9 @@ def _balance_rest(q: _Scaled, k: _Scaled, shape: ModelShape, rest: NDArray[np.in
     """Balanced factors of the rows of every head that rotary embeddings leave alone, in place."""
     grouped = q.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
     stored = k.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
-    stored[:, rest], grouped[:, :, rest] = pinned.balanced_factors(stored[:, rest], grouped[:, :, rest], "qk")
+    few, many = (np.ascontiguousarray(rows) for rows in (stored[:, rest], grouped[:, :, rest]))
+    pinned.balance_factors(few, many, "qk")
+    stored[:, rest], grouped[:, :, rest] = few, many
 
 
 def _balance(left: Float64, right: Float64) -> Float64:

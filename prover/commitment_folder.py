@@ -1,24 +1,27 @@
 """The folder of a commitment: commitment.json for everybody, private/ (0700) for the owner alone.
 
-private/ holds the secret seed and the opening budget (`prover.budget`), the quantized tensors as .npy files,
-and the real value of one unit of each tensor. The folder takes its name only when it is complete.
+private/ holds the secret seed and the opening budget (`prover.budget`), the quantized tensors in one .npy file,
+stacked as they are committed, and the real value of one unit of each tensor. The folder takes its name only when
+it is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.commitment import describe_commitment
 from circuits.compile import compile_program
+from circuits.layout import place_weights
 from circuits.profiles import LAYERS, Profile, get_profile
 from circuits.program import Program
 from circuits.proof import weights_geometry
@@ -34,10 +37,11 @@ from prover.devices.interface import Device
 from prover.families import Model
 from prover.kernels.threads import run_tasks
 from prover.randomness import SecretSeed
+from prover.stacked import StackedWeights
 from prover.weights import WeightsCommitment, commit_weights
 
 PRIVATE = "private"
-_TENSORS = "tensors"
+_WEIGHTS = "weights.npy"
 _STEPS = "steps.json"
 
 Weights = Mapping[str, NDArray[np.int8]]
@@ -79,37 +83,51 @@ class OpenedCommitment:
         return OpeningBudget.load(self.folder / PRIVATE)
 
 
-def create(
-    folder: Path, source: Source, security: int, proofs: int, device: Device = COMPILED
-) -> OpenedCommitment:
-    """Commit to `source` on `device` with a fresh secret seed and write the folder.
+@dataclass(frozen=True)
+class Draft:
+    """A commitment's folder under its temporary name. `weights`, a map of the file, is to be filled first."""
+
+    temporary: Path
+    folder: Path
+    source: Source
+    weights: StackedWeights
+    security: int
+    proofs: int
+    seed: SecretSeed
+
+    def finish(self, steps: Mapping[str, float], device: Device = COMPILED) -> OpenedCommitment:
+        """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
+        private, program = self.temporary / PRIVATE, self.source.program()
+        with _named(private / _WEIGHTS), (private / _WEIGHTS).open("rb") as file:
+            os.fsync(file.fileno())
+        weights = _read_weights(private, program, self.weights.data.shape[1])
+        source = replace(self.source, weights=weights, steps=steps)
+        knobs = knobs_for(self.security, self.proofs)
+        committed = commit_weights(program, weights, knobs, self.seed, device)
+        if device.for_proofs is device:  # what other machines made is checked by making it again here
+            leaf_cache.write(private, weights.data, self.seed, committed.committed.tree.levels[0])
+        write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
+        public = _public_file(source, program, self.security, self.proofs, committed.root.hex())
+        write_file(self.temporary / FILE_NAME, public.encode())
+        return OpenedCommitment(self.folder, public, source, committed)
+
+
+@contextmanager
+def create(folder: Path, source: Source, security: int, proofs: int) -> Iterator[Draft]:
+    """Begin a commitment with a fresh secret seed; its folder appears when the block ends without an error.
+
+    The weights and steps of `source` are those that the block gives to the draft.
 
     Raises:
         UsageError: the folder exists. InputOutputError: it cannot be written.
     """
     with new_folder(folder) as temporary:
-        program, knobs = source.program(), knobs_for(security, proofs)
-        rows = weights_geometry(program, knobs).code.random
+        program = source.program()
+        geometry = weights_geometry(program, knobs_for(security, proofs))
         private = temporary / PRIVATE
-        with OpeningBudget.create(private, rows) as budget:
-            committed = commit_weights(program, source.weights, knobs, budget.seed, device)
-            if device.for_proofs is device:  # what other machines made is checked by making it again here
-                leaf_cache.write(private, source.weights, budget.seed, committed.committed.tree.levels[0])
-        _write_tensors(private, source)
-        public = describe_commitment(
-            program,
-            profile=source.profile.name,
-            shape=source.shape,
-            k=source.k,
-            p=source.p,
-            tokens=source.tokens,
-            security=security,
-            proofs=proofs,
-            root=committed.root.hex(),
-            sources=source.files,
-        )
-        write_file(temporary / FILE_NAME, public.encode())
-    return OpenedCommitment(folder, public, source, committed)
+        with OpeningBudget.create(private, geometry.code.random) as budget:
+            weights = _new_weights(private / _WEIGHTS, program, geometry.w)
+            yield Draft(temporary, folder, source, weights, security, proofs, budget.seed)
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
@@ -120,11 +138,14 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
         ProverError: the private part does not give the public root.
     """
     public = read_public(folder)
-    source = _read_source(folder, public)
-    seed = read_seed(folder / PRIVATE)
-    program, knobs = source.program(), knobs_for(public.security, public.proofs)
-    count = weights_geometry(program, knobs).code.domain.n
-    leaves = leaf_cache.read(folder / PRIVATE, source.weights, seed, count)
+    private = folder / PRIVATE
+    source, program = _read_source(private, public)
+    seed = read_seed(private)
+    knobs = knobs_for(public.security, public.proofs)
+    geometry = weights_geometry(program, knobs)
+    weights = _read_weights(private, program, geometry.w)
+    source = replace(source, weights=weights)
+    leaves = leaf_cache.read(private, weights.data, seed, geometry.code.domain.n)
     committed = commit_weights(program, source.weights, knobs, seed, device, leaves)
     if leaves is not None and committed.root.hex() != public.root:
         committed = commit_weights(program, source.weights, knobs, seed, device)
@@ -139,11 +160,8 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
 def read_public(folder: Path) -> CommitmentFile:
     """The folder's commitment.json. Raises `InputOutputError`, `Malformed`."""
     path = folder / FILE_NAME
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    with _named(path), path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise Malformed(f"{path}: more than {MAX_BYTES} bytes")
     return CommitmentFile.decode(data, str(path))
@@ -151,10 +169,8 @@ def read_public(folder: Path) -> CommitmentFile:
 
 def read_seed(private: Path) -> SecretSeed:
     """The secret seed in a private folder, without taking its lock. Raises `InputOutputError`, `Malformed`."""
-    try:
+    with _named(private / "seed"):
         value = (private / "seed").read_bytes()
-    except OSError as error:
-        raise InputOutputError(f"{private / 'seed'}: {error.strerror or error}") from None
     try:
         return SecretSeed(value)
     except ValueError as error:
@@ -167,49 +183,79 @@ def describe_files(model: Model) -> tuple[SourceFile, ...]:
 
 
 def _describe(path: Path) -> SourceFile:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return SourceFile(name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return SourceFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def _write_tensors(private: Path, source: Source) -> None:
-    folder = private / _TENSORS
-    folder.mkdir(mode=0o700)
-    for name, tensor in source.weights.items():
-        with (folder / f"{name}.npy").open("xb") as file:
-            np.save(file, tensor, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-    write_file(private / _STEPS, json.dumps(dict(source.steps)).encode(), mode=0o600)
+def _public_file(source: Source, program: Program, security: int, proofs: int, root: str) -> CommitmentFile:
+    return describe_commitment(
+        program,
+        profile=source.profile.name,
+        shape=source.shape,
+        k=source.k,
+        p=source.p,
+        tokens=source.tokens,
+        security=security,
+        proofs=proofs,
+        root=root,
+        sources=source.files,
+    )
 
 
-def _read_source(folder: Path, public: CommitmentFile) -> Source:
-    private = folder / PRIVATE
-    check_sizes(public.k, public.p)
-    weights: dict[str, NDArray[Any]] = {}
-    for entry in public.tensors:
-        path = private / _TENSORS / f"{entry.name}.npy"
-        try:
-            weights[entry.name] = np.load(path, mmap_mode="c", allow_pickle=False)
-        except OSError as error:
-            raise InputOutputError(f"{path}: {error.strerror or error}") from None
-        except ValueError:
-            raise Malformed(f"{path}: not a tensor file") from None
-        if weights[entry.name].dtype != np.int8 or weights[entry.name].shape != (entry.rows, entry.cols):
-            raise Malformed(f"{path}: another shape or type than commitment.json says")
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """System errors as `InputOutputError` that names the file."""
     try:
-        steps = json.loads((private / _STEPS).read_bytes())
+        yield
     except OSError as error:
-        raise InputOutputError(f"{private / _STEPS}: {error.strerror or error}") from None
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+
+
+def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
+    """A new file for the stack, mapped: what is written to the weights is in the file."""
+    placed, rows = place_weights(program, w)
+    with _named(path):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+        data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk would kill the process where it touches the map
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return StackedWeights(placed, data)
+
+
+def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
+    """The stack as a memory map whose changes stay in memory."""
+    placed, rows = place_weights(program, w)
+    path = private / _WEIGHTS
+    try:
+        with _named(path):
+            data = np.lib.format.open_memmap(path, mode="c")
+    except ValueError:
+        raise Malformed(f"{path}: not a tensor file, or cut short") from None
+    if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
+        raise Malformed(f"{path}: another shape or type than commitment.json says")
+    return StackedWeights(placed, data)
+
+
+def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program]:
+    """What was committed, but for the weights, and the program that it is made for."""
+    check_sizes(public.k, public.p)
+    try:
+        with _named(private / _STEPS):
+            steps = json.loads((private / _STEPS).read_bytes())
     except ValueError:
         raise Malformed(f"{private / _STEPS}: not JSON") from None
-    return Source(
+    source = Source(
         profile=get_profile(public.profile),
         shape=ModelShape.from_dict(public.shape),
         k=public.k,
         p=public.p,
         tokens=TokenChoice.read(public.tokens, "tokens"),
-        weights=weights,
+        weights={},
         steps=steps,
         files=tuple(public.sources),
     )
+    program = source.program()
+    if _public_file(source, program, public.security, public.proofs, public.root) != public:
+        raise Malformed(f"{FILE_NAME}: its parts contradict each other")
+    return source, program

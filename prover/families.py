@@ -24,7 +24,7 @@ from prover.architectures.registry import find_architecture
 from prover.checkpoint import open_checkpoint
 from prover.formats.base import Checkpoint, Float32
 
-__all__ = ["LayerTensors", "Model", "open_model"]
+__all__ = ["LayerReader", "LayerTensors", "Model", "open_model"]
 
 
 class Model:
@@ -59,14 +59,15 @@ class Model:
         """
         return EmbeddingReader(self.checkpoint, self._entry, self.shape, self._prefix, self._config).read(ids)
 
-    def layer(self, index: int, *, gate: bool = True) -> LayerTensors:
-        """The tensors of layer `index` (0-based), without `gate` if it is not wanted.
+    def layer(self, index: int) -> LayerTensors:
+        """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""
+        return self.layer_reader(index).read()
 
-        Raises what `Checkpoint.read` raises.
-        """
+    def layer_reader(self, index: int) -> LayerReader:
+        """Layer `index` (0-based), whose tensors are read one by one as they are asked for."""
         if not 0 <= index < self.shape.layers:
             raise IndexError(f"layer {index} of a model with {self.shape.layers}")
-        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index).read(gate)
+        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index)
 
 
 def open_model(source: Checkpoint | str | Path) -> Model:

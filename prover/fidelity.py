@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from circuits.encoder import standardize
 from circuits.encoder_cnn import float_outputs
@@ -50,6 +49,8 @@ class FloatReference:
         for site in self.program.sites:
             acc = site.acc
             if isinstance(acc, SketchSum) and acc.source == name:
+                import torch  # takes seconds, and a plain commitment needs none of it
+
                 signed = torch.from_numpy(tensor[acc.token] * acc.sign[:, None])
                 out = torch.zeros((site.rows, tensor.shape[1]))
                 self.values[site.name] = out.index_add_(0, torch.from_numpy(acc.row), signed).numpy()

@@ -23,10 +23,10 @@ from circuits.sizes import DEFAULT_BLOCKS, DEFAULT_TOKENS, choose_sizes
 from common.errors import UsageError
 from common.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from prover.canonical import canonical_embedding, canonical_layer
-from prover.executor import execute
 from prover.families import Model
 from prover.fidelity import Fidelity, FloatReference, measure, scales
 from prover.quantize import quantize
+from prover.stacked import StackedWeights
 from prover.tokens import TokenOrder, order_tokens, read_token_file, select_rarest
 
 Progress = Callable[[str], None]
@@ -49,7 +49,7 @@ class Derivation:
     token_ids: NDArray[np.int64]
     term_weights: tuple[int, ...]
     program: Program
-    weights: dict[str, NDArray[np.int8]]
+    weights: Mapping[str, NDArray[np.int8]]
     steps: dict[str, float]
     trace: Trace
     fidelity: Fidelity
@@ -117,11 +117,13 @@ def derive(
 ) -> Derivation:
     """Compute the fingerprint of `model`; `progress` is called with the name of each finished step.
 
-    `tokens` is an id list in HuRef's format. Memory holds the integer weights and one float layer.
+    `tokens` is an id list in HuRef's format. Memory holds the integer weights and two float tensors.
 
     Raises:
         UsageError, Malformed, Unsupported, ProverError: as the parts do; one line that names the culprit.
     """
+    from prover.executor import execute  # imports torch, which takes seconds
+
     chosen = encoder or profile.default_encoder
     check_encoder(profile, chosen)
     watch = _Watch()
@@ -130,7 +132,7 @@ def derive(
     program = compile_program(model.shape, profile, chosen, size, blocks)
     reference = FloatReference(program)
     with watch("weights"):
-        weights, steps = quantize_model(model, profile, program, ids, reference, progress)
+        weights, steps = quantize_model(model, profile, program, ids, reference=reference, progress=progress)
     with watch("program"):
         trace = execute(program, weights, device=device, progress=progress)
     term_weights = EQUAL_TERM_WEIGHTS
@@ -163,19 +165,27 @@ def quantize_model(
     profile: Profile,
     program: Program,
     ids: NDArray[np.int64],
+    *,
+    space: StackedWeights | None = None,
     reference: FloatReference | None = None,
     progress: Progress | None = None,
-) -> tuple[dict[str, NDArray[np.int8]], dict[str, float]]:
-    """Integers and steps of every weight of `program`, from the checkpoint; one layer is read at a time."""
+) -> tuple[Mapping[str, NDArray[np.int8]], dict[str, float]]:
+    """Integers and steps of every weight of `program`, from the checkpoint; two tensors are read at a time.
+
+    The integers go to `space`, if given, which is then what is returned.
+    """
     weights: dict[str, NDArray[np.int8]] = {}
     steps: dict[str, float] = {}
     for name, tensor in canonical_tensors(model, profile, ids):
         if reference is not None:
             reference.offer(name, tensor)
-        rounded = quantize(name, tensor, program.weight[name].bits, profile.clip_sigmas)
+        out = None if space is None else space.rows(name)
+        rounded = quantize(name, tensor, program.weight[name].bits, profile.clip_sigmas, out)
         weights[name], steps[name] = rounded.values, rounded.step
         if progress is not None:
             progress(name)
+    if space is not None:
+        return space, steps
     return {weight.name: weights[weight.name] for weight in program.weights}, steps
 
 
@@ -185,8 +195,7 @@ def canonical_tensors(
     """Every tensor that the fingerprint reads, in canonical form, by its name in the program."""
     yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, profile)
     for n in range(max(0, model.shape.layers - LAYERS), model.shape.layers):
-        layer = model.layer(n, gate=profile.gated_term)
-        for name, tensor in canonical_layer(layer, model.shape, profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), model.shape, profile):
             yield f"l{n}.{name}", tensor
 
 

@@ -1,13 +1,12 @@
-"""The leaf digests of the weights' tree, kept beside the tensors so that a proof need not encode them again.
+"""The leaf digests of the weights' tree, kept beside the weights so that a proof need not encode them again.
 
-The file is only a shortcut: it names the tensors and the seed that it belongs to, and where these differ, or the
+The file is only a shortcut: it names the weights and the seed that it belongs to, and where these differ, or the
 digests do not give the published root, the tree is made anew. 32 bytes a leaf, as secret as the salts in it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from prover.kernels.threads import run_tasks
 from prover.randomness import SecretSeed
 
 FILE_NAME = "leaves"
-_TAG = b"huref/leaf-cache/1"
+_TAG = b"huref/leaf-cache/2"
+_PART = 1 << 22
 
 
-def write(private: Path, weights: Mapping[str, NDArray[Any]], seed: SecretSeed, leaves: Digests) -> None:
+def write(private: Path, weights: NDArray[Any], seed: SecretSeed, leaves: Digests) -> None:
     """Write the cache into a folder that is not yet public under its name; durable when this returns."""
     with (private / FILE_NAME).open("xb") as file:
         os.fchmod(file.fileno(), 0o600)
@@ -33,7 +33,7 @@ def write(private: Path, weights: Mapping[str, NDArray[Any]], seed: SecretSeed, 
         os.fsync(file.fileno())
 
 
-def read(private: Path, weights: Mapping[str, NDArray[Any]], seed: SecretSeed, count: int) -> Digests | None:
+def read(private: Path, weights: NDArray[Any], seed: SecretSeed, count: int) -> Digests | None:
     """The `count` leaf digests of these weights and this seed, (count, 32); None if they are not there."""
     path = private / FILE_NAME
     try:
@@ -45,13 +45,10 @@ def read(private: Path, weights: Mapping[str, NDArray[Any]], seed: SecretSeed, c
     return stored[1:] if stored[0].tobytes() == _origin(weights, seed) else None
 
 
-def _origin(weights: Mapping[str, NDArray[Any]], seed: SecretSeed) -> bytes:
-    """A digest of the seed and of every tensor's name, shape and bytes."""
-
-    def digest(name: str, tensor: NDArray[Any]) -> bytes:
-        header = f"{name}|{tensor.dtype}|{tensor.shape}|".encode()
-        state = sha256(_TAG + seed.value + header)
-        state.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
-        return state.digest()
-
-    return sha256(_TAG + b"".join(run_tasks(digest, list(weights.items())))).digest()
+def _origin(weights: NDArray[Any], seed: SecretSeed) -> bytes:
+    """A digest of the seed and of the stacked weights' type, shape and bytes, taken in parts."""
+    flat = np.ascontiguousarray(weights).reshape(-1).view(np.uint8)
+    parts = [(flat[start : start + _PART],) for start in range(0, len(flat), _PART)]
+    header = f"{weights.dtype}|{weights.shape}|".encode()
+    digests = run_tasks(lambda part: sha256(part.data).digest(), parts)
+    return sha256(_TAG + seed.value + header + b"".join(digests)).digest()

@@ -7,7 +7,7 @@ as opened even when the bundle is then not written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def commit(
     """
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
-        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress)
+        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress, with_reference=False)
     return opened
 
 
@@ -161,7 +161,7 @@ def _open_or_commit(
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(Path(checkpoint), folder, options, encoder, device, progress)
+        return _commit(Path(checkpoint), folder, options, encoder, device, progress, with_reference=True)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
@@ -178,7 +178,9 @@ def _commit(
     encoder: str | None,
     device: Device,
     progress: Progress,
-) -> tuple[OpenedCommitment, FloatReference]:
+    *,
+    with_reference: bool,
+) -> tuple[OpenedCommitment, FloatReference | None]:
     profile = get_profile(options.profile or "hardened")
     check_encoder(profile, encoder or profile.default_encoder)
     security = DEFAULT_SECURITY if options.security is None else options.security
@@ -201,13 +203,16 @@ def _commit(
             ids=[int(i) for i in ids],
         )
         source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
-    with progress.stage("quantize") as step:
-        program = source.program(encoder)
-        reference = FloatReference(program)
-        weights, steps = quantize_model(model, profile, program, ids, reference, step)
-    with progress.stage("commit"):
-        source = replace(source, weights=weights, steps=steps)
-        return commitment_folder.create(folder, source, security, proofs, device), reference
+    with commitment_folder.create(folder, source, security, proofs) as draft:
+        with progress.stage("quantize") as step:
+            program = source.program(encoder)
+            reference = FloatReference(program) if with_reference else None
+            _, steps = quantize_model(
+                model, profile, program, ids, space=draft.weights, reference=reference, progress=step
+            )
+        with progress.stage("commit"):
+            opened = draft.finish(steps, device)
+    return opened, reference
 
 
 def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:

@@ -33,16 +33,15 @@ def tree_sum(x: Float64) -> Float64:
     return np.asarray(x[..., 0]) if x.shape[-1] else np.zeros(x.shape[:-1])
 
 
-def fold(rows: Float32, gain: Float32 | None, direction: Float32 | None) -> tuple[Float32, Float64]:
-    """rows (m, n) with `gain` (n,) multiplied in and the component along `direction` (n,) taken out.
+def fold(rows: Float32, gain: Float32 | None, direction: Float32 | None) -> Float64:
+    """Multiply rows (m, n) by `gain` (n,) and take out their component along `direction` (n,), in place.
 
-    Returns a new array and the squared norms of its rows. None leaves a step out.
+    Returns the squared norms of the rows. None leaves a step out.
     """
-    width = rows.shape[1]
-    ones = np.ones(width, np.float32)
-    along = ones if direction is None else direction
-    length = 0.0 if direction is None else float(tree_sum(along.astype(np.float64) ** 2))
-    return canonical.fold_rows(rows, ones if gain is None else gain.astype(np.float32), along, length)
+    nothing = np.empty(0, np.float32)
+    along = nothing if direction is None else direction
+    length = float(tree_sum(along.astype(np.float64) ** 2))
+    return canonical.fold_rows(rows, nothing if gain is None else gain.astype(np.float32), along, length)
 
 
 def mix(rows: Float32, name: str, factors: Float64 | None = None) -> Float32:
@@ -66,21 +65,19 @@ def _signs(name: str, size: int) -> Float32:
     return np.asarray(1.0 - 2.0 * bits, dtype=np.float32)
 
 
-def balanced_factors(stored: Float32, grouped: Float32, name: str) -> tuple[Float32, Float32]:
-    """Balanced factors of every head's product storedᵀ·[grouped_1 … grouped_g], which stays as it is.
+def balance_factors(stored: Float32, grouped: Float32, name: str) -> None:
+    """Balanced factors of every head's product storedᵀ·[grouped_1 … grouped_g], which stays as it is; in place.
 
     Args:
-        stored: (heads, n, d), the side that a whole group shares.
-        grouped: (heads, group, n, d).
+        stored: (heads, n, d), the side that a whole group shares; contiguous.
+        grouped: (heads, group, n, d), contiguous.
 
-    With the product's singular values σ both results are rotations of √σ times orthonormal rows, the larger
+    With the product's singular values σ both become rotations of √σ times orthonormal rows, the larger
     σ first; each such row of `stored` has a nonnegative product with a public random sign vector, and a fixed
     public rotation then spreads the σ over all n rows. Directions without a product become zero.
     """
-    count, n, width = stored.shape
-    stored, grouped = np.ascontiguousarray(stored), np.ascontiguousarray(grouped)
+    n, width = stored.shape[1:]
     turn = mix(np.eye(n, dtype=np.float32), name).T.astype(np.float64, order="C")
-    probe = _signs(f"probe {name}", width)
-    left, right = heads.balance_heads(stored, grouped, _RANK_TOLERANCE, probe, turn)
-    flat = grouped.reshape(count * grouped.shape[1], n, width)
-    return heads.apply_maps(left, stored), heads.apply_maps(right, flat).reshape(grouped.shape)
+    left, right = heads.balance_heads(stored, grouped, _RANK_TOLERANCE, _signs(f"probe {name}", width), turn)
+    heads.apply_maps(left, stored)
+    heads.apply_maps(right, grouped.reshape(-1, n, width))

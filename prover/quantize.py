@@ -21,11 +21,14 @@ class Quantized:
     step: float
 
 
-def quantize(name: str, tensor: Float32, bits: int, clip_sigmas: float) -> Quantized:
+def quantize(
+    name: str, tensor: Float32, bits: int, clip_sigmas: float, out: NDArray[np.int8] | None = None
+) -> Quantized:
     """Round a tensor (rows × cols) to |q| ≤ Q = 2^(bits−1) − 1 in steps of min(max|w|, clip_sigmas·rms) / Q.
 
     The rms is a pinned sum, the rest single IEEE operations, so the result is the same on every machine; the
-    step is a float32 number. A zero tensor stays zero.
+    step is a float32 number. A zero tensor stays zero. `out` (rows × at least cols) is where the values go, zeros
+    behind them.
 
     Raises:
         Malformed: an entry is NaN or infinite; names the tensor.
@@ -39,5 +42,7 @@ def quantize(name: str, tensor: Float32, bits: int, clip_sigmas: float) -> Quant
     largest = (1 << (bits - 1)) - 1
     step = np.float32(min(float(peaks.max()), clip_sigmas * float(np.sqrt(mean_square))) / largest)
     if step == 0.0:
-        return Quantized(np.zeros(tensor.shape, dtype=np.int8), 1.0)
-    return Quantized(round_rows(tensor, step, largest), float(step))
+        step = np.float32(1.0)
+    space = np.empty(tensor.shape, np.int8) if out is None else out
+    round_rows(tensor, step, largest, space)
+    return Quantized(space[:, : tensor.shape[1]], float(step))

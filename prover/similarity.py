@@ -109,8 +109,7 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
     for n in range(shape.layers - LAYERS, shape.layers):
         sides: list[Float64] = []
         gate: Float64 | None = None
-        layer = model.layer(n, gate=profile.gated_term)
-        for name, tensor in canonical_layer(layer, shape, profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), shape, profile):
             rows = tensor.astype(np.float64)
             if name == "gate":
                 gate = rows

@@ -17,7 +17,7 @@ from common.params import Knobs, WeightGeometry
 from prover.committed import COMPILED, Committed, StackedMatrix, commit, restore, with_random_rows
 from prover.devices.interface import Device
 from prover.randomness import SecretSeed
-from prover.witness import stack_weights
+from prover.stacked import stack_weights
 
 
 @dataclass(frozen=True)

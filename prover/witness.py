@@ -10,22 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.evaluate import SiteTrace, Trace
-from circuits.layout import Block, Cells, Constant, Layout, Placed, Quotient, WeightBlock
+from circuits.layout import Block, Cells, Constant, Layout, Quotient, WeightBlock
 from circuits.tables import Table
 from prover.kernels.histogram import count_digits, count_entries
 from prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
-
-
-def stack_weights(placed: Mapping[str, Placed], rows: int, weights: Mapping[str, Ints], w: int) -> Ints:
-    """The data rows of W: every tensor's rows cut into column blocks, shape (rows, w), padding zero."""
-    dtype = np.result_type(*(weights[name].dtype for name in placed))
-    out = np.zeros((rows, w), dtype)
-    for name, place in placed.items():
-        target = out[place.start : place.start + place.count].reshape(place.rows, place.blocks * w)
-        target[:, : place.cols] = weights[name]
-    return out
 
 
 def stack_activation(values: Ints, w: int) -> Ints:

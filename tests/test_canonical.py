@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from circuits.profiles import HARDENED, PAPER
+from circuits.profiles import HARDENED, PAPER, Profile
 from circuits.shape import ModelShape
 from prover import pinned
 from prover.canonical import canonical_embedding, canonical_layer, rotary_planes
 from prover.families import LayerTensors
-from prover.pinned import balanced_factors
 
 SHAPE = ModelShape(
     family="llama",
@@ -68,6 +68,17 @@ def terms(x: np.ndarray, named: dict[str, np.ndarray], shape: ModelShape) -> lis
     return [(x @ a.T) @ (x @ b.T).T for a, b in ((q, k), (v, o), (named["up"], named["down"]))]
 
 
+def balanced_factors(stored: np.ndarray, grouped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    out = stored.copy(), grouped.copy()
+    pinned.balance_factors(*out, "vo")
+    return out
+
+
+def canonical_tensors(tensors: LayerTensors, shape: ModelShape, profile: Profile) -> dict[str, np.ndarray]:
+    """The canonical rows by name; `tensors` stay as they are."""
+    return dict(canonical_layer(deepcopy(tensors), shape, profile))
+
+
 def single(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32)
 
@@ -92,7 +103,7 @@ def test_balanced_factors_keep_the_product(n: int, rank: int) -> None:
     rng = np.random.default_rng(2)
     stored = rng.normal(size=(3, n, rank)) @ rng.normal(size=(3, rank, 40)) if rank else np.zeros((3, n, 40))
     stored, grouped = single(stored), single(rng.normal(size=(3, 2, n, 40)))
-    left, right = balanced_factors(stored, grouped, "vo")
+    left, right = balanced_factors(stored, grouped)
     before = np.einsum("hnd,hgne->hgde", stored, grouped)
     np.testing.assert_allclose(np.einsum("hnd,hgne->hgde", left, right), before, atol=2e-5)
     np.testing.assert_allclose((left**2).sum(axis=(1, 2)), (right**2).sum(axis=(1, 2, 3)), rtol=1e-5)
@@ -104,10 +115,10 @@ def test_balanced_factors_keep_the_product(n: int, rank: int) -> None:
 def test_balanced_factors_forget_the_factorization() -> None:
     rng = np.random.default_rng(3)
     stored, grouped = single(rng.normal(size=(2, 6, 40))), single(rng.normal(size=(2, 3, 6, 40)))
-    left, right = balanced_factors(stored, grouped, "vo")
+    left, right = balanced_factors(stored, grouped)
     u, v = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
     bad = u @ np.diag(np.logspace(0, 3, 6)) @ v
-    again = balanced_factors(single(bad @ stored), single(np.linalg.inv(bad).T @ grouped), "vo")
+    again = balanced_factors(single(bad @ stored), single(np.linalg.inv(bad).T @ grouped))
     np.testing.assert_allclose(again[0], left, atol=1e-3)  # float32 inputs, of condition 10³
     np.testing.assert_allclose(again[1], right, atol=1e-3)
 
@@ -149,7 +160,7 @@ def test_terms_are_those_of_the_folded_model(shape: ModelShape) -> None:
     if shape.norm == "layer":
         x -= x.mean(axis=1, keepdims=True)
     expected = terms(x, named, shape)
-    canonical = dict(canonical_layer(tensors, shape, HARDENED))
+    canonical = canonical_tensors(tensors, shape, HARDENED)
     found = terms(canonical_embedding(rows, shape, HARDENED), canonical, shape)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6 * np.abs(other).max())
@@ -159,14 +170,14 @@ def test_balanced_norms_and_dead_neurons() -> None:
     tensors = layer(SHAPE)
     tensors.up[3] = 0
     tensors.down[3] *= 1e6
-    named = dict(canonical_layer(tensors, SHAPE, HARDENED))
+    named = canonical_tensors(tensors, SHAPE, HARDENED)
     np.testing.assert_allclose((named["up"] ** 2).sum(1), (named["down"] ** 2).sum(1), rtol=1e-6)
     assert not named["down"][3].any()
 
 
 def test_paper_profile_is_raw_up_to_neuron_scales() -> None:
     tensors = layer(SHAPE)
-    named = dict(canonical_layer(tensors, SHAPE, PAPER))
+    named = canonical_tensors(tensors, SHAPE, PAPER)
     for name in ("q", "k", "v", "o", "gate"):
         assert np.array_equal(named[name], getattr(tensors, name))
     product = np.einsum("fi,fj->fij", named["up"], named["down"])
@@ -180,10 +191,9 @@ def test_qk_norm_ignores_the_scale_of_a_head() -> None:
     tensors = layer(shape)
     scaled = replace(tensors, q=tensors.q.copy(), k=tensors.k * np.float32(4))
     scaled.q[: shape.head_dim] *= np.float32(64)
-    for (_, one), (_, other) in zip(
-        canonical_layer(tensors, shape, HARDENED), canonical_layer(scaled, shape, HARDENED), strict=True
-    ):
-        np.testing.assert_allclose(one, other, atol=1e-7)
+    other = canonical_tensors(scaled, shape, HARDENED)
+    for name, one in canonical_tensors(tensors, shape, HARDENED).items():
+        np.testing.assert_allclose(one, other[name], atol=1e-7)
 
 
 def test_bits_are_those_of_plain_numpy_on_any_number_of_threads() -> None:

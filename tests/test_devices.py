@@ -167,6 +167,7 @@ def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("quantum", "", "meta", "cuda:x", "cuda:99"):
         with pytest.raises(UsageError, match="no device"):
             choose(name)
+    monkeypatch.setattr("prover.devices.choose._has_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose("auto") is COMPILED
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -7,7 +7,7 @@ import pytest
 
 from prover.kernels import canonical, reading
 from prover.kernels.eigen import cholesky, symmetric_eigen
-from prover.kernels.heads import accumulate, apply_maps, balance_heads
+from prover.kernels.heads import accumulate, apply_maps, balance_heads, gram
 
 LANES = 64
 
@@ -42,10 +42,9 @@ def test_fold_rows(width: int) -> None:
     folded = rows * gain
     share = (lane_sums(folded.astype(np.float64) * direction.astype(np.float64)) / length).astype(np.float32)
     without = folded - share[:, None] * direction
-    for expected, (out, squares) in (
-        (folded, canonical.fold_rows(rows, gain, direction, 0.0)),
-        (without, canonical.fold_rows(rows, gain, direction, length)),
-    ):
+    for expected, used, of in ((rows, gain[:0], 0.0), (folded, gain, 0.0), (without, gain, length)):
+        out = rows.copy()
+        squares = canonical.fold_rows(out, used, direction, of)
         assert np.array_equal(out, expected)
         assert np.array_equal(squares, lane_sums(expected.astype(np.float64) ** 2))
 
@@ -75,9 +74,13 @@ def test_measure_and_round_rows(width: int) -> None:
     assert np.array_equal(squares, lane_sums(rows.astype(np.float64) ** 2))
     assert np.array_equal(peaks, np.abs(rows).max(axis=1))
     step = np.float32(0.017)
-    assert np.array_equal(canonical.round_rows(rows, step, 100), np.clip(np.rint(rows / step), -100, 100))
-    ties = np.array([[0.5, 1.5, -0.5, -2.5]], np.float32)
-    assert canonical.round_rows(ties, np.float32(1), 127).tolist() == [[0, 2, 0, -2]]
+    out = np.full((130, width + 5), 9, np.int8)
+    canonical.round_rows(rows, step, 100, out)
+    assert np.array_equal(out[:, :width], np.clip(np.rint(rows / step), -100, 100))
+    assert not out[:, width:].any()
+    out = np.empty((1, 4), np.int8)
+    canonical.round_rows(np.array([[0.5, 1.5, -0.5, -2.5]], np.float32), np.float32(1), 127, out)
+    assert out.tolist() == [[0, 2, 0, -2]]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 4, 8), (33, 130, 70), (64, 7, 3), (5, 0, 4)])
@@ -87,12 +90,25 @@ def test_products_add_in_the_order_of_the_inner_index(shape: tuple[int, int, int
     out = np.zeros((m, n))
     accumulate(out, a, b.astype(np.float64))
     assert np.array_equal(out, ordered_product(a, b.astype(np.float64)))
+    accumulate(upper := np.zeros((m, n)), a, b.astype(np.float64), True)
+    assert np.array_equal(np.triu(upper), np.triu(out))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 300), (3, 40, 512)])
+def test_gram(shape: tuple[int, int, int]) -> None:
+    members, probe = normal(15, *shape), normal(16, shape[2])
+    wide = np.concatenate(members.astype(np.float64), axis=1)
+    out, along = np.empty((shape[1], shape[1])), np.empty((1, shape[1]))
+    gram(members, probe, out, along)
+    assert np.array_equal(out, ordered_product(wide, np.ascontiguousarray(wide.T)))
+    assert np.array_equal(along, ordered_product(np.tile(probe, shape[0])[None].astype(np.float64), wide.T))
 
 
 def test_apply_maps() -> None:
     maps, rows = normal(8, 2, 24, 24).astype(np.float64), normal(9, 6, 24, 700)
     expected = [ordered_product(maps[i // 3], rows[i].astype(np.float64)) for i in range(6)]
-    assert np.array_equal(apply_maps(maps, rows), np.array(expected).astype(np.float32))
+    apply_maps(maps, rows)
+    assert np.array_equal(rows, np.array(expected).astype(np.float32))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 33, 128])
@@ -145,14 +161,21 @@ def test_maps_of_heads_are_balanced_factors() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (31, 65), (100, 40)])
 def test_reading(shape: tuple[int, int]) -> None:
     matrix = normal(14, *shape)
-    assert np.array_equal(reading.transpose(matrix), matrix.T)
-    raw = (matrix.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
-    wide = reading.widen_bfloat16(raw)
-    assert wide.dtype == np.float32 and wide.shape == shape
-    assert np.array_equal(wide.view(np.uint32), raw.astype(np.uint32) << np.uint32(16))
-    assert reading.all_finite(matrix)
+    halves = (matrix.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    cut = (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    frozen = matrix.copy()
+    frozen.flags.writeable = False
+    for stored, expected in ((matrix, matrix), (frozen, matrix), (halves, cut)):
+        for (found, finite), same in (
+            (reading.widen(stored), expected),
+            (reading.transpose(stored), expected.T),
+        ):
+            assert found.dtype == np.float32 and np.array_equal(found, same)
+            assert finite and found.flags.writeable and found.flags.c_contiguous
+    assert reading.widen(matrix)[0].base is matrix
     for bad in (np.nan, np.inf, -np.inf):
         spoiled = matrix.copy()
         spoiled[-1, -1] = bad
-        assert not reading.all_finite(spoiled)
-    assert reading.all_finite(np.full((2, 3), np.finfo(np.float32).max))
+        for stored in (spoiled, (spoiled.view(np.uint32) >> np.uint32(16)).astype(np.uint16)):
+            assert not reading.widen(stored)[1] and not reading.transpose(stored)[1]
+    assert reading.widen(np.full((2, 3), np.finfo(np.float32).max))[1]

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from circuits.profiles import HARDENED
 from circuits.statement import prepare_statement
 from common import bundle as form
 from common.bundle import parse_bundle
-from common.errors import Malformed, ProverError, Rejected, UsageError
+from common.commitment_file import FILE_NAME
+from common.errors import InputOutputError, Malformed, ProverError, Rejected, UsageError
 from prover import commitment_folder, owner
 from prover.budget import OpeningBudget
 from prover.families import open_model
@@ -75,8 +78,7 @@ def test_nothing_secret_enters_a_bundle(tiny: Made, monkeypatch: pytest.MonkeyPa
         elements = seeds[0].field_elements(label, 40).reshape(-1, 5).astype("<u4")
         secrets += [row.tobytes() for row in elements]
     secrets.append(SecretSeed(secret).field_elements("weights.random", 8).astype("<u4").tobytes())
-    for path in (private / "tensors").iterdir():
-        tensor = np.load(path)
+    for tensor in commitment_folder.load(copy).source.weights.values():
         for row in (0, len(tensor) // 2, -1):
             run = tensor[row, :16]
             field = (run.astype(np.int64) % 2013265921).astype("<u4")
@@ -165,10 +167,20 @@ def test_an_interrupted_commit_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commitment_folder, "_write_tensors", interrupt)
+    monkeypatch.setattr(commitment_folder, "commit_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
         commit(tiny.checkpoint, tmp_path / "c", Options(k=64))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commitment_is_made_without_torch(tiny: Made, tmp_path: Path) -> None:
+    """Importing it takes longer than committing to a small model."""
+    code = (
+        "import sys\nfrom prover.owner import Options, commit\n"
+        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(k=64), device='cpu')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
 
 
 def test_another_checkpoint_is_refused(other: Made, copy: Path) -> None:
@@ -177,18 +189,42 @@ def test_another_checkpoint_is_refused(other: Made, copy: Path) -> None:
 
 
 def test_damaged_private_files_are_noticed(copy: Path) -> None:
-    path = next((copy / "private" / "tensors").iterdir())
-    tensor = np.load(path)
-    tensor[0, 0] ^= 1
-    np.save(path, tensor)
+    path = copy / "private" / "weights.npy"
+    assert path.stat().st_mode & 0o777 == 0o600
+    whole, stack = path.read_bytes(), np.load(path)
+    stack[0, 0] ^= 1
+    np.save(path, stack)
     with pytest.raises(ProverError, match="another root"):
         commitment_folder.load(copy)
-    np.save(path, tensor[:-1])
-    with pytest.raises(Malformed, match="shape"):
+    for other in (stack[:-1], stack.astype(np.int16), stack.reshape(-1), np.asfortranarray(stack)):
+        np.save(path, other)
+        with pytest.raises(Malformed, match="shape"):
+            commitment_folder.load(copy)
+    for data in (b"\x80\x04.", b"", whole[:-1], whole[:20]):  # the first is a pickle
+        path.write_bytes(data)
+        with pytest.raises(Malformed, match="not a tensor"):
+            commitment_folder.load(copy)
+    path.unlink()
+    with pytest.raises(InputOutputError, match="weights"):
         commitment_folder.load(copy)
-    path.write_bytes(b"\x80\x04.")  # a pickle
-    with pytest.raises(Malformed, match="not a tensor"):
-        commitment_folder.load(copy)
+
+
+def test_a_public_file_that_does_not_fit_its_parameters_is_refused(copy: Path) -> None:
+    public = commitment_folder.read_public(copy)
+    for changed in ({"width": 2 * public.width}, {"tensors": public.tensors[1:]}):
+        (copy / FILE_NAME).write_bytes(public.model_copy(update=changed).encode())
+        with pytest.raises(Malformed, match="contradict"):
+            commitment_folder.load(copy)
+
+
+def test_loaded_weights_are_views_whose_changes_stay_in_memory(copy: Path) -> None:
+    path = copy / "private" / "weights.npy"
+    before = path.read_bytes()
+    opened = commitment_folder.load(copy)
+    for tensor in opened.source.weights.values():
+        assert np.shares_memory(tensor, opened.committed.data)
+        tensor[:] = 1
+    assert path.read_bytes() == before
 
 
 def test_kept_leaf_digests_are_a_shortcut_only(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

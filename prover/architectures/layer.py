@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.shape import ModelShape
 from common.errors import Malformed
 from prover.architectures.entry import Architecture
 from prover.architectures.facts import stored_name
 from prover.formats.base import Checkpoint, Float32
-from prover.kernels.reading import transpose
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class LayerTensors:
 
 
 class LayerReader:
-    """Reads layer `index` of a checkpoint whose layers all have been checked against `shape`."""
+    """Layer `index` of a checkpoint whose layers all have been checked against `shape`.
+
+    It has the attributes of `LayerTensors`, but reads each whenever it is asked for and keeps none, so that a large
+    layer need not be held as a whole. Raises what `Checkpoint.read` raises.
+    """
 
     def __init__(
         self, checkpoint: Checkpoint, entry: Architecture, shape: ModelShape, prefix: str, index: int
@@ -55,70 +60,126 @@ class LayerReader:
         self.checkpoint, self.entry, self.shape = checkpoint, entry, shape
         self.prefix, self.index = prefix, index
 
-    def read(self, gate: bool = True) -> LayerTensors:
-        """All tensors; the gate only if asked for."""
-        q, k, v = self._qkv()
-        gate_rows, up = self._gate_up(gate)
-        entry, pre = self.entry, self.entry.norm_position == "pre"
-        if entry.norm_position == "post":
-            before = entry.ffn_norm if self.index else None
-            attn_stream = self._gain(before, self.index - 1) if before else self._embedding_gain()
-            ffn_stream = self._gain(entry.attn_norm)
-        else:
-            attn_stream, ffn_stream = self._gain(entry.attn_norm), self._gain(entry.ffn_norm)
-        return LayerTensors(
-            q=q,
-            k=k,
-            v=v,
-            o=self._linear(entry.o, written=True),
-            up=up,
-            gate=gate_rows,
-            down=self._linear(entry.down, written=True),
-            attn_gain=attn_stream if pre else None,
-            ffn_gain=ffn_stream if pre else None,
-            attn_stream_gain=None if pre else attn_stream,
-            ffn_stream_gain=None if pre else ffn_stream,
-            attn_output_gain=self._gain(entry.attn_output_norm),
-            ffn_output_gain=self._gain(entry.ffn_output_norm),
-            q_gain=self._head_gain(entry.q_norm, self.shape.heads),
-            k_gain=self._head_gain(entry.k_norm, self.shape.kv_heads),
-        )
+    def read(self) -> LayerTensors:
+        """All tensors."""
+        return LayerTensors(**{field.name: getattr(self, field.name) for field in fields(LayerTensors)})
 
-    def _linear(self, name: str | None, *, written: bool = False) -> Float32:
+    @property
+    def q(self) -> Float32:
+        return self._attention("q")
+
+    @property
+    def k(self) -> Float32:
+        return self._attention("k")
+
+    @property
+    def v(self) -> Float32:
+        return self._attention("v")
+
+    @property
+    def o(self) -> Float32:
+        return self._linear(self.entry.o, written=True)
+
+    @property
+    def up(self) -> Float32:
+        return self._linear(self.entry.up) if self.entry.gate_up is None else self._gate_up(1)
+
+    @property
+    def gate(self) -> Float32 | None:
+        if self.entry.gate_up is not None:
+            return self._gate_up(0)
+        return None if self.entry.gate is None else self._linear(self.entry.gate)
+
+    @property
+    def down(self) -> Float32:
+        return self._linear(self.entry.down, written=True)
+
+    @property
+    def attn_gain(self) -> Float32 | None:
+        return self._before_attention() if self.entry.norm_position == "pre" else None
+
+    @property
+    def ffn_gain(self) -> Float32 | None:
+        return self._before_ffn() if self.entry.norm_position == "pre" else None
+
+    @property
+    def attn_stream_gain(self) -> Float32 | None:
+        return None if self.entry.norm_position == "pre" else self._before_attention()
+
+    @property
+    def ffn_stream_gain(self) -> Float32 | None:
+        return None if self.entry.norm_position == "pre" else self._before_ffn()
+
+    @property
+    def attn_output_gain(self) -> Float32 | None:
+        return self._gain(self.entry.attn_output_norm)
+
+    @property
+    def ffn_output_gain(self) -> Float32 | None:
+        return self._gain(self.entry.ffn_output_norm)
+
+    @property
+    def q_gain(self) -> Float32 | None:
+        return self._head_gain(self.entry.q_norm, self.shape.heads)
+
+    @property
+    def k_gain(self) -> Float32 | None:
+        return self._head_gain(self.entry.k_norm, self.shape.kv_heads)
+
+    def _linear(
+        self, name: str | None, rows: NDArray[np.int64] | None = None, *, written: bool = False
+    ) -> Float32:
         """A linear weight as rows of length d: (out, in), or (in, out) for one that writes the stream."""
         assert name is not None
-        stored = self.checkpoint.read(self._full(name))
-        return transpose(stored) if written != self.entry.transposed else stored
+        full = self._full(name)
+        if written != self.entry.transposed:
+            whole = self.checkpoint.read_transposed(full)
+            return whole if rows is None else whole[rows]
+        return self.checkpoint.read(full) if rows is None else self.checkpoint.read_rows(full, rows)
 
     def _full(self, name: str, index: int | None = None) -> str:
         block = self.entry.block.format(i=self.index if index is None else index)
         return stored_name(self.checkpoint, f"{self.prefix}{block}{name}")
 
-    def _qkv(self) -> tuple[Float32, Float32, Float32]:
+    def _attention(self, name: Literal["q", "k", "v"]) -> Float32:
         entry, s = self.entry, self.shape
+        permuted = entry.rotary_permuted and name != "v"
         if entry.qkv is None:
-            q, k, v = (self._linear(name) for name in (entry.q, entry.k, entry.v))
-        elif entry.qkv_layout == "concat":
-            q, k, v = np.split(self._linear(entry.qkv), [s.q_rows, s.q_rows + s.kv_rows])
-        else:
-            fused = self._linear(entry.qkv).reshape(s.kv_heads, s.group + 2, s.head_dim, s.hidden)
-            q = fused[:, :-2].reshape(s.q_rows, s.hidden)
-            k, v = (fused[:, at].reshape(s.kv_rows, s.hidden) for at in (-2, -1))
-        if entry.rotary_permuted:
-            q, k = self._unpermute(q), self._unpermute(k)
-        return q, k, v
+            stored = {"q": entry.q, "k": entry.k, "v": entry.v}[name]
+            count = s.q_rows if name == "q" else s.kv_rows
+            return self._linear(stored, self._unpermute(np.arange(count)) if permuted else None)
+        rows = self._fused_rows(name)
+        return self._linear(entry.qkv, self._unpermute(rows) if permuted else rows)
 
-    def _unpermute(self, rows: Float32) -> Float32:
+    def _fused_rows(self, name: Literal["q", "k", "v"]) -> NDArray[np.int64]:
+        """Where the rows lie in a fused q, k, v weight."""
+        s = self.shape
+        rows = np.arange(s.q_rows + 2 * s.kv_rows)
+        if self.entry.qkv_layout == "concat":
+            return np.split(rows, [s.q_rows, s.q_rows + s.kv_rows])["qkv".index(name)]
+        groups = rows.reshape(s.kv_heads, s.group + 2, s.head_dim)
+        part = {"q": slice(s.group), "k": slice(s.group, s.group + 1), "v": slice(s.group + 1, None)}[name]
+        return groups[:, part].reshape(-1)
+
+    def _unpermute(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Interleaved rotary planes (2i, 2i+1) back to halves (i, i+e/2), per head."""
-        pairs = rows.reshape(-1, self.shape.head_dim // 2, 2, self.shape.hidden)
-        return pairs.swapaxes(1, 2).reshape(rows.shape)
+        return rows.reshape(-1, self.shape.head_dim // 2, 2).swapaxes(1, 2).reshape(-1)
 
-    def _gate_up(self, wanted: bool) -> tuple[Float32 | None, Float32]:
-        entry = self.entry
-        if entry.gate_up is not None:
-            gate, up = np.split(self._linear(entry.gate_up), 2)
-            return (gate if wanted else None), up
-        return (self._linear(entry.gate) if entry.gate and wanted else None), self._linear(entry.up)
+    def _gate_up(self, half: int) -> Float32:
+        count = self.shape.ffn
+        return self._linear(self.entry.gate_up, np.arange(half * count, (half + 1) * count))
+
+    def _before_attention(self) -> Float32 | None:
+        """Gain of the norm whose output q, k and v read."""
+        if self.entry.norm_position != "post":
+            return self._gain(self.entry.attn_norm)
+        before = self.entry.ffn_norm if self.index else None
+        return self._gain(before, self.index - 1) if before else self._embedding_gain()
+
+    def _before_ffn(self) -> Float32 | None:
+        """Gain of the norm whose output gate and up read."""
+        post = self.entry.norm_position == "post"
+        return self._gain(self.entry.attn_norm if post else self.entry.ffn_norm)
 
     def _gain(self, name: str | None, index: int | None = None) -> Float32 | None:
         if name is None:

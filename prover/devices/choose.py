@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from pathlib import Path
+
 from common.errors import UsageError
 from prover.committed import COMPILED
 from prover.devices.interface import Device
@@ -14,7 +18,7 @@ def choose(name: str) -> Device:
     Raises:
         UsageError: there is no such device here.
     """
-    if name == "cpu":
+    if name == "cpu" or (name == "auto" and not _has_driver()):
         return COMPILED
     import torch
 
@@ -31,3 +35,14 @@ def choose(name: str) -> Device:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         raise UsageError(f"no device {name!r} here", hint="use --device cpu") from None
     return TensorDevice(name)
+
+
+def _has_driver() -> bool:
+    """Whether there can be a GPU at all, as far as one can tell without importing torch, which takes seconds."""
+    if sys.platform != "linux" or Path("/dev/kfd").exists():  # the latter is AMD's
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import Malformed, UsageError
-from prover.kernels.reading import all_finite
-
-Float32 = NDArray[np.float32]
+from prover.kernels.reading import Float32, Stored, transpose, widen
 
 
 class Checkpoint(ABC):
@@ -43,8 +41,8 @@ class Checkpoint(ABC):
         """Shape of a tensor, outermost dimension first. Raises `Malformed` if there is none of that name."""
 
     @abstractmethod
-    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
-        """Tensor `name`, or only its given rows, as float32."""
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
+        """Tensor `name`, or only its given rows; read-only if it is not the caller's alone."""
 
     def __contains__(self, name: str) -> bool:
         return name in self.names()
@@ -54,8 +52,15 @@ class Checkpoint(ABC):
         return self.source_files[0]
 
     def read(self, name: str) -> Float32:
-        """The whole tensor as float32. Raises `Malformed` (missing, NaN, infinity), `Unsupported` (dtype)."""
-        return self._finite(name, self._load(name, None))
+        """The whole tensor as a new float32 array.
+
+        Raises `Malformed` (missing, NaN, infinity), `Unsupported` (dtype).
+        """
+        return self._finite(name, widen(self._load(name, None)))
+
+    def read_transposed(self, name: str) -> Float32:
+        """A matrix, transposed, as a new float32 array. Raises what `read` raises."""
+        return self._finite(name, transpose(self._load(name, None)))
 
     def read_rows(self, name: str, ids: ArrayLike) -> Float32:
         """Rows `ids` (in that order, repeats allowed) as float32, (len(ids), ...); the rest is not read.
@@ -69,13 +74,14 @@ class Checkpoint(ABC):
         if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) < count:
             wrong = int(rows.min()) if int(rows.min()) < 0 else int(rows.max())
             raise UsageError(f"row {wrong} is outside {name}, which has {count} rows")
-        return self._finite(name, self._load(name, rows.astype(np.int64)))
+        return self._finite(name, widen(self._load(name, rows.astype(np.int64))))
 
     def missing(self, name: str) -> Malformed:
         """The error for a tensor that is not there."""
         return Malformed(f"{self.path}: tensor {name} is missing")
 
-    def _finite(self, name: str, tensor: Float32) -> Float32:
-        if not all_finite(tensor):
+    def _finite(self, name: str, found: tuple[Float32, bool]) -> Float32:
+        tensor, finite = found
+        if not finite:
             raise Malformed(f"{self.path}: tensor {name} holds NaN or infinity")
         return tensor

@@ -1,4 +1,4 @@
-"""Float formats of safetensors files, decoded to float32 from raw little-endian storage."""
+"""Float formats of safetensors files, decoded from raw little-endian storage to float32 or bfloat16 halves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prover.formats.base import Float32
-from prover.kernels.reading import widen_bfloat16
+from prover.kernels.reading import Stored
 
-Decoder = Callable[[NDArray[Any]], Float32]
+Decoder = Callable[[NDArray[Any]], Stored]
+
+
+def _keep(raw: NDArray[Any]) -> Stored:
+    return raw
 
 
 def _cast(raw: NDArray[np.generic]) -> Float32:
@@ -49,9 +53,9 @@ def _float8_e5m2(raw: NDArray[np.generic]) -> Float32:
 # safetensors name -> (storage dtype, decoder)
 FLOATS: dict[str, tuple[np.dtype[np.generic], Decoder]] = {
     "F64": (np.dtype("<f8"), _cast),
-    "F32": (np.dtype("<f4"), _cast),
+    "F32": (np.dtype("<f4"), _keep),
     "F16": (np.dtype("<f2"), _cast),
-    "BF16": (np.dtype("<u2"), widen_bfloat16),
+    "BF16": (np.dtype("<u2"), _keep),
     "F8_E4M3": (np.dtype("u1"), _float8_e4m3),
     "F8_E5M2": (np.dtype("u1"), _float8_e5m2),
 }

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputOutputError, Malformed, Unsupported, UsageError
-from prover.formats.base import Checkpoint, Float32
+from prover.formats.base import Checkpoint
 from prover.formats.json_file import read_object
 from prover.formats.safetensors_reader import SafetensorsFile
+from prover.kernels.reading import Stored
 
 INDEX = "model.safetensors.index.json"
 
@@ -48,7 +49,7 @@ class SafetensorsCheckpoint(Checkpoint):
             raise self.missing(name)
         return self._home[name].entries[name].shape
 
-    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
         if name not in self._home:
             raise self.missing(name)
         for scale in (f"{name}_scale_inv", f"{name}_scale"):

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import Malformed, Unsupported
-from prover.formats.base import Checkpoint, Float32
+from prover.formats.base import Checkpoint
 from prover.formats.dtypes import FLOATS
 from prover.formats.gguf_header import read_header
+from prover.kernels.reading import Stored
 
 # Hugging Face config key -> GGUF key below the architecture's name
 _CONFIG_KEYS = {
@@ -99,7 +100,7 @@ class GgufCheckpoint(Checkpoint):
             raise Malformed(f"{self.path}: tensor {name} of shape {info.shape} does not fit type {kind.name}")
         return kind, math.prod(info.shape) // block * size
 
-    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
         shape = self.shape(name)
         kind, size = self._stored(name)
         if kind in _INTEGER_KINDS:

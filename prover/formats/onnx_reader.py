@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputOutputError, Malformed, Unsupported
-from prover.formats.base import Checkpoint, Float32
+from prover.formats.base import Checkpoint
 from prover.formats.json_file import read_object
+from prover.kernels.reading import Stored
 
 _EMBEDDING = "embeddings.word_embeddings.weight"
 _PRODUCTS = ("MatMul", "Gemm")
@@ -137,7 +138,7 @@ class OnnxCheckpoint(Checkpoint):
         dims = tuple(int(n) for n in self._initializers[value].dims)
         return dims[::-1] if name in self._transposed else dims
 
-    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
         if name not in self._sources:
             raise self.missing(name)
         tensor = self._evaluate(self._sources[name]).astype(np.float32)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InputOutputError, Malformed, Unsupported
-from prover.formats.base import Float32
 from prover.formats.dtypes import FLOATS, item_size
+from prover.kernels.reading import Stored
 
 MAX_HEADER = 100_000_000  # the format's own limit
 
@@ -40,8 +40,11 @@ class SafetensorsFile:
         self.entries = _read_header(path)
         self._map: NDArray[np.uint8] | None = None
 
-    def load(self, name: str, rows: NDArray[np.int64] | None) -> Float32:
-        """Tensor `name` (or its rows) as float32; the caller has checked that it exists and the rows fit."""
+    def load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
+        """Tensor `name` (or its rows), where possible a view of the file.
+
+        The caller has checked that it exists and the rows fit.
+        """
         entry = self.entries[name]
         if entry.dtype not in FLOATS:
             raise Unsupported(

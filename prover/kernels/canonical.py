@@ -48,28 +48,29 @@ def dot(x: Any, y: Any, lanes: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _fold_rows(
-    rows: Any, gain: Any, direction: Any, length: float, out: Any, squares: Any, start: int, stop: int
+    rows: Any, gain: Any, direction: Any, length: float, squares: Any, start: int, stop: int
 ) -> None:
     lanes = np.empty(LANES, np.float64)
     for r in range(start, stop):
-        row, folded = rows[r], out[r]
-        for i in range(len(row)):
-            folded[i] = row[i] * gain[i]
+        row = rows[r]
+        for i in range(len(gain)):
+            row[i] *= gain[i]
         if length > 0.0:
-            share = np.float32(dot(folded, direction, lanes) / length)
+            share = np.float32(dot(row, direction, lanes) / length)
             for i in range(len(row)):
-                folded[i] -= share * direction[i]
-        squares[r] = dot(folded, folded, lanes)
+                row[i] -= share * direction[i]
+        squares[r] = dot(row, row, lanes)
 
 
-def fold_rows(rows: Float32, gain: Float32, direction: Float32, length: float) -> tuple[Float32, Float64]:
-    """rows (m, n) times `gain` (n,), less their component along `direction` (n,), and its squared norms (m,).
+def fold_rows(rows: Float32, gain: Float32, direction: Float32, length: float) -> Float64:
+    """Multiply rows (m, n) by `gain` (n,) and take out their component along `direction` (n,), in place.
 
-    `length` is the squared norm of `direction`; 0 leaves the component in.
+    Returns the squared norms (m,). An empty gain leaves the rows as they are; `length` is the squared norm of
+    `direction`, 0 leaves the component in.
     """
-    out, squares = np.empty(rows.shape, np.float32), np.empty(len(rows), np.float64)
-    run_ranges(_fold_rows, len(rows), 64, rows, gain, direction, length, out, squares, align=1)
-    return out, squares
+    squares = np.empty(len(rows), np.float64)
+    run_ranges(_fold_rows, len(rows), 64, rows, gain, direction, length, squares, align=1)
+    return squares
 
 
 @njit(cache=True)
@@ -195,10 +196,13 @@ def _round_rows(values: Any, step: Any, largest: Any, out: Any, start: int, stop
             x = x if x < largest else largest
             x = x if x > -largest else -largest
             rounded[i] = np.int8(np.rint(x))
+        for i in range(len(row), len(rounded)):
+            rounded[i] = 0
 
 
-def round_rows(values: Float32, step: np.float32, largest: int) -> NDArray[np.int8]:
-    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32 to int8."""
-    out = np.empty(values.shape, np.int8)
+def round_rows(values: Float32, step: np.float32, largest: int, out: NDArray[np.int8]) -> None:
+    """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32.
+
+    They go to the first n columns of `out` (m, at least n); the others become zero.
+    """
     run_ranges(_round_rows, len(values), 64, values, step, np.float32(largest), out, align=1)
-    return out

@@ -11,45 +11,39 @@ from numpy.typing import NDArray
 from prover.kernels.threads import run_ranges
 
 Float32 = NDArray[np.float32]
+Stored = NDArray[np.float32] | NDArray[np.uint16]
+"""float32, or bfloat16 as the upper halves of float32 numbers."""
 
 _TILE = 32
 _EXPONENT = np.uint32(0x7F800000)
 
 
 @njit(cache=True, nogil=True)
-def _widen(raw: Any, out: Any, start: int, stop: int) -> None:
+def _widen(raw: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
+    """Entries [start, stop) as bits of float32; the highest exponent among them."""
     source, target = raw[start:stop], out[start:stop]
+    highest = np.uint32(0)
     for i in range(len(source)):
-        target[i] = np.uint32(source[i]) << 16
-
-
-def widen_bfloat16(raw: NDArray[np.uint16]) -> Float32:
-    """The float32 numbers whose upper halves are `raw`, in its shape."""
-    flat = np.ascontiguousarray(raw).reshape(-1)
-    out = np.empty(flat.shape, np.uint32)
-    run_ranges(_widen, len(flat), 1 << 16, flat, out)
-    return out.view(np.float32).reshape(raw.shape)
+        bits = np.uint32(source[i]) << shift
+        target[i] = bits
+        highest = max(highest, bits & _EXPONENT)
+    return highest
 
 
 @njit(cache=True, nogil=True)
-def _count_special(bits: Any, start: int, stop: int) -> int:
-    found = 0
+def _highest(bits: Any, start: int, stop: int) -> Any:
+    highest = np.uint32(0)
     part = bits[start:stop]
     for i in range(len(part)):
-        found += (part[i] & _EXPONENT) == _EXPONENT
-    return found
-
-
-def all_finite(tensor: Float32) -> bool:
-    """Whether no entry is NaN or infinite."""
-    flat = np.ascontiguousarray(tensor).reshape(-1).view(np.uint32)
-    return sum(run_ranges(_count_special, len(flat), 1 << 16, flat)) == 0
+        highest = max(highest, part[i] & _EXPONENT)
+    return highest
 
 
 @njit(cache=True, nogil=True)
-def _transpose(matrix: Any, out: Any, start: int, stop: int) -> None:
-    """Rows [start, stop) of `out`, by way of tiles that stay in cache whatever the distance of rows."""
-    tile = np.empty((_TILE, _TILE), np.float32)
+def _transpose(matrix: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
+    """Rows [start, stop) of `out` as `_widen`, by way of tiles that stay in cache whatever the distance of rows."""
+    tile = np.empty((_TILE, _TILE), np.uint32)
+    highest = np.uint32(0)
     for left in range(start, stop, _TILE):
         wide = min(_TILE, stop - left)
         for top in range(0, len(matrix), _TILE):
@@ -57,15 +51,39 @@ def _transpose(matrix: Any, out: Any, start: int, stop: int) -> None:
             for j in range(high):
                 source = matrix[top + j, left : left + wide]
                 for i in range(wide):
-                    tile[i, j] = source[i]
+                    bits = np.uint32(source[i]) << shift
+                    tile[i, j] = bits
+                    highest = max(highest, bits & _EXPONENT)
             for i in range(wide):
                 target = out[left + i, top : top + high]
                 for j in range(high):
                     target[j] = tile[i, j]
+    return highest
 
 
-def transpose(matrix: Float32) -> Float32:
-    """The transposed matrix, contiguous."""
-    out = np.empty(matrix.shape[::-1], np.float32)
-    run_ranges(_transpose, len(out), 64, np.ascontiguousarray(matrix), out, align=_TILE)
-    return out
+def _bits(stored: Stored) -> tuple[NDArray[Any], np.uint32]:
+    """Contiguous unsigned integers, and by how much they are to be shifted to be bits of float32."""
+    narrow = stored.dtype == np.uint16
+    return np.ascontiguousarray(stored).view(np.uint16 if narrow else np.uint32), np.uint32(16 * narrow)
+
+
+def widen(stored: Stored) -> tuple[Float32, bool]:
+    """float32 numbers in the shape of `stored`, and whether all are finite.
+
+    A float32 array that may be written to is returned itself, anything else gives a new array.
+    """
+    bits, shift = _bits(stored)
+    flat = bits.reshape(-1)
+    if stored.flags.writeable and not shift:
+        return stored.view(np.float32), bool(max(run_ranges(_highest, len(flat), 1 << 16, flat)) < _EXPONENT)
+    out = np.empty(stored.shape, np.float32)
+    highest = run_ranges(_widen, len(flat), 1 << 16, flat, shift, out.view(np.uint32).reshape(-1))
+    return out, bool(max(highest) < _EXPONENT)
+
+
+def transpose(stored: Stored) -> tuple[Float32, bool]:
+    """The transposed matrix as float32, contiguous, and whether all entries are finite."""
+    bits, shift = _bits(stored)
+    out = np.empty(stored.shape[::-1], np.float32)
+    highest = run_ranges(_transpose, len(out), 64, bits, shift, out.view(np.uint32), align=_TILE)
+    return out, bool(max(highest) < _EXPONENT)
