@@ -25,23 +25,26 @@ Matrix = Literal["W", "A"]
 
 @dataclass(frozen=True)
 class Term:
-    """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`."""
+    """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`, of which
+    the first `count` entries are kept if that is given.
+    """
 
     matrix: Matrix
     start: int
     left: Array
     columns: str
     right: Array | None = None
+    count: int | None = None
 
     @property
     def a(self) -> Array:
         """The row coefficients, shape (n, 5)."""
-        return self.left if self.right is None else kouter(self.left, self.right).reshape(-1, DEGREE)
+        return self.scaled(KS(1))
 
     def scaled(self, factor: KS) -> Array:
-        """factor · a, with the factor on the shorter vector."""
+        """factor · a, with the factor on the left vector."""
         left = kmul(self.left, factor.array())
-        return left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)
+        return left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)[: self.count]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,12 @@ class Functional:
     def rows(self, matrix: Matrix, start: int, a: Array, columns: str) -> None:
         """Add aᵀ·U[start : start + n]·columns."""
         self.terms.append(Term(matrix, start, a, columns))
+
+    def product(
+        self, matrix: Matrix, start: int, left: Array, right: Array, count: int, columns: str
+    ) -> None:
+        """Add the same for the first `count` entries a of left ⊗ right."""
+        self.terms.append(Term(matrix, start, left, columns, right, count))
 
     def dense(self, matrix: Matrix, start: int, values: Array, choice: NDArray[np.int32]) -> None:
         """Add Σ_ij values[choice[i, j]]·U[start + i, j]."""

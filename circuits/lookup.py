@@ -81,9 +81,16 @@ class LeafPoint:
         self.name = columns.add("lookup", self.column)
 
     def run(self, tile: int, rows: int) -> Array:
-        """Coefficients of `rows` consecutive entry rows from the first row of `tile`, shape (rows, 5)."""
-        tiles = -(-rows // self.layout.tile_rows)
-        return kouter(self.tiles[tile : tile + tiles], self.row).reshape(-1, DEGREE)[:rows]
+        """Coefficients of the tiles that hold `rows` consecutive entry rows from the first row of `tile` on; times
+        `row` they are the rows' coefficients.
+        """
+        return self.tiles[tile : tile - (-rows // self.layout.tile_rows)]
+
+    def mass(self, tile: int, rows: int) -> KS:
+        """Sum of the coefficients of these rows (a full row's column coefficients sum to 1)."""
+        *whole, last = self.run(tile, rows)
+        rest = rows - len(whole) * self.layout.tile_rows
+        return total(np.array(whole)) * total(self.row) + KS.from_array(last) * total(self.row[:rest])
 
 
 def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:
@@ -152,25 +159,26 @@ class _Builder:
         request.rows[: len(rows)] = (request.rows[: len(rows)] + scaled(rows, top)) % np.uint64(P)
 
     def _weights(self, block: WeightBlock) -> None:
-        rows = self.leaf.run(block.tile, block.rows)
-        self._entries(total(rows), block.table)  # a full row's column coefficients sum to 1
+        leaf = self.leaf
+        self._entries(leaf.mass(block.tile, block.rows), block.table)
         for m in range(block.table.arity):
             start = m * block.rows
-            part = rows[: max(0, min(block.rows, block.count - start))]
-            if len(part):
-                power = -self.powers[1 + m]
-                self.denominator.rows("W", block.start + start, scaled(part, power), self.leaf.name)
+            count = max(0, min(block.rows, block.count - start))
+            if count:
+                tiles = scaled(leaf.run(block.tile, count), -self.powers[1 + m])
+                self.denominator.product("W", block.start + start, tiles, leaf.row, count, leaf.name)
 
     def _table(self, block: TableBlock) -> None:
-        w, size, table = self.layout.w, block.table.size, block.table
-        rows = self.leaf.run(block.tile, block.rows)
+        w, size, table, leaf = self.layout.w, block.table.size, block.table, self.leaf
         whole, tail = divmod(size, w)
-        name = self.leaf.name
         if whole:
-            self.numerator.rows("A", block.multiplicity, scaled(rows[:whole], KS(-1)), name)
+            tiles = scaled(leaf.run(block.tile, whole), KS(-1))
+            self.numerator.product("A", block.multiplicity, tiles, leaf.row, whole, leaf.name)
         if tail:
-            masked = self.leaf.columns.masked(name, tail)
-            self.numerator.rows("A", block.multiplicity + whole, scaled(rows[whole:], KS(-1)), masked)
+            masked = leaf.columns.masked(leaf.name, tail)
+            tile, row = divmod(whole, self.layout.tile_rows)
+            last = -KS.from_array(leaf.tiles[block.tile + tile]) * KS.from_array(leaf.row[row])
+            self.numerator.rows("A", block.multiplicity + whole, last.array()[None], masked)
         mass, values = self._table_values(block)
         self.denominator_const += mass * (self.offset - self.layout.tag(table))
         for power, value in zip(self.powers[1:], values, strict=False):

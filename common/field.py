@@ -34,6 +34,10 @@ IntArray = npt.NDArray[Any]
 _P = np.uint64(P)
 _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
+_LONG, _BLOCK = (
+    1 << 12,
+    1 << 15,
+)  # entries from which an outer product is made of matrix products, of each of them
 _CHUNK = 1 << 20  # 2^20 products of two 16-bit digits sum to less than 2^53
 # FROBENIUS[t][i]: X^i to the power p^t is FROBENIUS[t][i] * X^i, because X^p = 2^((p-1)/5) X
 FROBENIUS = [[pow(W, i * t * ((P - 1) // DEGREE), P) for i in range(DEGREE)] for t in range(DEGREE)]
@@ -239,7 +243,21 @@ def ksum(a: KArray) -> KArray:
 
 def kouter(a: KArray, b: KArray) -> KArray:
     """All products a_i b_j: (m, 5) and (n, 5) to (m, n, 5)."""
-    return kmul(a[:, None, :], b[None, :, :])
+    if len(a) * len(b) < _LONG:
+        return kmul(a[:, None, :], b[None, :, :])
+    shifted = np.empty((DEGREE, len(b), DEGREE), dtype=np.uint64)  # b_j X^i
+    for i in range(DEGREE):
+        shifted[i] = np.roll(b, i, axis=1)
+        shifted[i, :, :i] = fadd(shifted[i, :, :i], shifted[i, :, :i])
+    right = shifted.reshape(DEGREE, -1).astype(np.float64)
+    out = np.empty((len(a), DEGREE * len(b)), dtype=np.uint64)
+    step = max(1, _BLOCK // len(b))
+    for top in range(0, len(a), step):
+        low, high = (
+            digit @ right for digit in _digits(a[top : top + step])
+        )  # five products below 2^47: exact
+        out[top : top + step] = reduce(_whole(low) + (reduce(_whole(high)) << np.uint64(16)))
+    return out.reshape(len(a), len(b), DEGREE)
 
 
 # Long inner products
@@ -252,6 +270,10 @@ def _digits(array: npt.NDArray[Any]) -> list[npt.NDArray[np.float64]]:
     if array.dtype.kind == "i":
         array = to_field(array)
     return [(array & _DIGIT).astype(np.float64), (array >> np.uint64(16)).astype(np.float64)]
+
+
+def _whole(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    return exact.astype(np.int64).view(np.uint64)
 
 
 def _residues(exact: npt.NDArray[np.float64]) -> FArray:
@@ -284,6 +306,18 @@ def kdot(a: KArray, b: KArray) -> KArray:
         for j in range(DEGREE):
             term = gram[i, j] if i + j < DEGREE else fadd(gram[i, j], gram[i, j])
             out[(i + j) % DEGREE] = fadd(out[(i + j) % DEGREE], term)
+    return out
+
+
+def kfold(matrix: KArray, vector: KArray) -> KArray:
+    """K matrix (m, n, 5) times K vector (n, 5), giving (m, 5)."""
+    rows = np.ascontiguousarray(matrix.swapaxes(1, 2)).reshape(-1, matrix.shape[1])
+    gram = fdot(rows, vector).reshape(len(matrix), DEGREE, DEGREE)
+    out = np.zeros((len(matrix), DEGREE), dtype=np.uint64)
+    for i in range(DEGREE):
+        for j in range(DEGREE):
+            term = gram[:, i, j] if i + j < DEGREE else fadd(gram[:, i, j], gram[:, i, j])
+            out[:, (i + j) % DEGREE] = fadd(out[:, (i + j) % DEGREE], term)
     return out
 
 

@@ -208,3 +208,17 @@ def test_non_canonical_bytes_are_malformed(value: int) -> None:
     with pytest.raises(Malformed, match=f"index {len(EDGES)}"):
         F.decode_f(data, len(EDGES) + 1)
     assert F.decode_f(b"", 0).shape == (0,)
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 5), (80, 90), (700, 64), (1, 5000)])
+def test_outer_products_and_folds(m: int, n: int) -> None:
+    """By matrix products and one by one, the largest entries included."""
+    rng = np.random.default_rng(m * n)
+    for a, b in (
+        (rng.integers(0, P, (m, 5)), rng.integers(0, P, (n, 5))),
+        (np.full((m, 5), P - 1), np.full((n, 5), P - 1)),
+    ):
+        left, right = a.astype(np.uint64), b.astype(np.uint64)
+        each = F.kmul(left[:, None], right[None])
+        assert np.array_equal(F.kouter(left, right), each)
+        assert np.array_equal(F.kfold(each, right), F.ksum(F.kmul(each, right).swapaxes(0, 1)))

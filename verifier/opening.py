@@ -16,7 +16,7 @@ from circuits.functional import Array, Claim, Columns
 from circuits.layout import Layout
 from circuits.opening import mask_claim, row_functional, vandermonde
 from common.errors import Rejected
-from common.field import DEGREE, P, decode_f, fadd, kdot, kmatvec, kmul, ksum
+from common.field import DEGREE, P, decode_f, fadd, kdot, kfold, kmatvec, kmul
 from common.kscalar import KS
 from common.merkle import DIGEST_BYTES, SALT_BYTES, leaf_digests, proof_length, verify_multiproof
 from common.multilinear import eq_table, log2_ceil, power_fold
@@ -72,7 +72,7 @@ def verify_opening(
     y = channel.array("opening.y", geometry.second.k_prime)
     eq_rho2 = eq_table(rho2)
     by_row = functional.reshape(-1, geometry.w2, DEGREE)
-    folded = ksum(kmul(by_row, eq_rho2).swapaxes(0, 1))
+    folded = kfold(by_row, eq_rho2)
     folds = [power_fold(rho2, int(x)) for x in points]
     total = KS.from_array(kdot(folded, y)) + _power_sums(y, geometry, points, deltas, folds, geometry.w2)
     _require_equal("opening.final", total, reduced)
@@ -160,7 +160,7 @@ def _level_two(channel: VerifierChannel, code: CodeGeometry, root: bytes, y: Arr
     at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
     leaves = _open(channel, "opening.second", root, code, code.width, at)
     by_column = leaves.reshape(len(at), -1, DEGREE)
-    folded = ksum(kmul(by_column, eq_rho2).swapaxes(0, 1))
+    folded = kfold(by_column, eq_rho2)
     expected = kmatvec(vandermonde(code.domain.points(at), len(y)), y)
     if not np.array_equal(folded, expected):
         raise Rejected("opening.second.code", "a folded leaf is not the encoding of the sent row")
