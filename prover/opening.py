@@ -17,11 +17,12 @@ from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from common.params import OpeningGeometry
 from prover.channel import ProverChannel
-from prover.committed import Committed, StackedMatrix, commit
+from prover.committed import Committed, commit
 from prover.kernels import vectors
 from prover.kernels.field import U32, k_from_mont, k_to_mont, to_mont
 from prover.kernels.small import small_matvec, small_vecmat
 from prover.lookup_tree import mont, scalar
+from prover.matrix import StackedMatrix
 from prover.randomness import SecretSeed
 
 Ints = NDArray[Any]

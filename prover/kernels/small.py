@@ -164,13 +164,13 @@ def _wide_vecmat(vector: Any, matrix: Any, start: int, stop: int) -> Any:
     return out
 
 
-def _split(vector: U32) -> npt.NDArray[np.int16]:
-    """Two signed 16-bit digits per limb, (10, n): limb = digit[2l] + 2^16 digit[2l+1] mod p."""
+def split_digits(vector: U32) -> npt.NDArray[np.int16]:
+    """Two signed 16-bit digits per limb, (2l, n) of (l, n): limb = digit[2l] + 2^16 digit[2l+1] mod p."""
     centred = vector.astype(np.int64)
     centred[centred > (P - 1) // 2] -= P
     low = ((centred + (1 << 15)) & 0xFFFF) - (1 << 15)
     high = (centred - low) >> 16
-    return np.ascontiguousarray(np.stack([low, high], axis=1).reshape(_DIGITS, -1).astype(np.int16))
+    return np.ascontiguousarray(np.stack([low, high], axis=1).reshape(2 * len(vector), -1).astype(np.int16))
 
 
 def _join_digits(sums: npt.NDArray[np.int64]) -> U32:
@@ -202,7 +202,9 @@ def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:
     grain = max(1, (1 << 16) // max(1, columns))
     if data.dtype == np.int8:
         sums = np.zeros((_DIGITS, rows), dtype=np.int64)
-        run_ranges(_bytes_matvec, rows, grain, sums, data.reshape(-1), _split(vector).reshape(-1), align=1)
+        run_ranges(
+            _bytes_matvec, rows, grain, sums, data.reshape(-1), split_digits(vector).reshape(-1), align=1
+        )
         return _join_digits(sums)
     halves = np.zeros((2, DEGREE, rows), dtype=np.uint64)
     run_ranges(_wide_matvec, rows, grain, halves, data, np.ascontiguousarray(vector), align=1)
@@ -215,7 +217,7 @@ def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
     rows, columns = data.shape
     grain = max(_ROW_BLOCK, (1 << 16) // max(1, columns))
     if data.dtype == np.int8:
-        parts = run_ranges(_bytes_vecmat, rows, grain, _split(vector), data.reshape(-1), columns)
+        parts = run_ranges(_bytes_vecmat, rows, grain, split_digits(vector), data.reshape(-1), columns)
         return _join_digits(np.sum(parts, axis=0))
     halves = run_ranges(_wide_vecmat, rows, grain, np.ascontiguousarray(vector), data)
     return _join_halves(np.sum(halves, axis=0))
