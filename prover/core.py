@@ -126,12 +126,14 @@ def _commit_proof(
     mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
     matrix = StackedMatrix(stacked.segments, beside=mask)
     committed = commit(matrix, code.domain, seed.derive("proof salts").value, device)
-    return OpenedMatrix(stacked.segments, committed, mask.astype(np.uint64))
+    return OpenedMatrix(stacked.segments, committed, mask)
 
 
-def _commit_mask(rows: int, commitment: WeightsCommitment, seed: SecretSeed) -> tuple[KArray, Committed]:
+def _commit_mask(
+    rows: int, commitment: WeightsCommitment, seed: SecretSeed
+) -> tuple[NDArray[np.uint32], Committed]:
     """Commit to g_W over the weights' domain, in a tree of its own."""
     mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
     domain, salts = commitment.geometry.code.domain, seed.derive("weights mask salts").value
     tree = commit(StackedMatrix([mask]), domain, salts, commitment.committed.device)
-    return mask.astype(np.uint64), tree
+    return mask, tree

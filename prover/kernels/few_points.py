@@ -145,13 +145,12 @@ def evaluate_bytes(matrix: npt.NDArray[np.int8], points: FArray, weights: FArray
     return out
 
 
-def _byte_planes(matrix: npt.NDArray[Any]) -> list[npt.NDArray[np.int8]]:
-    """Matrices of bytes with matrix = Σ 2^(8d)·plane d, for entries in (-p, p)."""
-    planes, rest = [], matrix.astype(np.int64)
-    while rest.any():
-        planes.append(rest.astype(np.int8))
-        rest = (rest - planes[-1]) >> 8
-    return planes
+def _signed_bytes(matrix: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
+    """(rows, 4w) bytes b with matrix = Σ_d 2^(8d)·b[:, d::4], for 32-bit words of entries in (-p, p)."""
+    words = matrix.astype(np.int32, order="C")
+    words += 0x808080
+    words ^= 0x808080
+    return words.view(np.int8).reshape(len(matrix), -1)
 
 
 def evaluate_integers(segments: Sequence[npt.NDArray[Any]], points: FArray) -> FArray:
@@ -160,10 +159,13 @@ def evaluate_integers(segments: Sequence[npt.NDArray[Any]], points: FArray) -> F
     row = 0
     for segment in segments:
         weights = fpow(points, row)
-        for plane in [segment] if segment.dtype == np.int8 and len(segment) else _byte_planes(segment):
-            total = fadd(total, evaluate_bytes(plane, points, weights))
-            weights = fmul(weights, np.uint64(1 << 8))
         row += len(segment)
+        if len(segment) and segment.dtype == np.int8:
+            total = fadd(total, evaluate_bytes(segment, points, weights))
+        elif len(segment):
+            values = evaluate_bytes(_signed_bytes(segment), points, weights)
+            for digit in range(4):
+                total = fadd(total, fmul(values[:, digit::4], np.uint64(1 << 8 * digit)))
     return total
 
 
