@@ -6,7 +6,7 @@ Column c of a matrix U of bytes is a polynomial. With a stride M = 2^m,
 
 and among the points of a code few values of v differ: 2^(a-m) per coset. The inner sums are products of two signed
 16-bit digits of v^j with bytes, exact in 32 bits; only the M folded rows meet arithmetic mod p. The stride is the
-one with the least work.
+one with the least work. Wider entries are taken as four signed bytes side by side.
 """
 
 from __future__ import annotations
