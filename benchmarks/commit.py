@@ -21,10 +21,11 @@ from benchmarks.environment import best_cpu_time, best_time, best_times, peak_me
 from common.domain import CodeDomain
 from common.field import P
 from common.merkle import leaf_digests, verify_multiproof
-from prover.committed import StackedMatrix, commit, with_random_rows
+from prover.committed import commit
 from prover.kernels import leaves, ntt, vectors
 from prover.kernels.small import small_matvec, small_vecmat
 from prover.kernels.threads import thread_count
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed
 
 WIDTH = 1024
@@ -70,7 +71,8 @@ def commitment(log_size: int) -> dict[str, Any]:
 def kernel_bound(domain: CodeDomain, rows: int) -> float:
     """Elements per CPU second when batches are only transformed and hashed, from warm buffers on one thread."""
     plan = ntt.Plan.of(domain)
-    source = np.zeros(rows * ntt.BATCH, dtype=np.uint32)
+    source = np.zeros(-(-rows >> plan.log2) * ntt.BATCH << plan.log2, dtype=np.uint32)
+    no_bytes = np.empty(0, dtype=np.int8)
     work = np.zeros(domain.subgroup * ntt.BATCH, dtype=np.uint32)
     states = np.zeros(domain.n * 8, dtype=np.uint32)
     role = leaves.BatchRole.of(ntt.BATCH, WIDTH)
@@ -79,7 +81,7 @@ def kernel_bound(domain: CodeDomain, rows: int) -> float:
     def run() -> None:
         for coset in list(range(domain.c)) * batches:
             ntt.first_pass(
-                work, source, rows, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
+                work, no_bytes, source, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
                 plan.first_twiddles[coset], plan.reverse1, 0, 1 << plan.log2,
             )  # fmt: skip
             leaves.hash_pass(
@@ -125,7 +127,8 @@ COLD = """
 import numpy as np, time
 start = time.perf_counter()
 from common.domain import CodeDomain
-from prover.committed import StackedMatrix, commit
+from prover.committed import commit
+from prover.matrix import StackedMatrix
 committed = commit(StackedMatrix([np.zeros((20, 3), dtype=np.int8)]), CodeDomain.for_length(20), bytes(32))
 committed.open([1, 2])
 print(time.perf_counter() - start)

@@ -20,11 +20,12 @@ from benchmarks.proof import llama_shape, random_weights
 from circuits.compile import compile_program
 from circuits.profiles import HARDENED
 from common.domain import CodeDomain
-from prover.committed import StackedMatrix, commit, with_random_rows
+from prover.committed import commit
 from prover.devices.choose import choose
 from prover.devices.interface import Device
 from prover.devices.tensors import TensorDevice
 from prover.executor import execute
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed
 
 WIDTH = 1024

@@ -41,6 +41,11 @@ class Term:
         """The row coefficients, shape (n, 5)."""
         return self.scaled(KS(1))
 
+    @property
+    def length(self) -> int:
+        """n, the number of rows."""
+        return len(self.left) if self.right is None else len(self.left) * len(self.right)
+
     def scaled(self, factor: KS) -> Array:
         """factor · a, with the factor on the left vector."""
         left = kmul(self.left, factor.array())

@@ -2,94 +2,35 @@
 
 Column blocks of 256 and cosets are independent up to the leaf digests (`BlockHasher`). Within them columns are
 read 64 at a time, encoded 16 at a time, and each coset's transform is consumed by the hasher while it is in the
-cache. So memory is 256 bytes per coefficient row and 64 bytes per point of one coset for
-the batches, 96 bytes of running hash state per leaf while committing, and 64 bytes per leaf for the tree.
+cache. So memory is 256 bytes per coefficient row (64 where entries are bytes) and 64 bytes per point of one coset for
+the batches, 32 bytes per leaf and block of columns while committing, and 64 bytes per leaf for the tree.
 Opened rows are recomputed, not stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from common.domain import CodeDomain
-from common.errors import ProverError
-from common.field import FArray, P
+from common.field import FArray
 from common.merkle import BLOCK_COLUMNS, SALT_BYTES, Digests, MerkleTree, block_count
+from prover.kernels.few_points import evaluate_integers, suits_integers
 from prover.kernels.leaves import BatchRole, LeafHasher, hash_level, hash_pass
-from prover.kernels.ntt import BATCH, Plan, evaluate_rows, first_pass, load_columns
+from prover.kernels.ntt import BATCH, Plan, evaluate_rows, first_pass
 from prover.kernels.threads import run_ranges
-from prover.randomness import SEED_BYTES, SecretSeed
+from prover.matrix import Batch, BatchReader, Matrix, StackedMatrix
+from prover.randomness import SEED_BYTES
 
 if TYPE_CHECKING:
     from prover.devices.interface import Device
 
 _TAG_SALT = b"huref/prover/salt/1"
-_TOGETHER = 4  # batches read at once: 64 columns, a cache line of 8-bit entries
-_DTYPES = (np.int8, np.int16, np.int32, np.uint32)
-
-
-class Matrix(Protocol):
-    """What can be committed to: `rows` coefficients in each of `width` columns."""
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def width(self) -> int: ...
-
-    def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Columns [start, stop) as (rows, stop - start) int8, int16, int32 or canonical uint32."""
-        ...
-
-
-@dataclass(frozen=True)
-class StackedMatrix:
-    """Row segments of one width, each an array or memory map (rows_i, width) of its own integer type."""
-
-    segments: tuple[npt.NDArray[Any], ...]
-
-    def __init__(self, segments: Sequence[npt.NDArray[Any]]) -> None:
-        if not segments or any(s.ndim != 2 or s.shape[1] != segments[0].shape[1] for s in segments):
-            raise ValueError("segments must be two-dimensional and of one width")
-        object.__setattr__(self, "segments", tuple(segments))
-
-    @property
-    def rows(self) -> int:
-        """Rows of all segments."""
-        return sum(len(segment) for segment in self.segments)
-
-    @property
-    def width(self) -> int:
-        """Columns of every segment."""
-        return int(self.segments[0].shape[1])
-
-    def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Columns [start, stop) of all segments in one array; canonical uint32 if the types differ."""
-        parts = column_parts(self, start, stop)
-        if len({part.dtype for part in parts}) == 1:
-            return np.concatenate(parts)
-        return np.concatenate([np.mod(part, np.int64(P)).astype(np.uint32) for part in parts])
-
-
-def column_parts(matrix: Matrix, start: int, stop: int) -> list[npt.NDArray[Any]]:
-    """Columns [start, stop) as pieces of rows, each of its own integer type; views where the matrix is stacked."""
-    if isinstance(matrix, StackedMatrix):
-        return [segment[:, start:stop] for segment in matrix.segments]
-    return [matrix.columns(start, stop)]
-
-
-def with_random_rows(matrix: StackedMatrix, count: int, seed: SecretSeed, label: str) -> StackedMatrix:
-    """The matrix with `count` uniformly random rows appended, from the stream `label` of `seed`."""
-    if count == 0:
-        return matrix
-    elements = seed.field_elements(label, count * matrix.width)
-    return StackedMatrix((*matrix.segments, elements.reshape(count, matrix.width)))
 
 
 @dataclass(frozen=True)
@@ -178,10 +119,11 @@ def leaf_digests(matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Dige
     """The leaf digests (n, 32) of the matrix's code, in point order."""
     if matrix.width < 1:
         raise ValueError("a matrix without columns")
-    hasher, blocks = LeafHasher(domain.n, Plan.of(domain), salt_header), BlockHasher(domain)
-    for number in range(block_count(matrix.width)):
-        blocks.digest(ColumnBlock.of(matrix, number), range(domain.c), hasher.states)
-        hasher.close_block()
+    count = block_count(matrix.width)
+    hasher, blocks = LeafHasher(domain, count, salt_header), BlockHasher(domain)
+    for number in range(count):
+        blocks.digest(ColumnBlock.of(matrix, number), range(domain.c), hasher.states(number))
+    del blocks  # its buffers are as large as what follows
     return hasher.finish()
 
 
@@ -211,7 +153,7 @@ class BlockHasher:
     def __init__(self, domain: CodeDomain) -> None:
         self._domain, self._plan = domain, Plan.of(domain)
         self._work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
-        self._buffer = np.empty(0, dtype=np.uint32)
+        self._reader = BatchReader(domain)
 
     def digest(self, block: ColumnBlock, cosets: range, states: np.ndarray) -> None:
         """Write the block's digests on `cosets` to `states`, 8 words per point in transform order.
@@ -219,14 +161,10 @@ class BlockHasher:
         Raises ProverError if an entry is not in (-p, p), ValueError if the block has not k' rows.
         """
         domain, plan, work = self._domain, self._plan, self._work
-        needed = _together(block.columns) * domain.k_prime * BATCH
-        if len(self._buffer) < needed:
-            self._buffer = np.empty(needed, dtype=np.uint32)
-        last = block.first + block.columns
-        for column, source in _batches(block.matrix, domain, block.first, last, self._buffer):
-            role = BatchRole.of(block.number * BLOCK_COLUMNS + column - block.first, block.width)
+        for batch in self._reader.read(block.matrix, block.first, block.first + block.columns):
+            role = BatchRole.of(block.number * BLOCK_COLUMNS + batch.first - block.first, block.width)
             for place, coset in enumerate(cosets):
-                _first_pass(plan, coset, work, source, domain.k_prime)
+                _first_pass(plan, coset, work, batch)
                 run_ranges(
                     hash_pass, 1 << plan.log1, _grain(plan.log2),
                     work, states, place * domain.subgroup, plan.log2, plan.second_twiddles,
@@ -236,20 +174,27 @@ class BlockHasher:
 
 
 def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) -> FArray:
-    """The code's rows at sorted `positions`, shape (t, width): one pass over the matrix."""
-    plan = Plan.of(domain)
+    """The code's rows at sorted `positions`, shape (t, width): one pass over the matrix. ValueError as `commit`."""
+    if matrix.rows != domain.k_prime:
+        raise ValueError(f"{matrix.rows} rows do not fit k' = {domain.k_prime}")
     wanted = np.asarray(positions, dtype=np.int64)
+    if (
+        isinstance(matrix, StackedMatrix)
+        and matrix.beside is None
+        and suits_integers(matrix.segments, len(wanted))
+    ):
+        return evaluate_integers(matrix.segments, domain.points(wanted))
+    plan = Plan.of(domain)
     out = np.empty((len(wanted), matrix.width), dtype=np.uint64)
     work = np.empty(domain.subgroup * BATCH, dtype=np.uint32)
     bounds = np.searchsorted(wanted, np.arange(domain.c + 1) * domain.subgroup)
-    buffer = np.empty(_together(matrix.width) * domain.k_prime * BATCH, dtype=np.uint32)
-    for first_column, source in _batches(matrix, domain, 0, matrix.width, buffer):
-        columns = min(BATCH, matrix.width - first_column)
+    for batch in BatchReader(domain).read(matrix, 0, matrix.width):
+        columns = min(BATCH, matrix.width - batch.first)
         for coset in range(domain.c):
             low, high = bounds[coset], bounds[coset + 1]
             if low == high:
                 continue
-            _first_pass(plan, coset, work, source, domain.k_prime)
+            _first_pass(plan, coset, work, batch)
             places = wanted[low:high] - coset * domain.subgroup
             values = np.empty((len(places), BATCH), dtype=np.uint32)
             run_ranges(
@@ -257,14 +202,14 @@ def encode_rows(matrix: Matrix, domain: CodeDomain, positions: Sequence[int]) ->
                 values.reshape(-1), work, places, plan.root, plan.log1, plan.log2,
                 align=1,
             )  # fmt: skip
-            out[low:high, first_column : first_column + columns] = values[:, :columns]
+            out[low:high, batch.first : batch.first + columns] = values[:, :columns]
     return out
 
 
-def _first_pass(plan: Plan, coset: int, work: np.ndarray, source: np.ndarray, rows: int) -> None:
+def _first_pass(plan: Plan, coset: int, work: np.ndarray, batch: Batch) -> None:
     run_ranges(
         first_pass, 1 << plan.log2, _grain(plan.log1),
-        work, source, rows, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
+        work, batch.small, batch.wide, plan.shifts[coset], plan.wraps[coset], plan.root, plan.log1, plan.log2,
         plan.first_twiddles[coset], plan.reverse1,
         align=1,
     )  # fmt: skip
@@ -273,45 +218,6 @@ def _first_pass(plan: Plan, coset: int, work: np.ndarray, source: np.ndarray, ro
 def _grain(log_rows: int) -> int:
     """Blocks of 2^log_rows rows that are worth a thread of their own: about 2^12 rows."""
     return max(1, 1 << max(0, 12 - log_rows))
-
-
-def _together(columns: int) -> int:
-    """Batches that are read at once."""
-    return min(_TOGETHER, -(-columns // BATCH))
-
-
-def _batches(
-    matrix: Matrix, domain: CodeDomain, start: int, stop: int, space: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(first column, flat (k', 16) canonical residues in the reused `space`) for the batches of [start, stop)."""
-    if matrix.rows != domain.k_prime or stop <= start:
-        raise ValueError(f"a {matrix.rows} x {matrix.width} matrix does not fit k' = {domain.k_prime}")
-    together = _together(stop - start)
-    buffer = space[: together * domain.k_prime * BATCH].reshape(together, domain.k_prime, BATCH)
-    for first_column in range(start, stop, together * BATCH):
-        columns = min(together * BATCH, stop - first_column)
-        row = 0
-        for segment, column in _pieces(matrix, first_column, columns):
-            valid = run_ranges(
-                load_columns, len(segment), 1 << 10, buffer, row, segment, column, columns, align=1
-            )
-            if not all(valid):
-                raise ProverError(f"a committed entry in rows {row}..{row + len(segment) - 1} is not in F")
-            row += len(segment)
-        for batch in range(-(-columns // BATCH)):
-            yield first_column + batch * BATCH, buffer[batch].reshape(-1)
-
-
-def _pieces(matrix: Matrix, first: int, columns: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Contiguous row segments and the column at which the batch starts in them."""
-    if isinstance(matrix, StackedMatrix) and all(s.flags.c_contiguous for s in matrix.segments):
-        parts = [(segment, first) for segment in matrix.segments]
-    else:
-        parts = [(np.ascontiguousarray(matrix.columns(first, first + columns)), 0)]
-    for segment, column in parts:
-        if segment.dtype.type not in _DTYPES:
-            raise ValueError(f"entries must be int8, int16, int32 or uint32, got {segment.dtype}")
-        yield np.asarray(segment), column
 
 
 def _salt_header(salt_seed: bytes) -> bytes:

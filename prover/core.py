@@ -6,7 +6,6 @@ The order of messages is that of `verifier.reduce` and `verifier.opening`; docs/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,11 @@ from circuits.outputs import OUTPUT_VARIABLES
 from circuits.proof import Setup
 from circuits.security import lookup_grinding
 from circuits.tables import Table
-from common.field import DEGREE, KArray, P, kmul
+from common.field import DEGREE, KArray, kmul
 from common.hidden import PadSpace
 from common.transcript import Transcript
 from prover.channel import ProverChannel
-from prover.committed import Committed, StackedMatrix, commit, with_random_rows
+from prover.committed import Committed, commit
 from prover.devices.interface import Device
 from prover.gated import gated_oracles, prove_gated
 from prover.inner import inner_vectors, prove_inner
@@ -33,6 +32,7 @@ from prover.kernels.grind import grind
 from prover.lookup import prove_lookup
 from prover.lookup_leaves import Leaves
 from prover.lookup_tree import scalar
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.opening import OpenedMatrix, prove_opening
 from prover.randomness import SecretSeed
 from prover.triples import prove_triples
@@ -42,42 +42,6 @@ from verifier.channel import VerifierChannel
 from verifier.reduce import absorb_statement, reduce_to_claims
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class MaskedMatrix:
-    """A stacked matrix with the mask's five limbs as extra columns, as canonical residues."""
-
-    stacked: StackedMatrix
-    mask: NDArray[np.uint32]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the stack."""
-        return self.stacked.rows
-
-    @property
-    def width(self) -> int:
-        """w + 5."""
-        return self.stacked.width + DEGREE
-
-    def columns(self, start: int, stop: int) -> NDArray[np.uint32]:
-        """Columns [start, stop) as canonical uint32."""
-        w = self.stacked.width
-        out = np.empty((self.rows, stop - start), np.uint32)
-        inner = max(0, min(stop, w) - start)
-        row = 0
-        for segment in self.stacked.segments:
-            part = segment[:, start : start + inner]
-            if part.dtype == np.uint32:
-                out[row : row + len(part), :inner] = part
-            else:
-                signed = part.astype(np.int32)
-                out[row : row + len(part), :inner] = signed + (signed < 0) * np.int32(P)
-            row += len(part)
-        if stop > w:
-            out[:, inner:] = self.mask[:, max(0, start - w) : stop - w]
-        return out
 
 
 def make_pads(space: PadSpace, seed: SecretSeed) -> KArray:
@@ -160,13 +124,16 @@ def _commit_proof(
     stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
     stacked = with_random_rows(stacked, code.random, seed, "proof.random")
     mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
-    committed = commit(MaskedMatrix(stacked, mask), code.domain, seed.derive("proof salts").value, device)
-    return OpenedMatrix(stacked.segments, committed, mask.astype(np.uint64))
+    matrix = StackedMatrix(stacked.segments, beside=mask)
+    committed = commit(matrix, code.domain, seed.derive("proof salts").value, device)
+    return OpenedMatrix(stacked.segments, committed, mask)
 
 
-def _commit_mask(rows: int, commitment: WeightsCommitment, seed: SecretSeed) -> tuple[KArray, Committed]:
+def _commit_mask(
+    rows: int, commitment: WeightsCommitment, seed: SecretSeed
+) -> tuple[NDArray[np.uint32], Committed]:
     """Commit to g_W over the weights' domain, in a tree of its own."""
     mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
     domain, salts = commitment.geometry.code.domain, seed.derive("weights mask salts").value
     tree = commit(StackedMatrix([mask]), domain, salts, commitment.committed.device)
-    return mask.astype(np.uint64), tree
+    return mask, tree

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.functional import Array, Claim, Columns, Dense, Term
+from circuits.functional import Array, Claim, Columns, Dense, Matrix, Term
 from circuits.layout import Layout
-from circuits.opening import mask_claim, pad_coefficients, row_functional, vandermonde
-from common.field import DEGREE, encode_f, fadd, fdot, fmul, kdot, kmul, kpowers, kscale, kzero
+from circuits.opening import dense_fold, mask_claim, pad_coefficients, vandermonde
+from common.field import DEGREE, encode_f, fmul, kdot, kmul, kpowers, kscale
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from common.params import OpeningGeometry
 from prover.channel import ProverChannel
-from prover.committed import Committed, StackedMatrix, commit
+from prover.committed import Committed, commit
 from prover.kernels import vectors
+from prover.kernels.few_points import evaluate_integers
 from prover.kernels.field import U32, k_from_mont, k_to_mont, to_mont
 from prover.kernels.small import small_matvec, small_vecmat
-from prover.lookup_tree import mont, scalar
+from prover.lookup_tree import UNIT, mont, scalar
+from prover.matrix import StackedMatrix
 from prover.randomness import SecretSeed
 
 Ints = NDArray[Any]
@@ -29,27 +31,27 @@ Ints = NDArray[Any]
 
 @dataclass(frozen=True)
 class OpenedMatrix:
-    """One committed matrix: row segments (data, then random), its tree, and its mask g (k', 5)."""
+    """One committed matrix: row segments (data, then random), its tree, and its mask g (k', 5), canonical."""
 
     segments: tuple[Ints, ...]
     committed: Committed
-    mask: Array
+    mask: Ints
 
-    def vecmat(self, start: int, vector: Array) -> U32:
-        """vectorᵀ·U[start : start + n], (5, w)."""
+    def vecmat(self, start: int, vector: U32) -> U32:
+        """vectorᵀ·U[start : start + n] for a Montgomery K vector (5, n), (5, w)."""
         total = np.zeros((DEGREE, self.segments[0].shape[1]), np.uint32)
         row = 0
         for segment in self.segments:
-            low, high = max(start, row), min(start + len(vector), row + len(segment))
-            if low < high:
-                part = k_to_mont(vector[low - start : high - start])
+            low, high = max(start, row), min(start + vector.shape[1], row + len(segment))
+            if low < high and vector[:, low - start : high - start].any():
+                part = np.ascontiguousarray(vector[:, low - start : high - start])
                 total = vectors.add(total, small_vecmat(part, segment[low - row : high - row]))
             row += len(segment)
         return total
 
-    def matvec(self, vector: U32) -> Array:
-        """U·vector for a Montgomery K vector (5, w), canonical (rows, 5)."""
-        return np.concatenate([k_from_mont(small_matvec(segment, vector)) for segment in self.segments])
+    def matvec(self, vector: U32) -> list[U32]:
+        """U·vector for a Montgomery K vector (5, w), by segments, (5, rows) each."""
+        return [small_matvec(segment, vector) for segment in self.segments]
 
     def rows(self, start: int, count: int) -> Array:
         """Rows start … start + count − 1 as canonical residues; they must lie in one segment's span."""
@@ -118,21 +120,22 @@ def prove_opening(
     claims = [*claims, *_mask_claims(channel, layout, columns, proof)]
     gamma = channel.challenge("opening.gamma")
     powers = [gamma**i for i in range(len(claims))]
-    oracle = _reduction(layout, claims, powers, columns, matrices)
+    merged, dense = _merge(layout, claims, powers)
+    oracle = _reduction(merged, dense, columns, matrices)
     rho = public_rounds(channel, "opening.reduction", oracle, log2_ceil(layout.w))
     eq_rho = eq_table(rho)
-    functional = row_functional(layout, geometry, claims, powers, columns, eq_rho)
-    mask = np.concatenate([weights.mask, proof.mask])
-    mask_sum = KS.from_array(kdot(mask, functional))
+    functional = _functional(geometry, merged, dense, columns, eq_rho)
+    mask = vectors.from_plain(np.concatenate([weights.mask, proof.mask]))
+    mask_sum = scalar(vectors.dot(mask, functional))
     channel.public("opening.mask_sum", [mask_sum])
     beta = channel.challenge("opening.beta")
     eq_mont = k_to_mont(eq_rho)
-    y = np.concatenate([weights.matvec(eq_mont), proof.matvec(eq_mont)])
-    y = fadd(kmul(y, beta.array()), mask)
+    fold = np.concatenate([*weights.matvec(eq_mont), *proof.matvec(eq_mont)], axis=1)
+    y = vectors.to_plain(vectors.fma(mask, mont(beta), fold, out=fold))
     if geometry.second is None:
-        channel.array("opening.y", y)
+        channel.array("opening.y", y.astype(np.uint64))
     else:
-        by_row = y.reshape(-1, DEGREE * geometry.w2).astype(np.uint32)
+        by_row = y.reshape(-1, DEGREE * geometry.w2)
         salts, device = seed.derive("second").value, weights.committed.device
         second = commit(StackedMatrix([by_row]), geometry.second.domain, salts, device)
         channel.send("opening.root", second.root)
@@ -163,42 +166,76 @@ def _mask_claims(
     return [mask_claim(layout, columns, i, points[i], sums[i]) for i in range(2)]
 
 
+@dataclass(frozen=True)
+class _Merged:
+    """All terms of one matrix and column vector: Σ weight·a on the rows from `start` on, (5, n) Montgomery."""
+
+    matrix: Matrix
+    columns: str
+    start: int
+    a: U32
+
+
+def _merge(
+    layout: Layout, claims: Sequence[Claim], powers: Sequence[KS]
+) -> tuple[list[_Merged], list[Dense]]:
+    """The left side of the claims' sum: terms merged by matrix and column vector, and dense ones with their weight."""
+    terms: dict[tuple[Matrix, str], list[tuple[Term, KS]]] = {}
+    dense = []
+    for power, claim in zip(powers, claims, strict=True):
+        for term in claim.functional.terms:
+            if isinstance(term, Term):
+                terms.setdefault((term.matrix, term.columns), []).append((term, power))
+            else:
+                dense.append(replace(term, values=kmul(term.values, power.array())))
+    merged = []
+    for (matrix, name), parts in terms.items():
+        start = min(term.start for term, _ in parts)
+        total = np.zeros((DEGREE, max(term.start + term.length for term, _ in parts) - start), np.uint32)
+        for term, power in parts:
+            outer = mont(power)[:, None], vectors.from_plain(term.left)
+            if term.right is not None:
+                outer = vectors.scale(outer[1], mont(power)), vectors.from_plain(term.right)
+            vectors.add_outer(total, term.start - start, *outer)
+        merged.append(_Merged(matrix, name, start, total))
+    return merged, [*dense, pad_coefficients(layout, claims, powers)]
+
+
 def _reduction(
-    layout: Layout,
-    claims: Sequence[Claim],
-    powers: Sequence[KS],
-    columns: Columns,
-    matrices: dict[str, OpenedMatrix],
+    merged: Sequence[_Merged], dense: Sequence[Dense], columns: Columns, matrices: dict[str, OpenedMatrix]
 ) -> PairsOracle:
-    """The pairs (aᵀU, b) of the merged claims: one per matrix and column vector, one per dense row."""
-    merged: dict[tuple[str, str], list[tuple[int, Array]]] = {}
+    """The pairs (aᵀU, b): one per matrix and column vector, one per dense row."""
     left: list[U32] = []
     right: list[U32] = []
-
-    def dense(term: Dense, power: KS) -> None:
+    for term in dense:
         rows = matrices[term.matrix].rows(term.start, len(term.choice))
         table = np.zeros((DEGREE, *rows.shape), np.uint32)
         table[0] = to_mont(rows)
         left.append(table)
-        right.append(k_to_mont(kmul(term.values, power.array()))[:, term.choice])
-
-    for power, claim in zip(powers, claims, strict=True):
-        for term in claim.functional.terms:
-            if isinstance(term, Term):
-                part = (term.start, term.scaled(power))
-                merged.setdefault((term.matrix, term.columns), []).append(part)
-            else:
-                dense(term, power)
-    for (matrix, name), parts in merged.items():
-        start = min(at for at, _ in parts)
-        stop = max(at + len(a) for at, a in parts)
-        total = kzero((stop - start,))
-        for at, a in parts:
-            total[at - start : at - start + len(a)] = fadd(total[at - start : at - start + len(a)], a)
-        left.append(matrices[matrix].vecmat(start, total)[:, None, :])
-        right.append(k_to_mont(columns.vectors[name])[:, None, :])
-    dense(pad_coefficients(layout, claims, powers), KS(1))
+        right.append(k_to_mont(term.values)[:, term.choice])
+    for part in merged:
+        left.append(matrices[part.matrix].vecmat(part.start, part.a)[:, None, :])
+        right.append(k_to_mont(columns.vectors[part.columns])[:, None, :])
     return PairsOracle(np.concatenate(left, axis=1), np.concatenate(right, axis=1))
+
+
+def _functional(
+    geometry: OpeningGeometry,
+    merged: Sequence[_Merged],
+    dense: Sequence[Dense],
+    columns: Columns,
+    eq_rho: Array,
+) -> U32:
+    """a*, the twin of `circuits.opening.row_functional`: (5, length) Montgomery."""
+    out = np.zeros((DEGREE, geometry.length), np.uint32)
+    base = {"W": 0, "A": geometry.weights.k_prime}
+    for part in merged:
+        at = k_to_mont(kdot(columns.vectors[part.columns], eq_rho)[None])
+        vectors.add_outer(out, base[part.matrix] + part.start, at, part.a)
+    for term in dense:
+        folded = vectors.from_plain(dense_fold(term.values, term.choice, eq_rho))
+        vectors.add_outer(out, base[term.matrix] + term.start, UNIT[:, None], folded)
+    return out
 
 
 def _level_one(
@@ -225,23 +262,23 @@ def _open(channel: ProverChannel, label: str, committed: Committed, at: NDArray[
 
 
 def _second(
-    geometry: OpeningGeometry, functional: Array, y: Array, points: Sequence[int], deltas: Array
+    geometry: OpeningGeometry, functional: U32, y: Ints, points: Sequence[int], deltas: Array
 ) -> PairsOracle:
-    """Pairs of the second sumcheck: (row of y', row of a*) for every row, (Σ_r x^(r·w2)·row, x^c) per query."""
+    """Pairs of the second sumcheck: (row of y', row of a*) for every row, (Σ_r x^(r·w2)·row, x^c) per query.
+
+    y is canonical (n, 5), `functional` Montgomery (5, n).
+    """
     w2 = geometry.w2
-    left = [np.moveaxis(to_mont(y).reshape(-1, w2, DEGREE), 2, 0)]
-    right = [np.moveaxis(to_mont(functional).reshape(-1, w2, DEGREE), 2, 0)]
+    left = [vectors.from_plain(y).reshape(DEGREE, -1, w2)]
+    right = [functional.reshape(DEGREE, -1, w2)]
     cut = geometry.weights.k_prime
     first = geometry.weights.queries
     for part, wanted in ((y[:cut], slice(0, first)), (y[cut:], slice(first, len(points)))):
         x = np.array(points[wanted], np.uint64)
         across = vandermonde(x, w2)
-        steps = vandermonde(fmul(across[:, -1], x), len(part) // w2)
-        sums = fdot(steps, part.reshape(-1, w2 * DEGREE)).reshape(-1, w2, DEGREE)
+        rows = part.reshape(-1, w2 * DEGREE).astype(np.uint32, copy=False)
+        sums = evaluate_integers([rows], fmul(across[:, -1], x)).reshape(-1, w2, DEGREE)
         weighted = kscale(deltas[wanted][:, None, :], across)
         left.append(np.moveaxis(to_mont(sums), 2, 0))
         right.append(np.moveaxis(to_mont(weighted), 2, 0))
-    return PairsOracle(
-        np.ascontiguousarray(np.concatenate(left, axis=1)),
-        np.ascontiguousarray(np.concatenate(right, axis=1)),
-    )
+    return PairsOracle(np.concatenate(left, axis=1), np.concatenate(right, axis=1))

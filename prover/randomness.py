@@ -52,7 +52,7 @@ class SecretSeed:
             words = np.frombuffer(self.stream(label, wanted), dtype="<u4") & np.uint32(0x7FFFFFFF)
             accepted = words[words < P]
             if accepted.size >= count:
-                return accepted[:count].astype(np.uint32)
+                return accepted[:count].astype(np.uint32, copy=False)
             wanted *= 2
 
     def k_elements(self, label: str, count: int) -> KArray:

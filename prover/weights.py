@@ -14,8 +14,9 @@ from circuits.program import Program
 from circuits.proof import weights_geometry
 from common.merkle import Digests
 from common.params import Knobs, WeightGeometry
-from prover.committed import COMPILED, Committed, StackedMatrix, commit, restore, with_random_rows
+from prover.committed import COMPILED, Committed, commit, restore
 from prover.devices.interface import Device
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed
 from prover.stacked import stack_weights
 

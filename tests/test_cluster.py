@@ -22,9 +22,10 @@ from common.domain import CodeDomain
 from common.errors import ExitCode, InputOutputError, ProverError, UsageError
 from prover import cli as prover_cli
 from prover import commitment_folder
-from prover.committed import COMPILED, Matrix, StackedMatrix, commit, with_random_rows
+from prover.committed import COMPILED, commit
 from prover.devices import cluster
 from prover.devices.cluster import ClusterDevice, on_cluster, scheduler_address
+from prover.matrix import Matrix, StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed
 from prover.weights import commit_weights
 from tests.conftest import Made

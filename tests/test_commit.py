@@ -14,9 +14,10 @@ from common.errors import ProverError
 from common.field import P, to_field
 from common.merkle import BLOCK_COLUMNS, MerkleTree, leaf_digests, verify_multiproof
 from common.ntt import encode_columns
-from prover.committed import StackedMatrix, commit, with_random_rows
+from prover.committed import commit
 from prover.kernels import sha256 as kernel
 from prover.kernels.leaves import hash_level
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed, fresh_proof_seed
 
 SALT = bytes(range(32))

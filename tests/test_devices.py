@@ -19,12 +19,13 @@ from common.field import P
 from common.merkle import BLOCK_COLUMNS
 from prover import cli as prover_cli
 from prover import commitment_folder
-from prover.committed import COMPILED, CompiledDevice, StackedMatrix, commit, with_random_rows
+from prover.committed import COMPILED, CompiledDevice, commit
 from prover.devices.choose import choose
 from prover.devices.interface import Device
 from prover.devices.memory import memory_errors
 from prover.devices.tensors import TensorDevice
 from prover.executor import execute
+from prover.matrix import StackedMatrix, with_random_rows
 from prover.randomness import SecretSeed
 from prover.weights import commit_weights
 from tests.conftest import Made

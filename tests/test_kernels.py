@@ -60,6 +60,9 @@ def test_vector_operations(pair: tuple[np.ndarray, np.ndarray]) -> None:
     same(vectors.dot(left, right), F.kdot(a, b))
     same(vectors.total(left), F.ksum(a))
     same(vectors.mul_base(left, right[0]), F.kscale(a, b[:, 0]))
+    assert np.array_equal(vectors.from_plain(a), left)
+    assert np.array_equal(vectors.from_plain(a.astype(np.uint32)), left)
+    assert np.array_equal(vectors.to_plain(left), a)
     product = np.array(kmul(*left[:, 0], *right[:, 0]), dtype=np.uint32)
     same(product, F.kmul(a[0], b[0]))
 
@@ -84,6 +87,18 @@ def test_fold_and_threads(n: int) -> None:
     same(vectors.mul(left, right), F.kmul(a, b))
     same(vectors.dot(left, right), F.kdot(a, b))
     same(vectors.add(left, right, out=left), F.kadd(a, b))
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 21), (700, 40), (1, 0), (0, 5)])
+def test_outer_products_are_added_in_place(m: int, n: int) -> None:
+    rng = np.random.default_rng(m)
+    a, b, out = random_k(rng, m), random_k(rng, n), random_k(rng, m * n + 7)
+    limbs = k_to_mont(out)
+    vectors.add_outer(limbs, 4, k_to_mont(a), k_to_mont(b))
+    out[4 : 4 + m * n] = F.kadd(out[4 : 4 + m * n], F.kouter(a, b).reshape(-1, 5))
+    same(limbs, out)
+    with pytest.raises(ValueError, match="fit"):
+        vectors.add_outer(limbs, 8, k_to_mont(a), k_to_mont(b))
 
 
 def test_shapes_are_checked() -> None:

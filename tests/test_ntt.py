@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.domain import CodeDomain
-from common.field import P
+from common.field import P, to_field
 from common.ntt import bit_reversal, encode_columns, ntt
-from prover.committed import StackedMatrix, encode_rows
+from prover.committed import encode_rows
+from prover.kernels.few_points import evaluate_integers
+from prover.matrix import StackedMatrix
 
 VECTORS = json.loads((Path(__file__).parent / "vectors/field.json").read_text())
 
@@ -67,3 +69,42 @@ def test_wrong_number_of_rows_is_an_error() -> None:
     domain = CodeDomain.for_length(8)
     with pytest.raises(ValueError, match="8 coefficients"):
         encode_columns(np.zeros((7, 1), dtype=np.uint64), domain)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 900), st.integers(1, 70), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_values_at_few_points_equal_the_numpy_code(rows: int, width: int, count: int, seed: int) -> None:
+    """Bytes, and wider entries up to the ends of F, with points of one coset and of all of them."""
+    rng = np.random.default_rng(seed)
+    segments = [
+        rng.choice([-128, 127], (rows, width)).astype(np.int8),
+        rng.integers(-128, 128, (rows // 2, width), dtype=np.int8),
+        rng.choice([1 - P, P - 1, 0, -1], (rows // 7, width)).astype(np.int32),
+        rng.choice([-(1 << 15), (1 << 15) - 1], (2, width)).astype(np.int16),
+        rng.integers(0, P, (1, width), dtype=np.uint32),
+    ]
+    coefficients = np.concatenate([to_field(segment) for segment in segments])
+    domain = CodeDomain.for_length(len(coefficients), 2)
+    for end in (domain.n, domain.subgroup):
+        at = np.sort(rng.choice(end, min(count, end), replace=False))
+        values = encode_columns(coefficients, domain)[at]
+        assert np.array_equal(evaluate_integers(segments, domain.points(at)), values)
+
+
+def test_batches_of_bytes_and_columns_beside_equal_the_numpy_code() -> None:
+    """Whole and broken batches, a segment of bytes that ends inside a run of pass one, more rows than 2^a."""
+    rng = np.random.default_rng(8)
+    for rows, width, rate_inv in ((130, 48, 2), (130, 128, 1), (700, 80, 1), (64, 24, 4)):
+        segments = [
+            rng.integers(-128, 128, (rows, width), dtype=np.int8),
+            rng.integers(0, P, (9, width), np.uint32),
+        ]
+        beside = rng.integers(0, P, (rows + 9, 5), dtype=np.uint32)
+        matrix = StackedMatrix(segments, beside)
+        coefficients = np.concatenate([*map(to_field, segments)])
+        domain = CodeDomain.for_length(matrix.rows, rate_inv)
+        code = encode_columns(np.concatenate([coefficients, beside], axis=1), domain)
+        assert np.array_equal(encode_rows(matrix, domain, range(domain.n)), code)
+        assert np.array_equal(
+            to_field(matrix.columns(0, matrix.width)), np.concatenate([coefficients, beside], 1)
+        )

@@ -28,10 +28,10 @@ from common.domain import CodeDomain
 from common.errors import InputOutputError, ProverError, UsageError
 from common.field import FArray
 from common.merkle import Digests, block_count
-from prover.committed import BlockHasher, ColumnBlock, Matrix, StackedMatrix, column_parts
+from prover.committed import BlockHasher, ColumnBlock
 from prover.devices.interface import Device
 from prover.kernels.leaves import LeafHasher
-from prover.kernels.ntt import Plan
+from prover.matrix import Matrix, StackedMatrix, column_parts
 
 CONNECT_SECONDS = 10.0
 WORKERLESS_SECONDS = 60.0  # how long a run waits for the first worker, or another one
@@ -130,15 +130,13 @@ class ClusterDevice:
         """
         if matrix.width < 1:
             raise ValueError("a matrix without columns")
-        hasher = LeafHasher(domain.n, Plan.of(domain), salt_header)
+        hasher = LeafHasher(domain, block_count(matrix.width), salt_header)
         words = 8 * domain.subgroup
         for index, digests in enumerate(self._digests(matrix, domain)):
-            coset = index % domain.c
+            block, coset = divmod(index, domain.c)
             if digests.dtype != np.uint32 or digests.shape != (words,):
                 raise ProverError("a worker of the cluster gives no digests", hint=_SAME_VERSION)
-            hasher.states[coset * words : (coset + 1) * words] = digests
-            if coset == domain.c - 1:
-                hasher.close_block()
+            hasher.states(block)[coset * words : (coset + 1) * words] = digests
         leaves = hasher.finish()
         self._check_one(matrix, domain, salt_header, leaves)
         return leaves

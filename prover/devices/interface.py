@@ -10,7 +10,7 @@ from common.field import FArray
 from common.merkle import Digests
 
 if TYPE_CHECKING:
-    from prover.committed import Matrix
+    from prover.matrix import Matrix
 
 
 class Device(Protocol):

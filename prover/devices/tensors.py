@@ -15,13 +15,13 @@ from common.domain import CodeDomain
 from common.errors import ProverError
 from common.field import FArray, P
 from common.merkle import BLOCK_COLUMNS, Digests
-from prover.committed import Matrix, column_parts
 from prover.devices.leaves import TensorLeaves, hash_nodes
 from prover.devices.memory import memory_errors
 from prover.devices.products import MAX_RADIX_BITS, Transforms
 from prover.devices.sha256 import ROW_BYTES, Sha256
 from prover.kernels.leaves import BatchRole, hash_level
 from prover.kernels.ntt import BATCH
+from prover.matrix import Matrix, column_parts
 
 GPU_WORKING_SET = 1 << 28
 CPU_WORKING_SET = 1 << 22  # about what the caches hold

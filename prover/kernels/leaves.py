@@ -1,8 +1,7 @@
 """Leaf digests of a matrix code, streamed 16 columns at a time (protocol §4; formats in `common/merkle.py`).
 
-Per leaf there are three runs of eight words: the state of the current block digest, the state of the leaf
-digest, and a block digest waiting for its pair. All are in transform order (coset, k1, k2); only the
-salt, the index and the final write use the point index.
+Per leaf and block of columns there are eight words, the state of the block digest, in transform order (coset, k1,
+reversed k2). At the end the leaf digests are made from them in one go, in point order.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from common.domain import CodeDomain
 from common.merkle import BLOCK_COLUMNS, DIGEST_BYTES, NODE_HEADER, TAG_LEAF, block_header
 from prover.kernels.field import U32
 from prover.kernels.ntt import BATCH, Plan, second_pass
@@ -91,125 +91,105 @@ def hash_pass(
 
 
 @njit(cache=True, nogil=True)
-def _start_leaves(
-    leaves: Any, salt_state: Any, salt_block: Any, leaf_tag: Any, iv: Any, log1: int, log2: int, reverse2: Any,
-    start: int, stop: int,
+def _leaf_digests(
+    out: Any, blocks: Any, salt_state: Any, salt_block: Any, leaf_tag: Any, iv: Any, padding: Any,
+    log1: int, log2: int, reverse2: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Leaf states after their header: tag, point index, salt."""
-    salt = np.empty(8, dtype=np.uint32)
-    message = np.empty(16, dtype=np.uint32)
-    header = np.zeros(16, dtype=np.uint32)  # indices are below 2^32: their upper words stay zero
-    for j in range(6):
-        header[j] = leaf_tag[j]
-    for j in range(16):
-        message[j] = salt_block[j]
-    for place in range(start, stop):
-        index = point_index(place, log1, log2, reverse2)
-        message[0] = np.uint32(index)
-        for j in range(8):
-            salt[j] = salt_state[j]
-        compress(salt, 0, message, 0)
-        header[6] = np.uint32(index)
-        for j in range(8):
-            header[8 + j] = byte_swap(salt[j])
-            leaves[place * 8 + j] = iv[j]
-        compress(leaves, place * 8, header, 0)
+    """Leaf digests as words in memory order from the block digests (b, 8n) of tiles [start, stop).
+
+    A tile is a coset and eight k1, whose points are neighbours for every k2: row i of `out` is point index i.
+    """
+    n1, n2 = 1 << log1, 1 << log2
+    tiles = -(-n1 // 8)
+    salts, states = np.empty(64, dtype=np.uint32), np.empty(64, dtype=np.uint32)
+    message = np.zeros(128, dtype=np.uint32)  # indices are below 2^32: their upper words stay zero
+    for tile in range(start, stop):
+        coset, first = tile // tiles, tile % tiles * 8
+        lanes = min(8, n1 - first)
+        for k2 in range(n2):
+            index = (coset << log1 + log2) + (k2 << log1) + first
+            place = (coset << log1 + log2) + (first << log2) + reverse2[k2]
+            for i in range(lanes):
+                for j in range(8):
+                    salts[8 * i + j], states[8 * i + j] = salt_state[j], iv[j]
+                for j in range(16):
+                    message[16 * i + j] = salt_block[j]
+                message[16 * i] = np.uint32(index + i)
+            compress8(salts, 0, message, 0, 16)
+            for i in range(lanes):
+                for j in range(6):
+                    message[16 * i + j] = leaf_tag[j]
+                message[16 * i + 6], message[16 * i + 7] = np.uint32(index + i), np.uint32(0)
+                _digest_words(message, 16 * i + 8, salts, 8 * i)
+            compress8(states, 0, message, 0, 16)
+            for block in range(0, len(blocks) + 1, 2):
+                for i in range(lanes):
+                    for j in range(16):
+                        message[16 * i + j] = padding[j]
+                    for half in range(min(2, len(blocks) - block)):
+                        _digest_words(
+                            message, 16 * i + 8 * half, blocks[block + half], (place + (i << log2)) * 8
+                        )
+                compress8(states, 0, message, 0, 16)
+            for i in range(lanes):
+                _digest_words(out, (index + i) * 8, states, 8 * i)
 
 
 @njit(cache=True)
-def point_index(place: int, log1: int, log2: int, reverse2: Any) -> int:
-    """Point index (coset, k2, k1) of the row at `place` = (coset, k1, reversed k2) in transform order."""
-    size = log1 + log2
-    inside = place & ((1 << size) - 1)
-    k1, k2 = inside >> log2, reverse2[inside & ((1 << log2) - 1)]
-    return (place >> size << size) + (k2 << log1) + k1
-
-
-@njit(cache=True, nogil=True)
-def _absorb_block(leaves: Any, pending: Any, states: Any, second: bool, start: int, stop: int) -> None:
-    """A finished block digest: keep the first of a pair, compress the pair at the second."""
-    message = np.empty(16, dtype=np.uint32)
-    for place in range(start, stop):
-        p = place * 8
-        if second:
-            for j in range(8):
-                message[j] = pending[p + j]
-                message[8 + j] = byte_swap(states[p + j])
-            compress(leaves, p, message, 0)
-        else:
-            for j in range(8):
-                pending[p + j] = byte_swap(states[p + j])
-
-
-@njit(cache=True, nogil=True)
-def _finish_leaves(
-    out: Any, leaves: Any, pending: Any, half: bool, padding: Any, log1: int, log2: int, reverse2: Any,
-    start: int, stop: int,
-) -> None:  # fmt: skip
-    """Pad and write the leaf digests as words in memory order, row i for point index i."""
-    message = np.empty(16, dtype=np.uint32)
-    for j in range(16):
-        message[j] = padding[j]
-    for place in range(start, stop):
-        p = place * 8
-        if half:
-            for j in range(8):
-                message[j] = pending[p + j]
-        compress(leaves, p, message, 0)
-        index = point_index(place, log1, log2, reverse2)
-        for j in range(8):
-            out[index, j] = byte_swap(leaves[p + j])
+def _digest_words(out: Any, to: int, states: Any, at: int) -> None:
+    """A digest as words in memory order, from the state that it is."""
+    for j in range(8):
+        out[to + j] = byte_swap(states[at + j])
 
 
 @njit(cache=True, nogil=True)
 def _hash_nodes(out: Any, children: Any, header_state: Any, tail: Any, start: int, stop: int) -> None:
-    state = np.empty(8, dtype=np.uint32)
-    for i in range(start, stop):
-        for j in range(8):
-            state[j] = header_state[j]
-        compress(state, 0, children, i * 16)
-        compress(state, 0, tail, 0)
-        for j in range(8):
-            out[i, j] = byte_swap(state[j])
+    states = np.empty(64, dtype=np.uint32)
+    for first in range(start, stop, 8):
+        count = min(8, stop - first)
+        for i in range(count):
+            for j in range(8):
+                states[8 * i + j] = header_state[j]
+        if count == 8:
+            compress8(states, 0, children, first * 16, 16)
+            compress8(states, 0, tail, 0, 0)
+        else:
+            for i in range(count):
+                compress(states, 8 * i, children, (first + i) * 16)
+                compress(states, 8 * i, tail, 0)
+        for i in range(count):
+            _digest_words(out, (first + i) * 8, states, 8 * i)
 
 
 def hash_level(children: np.ndarray) -> np.ndarray:
     """Parents (m, 32) of 2m child digests (2m, 32), both bytes: the `hash_level` of `MerkleTree`."""
     words = np.ascontiguousarray(children).reshape(-1).view(np.uint32)
-    out = np.empty((len(children) // 2, 8), dtype=np.uint32)
-    run_ranges(_hash_nodes, len(out), 1 << 12, out, words, _NODE_STATE, padding_words(0, 128))
+    out = np.empty(len(children) // 2 * 8, dtype=np.uint32)
+    run_ranges(_hash_nodes, len(children) // 2, 1 << 12, out, words, _NODE_STATE, padding_words(0, 128))
     return out.view(np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 class LeafHasher:
-    """The running digests of all n leaves of one commitment."""
+    """The digests of all n leaves of one commitment, from those of their `blocks` blocks."""
 
-    def __init__(self, n: int, plan: Plan, salt_header: bytes) -> None:
-        self._n, self._order = n, (plan.log1, plan.log2, plan.reverse2)
-        self.states = np.empty(n * 8, dtype=np.uint32)
-        self._leaves = np.empty(n * 8, dtype=np.uint32)
-        self._pending = np.empty(n * 8, dtype=np.uint32)
-        self._blocks = 0
-        tag = np.frombuffer(TAG_LEAF.ljust(24, b"\0"), dtype=np.uint32)
-        salt_block = padding_words(2, 72)
-        run_ranges(
-            _start_leaves, n, 1 << 12,
-            self._leaves, midstate(salt_header), salt_block, tag, IV, *self._order,
-        )  # fmt: skip
+    def __init__(self, domain: CodeDomain, blocks: int, salt_header: bytes) -> None:
+        self._domain, self._salt_state = domain, midstate(salt_header)
+        self._digests = np.empty((blocks, 8 * domain.n), dtype=np.uint32)
 
-    def close_block(self) -> None:
-        """Absorb the finished block digests in `states`."""
-        second = self._blocks % 2 == 1
-        run_ranges(_absorb_block, self._n, 1 << 12, self._leaves, self._pending, self.states, second)
-        self._blocks += 1
+    def states(self, block: int) -> U32:
+        """Where the digests of a block go as states, 8 words per point in transform order."""
+        return self._digests[block]
 
     def finish(self) -> np.ndarray:
-        """The leaf digests (n, 32) in point order; the hasher is used up."""
-        half = self._blocks % 2 == 1
-        padding = padding_words(8 if half else 0, 64 + DIGEST_BYTES * self._blocks)
-        out = np.empty((self._n, 8), dtype=np.uint32)
+        """The leaf digests (n, 32) in point order."""
+        domain, plan, blocks = self._domain, Plan.of(self._domain), len(self._digests)
+        padding = padding_words(8 if blocks % 2 else 0, 64 + DIGEST_BYTES * blocks)
+        tag = np.frombuffer(TAG_LEAF.ljust(24, b"\0"), dtype=np.uint32)
+        out = np.empty(8 * domain.n, dtype=np.uint32)
         run_ranges(
-            _finish_leaves, self._n, 1 << 12,
-            out, self._leaves, self._pending, half, padding, *self._order,
+            _leaf_digests, domain.c * -(-(1 << plan.log1) // 8), max(1, 1 << max(0, 9 - plan.log2)),
+            out, self._digests, self._salt_state, padding_words(2, 72), tag, IV, padding,
+            plan.log1, plan.log2, plan.reverse2,
+            align=1,
         )  # fmt: skip
         return out.view(np.uint8).reshape(-1, DIGEST_BYTES)

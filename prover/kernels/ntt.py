@@ -23,11 +23,16 @@ from common.domain import CodeDomain
 from common.field import P, fpowers, root_of_unity
 from common.ntt import bit_reversal
 from prover.kernels.field import ONE, U32, mmul, to_mont
-from prover.kernels.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
+from prover.kernels.simd import vadd, vbroadcast, vintegers, vload, vmul, vstore, vsub
 
 BATCH = 16
-_GROUP = 4  # i2 handled together in pass one: 256 contiguous bytes
+_LOG_GROUP = 2  # four i2 are handled together in pass one: 256 contiguous bytes
 _LOCAL_ROWS = 4096  # at most 256 KiB of them at a time
+
+
+def split(domain: CodeDomain) -> tuple[int, int]:
+    """log N1 and log N2."""
+    return (domain.a + 1) // 2, domain.a // 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Plan:
     @classmethod
     def of(cls, domain: CodeDomain) -> Plan:
         """Plan of a domain; the tables have about c * sqrt(2^a) entries."""
-        log1, log2 = (domain.a + 1) // 2, domain.a // 2
+        log1, log2 = split(domain)
         shifts = [domain.shift(j) for j in range(1, domain.c + 1)]
         powers = [pow(s, 1 << log2, P) for s in shifts]
         return cls(
@@ -108,7 +113,8 @@ def _butterflies(x: Any, base: int, log_n: int, twiddles: Any) -> None:
 
 
 @njit(cache=True)
-def _power(x: Any, exponent: int) -> Any:
+def power(x: Any, exponent: int) -> Any:
+    """x^exponent of a Montgomery residue."""
     result, base = ONE, x
     while exponent:
         if exponent & 1:
@@ -149,14 +155,34 @@ def _butterflies_reversed(x: Any, base: int, log_n: int, twiddles: Any) -> None:
                 vstore(x, lane + 16, vsub(low, high))
 
 
+@njit(cache=True)
+def place_of(row: int, stretch: int, log2: int) -> int:
+    """Where pass one wants row i1*N2 + i2 of a batch of `stretch` values of i1: the rows that it reads together."""
+    i1, i2 = row >> log2, row & ((1 << log2) - 1)
+    group = min(_LOG_GROUP, log2)
+    return (((i2 >> group) * stretch + i1) << group) + (i2 & ((1 << group) - 1))
+
+
+@njit(cache=True)
+def _residues(array: Any, at: int) -> Any:
+    """16 entries in (-p, p) as residues, in two vectors."""
+    zero = vbroadcast(np.uint32(0))
+    return vsub(vintegers(array, at), zero), vsub(vintegers(array, at + 8), zero)
+
+
 @njit(cache=True, nogil=True)
 def first_pass(
-    work: Any, source: Any, rows: int, shift: Any, wrap: Any, root: Any,
+    work: Any, small: Any, wide: Any, shift: Any, wrap: Any, root: Any,
     log1: int, log2: int, twiddles: Any, reverse1: Any, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Pass one for i2 in [start, stop): flat `source` of `rows` coefficient rows to flat `work` of N rows."""
-    n1, n2 = 1 << log1, 1 << log2
-    group = max(1, min(_GROUP, _LOCAL_ROWS >> log1))
+    """Pass one for i2 in [start, stop): coefficients to flat `work` of N rows.
+
+    `small` and `wide` are flat batches, int8 and residues, of the first i1 and of the others; rows as `place_of`.
+    """
+    n1 = 1 << log1
+    packed = small.size // 16 >> log2
+    loose = wide.size // 16 >> log2
+    group = max(1, min(1 << _LOG_GROUP, _LOCAL_ROWS >> log1))
     local = np.empty(group * n1 * 16, dtype=np.uint32)
     factors = np.empty(group, dtype=np.uint32)
     steps = np.empty(group, dtype=np.uint32)
@@ -164,22 +190,25 @@ def first_pass(
         members = min(group, stop - first)
         for i1 in range(n1):
             for g in range(members):
-                row = (i1 << log2) + first + g
-                to = (g * n1 + reverse1[i1]) * 16
-                for lane in range(0, 16, 8):
-                    if row < rows:
-                        x = vload(source, row * 16 + lane)
-                        factor, other = wrap, row + n1 * n2
-                        while other < rows:
-                            x = vadd(x, vmul(vload(source, other * 16 + lane), vbroadcast(factor)))
-                            factor, other = mmul(factor, wrap), other + n1 * n2
+                low = high = vbroadcast(np.uint32(0))
+                factor = ONE
+                for i in range(i1, packed + loose, n1):
+                    if i < packed:
+                        x, y = _residues(small, 16 * place_of((i << log2) + first + g, packed, log2))
                     else:
-                        x = vbroadcast(np.uint32(0))
-                    vstore(local, to + lane, x)
+                        x, y = _residues(wide, 16 * place_of((i - packed << log2) + first + g, loose, log2))
+                    if i != i1:
+                        factor = mmul(factor, wrap)
+                        w = vbroadcast(factor)
+                        x, y = vmul(x, w), vmul(y, w)
+                    low, high = vadd(low, x), vadd(high, y)
+                to = (g * n1 + reverse1[i1]) * 16
+                vstore(local, to, low)
+                vstore(local, to + 8, high)
         for g in range(members):
             _butterflies(local, g * n1 * 16, log1, twiddles)
-            steps[g] = _power(root, first + g)
-            factors[g] = _power(shift, first + g)
+            steps[g] = power(root, first + g)
+            factors[g] = power(shift, first + g)
         for k1 in range(n1):
             for g in range(members):
                 to, at = ((k1 << log2) + first + g) * 16, (g * n1 + k1) * 16
@@ -201,10 +230,10 @@ def evaluate_rows(
 ) -> None:
     """Instead of pass two, only the rows k1 + N1*k2 of `places`: out row r is the value of places[r]."""
     n1, n2 = 1 << log1, 1 << log2
-    root2 = _power(root, n1)
+    root2 = power(root, n1)
     for r in range(start, stop):
         k1, k2 = places[r] & (n1 - 1), places[r] >> log1
-        step = _power(root2, k2)
+        step = power(root2, k2)
         factor = ONE
         low = high = vbroadcast(np.uint32(0))
         for i2 in range(n2):
@@ -219,23 +248,36 @@ def evaluate_rows(
 
 @njit(cache=True, nogil=True)
 def load_columns(
-    target: Any, first_row: int, source: Any, column: int, columns: int, start: int, stop: int
-) -> bool:
-    """Rows [start, stop) of some columns of an integer matrix as residues, into batches (b, rows, 16).
+    target: Any, first_row: int, log2: int, source: Any, width: int, column: int, columns: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Rows [start, stop) of some columns of a flat integer matrix as residues, into batches (b, N2·i, 16).
 
-    Columns past the last are zero. Several batches at once, because a batch is but a part of a cache line
-    of the source. False if an entry is outside (-p, p).
+    Entries are in (-p, p), columns past the last become zero; rows are placed as `place_of`. Several batches at
+    once, because a batch is but a part of a cache line of the source.
     """
-    bad = np.int64(0)
+    batches, rows, _ = target.shape
+    flat = target.reshape(-1)
     for row in range(start, stop):
-        to = first_row + row
-        for batch in range(target.shape[0]):
-            first = batch * 16
-            whole = min(16, max(0, columns - first))
-            for j in range(whole):
-                value = np.int64(source[row, column + first + j])
-                bad |= np.int64(value >= P) | np.int64(value <= -P)
-                target[batch, to, j] = np.uint32(value + P if value < 0 else value)
-            for j in range(whole, 16):
-                target[batch, to, j] = np.uint32(0)
-    return bad == 0
+        place = place_of(first_row + row, rows >> log2, log2)
+        for batch in range(batches):
+            to, at = (batch * rows + place) * 16, row * width + column + 16 * batch
+            if 16 * (batch + 1) <= columns:
+                low, high = _residues(source, at)
+                vstore(flat, to, low)
+                vstore(flat, to + 8, high)
+            else:
+                for j in range(16):
+                    value = np.int64(source[at + j]) if 16 * batch + j < columns else np.int64(0)
+                    flat[to + j] = np.uint32(value + P if value < 0 else value)
+
+
+@njit(cache=True, nogil=True)
+def pack_bytes(target: Any, log2: int, source: Any, column: int, start: int, stop: int) -> None:
+    """As `load_columns` for bytes that stay bytes, eight in a word: source (rows, w/8), target (b, rows, 2)."""
+    batches, rows, _ = target.shape
+    for row in range(start, stop):
+        place = place_of(row, rows >> log2, log2)
+        for batch in range(batches):
+            target[batch, place, 0] = source[row, column + 2 * batch]
+            target[batch, place, 1] = source[row, column + 2 * batch + 1]

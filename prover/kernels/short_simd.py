@@ -82,6 +82,29 @@ def shorts16(typing_context: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
+def store16(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Store 16 entries of an int16 array from `index` on."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        b.store(args[2], b.bitcast(b.gep(data, [args[1]]), _SHORTS.as_pointer()), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, _V16), codegen
+
+
+@intrinsic
+def repeated_pair(typing_context: Any, array: Any, index: Any) -> Any:
+    """Entries `index` and `index` + 1 of an int16 array, eight times."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        pair = _load(context, b, signature.args[0], args[0], args[1], ir.VectorType(ir.IntType(16), 2))
+        return b.shuffle_vector(pair, pair, _order([0, 1] * 8))
+
+    return _V16(array, types.int64), codegen
+
+
+@intrinsic
 def multiply_add(typing_context: Any, total: Any, x: Any, y: Any) -> Any:
     """total[i] + x[2i] y[2i] + x[2i+1] y[2i+1], on 32-bit signed lanes."""
 

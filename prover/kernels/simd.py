@@ -238,6 +238,20 @@ def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
     return V8(array, types.int64, types.int64), codegen
 
 
+@intrinsic
+def vintegers(typing_context: Any, array: Any, index: Any) -> Any:
+    """Eight entries of a contiguous integer array of at most 32 bits, negative ones as 32-bit words."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0].dtype
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        own = ir.VectorType(ir.IntType(kind.bitwidth), LANES)
+        loaded = b.load(b.bitcast(b.gep(data, [args[1]]), own.as_pointer()), align=kind.bitwidth // 8)
+        return loaded if kind.bitwidth == 32 else b.sext(loaded, _V32)
+
+    return V8(array, types.int64), codegen
+
+
 def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
     """Limbs of the product in K, from canonical Montgomery limbs.
 

@@ -3,7 +3,7 @@
 Entries of 8 bits take the fast path: a Montgomery limb, centred, is two signed 16-bit digits, and the
 processor multiplies 16 pairs of 16-bit numbers and adds them in twos in one instruction. Such a step adds
 at most 2 * 2^7 * 2^15 = 2^23 to a 32-bit partial sum, so partial sums move to 64 bits after 128 steps. Wider
-entries are multiplied as residues, and the halves of the 64-bit products are summed apart.
+entries are multiplied as residues, eight at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from common.field import DEGREE, P
-from prover.kernels.field import P64, U32, check_k
+from prover.kernels.field import P64, U32, centred, check_k, madd, mmul, mreduce, to_mont
 from prover.kernels.short_simd import (
     SHORT_LANES,
     bytes16,
@@ -25,20 +25,42 @@ from prover.kernels.short_simd import (
     shorts16,
     zero8,
 )
-from prover.kernels.simd import vstore
+from prover.kernels.simd import (
+    LANES,
+    broadcast5,
+    load5,
+    store5,
+    vbroadcast,
+    vintegers,
+    vkadd5,
+    vmul,
+    vstore,
+    vsub,
+)
 from prover.kernels.threads import run_ranges
 
 _DIGITS = 2 * DEGREE
 _STEP = SHORT_LANES
 _SPAN = 128 * _STEP
 _ROW_BLOCK = 128
+_MOST_COLUMNS = 1 << 22  # of a matrix of bytes: digit sums stay below 2^45
+_BIAS = np.int64(P << 31)
+_R2 = np.uint32(pow(1 << 32, 2, P))
+
+
+@njit(cache=True)
+def _joined(low: Any, high: Any) -> Any:
+    """low + 2^16 high mod p of digit sums below 2^45."""
+    return mmul(mreduce(np.uint64(low + (high << 16) + _BIAS)), _R2)
 
 
 @njit(cache=True, nogil=True)
 def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> None:
-    """out[d, row] += sum_j matrix[row, j] digits[d, j]; `matrix` and the ten rows of digits flat."""
+    """out[:, row] = sum_j matrix[row, j] vector[:, j]; `matrix` and the vector's ten rows of digits flat."""
     n = flat.size // _DIGITS
+    sums = np.empty(_DIGITS, dtype=np.int64)
     for row in range(start, stop):
+        sums[:] = 0
         for first in range(0, n, _SPAN):
             last = min(n, first + _SPAN)
             whole = first + (last - first) // _STEP * _STEP
@@ -55,19 +77,21 @@ def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> No
                 t7 = multiply_add(t7, x, shorts16(flat, 7 * n + j))
                 t8 = multiply_add(t8, x, shorts16(flat, 8 * n + j))
                 t9 = multiply_add(t9, x, shorts16(flat, 9 * n + j))
-            out[0, row] += horizontal(t0)
-            out[1, row] += horizontal(t1)
-            out[2, row] += horizontal(t2)
-            out[3, row] += horizontal(t3)
-            out[4, row] += horizontal(t4)
-            out[5, row] += horizontal(t5)
-            out[6, row] += horizontal(t6)
-            out[7, row] += horizontal(t7)
-            out[8, row] += horizontal(t8)
-            out[9, row] += horizontal(t9)
+            sums[0] += horizontal(t0)
+            sums[1] += horizontal(t1)
+            sums[2] += horizontal(t2)
+            sums[3] += horizontal(t3)
+            sums[4] += horizontal(t4)
+            sums[5] += horizontal(t5)
+            sums[6] += horizontal(t6)
+            sums[7] += horizontal(t7)
+            sums[8] += horizontal(t8)
+            sums[9] += horizontal(t9)
             for d in range(_DIGITS):
                 for j in range(whole, last):
-                    out[d, row] += np.int64(matrix[row * n + j]) * np.int64(flat[d * n + j])
+                    sums[d] += np.int64(matrix[row * n + j]) * np.int64(flat[d * n + j])
+        for limb in range(DEGREE):
+            out[limb, row] = _joined(sums[2 * limb], sums[2 * limb + 1])
 
 
 @njit(cache=True, nogil=True)
@@ -127,60 +151,72 @@ def _bytes_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> An
 @njit(cache=True)
 def _residue(value: Any) -> Any:
     x = np.int64(value)
-    return np.uint64(x + P if x < 0 else x)
+    return np.uint32(x + P if x < 0 else x)
 
 
 @njit(cache=True, nogil=True)
 def _wide_matvec(out: Any, matrix: Any, vector: Any, start: int, stop: int) -> None:
-    """Low and high halves of the products, summed apart: out (2, 5, m), `matrix` (m, n)."""
+    """out[:, row] = sum_j matrix[row, j] vector[:, j], `matrix` flat; the vector has an extra factor 2^32."""
     n = vector.shape[1]
-    mask = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
+    whole = n // LANES * LANES
+    zero = vbroadcast(np.uint32(0))
+    lanes = np.empty((DEGREE, LANES), dtype=np.uint32)
     for row in range(start, stop):
+        total = (zero, zero, zero, zero, zero)
+        for j in range(0, whole, LANES):
+            x, v = vsub(vintegers(matrix, row * n + j), zero), load5(vector, j)
+            product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
+            total = vkadd5(total, product)
+        store5(lanes, 0, total)
         for limb in range(DEGREE):
-            low = high = np.uint64(0)
-            for j in range(n):
-                t = _residue(matrix[row, j]) * np.uint64(vector[limb, j])
-                low += t & mask
-                high += t >> shift
-            out[0, limb, row] = low
-            out[1, limb, row] = high
+            value = np.uint32(0)
+            for lane in range(LANES):
+                value = madd(value, lanes[limb, lane])
+            for j in range(whole, n):
+                value = madd(value, mmul(_residue(matrix[row * n + j]), vector[limb, j]))
+            out[limb, row] = value
 
 
 @njit(cache=True, nogil=True)
-def _wide_vecmat(vector: Any, matrix: Any, start: int, stop: int) -> Any:
-    """As `_wide_matvec` from the other side: (2, 5, n), over rows [start, stop)."""
-    n = matrix.shape[1]
-    out = np.zeros((2, DEGREE, n), dtype=np.uint64)
-    mask = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
+def _wide_vecmat(vector: Any, matrix: Any, n: int, start: int, stop: int) -> Any:
+    """As `_wide_matvec` from the other side: (5, n), over rows [start, stop)."""
+    out = np.zeros((DEGREE, n), dtype=np.uint32)
+    whole = n // LANES * LANES
+    zero = vbroadcast(np.uint32(0))
     for row in range(start, stop):
-        for limb in range(DEGREE):
-            factor = np.uint64(vector[limb, row])
-            for j in range(n):
-                t = _residue(matrix[row, j]) * factor
-                out[0, limb, j] += t & mask
-                out[1, limb, j] += t >> shift
+        v = broadcast5(vector[:, row])
+        for j in range(0, whole, LANES):
+            x = vsub(vintegers(matrix, row * n + j), zero)
+            product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
+            store5(out, j, vkadd5(load5(out, j), product))
+        for j in range(whole, n):
+            for limb in range(DEGREE):
+                product = mmul(_residue(matrix[row * n + j]), vector[limb, row])
+                out[limb, j] = madd(out[limb, j], product)
     return out
 
 
-def _split(vector: U32) -> npt.NDArray[np.int16]:
-    """Two signed 16-bit digits per limb, (10, n): limb = digit[2l] + 2^16 digit[2l+1] mod p."""
-    centred = vector.astype(np.int64)
-    centred[centred > (P - 1) // 2] -= P
-    low = ((centred + (1 << 15)) & 0xFFFF) - (1 << 15)
-    high = (centred - low) >> 16
-    return np.ascontiguousarray(np.stack([low, high], axis=1).reshape(_DIGITS, -1).astype(np.int16))
+@njit(cache=True, nogil=True)
+def _split(out: Any, vector: Any, start: int, stop: int) -> None:
+    for limb in range(len(vector)):
+        for i in range(start, stop):
+            x = centred(vector[limb, i])
+            low = np.int16(x)
+            out[2 * limb, i] = low
+            out[2 * limb + 1, i] = np.int16((x - np.int64(low)) >> 16)
+
+
+def split_digits(vector: U32) -> npt.NDArray[np.int16]:
+    """Two signed 16-bit digits per limb, (2l, n) of (l, n): limb = digit[2l] + 2^16 digit[2l+1] mod p."""
+    limbs, count = vector.shape
+    out = np.empty((2 * limbs, count), dtype=np.int16)
+    run_ranges(_split, count, 1 << 14, out, vector)
+    return out
 
 
 def _join_digits(sums: npt.NDArray[np.int64]) -> U32:
     pairs = np.mod(sums, P).reshape(DEGREE, 2, -1)
     return np.mod(pairs[:, 0] + (pairs[:, 1] << 16), P).astype(np.uint32)
-
-
-def _join_halves(sums: npt.NDArray[np.uint64]) -> U32:
-    high = sums[1] % P64 * np.uint64((1 << 32) % P) % P64
-    return ((sums[0] % P64 + high) % P64).astype(np.uint32)
 
 
 def _checked(matrix: npt.NDArray[Any], vector: U32, axis: int) -> npt.NDArray[Any]:
@@ -200,13 +236,16 @@ def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:
     data = _checked(matrix, vector, 1)
     rows, columns = data.shape
     grain = max(1, (1 << 16) // max(1, columns))
+    out = np.empty((DEGREE, rows), dtype=np.uint32)
     if data.dtype == np.int8:
-        sums = np.zeros((_DIGITS, rows), dtype=np.int64)
-        run_ranges(_bytes_matvec, rows, grain, sums, data.reshape(-1), _split(vector).reshape(-1), align=1)
-        return _join_digits(sums)
-    halves = np.zeros((2, DEGREE, rows), dtype=np.uint64)
-    run_ranges(_wide_matvec, rows, grain, halves, data, np.ascontiguousarray(vector), align=1)
-    return _join_halves(halves)
+        if columns > _MOST_COLUMNS:
+            raise ValueError(f"rows of {columns} entries are too long")
+        run_ranges(
+            _bytes_matvec, rows, grain, out, data.reshape(-1), split_digits(vector).reshape(-1), align=1
+        )
+    else:
+        run_ranges(_wide_matvec, rows, grain, out, data.reshape(-1), to_mont(vector), align=1)
+    return out
 
 
 def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
@@ -215,7 +254,7 @@ def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
     rows, columns = data.shape
     grain = max(_ROW_BLOCK, (1 << 16) // max(1, columns))
     if data.dtype == np.int8:
-        parts = run_ranges(_bytes_vecmat, rows, grain, _split(vector), data.reshape(-1), columns)
+        parts = run_ranges(_bytes_vecmat, rows, grain, split_digits(vector), data.reshape(-1), columns)
         return _join_digits(np.sum(parts, axis=0))
-    halves = run_ranges(_wide_vecmat, rows, grain, np.ascontiguousarray(vector), data)
-    return _join_halves(np.sum(halves, axis=0))
+    parts = run_ranges(_wide_vecmat, rows, grain, to_mont(vector), data.reshape(-1), columns)
+    return (np.stack(parts).sum(axis=0, dtype=np.uint64) % P64).astype(np.uint32)

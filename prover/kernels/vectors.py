@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from common.field import DEGREE
+from common.field import DEGREE, P
 from prover.kernels.field import P64, U32, check_k, kmul, madd, mmul, msub
 from prover.kernels.simd import (
     LANES,
@@ -30,6 +31,7 @@ from prover.kernels.simd import (
 from prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 14
+_R2 = np.uint32(pow(1 << 32, 2, P))
 
 
 @njit(cache=True, nogil=True)
@@ -124,6 +126,34 @@ def _mul_base(out: Any, a: Any, f: Any, start: int, stop: int) -> None:
             out[limb, i] = mmul(a[limb, i], f[i])
 
 
+@njit(cache=True, nogil=True)
+def _from_plain(out: Any, values: Any, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for limb in range(DEGREE):
+            out[limb, i] = mmul(np.uint32(values[i, limb]), _R2)
+
+
+@njit(cache=True, nogil=True)
+def _to_plain(out: Any, a: Any, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for limb in range(DEGREE):
+            out[i, limb] = mmul(a[limb, i], np.uint32(1))
+
+
+@njit(cache=True, nogil=True)
+def _add_outer(out: Any, at: int, left: Any, right: Any, start: int, stop: int) -> None:
+    count = right.shape[1]
+    whole = count // LANES * LANES
+    for i in range(start, stop):
+        wide, to = broadcast5(left[:, i]), at + i * count
+        for j in range(0, whole, LANES):
+            store5(out, to + j, vkadd5(load5(out, to + j), vkmul5(wide, load5(right, j))))
+        for j in range(whole, count):
+            product = _kmul_at(left, i, right, j)
+            for limb in range(DEGREE):
+                out[limb, to + j] = madd(out[limb, to + j], product[limb])
+
+
 def _ready(a: U32) -> U32:
     check_k(a)
     return np.ascontiguousarray(a)
@@ -202,6 +232,30 @@ def mul_base(a: U32, f: U32, out: U32 | None = None) -> U32:
         raise ValueError(f"expected {left.shape[1]} uint32 factors, got {factors.shape} {factors.dtype}")
     run_ranges(_mul_base, left.shape[1], _GRAIN, target, left, factors)
     return target
+
+
+def from_plain(values: npt.NDArray[Any]) -> U32:
+    """Canonical residues (n, 5), uint32 or uint64, as a K vector (5, n): `k_to_mont` for long ones."""
+    out = np.empty((DEGREE, len(values)), dtype=np.uint32)
+    run_ranges(_from_plain, len(values), _GRAIN, out, np.ascontiguousarray(values))
+    return out
+
+
+def to_plain(a: U32) -> U32:
+    """Canonical residues (n, 5) of a K vector: `k_from_mont` for long ones, in 32 bits."""
+    vector = _ready(a)
+    out = np.empty((vector.shape[1], DEGREE), dtype=np.uint32)
+    run_ranges(_to_plain, len(out), _GRAIN, out, vector)
+    return out
+
+
+def add_outer(out: U32, at: int, left: U32, right: U32) -> None:
+    """Add left_i * right_j to entry at + i * len(right) + j of `out` for all i, j."""
+    a, b = _ready(left), _ready(right)
+    check_k(out)
+    if not out.flags.c_contiguous or at < 0 or at + a.shape[1] * b.shape[1] > out.shape[1]:
+        raise ValueError(f"{a.shape[1]} x {b.shape[1]} products do not fit {out.shape} from {at} on")
+    run_ranges(_add_outer, a.shape[1], max(1, _GRAIN // max(1, b.shape[1])), out, at, a, b, align=1)
 
 
 def total(a: U32) -> U32:

@@ -18,6 +18,7 @@ from circuits.security import SecurityReport
 from common.errors import Rejected
 from common.field import DEGREE, decode_k, fadd, fdot, fmul, fpow, fsub, kdot, kmul
 from common.kscalar import KS
+from prover.kernels.field import k_from_mont
 from prover.weights import commit_weights
 from tests.proof.attacks import Attack, forge, other_model, setup_for
 from tests.proof.cheating import (
@@ -52,13 +53,14 @@ def _false_output(case: Case) -> Setup:
 
 
 def _seen_functional(seen: list[np.ndarray]) -> Any:
-    original = prover.opening.row_functional
+    original = prover.opening._functional
 
     def note(*given: Any) -> np.ndarray:
-        seen[:] = [original(*given)]
-        return seen[0]
+        functional = original(*given)
+        seen[:] = [k_from_mont(functional)]
+        return functional
 
-    return mock.patch.object(prover.opening, "row_functional", note)
+    return mock.patch.object(prover.opening, "_functional", note)
 
 
 def unbound_mask(matrix: str) -> Attack:
@@ -119,7 +121,7 @@ def late_second_level(case: Case) -> SecurityReport:
             vanishing = longer
         padded = np.zeros((len(y), DEGREE), np.uint64)
         padded[: len(vanishing), 0] = vanishing
-        scale = gap / KS.from_array(kdot(padded, a))
+        scale = gap / KS.from_array(kdot(padded, k_from_mont(a)))
         changed[:] = [fadd(y, kmul(padded, scale.array()))]
         return original(geometry_, a, changed[0], points, deltas)
 

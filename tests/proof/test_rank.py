@@ -24,6 +24,7 @@ from common.hidden import Form, PadSpace
 from common.kscalar import KS
 from common.params import CodeGeometry, OpeningGeometry
 from prover.committed import COMPILED, Opening
+from prover.kernels.field import k_from_mont
 from prover.opening import OpenedMatrix, prove_opening
 from tests.proof.programs import secret
 
@@ -196,18 +197,19 @@ def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) 
     listener: Any = Listener()
     given, columns = claims()
     functional: list[np.ndarray] = []
-    original = prover.opening.row_functional
+    original = prover.opening._functional
 
     def note(*inputs: Any) -> np.ndarray:
-        functional[:] = [original(*inputs)]
-        return functional[0]
+        found = original(*inputs)
+        functional[:] = [k_from_mont(found)]
+        return found
 
     def second(matrix: Any, domain: CodeDomain, *_: Any) -> Code:
         return Code(matrix.segments[0].astype(np.uint64), domain)
 
     with (
         mock.patch.object(prover.opening, "commit", second),
-        mock.patch.object(prover.opening, "row_functional", note),
+        mock.patch.object(prover.opening, "_functional", note),
     ):
         mask: Any = Code(parts["gW"], geometry.weights.domain)
         prove_opening(listener, LAYOUT, geometry, given, columns, weights, mask, own, secret(1), 0)
