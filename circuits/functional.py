@@ -44,6 +44,8 @@ class Term:
     @property
     def length(self) -> int:
         """n, the number of rows."""
+        if self.count is not None:
+            return self.count
         return len(self.left) if self.right is None else len(self.left) * len(self.right)
 
     def scaled(self, factor: KS) -> Array:

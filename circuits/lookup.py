@@ -16,7 +16,7 @@ import numpy as np
 from circuits.functional import Array, Columns, Functional
 from circuits.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
 from circuits.tables import Table
-from common.field import DEGREE, P, kmul, kouter, ksum, kzero
+from common.field import P, kmul, ksum, kzero
 from common.kscalar import KS
 from common.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 

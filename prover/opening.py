@@ -193,10 +193,14 @@ def _merge(
         start = min(term.start for term, _ in parts)
         total = np.zeros((DEGREE, max(term.start + term.length for term, _ in parts) - start), np.uint32)
         for term, power in parts:
-            outer = mont(power)[:, None], vectors.from_plain(term.left)
+            left, right = mont(power)[:, None], vectors.from_plain(term.left)
             if term.right is not None:
-                outer = vectors.scale(outer[1], mont(power)), vectors.from_plain(term.right)
-            vectors.add_outer(total, term.start - start, *outer)
+                left, right = vectors.scale(right, mont(power)), vectors.from_plain(term.right)
+            at, (whole, rest) = term.start - start, divmod(term.length, right.shape[1])
+            vectors.add_outer(total, at, left[:, :whole], right)
+            if rest:
+                last = left[:, whole : whole + 1], right[:, :rest]
+                vectors.add_outer(total, at + whole * right.shape[1], *last)
         merged.append(_Merged(matrix, name, start, total))
     return merged, [*dense, pad_coefficients(layout, claims, powers)]
 
