@@ -50,10 +50,12 @@ def commit(
 ) -> None:
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
     with exit_on_error(as_json=as_json):
+        from prover.memory import keep_freed_memory
         from prover.owner import Options
         from prover.owner import commit as make
         from prover.progress import ProgressBar
 
+        keep_freed_memory()
         with ProgressBar(("load", "quantize", "commit")) as progress:
             options = Options(profile, tokens, k, security, proofs)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)

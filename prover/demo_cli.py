@@ -23,8 +23,10 @@ def demo(
         from common.errors import UsageError
         from prover.demo import MODEL, RELATED, UNRELATED, free_folder
         from prover.demo import demo as run
+        from prover.memory import keep_freed_memory
         from prover.progress import ProgressBar
 
+        keep_freed_memory()
         folder = out or free_folder("huref-demo")
         if folder.exists():
             raise UsageError(f"{folder} exists already")

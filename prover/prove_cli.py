@@ -53,10 +53,12 @@ def prove(
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json):
         from common.identity import SecretKey
+        from prover.memory import keep_freed_memory
         from prover.owner import Options
         from prover.owner import prove as make
         from prover.progress import ProgressBar
 
+        keep_freed_memory()
         signer = None if key is None else SecretKey.load(key)
         with ProgressBar(_STAGES) as progress:
             done = make(
