@@ -25,6 +25,7 @@ from circuits.shape import ModelShape
 from common.params import Knobs
 from prover.core import prove
 from prover.executor import execute
+from prover.memory import keep_freed_memory
 from prover.randomness import SecretSeed
 from prover.weights import commit_weights
 from verifier.core import verify_program
@@ -101,6 +102,7 @@ def measure(hidden: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Measure every size in a process of its own and store the table."""
     if arguments[:1] == ["--one"]:
+        keep_freed_memory()  # as the commands do
         print(json.dumps(measure(int(arguments[1]))))
         return
     rows = []
