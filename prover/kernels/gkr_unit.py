@@ -22,13 +22,13 @@ _BLOCK = 1 << 9  # entries of a tile whose sums stay in the cache while all tile
 
 
 @njit(cache=True, nogil=True)
-def unit_up(q: Any, m: int, out_p: Any, out_q: Any) -> None:
-    """Parents of the leaves q (5, m): 1/q_low + 1/q_high."""
+def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
+    """Parents of the leaves q (5, m), 1/q_low + 1/q_high, to entry `at` on."""
     half = m // 2
     for y in range(0, half, LANES):
         q0, q1 = load5(q, y), load5(q, half + y)
-        store5(out_p, y, vkadd5(q0, q1))
-        store5(out_q, y, vkmul5(q0, q1))
+        store5(out_p, at + y, vkadd5(q0, q1))
+        store5(out_q, at + y, vkmul5(q0, q1))
 
 
 @njit(cache=True)

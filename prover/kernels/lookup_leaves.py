@@ -41,30 +41,35 @@ def _fold_scratch(rows: Any, count: int, depth: int) -> Any:
 
 
 @njit(cache=True, forceinline=True)
+def _leaves_up(
+    rows: Any, tile: int, first: int, count: int, p: Any, q: Any, out_p: Any, out_q: Any, at: int
+) -> None:
+    """The parents of `count` rows of leaves that fold onto each other, to entry `at` on; p and q are space."""
+    if fill_denominators(rows, tile, first, count, q, 0):
+        unit_up(q, count * rows.w, out_p, out_q, at)
+    else:
+        fill_numerators(rows, tile, first, count, p, 0)
+        leaf_up(p, q, count * rows.w, out_p, out_q, at, 0, 1)
+
+
+@njit(cache=True, forceinline=True)
 def _fold(rows: Any, tile: int, first: int, count: int, depth: int, space: Any) -> Any:
     """`count` rows that fold onto each other of the layer `depth` (1 or 2) foldings above the leaves."""
     (p, q), (mid_p, mid_q), (top_p, top_q) = space
-    length = (count << depth) * rows.w
-    if fill_denominators(rows, tile, first, count << depth, q, 0):
-        unit_up(q, length, mid_p, mid_q)
-    else:
-        fill_numerators(rows, tile, first, count << depth, p, 0)
-        leaf_up(p, q, length, mid_p, mid_q, 0, 0, 1)
+    _leaves_up(rows, tile, first, count << depth, p, q, mid_p, mid_q, 0)
     if depth == 1:
         return mid_p, mid_q
-    tile_up(mid_p, mid_q, length // 2, top_p, top_q, 0, 0, 1)
+    tile_up(mid_p, mid_q, 2 * count * rows.w, top_p, top_q, 0, 0, 1)
     return top_p, top_q
 
 
 @njit(cache=True, nogil=True)
-def _fold_once(rows: Any, depth: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+def _fold_once(rows: Any, out_p: Any, out_q: Any, start: int, stop: int) -> None:
     p, q = _scratch(rows, 2)
     half = rows.job.shape[1] // 2
     for tile in range(start, stop):
         for row in range(half):
-            fill_denominators(rows, tile, row, 2, q, 0)
-            fill_numerators(rows, tile, row, 2, p, 0)
-            leaf_up(p, q, 2 * rows.w, out_p, out_q, (tile * half + row) * rows.w, 0, 1)
+            _leaves_up(rows, tile, row, 2, p, q, out_p, out_q, (tile * half + row) * rows.w)
 
 
 @njit(cache=True, nogil=True)
@@ -78,9 +83,7 @@ def _fold_more(rows: Any, depth: int, out_p: Any, out_q: Any, start: int, stop: 
 
 
 @njit(cache=True, nogil=True)
-def _leaf_round(
-    rows: Any, tiles: Any, depth: int, mu: Any, eq: Any, sums: Any, start: int, stop: int
-) -> None:
+def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
     p, q = _scratch(rows, 4)
     for i in range(start, stop):
         for row in range(rows.job.shape[1] // 4):
@@ -102,7 +105,7 @@ def _inner_round(
 
 @njit(cache=True, nogil=True)
 def _leaf_bind(
-    rows: Any, tiles: Any, depth: int, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
+    rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
     p, q = _scratch(rows, 8)
@@ -133,7 +136,8 @@ def folded(rows: LeafRows, depth: int) -> tuple[U32, U32]:
     """The layer `depth` (1 to 3) foldings above the leaves, numerators and denominators (5, n)."""
     tiles, height = rows.job.shape
     p, q = np.empty((2, DEGREE, tiles * (height >> depth) * rows.w), np.uint32)
-    run_ranges(_fold_once if depth == 1 else _fold_more, tiles, 1, rows, depth, p, q, align=1)
+    kernel, where = (_fold_once, (rows,)) if depth == 1 else (_fold_more, (rows, depth))
+    run_ranges(kernel, tiles, 1, *where, p, q, align=1)
     return p, q
 
 
@@ -142,8 +146,8 @@ def first_round(rows: LeafRows, tiles: NDArray[np.int64], depth: int, factor: U3
     `factor` is μ.
     """
     sums = np.zeros((2, DEGREE, len(tiles)), np.uint32)
-    kernel = _inner_round if depth else _leaf_round
-    run_ranges(kernel, len(tiles), 1, rows, tiles, depth, factor, eq, sums, align=1)
+    kernel, where = (_inner_round, (rows, tiles, depth)) if depth else (_leaf_round, (rows, tiles))
+    run_ranges(kernel, len(tiles), 1, *where, factor, eq, sums, align=1)
     return sums
 
 
@@ -154,6 +158,6 @@ def bind_first(
     size = len(tiles) * (rows.job.shape[1] >> (2 + depth)) * rows.w
     tables = [np.empty((DEGREE, size), np.uint32) for _ in range(4)]
     sums = np.zeros((2, DEGREE, len(tiles)), np.uint32)
-    kernel = _inner_bind if depth else _leaf_bind
-    run_ranges(kernel, len(tiles), 1, rows, tiles, depth, factor, r, eq, sums, *tables, align=1)
+    kernel, where = (_inner_bind, (rows, tiles, depth)) if depth else (_leaf_bind, (rows, tiles))
+    run_ranges(kernel, len(tiles), 1, *where, factor, r, eq, sums, *tables, align=1)
     return tables, sums
