@@ -88,7 +88,10 @@ def prove(
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
 
     step("look up")
-    point = prove_lookup(channel, layout, Leaves(inputs, counts, alpha, beta))
+    leaves = Leaves(inputs, counts, alpha, beta)
+    del inputs, counts  # the leaves hold what they need of them, and memory is scarce now
+    point = prove_lookup(channel, layout, leaves)
+    del leaves
     step("products")
     leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}

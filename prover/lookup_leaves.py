@@ -181,8 +181,9 @@ class _Store:
         return start
 
     def joined(self) -> Ints:
-        """All of it in one array."""
-        return np.concatenate([np.empty(0, self._dtype), *self._parts])
+        """All of it in one array; the store is empty afterwards."""
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._dtype), *parts])
 
 
 def residues(values: Ints) -> U32:
