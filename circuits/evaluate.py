@@ -103,14 +103,17 @@ def run_sites(
     """What every executor does around its sites; `run_site` gets a shift, or None for the canonical one.
 
     Raises:
-        UsageError: as `run`.
+        UsageError, ProverError: as `run`; the calibration rows at shift − 1 must fit their table too.
     """
     check_weights(program, weights)
     if shifts is not None and set(shifts) != set(program.site):
         raise UsageError("shifts: expected exactly one shift per site of the program")
     sites: dict[str, SiteTrace] = {}
     for site in program.sites:
-        sites[site.name] = run_site(site, None if shifts is None else shifts[site.name])
+        found = run_site(site, None if shifts is None else shifts[site.name])
+        if found.below is not None:
+            check_height(site, found.shift - 1, int(np.abs(found.below.quotient).max()))
+        sites[site.name] = found
         if progress is not None:
             progress(site.name)
     return Trace(sites, read_output(program.output, {name: trace.out for name, trace in sites.items()}))
@@ -228,11 +231,7 @@ def site_trace(
     remainder: NDArray[np.int32],
     quotient: NDArray[np.int32],
 ) -> SiteTrace:
-    """A site's re-quantization with the values of its calibration rows; `rows` as `calibration` gives them.
-
-    Raises:
-        ProverError: as `check_height`, of the calibration rows at shift − 1.
-    """
+    """A site's re-quantization with the values of its calibration rows; `rows` as `calibration` gives them."""
     total = int(np.abs(out[: len(rows)]).sum())
     below = _below(site, rows, shift - 1) if shift else None
     return SiteTrace(shift, out, remainder, total, below, quotient)
@@ -240,7 +239,6 @@ def site_trace(
 
 def _below(site: Site, rows: NDArray[np.int64], shift: int) -> Below:
     h, out = _clamped(site, rows, shift)
-    check_height(site, shift, int(np.abs(h).max()))
     magnitude = np.abs(out).astype(np.int16)
     return Below(magnitude, _remainder(rows, h, shift), int(magnitude.sum()), h.astype(np.int32))
 

@@ -1,7 +1,7 @@
 """Exact products of small integer matrices on the CPU, the twin of `gemm.product`.
 
 Sixteen rows' pairs at a time: four rows of each side are multiplied out of registers, over blocks of the inner
-index whose left half stays in the cache.
+index whose left half stays in the last cache.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from prover.kernels.short_simd import SHORT_LANES, horizontal, multiply_add, shorts16, zero8
 from prover.kernels.threads import run_ranges
 
-_BLOCK = 1024
-"""Inner entries per block: 256 rows of them are half a megabyte."""
+_BLOCK = 4096
+"""Inner entries per block: 256 rows of them are two megabytes. Shorter blocks add up their lanes too often."""
 
 
 @njit(cache=True)
