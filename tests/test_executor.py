@@ -15,6 +15,7 @@ from circuits.program import Conv, GatedMatMul, MatMul, Output, Program, Site, S
 from circuits.shape import ModelShape
 from common.errors import ProverError, UsageError
 from prover.executor import execute
+from tests.proof.programs import everything, small_build
 
 DEVICES = ("cpu", "torch-cpu")
 SMALL = ModelShape(
@@ -234,6 +235,17 @@ def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
             run(program, weights, wrong)
         with pytest.raises(ProverError, match=message):
             execute(program, weights, wrong, device=device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_finer_rounding_may_exceed_the_table(device: str) -> None:
+    """Its own table has twice the height (protocol §12)."""
+    with small_build(clear_rows=16):
+        case = everything(2, d=64, low=0)
+        assert_same(case.trace, execute(case.program, case.weights, device=device))
+    below = case.trace.sites["c1"].below
+    site = case.program.site["c1"]
+    assert below is not None and np.abs(below.quotient).max() >= 4 * site.clamp
 
 
 @pytest.mark.parametrize("executor", [run, execute])
