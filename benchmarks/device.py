@@ -45,13 +45,13 @@ def describe(device: Device) -> str:
 
 def timed(device: Device, run: Callable[[], Any], repeats: int) -> dict[str, float]:
     """Best wall and CPU seconds after a warm-up, and the peak of the GPU's memory."""
-    gpu = device.tensors.startswith("cuda")
+    gpu = device.executor.startswith("cuda")
     if gpu:
-        torch.cuda.reset_peak_memory_stats(device.tensors)
+        torch.cuda.reset_peak_memory_stats(device.executor)
     wall, cpu = best_times(run, repeats)
     found = {"seconds": wall, "cpu_seconds": cpu}
     if gpu:
-        found["gpu_peak_bytes"] = torch.cuda.max_memory_allocated(device.tensors)
+        found["gpu_peak_bytes"] = torch.cuda.max_memory_allocated(device.executor)
     return found
 
 
@@ -79,8 +79,8 @@ def executor(device: Device) -> tuple[dict[str, float], list[int]]:
     """The fingerprint program (K = 4096) on random weights: figures, and the vector."""
     program = compile_program(llama_shape(EXECUTOR_HIDDEN), HARDENED, "sketch", 4096, 256)
     weights = random_weights(program)
-    vector = execute(program, weights, device=device.tensors).v.tolist()
-    return timed(device, lambda: execute(program, weights, device=device.tensors), 3), vector
+    vector = execute(program, weights, device=device.executor).v.tolist()
+    return timed(device, lambda: execute(program, weights, device=device.executor), 3), vector
 
 
 def main(arguments: list[str]) -> None:

@@ -1,8 +1,8 @@
 """The exact integer reference executor: a program, its weights → every intermediate and v, in plain numpy.
 
 Matrix products run in float64, which is exact here whatever the order of summation: every static bound is
-below p/2 < 2^30, so all partial sums are integers below 2^53. The prover's fast executor
-(`prover/executor.py`) must return the same `Trace` bit for bit.
+below p/2 < 2^30, so all partial sums are integers below 2^53. The prover's fast executors
+(`prover/executor.py`) must return the same `Trace` bit for bit; they share what is not heavy here.
 """
 
 from __future__ import annotations
@@ -80,16 +80,37 @@ def run(
         UsageError: weights or shifts do not match the program.
         ProverError: an accumulator needs a value of h outside its clamp table; names the site.
     """
+    values: dict[str, Ints] = dict(weights)
+
+    def run_site(site: Site, shift: int | None) -> SiteTrace:
+        acc = accumulate(site, values)
+        found = requantize(
+            site, acc, canonical_shift(site, calibration(site, acc)) if shift is None else shift
+        )
+        values[site.name] = found.out
+        return found
+
+    return run_sites(program, weights, shifts, run_site, progress)
+
+
+def run_sites(
+    program: Program,
+    weights: Weights,
+    shifts: Mapping[str, int] | None,
+    run_site: Callable[[Site, int | None], SiteTrace],
+    progress: Callable[[str], None] | None,
+) -> Trace:
+    """What every executor does around its sites; `run_site` gets a shift, or None for the canonical one.
+
+    Raises:
+        UsageError, ProverError: as `run`.
+    """
     check_weights(program, weights)
     if shifts is not None and set(shifts) != set(program.site):
         raise UsageError("shifts: expected exactly one shift per site of the program")
-    values: dict[str, Ints] = dict(weights)
     sites: dict[str, SiteTrace] = {}
     for site in program.sites:
-        acc = accumulate(site, values)
-        shift = canonical_shift(site, acc[: site.calibration_rows]) if shifts is None else shifts[site.name]
-        sites[site.name] = requantize(site, acc, shift)
-        values[site.name] = sites[site.name].out
+        sites[site.name] = run_site(site, None if shifts is None else shifts[site.name])
         if progress is not None:
             progress(site.name)
     return Trace(sites, read_output(program.output, {name: trace.out for name, trace in sites.items()}))
@@ -131,11 +152,8 @@ def _product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 
 def _sketch_sum(acc: SketchSum, rows: int, source: Ints) -> NDArray[np.int64]:
-    """Rows of `acc` may list their tokens in any order; each row's tokens are summed in one pass."""
-    order = np.argsort(acc.row, kind="stable")
-    starts = np.searchsorted(acc.row[order], np.arange(rows))
-    signed = source[acc.token[order]].astype(np.int64) * acc.sign[order, None]
-    return np.add.reduceat(signed, starts, axis=0)
+    starts, token, sign = acc.by_row(rows)
+    return np.add.reduceat(source[token].astype(np.int64) * sign[:, None], starts[:-1], axis=0)
 
 
 def _convolve(acc: Conv, values: Mapping[str, Ints]) -> NDArray[np.int64]:
@@ -167,6 +185,11 @@ def _clamped(site: Site, acc: NDArray[np.int64], shift: int) -> tuple[NDArray[np
     return h, np.clip(h, site.low, site.clamp)
 
 
+def calibration(site: Site, acc: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The rows of an accumulator (rows × cols) that calibrate its site, (R × cols)."""
+    return acc[: site.calibration_rows].astype(np.int64)
+
+
 def canonical_shift(site: Site, rows: NDArray[np.int64]) -> int:
     """The smallest s with Σ|out| < target·N over the calibration rows, N entries (protocol §3.3).
 
@@ -191,16 +214,30 @@ def requantize(site: Site, acc: NDArray[np.int64], shift: int) -> SiteTrace:
     """
     h, out = _clamped(site, acc, shift)
     check_height(site, shift, int(np.abs(h).max()))
-    rows = acc[: site.calibration_rows]
-    below = None
-    if shift:
-        above_h, clamped = _clamped(site, rows, shift - 1)
-        magnitude = np.abs(clamped)
-        remainder = _remainder(rows, above_h, shift - 1)
-        below = Below(magnitude.astype(np.int16), remainder, int(magnitude.sum()), above_h.astype(np.int32))
-    total = int(np.abs(out[: site.calibration_rows]).sum())
     remainder = _remainder(acc, h, shift)
-    return SiteTrace(shift, out.astype(np.int16), remainder, total, below, h.astype(np.int32))
+    return site_trace(
+        site, calibration(site, acc), shift, out.astype(np.int16), remainder, h.astype(np.int32)
+    )
+
+
+def site_trace(
+    site: Site,
+    rows: NDArray[np.int64],
+    shift: int,
+    out: NDArray[np.int16],
+    remainder: NDArray[np.int32],
+    quotient: NDArray[np.int32],
+) -> SiteTrace:
+    """A site's re-quantization with the values of its calibration rows; `rows` as `calibration` gives them."""
+    total = int(np.abs(out[: len(rows)]).sum())
+    below = _below(site, rows, shift - 1) if shift else None
+    return SiteTrace(shift, out, remainder, total, below, quotient)
+
+
+def _below(site: Site, rows: NDArray[np.int64], shift: int) -> Below:
+    h, out = _clamped(site, rows, shift)
+    magnitude = np.abs(out).astype(np.int16)
+    return Below(magnitude, _remainder(rows, h, shift), int(magnitude.sum()), h.astype(np.int32))
 
 
 def check_height(site: Site, shift: int, largest: int) -> None:

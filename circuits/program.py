@@ -30,12 +30,16 @@ def _power_of_two(number: int) -> bool:
 
 @dataclass(frozen=True)
 class Weight:
-    """A committed tensor, (rows × cols) signed `bits`-bit integers."""
+    """A committed tensor, (rows × cols) signed `bits`-bit integers, of at most 8 bits."""
 
     name: str
     rows: int
     cols: int
     bits: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.bits <= 8:
+            raise ValueError(f"{self.name}: weights have 1 to 8 bits, not {self.bits}")
 
     @property
     def bound(self) -> int:
@@ -78,6 +82,15 @@ class SketchSum:
     row: NDArray[np.int64]
     token: NDArray[np.int64]
     sign: NDArray[np.int8]
+
+    def by_row(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
+        """The entries grouped by row: row r has the tokens and signs of places starts[r] … starts[r+1] − 1.
+
+        Returns `starts` (rows + 1), tokens and signs; entries may be listed in any order.
+        """
+        order = np.argsort(self.row, kind="stable")
+        starts = np.searchsorted(self.row[order], np.arange(rows + 1))
+        return starts, self.token[order], self.sign[order]
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -74,7 +74,7 @@ class Committed:
 class CompiledDevice:
     """The `Device` that is always there: the compiled kernels on all CPU threads."""
 
-    tensors = "cpu"
+    executor = "cpu"
 
     @property
     def for_proofs(self) -> Device:

@@ -18,6 +18,7 @@ from circuits.encoder import standardize
 from circuits.encoder_cnn import float_outputs
 from circuits.evaluate import Trace
 from circuits.program import OUTPUTS, Conv, GatedMatMul, MatMul, Output, Program, SketchSum
+from prover.kernels.sites import signed_sums
 from prover.pinned import Float32, Float64
 
 
@@ -49,11 +50,7 @@ class FloatReference:
         for site in self.program.sites:
             acc = site.acc
             if isinstance(acc, SketchSum) and acc.source == name:
-                import torch  # takes seconds, and a plain commitment needs none of it
-
-                signed = torch.from_numpy(tensor[acc.token] * acc.sign[:, None])
-                out = torch.zeros((site.rows, tensor.shape[1]))
-                self.values[site.name] = out.index_add_(0, torch.from_numpy(acc.row), signed).numpy()
+                self.values[site.name] = signed_sums(acc, site.rows, tensor)
             elif isinstance(acc, MatMul) and acc.right.source == name:
                 self.values[site.name] = self.values[acc.left.source] @ tensor.T
             elif isinstance(acc, GatedMatMul) and acc.gate == name:

@@ -23,6 +23,7 @@ from circuits.sizes import DEFAULT_BLOCKS, DEFAULT_TOKENS, choose_sizes
 from common.errors import UsageError
 from common.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from prover.canonical import canonical_embedding, canonical_layer
+from prover.executor import execute
 from prover.families import Model
 from prover.fidelity import Fidelity, FloatReference, measure, scales
 from prover.quantize import quantize
@@ -122,8 +123,6 @@ def derive(
     Raises:
         UsageError, Malformed, Unsupported, ProverError: as the parts do; one line that names the culprit.
     """
-    from prover.executor import execute  # imports torch, which takes seconds
-
     chosen = encoder or profile.default_encoder
     check_encoder(profile, chosen)
     watch = _Watch()

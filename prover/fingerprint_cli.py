@@ -88,10 +88,10 @@ def _derive(
     from prover.devices.choose import choose
     from prover.fingerprint import derive
 
-    tensors = choose(device).tensors
+    executor = choose(device).executor
     with _progress_bar("fingerprint", _STEPS) as progress:
         derivation = derive(
-            model, profile, encoder, tokens=tokens, k=k, p=p, device=tensors, progress=progress
+            model, profile, encoder, tokens=tokens, k=k, p=p, device=executor, progress=progress
         )
     return derivation.to_file()
 

@@ -127,7 +127,7 @@ def prove(
             opened, reference = _open_or_commit(checkpoint, folder, options, encoder, tree_place, progress)
         chosen = encoder or opened.source.profile.default_encoder
         with progress.stage("witness") as step:
-            program, term_weights, trace = run_program(opened.source, chosen, place.tensors, step)
+            program, term_weights, trace = run_program(opened.source, chosen, place.executor, step)
             fidelity = None
             if reference is not None:
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)

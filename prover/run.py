@@ -10,6 +10,7 @@ from circuits.evaluate import Trace, read_output
 from circuits.profiles import check_encoder
 from circuits.program import Program
 from prover.commitment_folder import Source
+from prover.executor import execute
 from prover.fingerprint import scaled_term_weights
 
 
@@ -21,8 +22,6 @@ def run_program(
     Raises:
         UsageError: the profile has no such encoder. ProverError: values too large for a proof.
     """
-    from prover.executor import execute  # imports torch, which takes seconds
-
     check_encoder(source.profile, encoder)
     program = source.program(encoder)
     trace = execute(program, source.weights, device=device, progress=step)

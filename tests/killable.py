@@ -20,7 +20,7 @@ from prover.owner import Options, commit, prove
 
 
 def warm(checkpoint: str) -> None:
-    """Load and compile everything. With a single torch thread nothing is left running that a fork loses."""
+    """Load and compile everything. With a single thread of OpenMP nothing is left running that a fork loses."""
     with tempfile.TemporaryDirectory() as folder:
         commit(checkpoint, Path(folder) / "c", Options(k=64))
         prove(None, Path(folder) / "b.huref", commitment=Path(folder) / "c")

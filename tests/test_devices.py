@@ -120,7 +120,7 @@ def test_bad_input_is_an_error() -> None:
 class Counting:
     """A device that counts what it is asked for."""
 
-    tensors = "cpu"
+    executor = "torch-cpu"
 
     def __init__(self, device: Device) -> None:
         self.device, self.asked = device, Counter[str]()
@@ -145,7 +145,7 @@ class Counting:
 def prove_on(case: Case, device: Device) -> bytes:
     """Commit, execute and prove on a device with fixed seeds."""
     commitment = commit_weights(case.program, case.weights, case.knobs, secret(1), device)
-    trace = execute(case.program, case.weights, device=device.tensors)
+    trace = execute(case.program, case.weights, device=device.executor)
     return case.prove(commitment=commitment, trace=trace)
 
 
@@ -164,7 +164,8 @@ def test_proofs_are_the_same_bytes_and_every_commitment_is_made_on_the_device(ma
 
 def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("cpu") is COMPILED and isinstance(choose("auto"), CompiledDevice | TensorDevice)
-    assert choose("torch-cpu").tensors == "cpu" and isinstance(choose("torch-cpu"), TensorDevice)
+    assert (choose("cpu").executor, choose("torch-cpu").executor) == ("cpu", "torch-cpu")
+    assert TensorDevice("cuda:1").executor == "cuda:1" and isinstance(choose("torch-cpu"), TensorDevice)
     for name in ("quantum", "", "meta", "cuda:x", "cuda:99"):
         with pytest.raises(UsageError, match="no device"):
             choose(name)

@@ -1,4 +1,4 @@
-"""The reference executor against Python integers, and the torch executor bit for bit against it."""
+"""The reference executor against Python integers, and the fast executors bit for bit against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from circuits.program import Conv, GatedMatMul, MatMul, Output, Program, Site, S
 from circuits.shape import ModelShape
 from common.errors import ProverError, UsageError
 from prover.executor import execute
+from tests.proof.programs import everything, small_build
 
+DEVICES = ("cpu", "torch-cpu")
 SMALL = ModelShape(
     family="llama",
     hidden=48,
@@ -149,22 +151,28 @@ def test_every_node_against_python_integers() -> None:
     assert trace.v.tolist() == v
 
 
-def test_torch_matches_on_every_node_type() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_fast_executors_match_on_every_node_type(device: str) -> None:
     program = mixed_program()
     weights = random_weights(program, 3)
-    assert_same(run(program, weights), execute(program, weights))
+    wide = {name: values.astype(np.int64) for name, values in weights.items()}
+    for given in (weights, wide):
+        assert_same(run(program, weights), execute(program, given, device=device))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("heavy", [False, True])
 @pytest.mark.parametrize(("profile", "encoder"), [(HARDENED, "sketch"), (PAPER, "meanpool")])
-def test_torch_matches_on_compiled_programs(profile: Any, encoder: str, heavy: bool) -> None:
+def test_fast_executors_match_on_compiled_programs(
+    profile: Any, encoder: str, heavy: bool, device: str
+) -> None:
     program = compile_program(SMALL, profile, encoder, 1024, 256)
     weights = random_weights(program, 5, heavy)
     reference = run(program, weights)
     names: list[str] = []
-    assert_same(reference, execute(program, weights, progress=names.append))
+    assert_same(reference, execute(program, weights, device=device, progress=names.append))
     assert names == [site.name for site in program.sites]
-    assert_same(reference, execute(program, weights, reference.shifts))
+    assert_same(reference, execute(program, weights, reference.shifts, device=device))
     assert_same(reference, run(program, weights, reference.shifts))
     assert np.abs(reference.v).max() <= program.output.bound
 
@@ -200,6 +208,44 @@ def test_outliers_beyond_the_table_are_named() -> None:
         requantize(site, acc, canonical_shift(site, acc[:16]))
     with pytest.raises(ProverError, match="no clamp table"):
         requantize(replace(site, clamp=2047, low=-2047), acc, 20)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
+    """Sums of both signs as large as a table admits under a bound near p/2, and errors that name the site."""
+    inner, clamp = 61_900, 1023
+    ends = np.full((2, inner), 127, np.int8)
+    ends[1] = -127
+    identity = SketchSum("x", np.arange(2), np.arange(2), np.ones(2, np.int8))
+    left = Site("y", identity, 2, inner, 127, -127, 128, 2)
+    both = Site("z", MatMul(View("y"), View("w"), inner), 2, 2, clamp, -clamp, 127 * 128 * inner, 2, 1)
+    output = Output(("z",), (np.zeros((2, 2), np.int16),), (np.ones((2, 2), np.int8),), 4 * clamp)
+    program = Program((Weight("x", 2, inner), Weight("w", 2, inner)), (left, both), output)
+    weights = {"x": ends, "w": np.sign(ends) * np.int8(64)}
+    shifts = {"y": 0, "z": 17}
+    assert_same(run(program, weights, shifts), execute(program, weights, shifts, device=device))
+    for shift, message in (
+        (0, "z: a value"),
+        (10, "z: a value"),
+        (30, "no clamp table"),
+        (40, "no clamp table"),
+    ):
+        wrong = {"y": 0, "z": shift}
+        with pytest.raises(ProverError, match=message):
+            run(program, weights, wrong)
+        with pytest.raises(ProverError, match=message):
+            execute(program, weights, wrong, device=device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_finer_rounding_may_exceed_the_table(device: str) -> None:
+    """Its own table has twice the height (protocol §12)."""
+    with small_build(clear_rows=16):
+        case = everything(2, d=64, low=0)
+        assert_same(case.trace, execute(case.program, case.weights, device=device))
+    below = case.trace.sites["c1"].below
+    site = case.program.site["c1"]
+    assert below is not None and np.abs(below.quotient).max() >= 4 * site.clamp
 
 
 @pytest.mark.parametrize("executor", [run, execute])

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Made
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("common", "circuits", "verifier", "prover")
 ALLOWED = {
@@ -103,6 +105,27 @@ def test_the_light_half_imports_without_the_heavy_one() -> None:
         for path in FILES
         if "prover" not in path.parts
     )
+
+
+_OWNER = """
+import sys
+from pathlib import Path
+from prover.owner import Options, commit, prove
+checkpoint, folder, options = sys.argv[1], Path(sys.argv[2]), Options(k=64)
+commit(checkpoint, folder / "a.commitment", options, device="cpu")
+prove(None, folder / "a.huref", device="cpu")
+prove(checkpoint, folder / "b.huref", options, device="cpu")
+print("torch" in sys.modules)
+"""
+
+
+def test_an_owner_needs_no_torch_on_the_cpu(tiny: Made, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _OWNER, tiny.checkpoint, tmp_path],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"
 
 
 def test_verify_starts_without_numpy_rich_or_torch() -> None:

@@ -104,9 +104,9 @@ class ClusterDevice:
     local: Device
 
     @property
-    def tensors(self) -> str:
-        """As `Device.tensors`: here."""
-        return self.local.tensors
+    def executor(self) -> str:
+        """As `Device.executor`: here."""
+        return self.local.executor
 
     @property
     def for_proofs(self) -> Device:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Device(Protocol):
-    """A place that encodes matrices and hashes leaves, and the torch device that matrix products use beside it."""
+    """A place that encodes matrices and hashes leaves, and says which executor runs the program beside it."""
 
     @property
-    def tensors(self) -> str:
-        """The torch device of the fast executor, which is the same torch code everywhere."""
+    def executor(self) -> str:
+        """The `device` of `prover.executor.execute`: `cpu` (compiled kernels), `torch-cpu`, or a torch device."""
         ...
 
     @property

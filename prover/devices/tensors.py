@@ -44,6 +44,11 @@ class TensorDevice:
     radix_bits: int = MAX_RADIX_BITS
 
     @property
+    def executor(self) -> str:
+        """As `Device.executor`."""
+        return "torch-cpu" if self.tensors == "cpu" else self.tensors
+
+    @property
     def for_proofs(self) -> TensorDevice:
         """As `Device.for_proofs`."""
         return self

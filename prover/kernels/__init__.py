@@ -1,4 +1,4 @@
-"""Compiled kernels (numba). The only package that imports a compiler or torch; twins live in `common/`.
+"""Compiled kernels (numba), and exact products in torch. Nothing else imports a compiler; twins live in `common/`.
 
 Numba's on-disk cache watches a function's own source file, not the files whose functions it inlines. So
 cached code that is older than the modules everybody inlines is dropped before any kernel is loaded.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-_INLINED = ("field.py", "simd.py", "sha256.py", "ntt.py")
+_INLINED = ("field.py", "simd.py", "sha256.py", "ntt.py", "short_simd.py")
 
 
 def _drop_stale_cache(folder: Path) -> None:

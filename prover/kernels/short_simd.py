@@ -49,16 +49,6 @@ def _load(context: Any, b: Any, kind: Any, array: Any, index: Any, vector: Any) 
 
 
 @intrinsic
-def bytes16(typing_context: Any, array: Any, index: Any) -> Any:
-    """16 entries of an int8 array."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return b.sext(_load(context, b, signature.args[0], args[0], args[1], _BYTES16), _SHORTS)
-
-    return _V16(array, types.int64), codegen
-
-
-@intrinsic
 def paired_bytes(typing_context: Any, array: Any, first: Any, second: Any) -> Any:
     """8 entries from `first` on and 8 from `second` on, interleaved."""
 
@@ -73,10 +63,13 @@ def paired_bytes(typing_context: Any, array: Any, first: Any, second: Any) -> An
 
 @intrinsic
 def shorts16(typing_context: Any, array: Any, index: Any) -> Any:
-    """16 entries of an int16 array."""
+    """16 entries of an int8 or int16 array."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _load(context, b, signature.args[0], args[0], args[1], _SHORTS)
+        kind = signature.args[0]
+        if kind.dtype == types.int8:
+            return b.sext(_load(context, b, kind, args[0], args[1], _BYTES16), _SHORTS)
+        return _load(context, b, kind, args[0], args[1], _SHORTS)
 
     return _V16(array, types.int64), codegen
 

@@ -18,7 +18,6 @@ from common.field import DEGREE, P
 from prover.kernels.field import P64, U32, centred, check_k, madd, mmul, mreduce, to_mont
 from prover.kernels.short_simd import (
     SHORT_LANES,
-    bytes16,
     horizontal,
     multiply_add,
     paired_bytes,
@@ -66,7 +65,7 @@ def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> No
             whole = first + (last - first) // _STEP * _STEP
             t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = zero8()
             for j in range(first, whole, _STEP):
-                x = bytes16(matrix, row * n + j)
+                x = shorts16(matrix, row * n + j)
                 t0 = multiply_add(t0, x, shorts16(flat, j))
                 t1 = multiply_add(t1, x, shorts16(flat, n + j))
                 t2 = multiply_add(t2, x, shorts16(flat, 2 * n + j))

@@ -1,7 +1,7 @@
 """Runs compiled kernels that release the interpreter lock on ranges of their work, one range per thread.
 
 Plain Python threads instead of numba's own: kernels compile several times faster without its parallel
-transformation, and no second thread pool competes with torch's.
+transformation, and no second thread pool competes with a library's.
 """
 
 from __future__ import annotations
