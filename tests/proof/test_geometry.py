@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import isqrt
 from unittest import mock
 
 import numpy as np
@@ -12,7 +13,7 @@ import common.params
 from circuits.program import Output, Program, Weight
 from circuits.proof import weights_geometry
 from common.errors import Malformed, Rejected
-from common.params import CodeGeometry, Knobs, choose_rate, opening_geometry, weight_geometry
+from common.params import CodeGeometry, Knobs, choose_rate, choose_width, opening_geometry, weight_geometry
 from tests.proof.programs import chain
 
 MOST = {(100, 4): 118, (128, 4): 160, (100, 2): 193, (128, 2): 261}
@@ -49,6 +50,21 @@ def test_geometry_at_both_rates(security: int, rate_inv: int, proofs: int) -> No
             if geometry.second is not None:
                 check_code(geometry.second, geometry.length // weights.w2, 0, 1, 4, bits)
                 assert geometry.second.width == 5 * weights.w2
+
+
+def test_the_width_counts_the_queries_of_the_rate() -> None:
+    """Shapes like those of a model with 13 billion parameters, where the two rates ask for different widths."""
+    tensors = [(4096, 5120), *[(5120, 5120)] * 8, *[(13824, 5120)] * 6]
+    found = {}
+    for (security, rate_inv), most in MOST.items():
+        sizes = {
+            w: 8 * most * w + 40 * isqrt(2 * most * sum(rows * -(-cols // w) for rows, cols in tensors))
+            for w in (1024, 512, 256, 128, 64, 32)
+        }
+        best = min(w for w, size in sizes.items() if size == min(sizes.values()))
+        found[rate_inv] = choose_width(tensors, rate_inv, Knobs(security=security))
+        assert found[rate_inv] == best
+    assert found[2] != found[4]
 
 
 def test_the_rate_changes_at_two_to_the_27_weights() -> None:
