@@ -26,7 +26,7 @@ Matrix = Literal["W", "A"]
 @dataclass(frozen=True)
 class Term:
     """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`, of which
-    the first `count` entries are kept if that is given.
+    the first `count` entries are kept if that is given. There must be as many.
     """
 
     matrix: Matrix
@@ -51,7 +51,8 @@ class Term:
     def scaled(self, factor: KS) -> Array:
         """factor · a, with the factor on the left vector."""
         left = kmul(self.left, factor.array())
-        return left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)[: self.count]
+        whole = left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)
+        return whole[: self.count]
 
 
 @dataclass(frozen=True)

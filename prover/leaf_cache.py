@@ -25,8 +25,8 @@ _PART = 1 << 22
 
 def write(private: Path, weights: NDArray[Any], seed: SecretSeed, leaves: Digests) -> None:
     """Write the cache into a folder that is not yet public under its name; durable when this returns."""
-    with (private / FILE_NAME).open("xb") as file:
-        os.fchmod(file.fileno(), 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(private / FILE_NAME, flags, 0o600), "wb") as file:
         file.write(_origin(weights, seed))
         np.ascontiguousarray(leaves).tofile(file)
         file.flush()

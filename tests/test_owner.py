@@ -19,7 +19,7 @@ from common import bundle as form
 from common.bundle import parse_bundle
 from common.commitment_file import FILE_NAME
 from common.errors import InputOutputError, Malformed, ProverError, Rejected, UsageError
-from prover import commitment_folder, owner
+from prover import commitment_folder, leaf_cache, owner
 from prover.budget import OpeningBudget
 from prover.families import open_model
 from prover.fingerprint import derive
@@ -28,6 +28,7 @@ from prover.randomness import SecretSeed
 from tests import tiny_models
 from tests.conftest import Made
 from tests.forge import load
+from tests.proof.programs import chain
 
 
 @pytest.fixture
@@ -241,6 +242,22 @@ def test_kept_leaf_digests_are_a_shortcut_only(copy: Path, monkeypatch: pytest.M
         assert commitment_folder.load(copy).committed.root.hex() == root
     path.unlink()
     assert commitment_folder.load(copy).committed.root.hex() == root
+
+
+def test_private_files_are_never_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made with their mode, whatever the umask, not narrowed later."""
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
+    before = os.umask(0)
+    try:
+        weights = commitment_folder._new_weights(tmp_path / "weights.npy", chain().program, 32)
+        leaf_cache.write(tmp_path, weights.data, SecretSeed.fresh(), np.zeros((2, 32), np.uint8))
+        OpeningBudget.create(tmp_path / "private", 9).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o700
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 5 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
 
 
 def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -11,23 +12,32 @@ import pytest
 import circuits.layout
 import common.params
 import prover.lookup_tree
+import prover.weights
 from common.errors import Malformed, Rejected
 from prover.weights import commit_weights
 from tests.proof.attacks import setup_for
 from tests.proof.cheating import lenient, rerun
-from tests.proof.programs import Case, chain, secret
+from tests.proof.programs import Case, chain, everything, secret, several
+from tests.proof.test_mutation import MUTANTS, Mutant, check
+from tests.proof.test_padding import claims_of, coefficients, outside
 
 
 @pytest.fixture
-def large(_small: None) -> Iterator[Case]:
-    """The chain, with every threshold of size at zero."""
+def large_build(_small: None) -> Iterator[None]:
+    """Every threshold of size at zero."""
     with (
         mock.patch.object(circuits.layout, "WIDE_DIGITS_FROM", 0),
         mock.patch.object(common.params, "FAST_RATE_FROM", 0),
         mock.patch.object(prover.lookup_tree, "STORED_ENTRIES", 0),
         mock.patch.object(prover.lookup_tree, "HUGE_ENTRIES", 0),
     ):
-        yield chain(p=32, k=40)
+        yield
+
+
+@pytest.fixture
+def large(large_build: None) -> Case:
+    """The chain as a large model."""
+    return chain(p=32, k=40)
 
 
 def test_a_large_model_is_proven(large: Case) -> None:
@@ -53,6 +63,51 @@ def test_a_weight_of_a_triple_out_of_range(part: int, value: int, large: Case) -
         proof = large.prove(setup, weights=weights, trace=trace, commitment=commitment)
         large.verify(proof, setup, commitment.root)
     assert caught.value.path == "opening.final"
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+@pytest.mark.usefixtures("large_build")
+def test_a_cell_behind_the_last_weight_of_a_part_out_of_range(part: int) -> None:
+    """The last row that a part reads, of several tiles, and there the last column, which is padding."""
+    case = several([(70, 40)], 32)
+    layout = case.setup().layout
+    (block,) = layout.weight_blocks
+    assert block.rows > layout.tile_rows and block.rows % layout.tile_rows and block.count % 3
+    last = min((part + 1) * block.rows, block.count) - 1
+    assert outside(layout)["W"][last, -1]
+    original = prover.weights.stack_weights
+
+    def stacked(*given: Any) -> np.ndarray:
+        out = original(*given).astype(np.int16)
+        out[last, -1] = 8
+        return out
+
+    with mock.patch.object(prover.weights, "stack_weights", stacked):
+        commitment = commit_weights(case.program, case.weights, case.knobs, secret(1))
+    with lenient():
+        proof = case.prove(commitment=commitment)
+    with pytest.raises(Rejected) as caught:
+        case.verify(proof, root=commitment.root)
+    assert caught.value.path == "opening.final"
+
+
+@pytest.mark.usefixtures("large_build")
+def test_claims_of_a_large_model_vanish_outside_the_declared_shapes() -> None:
+    """As in `test_padding`: terms in factors end where their rows end."""
+    for case in (chain(d=35, f=33, p=32, k=40), several([(70, 40), (9, 3)], 32, bits=(3, 4))):
+        layout, claims = claims_of(case)
+        masks = outside(layout)
+        for claim in claims:
+            dense = coefficients(layout, claim)
+            assert not dense["A"][masks["A"]].any(), claim.label
+            assert claim.label == "lookup.denominator" or not dense["W"][masks["W"]].any(), claim.label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_attacks_are_stopped_in_a_large_model_too(mutant: Mutant, large: Case) -> None:
+    cases = {"tall": large, "full": everything(), "small": chain(d=8, k=16, p=16, f=4)}
+    check(mutant, cases[mutant.program])
 
 
 def test_a_proof_at_another_rate(large: Case) -> None:
