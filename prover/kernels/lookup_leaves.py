@@ -40,7 +40,7 @@ def _fold_scratch(rows: Any, count: int, depth: int) -> Any:
     return _scratch(rows, count << depth), _k_scratch(rows, count << (depth - 1)), _k_scratch(rows, count)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _leaves_up(
     rows: Any, tile: int, first: int, count: int, p: Any, q: Any, out_p: Any, out_q: Any, at: int
 ) -> None:
@@ -52,7 +52,7 @@ def _leaves_up(
         leaf_up(p, q, count * rows.w, out_p, out_q, at, 0, 1)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _fold(rows: Any, tile: int, first: int, count: int, depth: int, space: Any) -> Any:
     """`count` rows that fold onto each other of the layer `depth` (1 or 2) foldings above the leaves."""
     (p, q), (mid_p, mid_q), (top_p, top_q) = space

@@ -132,7 +132,7 @@ def denominators(rows: Any, job: int, base: int, constants: Any, slot: int, q: A
         _word_row(q, at, rows.words, base, deltas, cols, scales, offsets, slot)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: int) -> bool:
     """q of `count` rows of a tile that fold onto each other, row `first` being the first of them; whether all of
     them are full and their numerators one.
@@ -154,7 +154,7 @@ def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: 
     return unit
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def fill_numerators(rows: Any, tile: int, first: int, count: int, p: Any, at: int) -> None:
     """p of the same rows."""
     step, w = rows.job.shape[1] // count, rows.w

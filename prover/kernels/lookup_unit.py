@@ -22,12 +22,6 @@ _ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
 
 
 @njit(cache=True)
-def _multiply(x: Any, y: Any) -> None:
-    """x = x·y for two K elements (5,)."""
-    x[0], x[1], x[2], x[3], x[4] = kmul(x[0], x[1], x[2], x[3], x[4], y[0], y[1], y[2], y[3], y[4])
-
-
-@njit(cache=True)
 def _new_constants() -> Any:
     """Space for scales, offset, and digits of both, of one job for C and one for B, times something."""
     digits = 2, COMPONENTS + 1, DEGREE
@@ -40,22 +34,31 @@ def _new_constants() -> Any:
 
 
 @njit(cache=True)
-def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, out: Any, slot: int) -> None:
+def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any, slot: int) -> None:
     """The constants of weight·(q + κ)."""
-    scales, offset, low, high = out[0][slot], out[1][slot], out[2][slot], out[3][slot]
-    scales[:] = rows.scales[job]
-    for limb in range(DEGREE):
-        offset[limb] = madd(rows.offsets[job, limb], kappa[limb])
-    for m in range(COMPONENTS):
-        _multiply(scales[m], weight)
-    _multiply(offset, weight)
-    for limb in range(DEGREE):
-        for m in range(COMPONENTS + 1):
-            value = mmul(scales[m, limb], np.uint32(1)) if m < COMPONENTS else offset[limb]
-            low[m, limb], high[m, limb] = value & np.uint32(0xFFFF), value >> np.uint32(16)
+    scales, offsets, low, high = constants
+    w0, w1, w2, w3, w4 = weight[0], weight[1], weight[2], weight[3], weight[4]
+    for m in range(COMPONENTS + 1):
+        if m < COMPONENTS:
+            x = rows.scales
+            y = kmul(x[job, m, 0], x[job, m, 1], x[job, m, 2], x[job, m, 3], x[job, m, 4], w0, w1, w2, w3, w4)
+        else:
+            z = rows.offsets
+            y = kmul(
+                madd(z[job, 0], kappa[0]), madd(z[job, 1], kappa[1]), madd(z[job, 2], kappa[2]),
+                madd(z[job, 3], kappa[3]), madd(z[job, 4], kappa[4]), w0, w1, w2, w3, w4,
+            )  # fmt: skip
+        for limb in range(DEGREE):
+            value = y[limb]
+            if m < COMPONENTS:
+                scales[slot, m, limb] = value
+                value = mmul(value, np.uint32(1))
+            else:
+                offsets[slot, limb] = value
+            low[slot, m, limb], high[slot, m, limb] = value & np.uint32(0xFFFF), value >> np.uint32(16)
 
 
-@njit(cache=True, forceinline=True)
+@njit(cache=True)
 def _fill(
     rows: Any, tile: int, first: int, kappa: Any, one: Any, weight: Any, constants: Any, seen: Any, q: Any
 ) -> None:
