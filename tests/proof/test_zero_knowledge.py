@@ -337,22 +337,24 @@ def test_dummy_triples_hide_the_final_evaluations() -> None:
 @pytest.mark.parametrize("fast_from", [0, 1 << 27])
 def test_the_committed_matrices_are_random_where_they_have_to_be(fast_from: int) -> None:
     """What `test_rank` takes for granted: random rows behind the data of W and A, masks on every row, R and R', pads,
-    and no stream of random numbers used twice. At both rates.
+    and no stream of random numbers used twice, salts included. At both rates.
     """
     with mock.patch.object(common.params, "FAST_RATE_FROM", fast_from):
         case = everything()
         layout, geometry = case.setup().layout, case.setup().geometry
-        seen = []
+        seen, salts = [], []
         for module in (prover.weights, prover.core):
             original = module.commit
 
-            def note(matrix: Any, *rest: Any, original: Any = original) -> Any:
+            def note(matrix: Any, domain: Any, salt: bytes, *rest: Any, original: Any = original) -> Any:
                 seen.append(matrix)
-                return original(matrix, *rest)
+                salts.append(salt)
+                return original(matrix, domain, salt, *rest)
 
             with mock.patch.object(module, "commit", note):
                 case.prove(commitment=case.commit())
     weights, proof, mask = seen
+    assert len(set(salts)) == 3  # a salt shown in one tree must not be that of a hidden leaf in another
     own, stacked = geometry.proof, np.concatenate([part.astype(np.int64) for part in proof.segments])
     random = {
         "W": (weights.segments[-1], (geometry.weights.random, layout.w)),
