@@ -210,7 +210,7 @@ def test_non_canonical_bytes_are_malformed(value: int) -> None:
     assert F.decode_f(b"", 0).shape == (0,)
 
 
-@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 5), (80, 90), (700, 64), (1, 5000)])
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 5), (80, 90), (700, 64), (1, 5000), (2, 40000)])
 def test_outer_products_and_folds(m: int, n: int) -> None:
     """By matrix products and one by one, the largest entries included."""
     rng = np.random.default_rng(m * n)

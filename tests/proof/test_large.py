@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from math import log2
 from typing import Any
 from unittest import mock
 
@@ -14,6 +16,7 @@ import common.params
 import prover.lookup_tree
 import prover.weights
 from common.errors import Malformed, Rejected
+from common.field import P
 from prover.weights import commit_weights
 from tests.proof.attacks import setup_for
 from tests.proof.cheating import lenient, rerun
@@ -44,7 +47,12 @@ def test_a_large_model_is_proven(large: Case) -> None:
     geometry = large.setup().geometry
     assert [block.table.arity for block in large.setup().layout.weight_blocks] == [3]
     assert 1 / 4 < geometry.weights.domain.rate <= 1 / 2 and 1 / 4 < geometry.proof.domain.rate <= 1 / 2
-    assert large.verify(large.prove()).bits >= large.knobs.security
+    report = large.verify(large.prove())
+    assert report.bits >= large.knobs.security
+    tables = sum(block.table.size for block in large.setup().layout.tables)
+    error = Fraction(large.setup().layout.entries + 4 * tables, P**5)  # arity 3, and 1
+    (term,) = (term for term in report.terms if term.label == "lookup.alpha_beta")
+    assert term.error_bits == pytest.approx(-log2(error), abs=1e-6)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])

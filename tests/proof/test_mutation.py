@@ -36,6 +36,7 @@ from tests.proof import attacks, attacks_known_challenges, attacks_opening
 from tests.proof.attacks import Attack
 from tests.proof.cheating import (
     edited_array,
+    edited_leaves,
     lenient,
     rerun,
     without_claim,
@@ -166,6 +167,46 @@ def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pyt
     layers = {f"lookup.layer{i}.final" for i in range(full.setup().layout.log_entries)}
     assert kinds <= covered | layers
     assert layers <= seen
+
+
+# every opened value counts
+
+
+@pytest.mark.parametrize("label", ["opening.weights", "opening.mask", "opening.proof", "opening.second"])
+@pytest.mark.parametrize("cell", [(0, 0), (-1, 0), (0, -1), (-1, -1)], ids=str)
+def test_one_wrong_value_in_one_opened_leaf(label: str, cell: tuple[int, int]) -> None:
+    """Also without its root, which every such edit fails: no query and no column is left out of the check."""
+    case = chain(d=8, k=16, p=16, f=4)
+
+    def edit(_: list[int], values: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        values[cell] = (values[cell] + np.uint64(1)) % np.uint64(P)
+        return values
+
+    with small_build(clear_rows=16):
+        with edited_leaves(label, edit):
+            proof = case.prove()
+        with without_root_check(label), pytest.raises(Rejected) as caught:
+            case.verify(proof)
+    assert caught.value.path == ("opening.second.code" if label == "opening.second" else "opening.final")
+
+
+@pytest.mark.parametrize("limb", range(5))
+def test_one_wrong_limb_of_the_last_row(limb: int) -> None:
+    """A last row that is off by X^limb is off by that at every query, in no other limb."""
+    case = chain(d=8, k=16, p=16, f=4)
+
+    def edit(values: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        values[0, limb] = (values[0, limb] + np.uint64(1)) % np.uint64(P)
+        return values
+
+    with small_build(clear_rows=16):
+        with edited_array("opening.y", edit):
+            proof = case.prove()
+        with without_final_check(), pytest.raises(Rejected) as caught:
+            case.verify(proof)
+    assert caught.value.path == "opening.second.code"
 
 
 # checks on bytes
