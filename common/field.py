@@ -255,7 +255,7 @@ def kouter(a: KArray, b: KArray) -> KArray:
     for top in range(0, len(a), step):
         low, high = (
             digit @ right for digit in _digits(a[top : top + step])
-        )  # five products below 2^47: exact
+        )  # five products below 2^47 each: exact
         out[top : top + step] = reduce(_whole(low) + (reduce(_whole(high)) << np.uint64(16)))
     return out.reshape(len(a), len(b), DEGREE)
 
