@@ -1,6 +1,6 @@
 """Commitment and field-kernel throughput; run as `python -m benchmarks.commit [log2 sizes ...]`.
 
-Writes results/commit.json. Committed elements are the matrix entries before encoding (the rate of its size), random rows
+Writes results/commit.json. Committed elements are the matrix entries before encoding at rate 1/4, random rows
 included. The kernel bound is what transforms and hashing alone allow on the measured threads, so the ratio
 says how much the streaming around them costs. Rates are per CPU second (of one core) where they are named so.
 """
