@@ -26,9 +26,7 @@ from prover.kernels.lookup_rows import LeafRows
 SHORT = 16  # least entries of a tile that the kernels take
 FLAT = 2 * SHORT  # entries per tile from which tables are kept flat
 STORED_ENTRIES = 1 << 20  # up to this many leaves all layers are stored, 64 bytes a leaf
-HUGE_ENTRIES = (
-    1 << 26
-)  # up to this many leaves only their own layer is recomputed, 40 bytes a leaf are stored
+HUGE_ENTRIES = 1 << 25  # up to this many only their own layer is recomputed, 40 bytes a leaf are stored
 
 
 def mont(value: KS) -> U32:
