@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from common.errors import ProverError
-from prover.kernels.sha256 import IV, compress
+from prover.kernels.sha256 import IV, compress8
 from prover.kernels.threads import run_tasks, thread_count
 
 _PREFIX = b"huref/grind\x00"
@@ -18,14 +18,21 @@ _CHUNK = 1 << 17
 
 @njit(cache=True, nogil=True)
 def _search(message: Any, initial: Any, bits: int, start: int, count: int) -> int:
-    data, state = message.copy(), initial.copy()
-    for nonce in range(start, start + count):
-        data[_NONCE_WORD] = np.uint32(nonce & 0xFFFFFFFF)
-        data[_NONCE_WORD + 1] = np.uint32(nonce >> 32)
-        state[:] = initial
-        compress(state, 0, data, 0)
-        if state[0] >> np.uint32(32 - bits) == 0:
-            return nonce
+    """Eight nonces at a time; `count` is a multiple of eight."""
+    data, states = np.empty(8 * 16, np.uint32), np.empty(8 * 8, np.uint32)
+    for i in range(8):
+        for j in range(16):
+            data[16 * i + j] = message[j]
+    for first in range(start, start + count, 8):
+        for i in range(8):
+            data[16 * i + _NONCE_WORD] = np.uint32((first + i) & 0xFFFFFFFF)
+            data[16 * i + _NONCE_WORD + 1] = np.uint32((first + i) >> 32)
+            for j in range(8):
+                states[8 * i + j] = initial[j]
+        compress8(states, 0, data, 0, 16)
+        for i in range(8):
+            if states[8 * i] >> np.uint32(32 - bits) == 0:
+                return first + i
     return -1
 
 
