@@ -124,6 +124,9 @@ def check_weights(program: Program, weights: Weights) -> None:
         array = weights[declared.name]
         if array.shape != (declared.rows, declared.cols) or array.dtype.kind != "i":
             raise UsageError(f"{declared.name}: expected integers of shape {(declared.rows, declared.cols)}")
+        limits = np.iinfo(array.dtype)
+        if limits.min >= -declared.bound and limits.max < declared.bound:
+            continue  # no entry of the type is outside, and large weights are not read for nothing
         if int(array.min()) < -declared.bound or int(array.max()) >= declared.bound:
             raise UsageError(f"{declared.name}: an entry exceeds {declared.bits} signed bits")
 
