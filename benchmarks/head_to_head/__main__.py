@@ -28,8 +28,8 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
     """How many times this project's CPU seconds EZKL (lean) needs to prove size 128; empty if either is missing.
 
     `call` is the proving call of a fresh process on both sides (the mean of five processes here), `warm` divides by
-    the mean of this project's later calls, `process` compares whole processes with their imports, and `with witness` adds commitment and
-    witness on both sides.
+    the mean of this project's later calls, `process` compares whole processes with their imports, and
+    `with witness` adds commitment and witness on both sides.
     """
     found = {(row["system"], row["size"]): row["stages"] for row in rows if "not_run" not in row}
     if not {("huref", 128), ("ezkl-lean", 128)} <= set(found):

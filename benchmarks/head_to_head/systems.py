@@ -19,7 +19,7 @@ CLI = [sys.executable, "-c", "from common.cli import main; main()"]
 
 
 def mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """One stage's report with the mean seconds of several, the `runs` CPU seconds of the calls, and the highest peak."""
+    """One stage's report: mean seconds of several runs, their calls' CPU seconds as `runs`, and the highest peak."""
     made = {**runs[0], "runs": [run["call"]["cpu"] for run in runs]}
     for part in ("call", "process"):
         made[part] = {
