@@ -88,9 +88,9 @@ class LeafPoint:
 
     def mass(self, tile: int, rows: int) -> KS:
         """Sum of the coefficients of these rows (a full row's column coefficients sum to 1)."""
-        *whole, last = self.run(tile, rows)
-        rest = rows - len(whole) * self.layout.tile_rows
-        return total(np.array(whole)) * total(self.row) + KS.from_array(last) * total(self.row[:rest])
+        tiles = self.run(tile, rows)
+        rest = rows - (len(tiles) - 1) * self.layout.tile_rows
+        return total(tiles[:-1]) * total(self.row) + KS.from_array(tiles[-1]) * total(self.row[:rest])
 
 
 def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:

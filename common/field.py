@@ -34,10 +34,8 @@ IntArray = npt.NDArray[Any]
 _P = np.uint64(P)
 _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
-_LONG, _BLOCK = (
-    1 << 12,
-    1 << 15,
-)  # entries from which an outer product is made of matrix products, of each of them
+_LONG = 1 << 12  # entries from which an outer product is made of matrix products
+_BLOCK = 1 << 15  # entries that each of them gives
 _CHUNK = 1 << 20  # 2^20 products of two 16-bit digits sum to less than 2^53
 # FROBENIUS[t][i]: X^i to the power p^t is FROBENIUS[t][i] * X^i, because X^p = 2^((p-1)/5) X
 FROBENIUS = [[pow(W, i * t * ((P - 1) // DEGREE), P) for i in range(DEGREE)] for t in range(DEGREE)]
@@ -253,9 +251,8 @@ def kouter(a: KArray, b: KArray) -> KArray:
     out = np.empty((len(a), DEGREE * len(b)), dtype=np.uint64)
     step = max(1, _BLOCK // len(b))
     for top in range(0, len(a), step):
-        low, high = (
-            digit @ right for digit in _digits(a[top : top + step])
-        )  # five products below 2^47 each: exact
+        # five products below 2^47 each: exact
+        low, high = (digit @ right for digit in _digits(a[top : top + step]))
         out[top : top + step] = reduce(_whole(low) + (reduce(_whole(high)) << np.uint64(16)))
     return out.reshape(len(a), len(b), DEGREE)
 
@@ -300,13 +297,7 @@ def fdot(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> FArray:
 
 def kdot(a: KArray, b: KArray) -> KArray:
     """Sum of a_i b_i over the leading axis: (n, 5), (n, 5) to (5,)."""
-    gram = fdot(np.ascontiguousarray(a.T), b)
-    out = np.zeros(DEGREE, dtype=np.uint64)
-    for i in range(DEGREE):
-        for j in range(DEGREE):
-            term = gram[i, j] if i + j < DEGREE else fadd(gram[i, j], gram[i, j])
-            out[(i + j) % DEGREE] = fadd(out[(i + j) % DEGREE], term)
-    return out
+    return kfold(a[None], b)[0]
 
 
 def kfold(matrix: KArray, vector: KArray) -> KArray:

@@ -90,6 +90,7 @@ class Draft:
     temporary: Path
     folder: Path
     source: Source
+    program: Program
     weights: StackedWeights
     security: int
     proofs: int
@@ -97,7 +98,7 @@ class Draft:
 
     def finish(self, steps: Mapping[str, float], device: Device = COMPILED) -> OpenedCommitment:
         """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
-        private, program = self.temporary / PRIVATE, self.source.program()
+        private, program = self.temporary / PRIVATE, self.program
         with _named(private / _WEIGHTS), (private / _WEIGHTS).open("rb") as file:
             os.fsync(file.fileno())
         weights = _read_weights(private, program, self.weights.data.shape[1])
@@ -127,7 +128,7 @@ def create(folder: Path, source: Source, security: int, proofs: int) -> Iterator
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
             weights = _new_weights(private / _WEIGHTS, program, geometry.w)
-            yield Draft(temporary, folder, source, weights, security, proofs, budget.seed)
+            yield Draft(temporary, folder, source, program, weights, security, proofs, budget.seed)
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:

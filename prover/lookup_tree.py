@@ -180,9 +180,8 @@ def build_tree(layout: Layout, source: LeafSource, stored: int = STORED_ENTRIES)
     leaves = source.tiles * size
     depth = 0 if leaves <= stored else 1
     if leaves > max(stored, HUGE_ENTRIES):
-        depth = (
-            3 if layout.tile_rows >= 32 else 2
-        )  # binding recomputes 8 << (depth - 1) rows of a tile at once
+        # binding recomputes 8 << (depth - 1) rows of a tile at once
+        depth = 3 if layout.tile_rows >= 32 else 2
     layers: list[Child] = [Virtual(source.rows, level) for level in range(depth)]
     made = folded(source.rows, depth) if depth else source.batch(0, source.tiles)
     layers.append(Fractions(*made, size >> depth, False))

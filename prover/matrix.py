@@ -76,7 +76,10 @@ class StackedMatrix:
         return [(self.beside, start - w)] if self.beside is not None and start >= w else None
 
     def columns(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Columns [start, stop) of all rows in one array; canonical uint32 if the types differ."""
+        """Columns [start, stop) of all rows in one array; canonical uint32 if the types differ.
+
+        Raises ProverError if an entry that becomes a residue is not in (-p, p).
+        """
         pieces = self.pieces(start, stop)
         if pieces is None:
             w = self.segments[0].shape[1]
@@ -87,8 +90,15 @@ class StackedMatrix:
         return np.concatenate([_residues(part) for part in parts])
 
 
+def _in_field(part: npt.NDArray[Any], where: str = "") -> npt.NDArray[Any]:
+    """The same entries. ProverError if one is not in (-p, p)."""
+    if part.itemsize == 4 and part.size and (int(part.max()) >= P or int(part.min()) <= -P):
+        raise ProverError(f"a committed entry{where} is not in F")
+    return part
+
+
 def _residues(part: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    return np.mod(part, np.int64(P)).astype(np.uint32)
+    return np.mod(_in_field(part), np.int64(P)).astype(np.uint32)
 
 
 def column_parts(matrix: Matrix, start: int, stop: int) -> list[npt.NDArray[Any]]:
@@ -154,9 +164,7 @@ class BatchReader:
         for part, at in [(first[packed:], column), *pieces[1:]]:
             if part.dtype.type not in _DTYPES:
                 raise ValueError(f"entries must be int8, int16, int32 or uint32, got {part.dtype}")
-            used = part[:, at : at + columns]
-            if part.itemsize == 4 and part.size and (int(used.max()) >= P or int(used.min()) <= -P):
-                raise ProverError(f"a committed entry in rows {packed + row} and on is not in F")
+            _in_field(part[:, at : at + columns], f" in rows {packed + row} and on")
             run_ranges(
                 load_columns, len(part), 1 << 10,
                 wide, row, log2, part.reshape(-1), part.shape[1], at, columns,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from circuits.functional import Array, Claim, Columns, Dense, Matrix, Term
 from circuits.layout import Layout
 from circuits.opening import dense_fold, mask_claim, pad_coefficients, vandermonde
-from common.field import DEGREE, encode_f, fmul, kdot, kmul, kpowers, kscale
+from common.field import DEGREE, encode_f, fmul, kdot, kmul, kpowers, kscale, to_field
 from common.kscalar import KS
 from common.multilinear import eq_table, log2_ceil
 from common.params import OpeningGeometry
@@ -59,9 +59,9 @@ class OpenedMatrix:
         for segment in self.segments:
             low, high = max(start, row), min(start + count, row + len(segment))
             if low < high:
-                parts.append(np.mod(segment[low - row : high - row].astype(np.int64), 2013265921))
+                parts.append(to_field(segment[low - row : high - row]))
             row += len(segment)
-        return np.concatenate(parts).astype(np.uint64)
+        return np.concatenate(parts)
 
 
 class PairsOracle:

@@ -129,8 +129,11 @@ def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int32]]:
     for weights in layout.weight_blocks:
         whole = inputs.whole_rows(weights)
         rest = inputs.weight_rows(weights, len(whole[0]), weights.rows - len(whole[0]))
-        for values in (whole, rest):
-            _add(counts, weights.table, count_digits(values, weights.table.parameters[0]))
+        found = count_digits(whole, weights.table.parameters[0])
+        np.add.at(
+            found, weights.table.index(tuple(rest)).reshape(-1), 1
+        )  # a row or two: no table of their own
+        _add(counts, weights.table, found)
 
     def count(block: Block) -> NDArray[np.int32]:
         values = [

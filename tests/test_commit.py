@@ -217,3 +217,13 @@ def test_proof_seeds_depend_on_every_input() -> None:
     assert again.value in seeds
     with pytest.raises(ValueError, match="digest"):
         fresh_proof_seed(SEED, 1, b"")
+
+
+@pytest.mark.parametrize("entry", [P, -P, -P - 1])
+def test_entries_outside_the_field_beside_other_columns(entry: int) -> None:
+    """Columns are read 64 at a time, so those of a narrow matrix come together with the ones beside it."""
+    values = np.zeros((20, 32), np.int32)
+    values[7, 3] = entry
+    matrix = StackedMatrix([np.zeros((4, 32), np.int16), values], beside=np.zeros((24, 5), np.uint32))
+    with pytest.raises(ProverError, match="not in F"):
+        commit(matrix, CodeDomain.for_length(24), bytes(32))

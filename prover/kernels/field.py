@@ -20,6 +20,7 @@ P32 = np.uint32(P)
 P64 = np.uint64(P)
 MU = np.uint64(pow(P, -1, 1 << 32))  # p^-1 mod 2^32
 ONE = np.uint32((1 << 32) % P)
+ONE_SQUARED = np.uint32((1 << 64) % P)  # brings a plain residue into Montgomery form
 _SIGNED_P = np.int64(P)
 _HALF = np.int64((P - 1) // 2)
 _LOW = np.uint64(0xFFFFFFFF)

@@ -20,7 +20,7 @@ from prover.kernels.gkr import (
     tile_up,
 )
 from prover.kernels.gkr_unit import unit_up
-from prover.kernels.lookup_rows import LeafRows, fill_denominators, fill_numerators
+from prover.kernels.lookup_rows import LeafRows, fill_denominators, fill_leaves, fill_numerators
 from prover.kernels.threads import run_ranges
 
 
@@ -87,8 +87,7 @@ def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, 
     p, q = _scratch(rows, 4)
     for i in range(start, stop):
         for row in range(rows.job.shape[1] // 4):
-            fill_denominators(rows, tiles[i], row, 4, q, 0)
-            fill_numerators(rows, tiles[i], row, 4, p, 0)
+            fill_leaves(rows, tiles[i], row, 4, p, q, 0)
             leaf_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, 0, 1)
 
 
@@ -112,8 +111,7 @@ def _leaf_bind(
     eighth, w = rows.job.shape[1] // 8, rows.w
     for i in range(start, stop):
         for row in range(eighth):
-            fill_denominators(rows, tiles[i], row, 8, q, 0)
-            fill_numerators(rows, tiles[i], row, 8, p, 0)
+            fill_leaves(rows, tiles[i], row, 8, p, q, 0)
             to, far = (2 * i * eighth + row) * w, eighth * w
             bind_round_of_tiles(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
 

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from common.field import DEGREE, P
-from prover.kernels.field import ONE, U32, mmul
+from prover.kernels.field import ONE, ONE_SQUARED, U32, mmul
 from prover.kernels.simd import LANES, vadd, vbroadcast, vdot3, vdot_small, vlifted, vload, vmul, vstore
 from prover.kernels.threads import run_ranges
 
@@ -27,8 +27,6 @@ COMPONENTS = 3
 """Most components of a looked-up tuple that vary inside a row."""
 
 _BYTE, _HALF = LIFT[WEIGHTS], LIFT[HALVES]
-
-ONE_SQUARED = np.uint32((1 << 64) % P)  # brings a plain residue into Montgomery form
 
 
 class LeafRows(NamedTuple):
@@ -62,14 +60,18 @@ class LeafRows(NamedTuple):
 
 
 @njit(cache=True)
+def _lifted3(data: Any, at: int, deltas: Any, lift: int) -> Any:
+    """Eight tuples from place `at` on, component by component."""
+    return vlifted(data, at, lift), vlifted(data, at + deltas[0], lift), vlifted(data, at + deltas[1], lift)
+
+
+@njit(cache=True)
 def _byte_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, low: Any, high: Any, slot: int
 ) -> None:
     n = q.shape[1]
     for c in range(0, cols, LANES):
-        x0 = vlifted(data, base + c, _BYTE)
-        x1 = vlifted(data, base + c + deltas[0], _BYTE)
-        x2 = vlifted(data, base + c + deltas[1], _BYTE)
+        x0, x1, x2 = _lifted3(data, base + c, deltas, _BYTE)
         for limb in range(DEGREE):
             l0, l1, l2, l3 = low[slot, 0, limb], low[slot, 1, limb], low[slot, 2, limb], low[slot, 3, limb]
             h0, h1, h2, h3 = (
@@ -92,9 +94,7 @@ def _half_row(
 ) -> None:
     n = q.shape[1]
     for c in range(0, cols, LANES):
-        x0 = vlifted(data, base + c, _HALF)
-        x1 = vlifted(data, base + c + deltas[0], _HALF)
-        x2 = vlifted(data, base + c + deltas[1], _HALF)
+        x0, x1, x2 = _lifted3(data, base + c, deltas, _HALF)
         for limb in range(DEGREE):
             s0, s1, s2 = scales[slot, 0, limb], scales[slot, 1, limb], scales[slot, 2, limb]
             x = vdot3(x0, x1, x2, vbroadcast(s0), vbroadcast(s1), vbroadcast(s2))
@@ -172,12 +172,18 @@ def fill_numerators(rows: Any, tile: int, first: int, count: int, p: Any, at: in
             row[c] = 0
 
 
+@njit(cache=True)
+def fill_leaves(rows: Any, tile: int, first: int, count: int, p: Any, q: Any, at: int) -> None:
+    """p and q of the same rows."""
+    fill_denominators(rows, tile, first, count, q, at)
+    fill_numerators(rows, tile, first, count, p, at)
+
+
 @njit(cache=True, nogil=True)
 def _fill_tiles(rows: Any, first: int, p: Any, q: Any, start: int, stop: int) -> None:
     count = rows.job.shape[1]
     for tile in range(start, stop):
-        fill_denominators(rows, first + tile, 0, count, q, tile * count * rows.w)
-        fill_numerators(rows, first + tile, 0, count, p, tile * count * rows.w)
+        fill_leaves(rows, first + tile, 0, count, p, q, tile * count * rows.w)
 
 
 def fill_tiles(rows: LeafRows, first: int, count: int) -> tuple[U32, U32]:

@@ -22,15 +22,23 @@ _ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
 
 
 @njit(cache=True)
-def _new_constants() -> Any:
-    """Space for scales, offset, and digits of both, of one job for C and one for B, times something."""
+def _space(rows: Any, count: int) -> Any:
+    """Space for `_fill` of `count` rows, for the sums of a block, and for their total.
+
+    For `_fill`: the rows; scales, offset, and digits of both, of one job for C and one for B, times something; whose
+    these are; the factor of C.
+    """
     digits = 2, COMPONENTS + 1, DEGREE
-    return (
+    constants = (
         np.empty((2, COMPONENTS, DEGREE), np.uint32),
         np.empty((2, DEGREE), np.uint32),
         np.empty(digits, np.uint32),
         np.empty(digits, np.uint32),
     )
+    one = np.zeros(DEGREE, np.uint32)
+    one[0] = ONE
+    made = np.empty((DEGREE, count * rows.w), np.uint32), constants, np.full((2, 2), -1), one
+    return made, np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
 
 
 @njit(cache=True)
@@ -59,12 +67,9 @@ def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any,
 
 
 @njit(cache=True)
-def _fill(
-    rows: Any, tile: int, first: int, kappa: Any, one: Any, weight: Any, constants: Any, seen: Any, q: Any
-) -> None:
-    """Rows of a tile that fold onto each other: the lower half is C, the upper half B. `seen` says whose constants
-    are there.
-    """
+def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) -> None:
+    """Rows of a tile that fold onto each other: the lower half is C, the upper half B."""
+    q, constants, seen, one = made
     count = q.shape[1] // rows.w
     step = rows.job.shape[1] // count
     for j in range(count):
@@ -77,26 +82,17 @@ def _fill(
         denominators(rows, job, rows.base[tile, row], constants, slot, q, j * rows.w)
 
 
-@njit(cache=True)
-def _one() -> Any:
-    one = np.zeros(DEGREE, np.uint32)
-    one[0] = ONE
-    return one
-
-
 @njit(cache=True, nogil=True)
 def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start: int, stop: int) -> Any:
-    q, one = np.empty((DEGREE, 4 * rows.w), np.uint32), _one()
-    sums, total = np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
-    constants, seen = _new_constants(), np.full((2, 2), -1)
+    made, sums, total = _space(rows, 4)
     part = rows.job.shape[1] // 4
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)
         sums[:] = 0
         for i in range(start, stop):
             for row in range(count):
-                _fill(rows, tiles[i], first + row, kappa, one, weights[i], constants, seen, q)
-                unit_first_round(q, sums, row * rows.w)
+                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
+                unit_first_round(made[0], sums, row * rows.w)
         add_weighted(sums, count * rows.w, eq, first * rows.w, total)
     return total
 
@@ -105,17 +101,15 @@ def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start
 def _bind_first(
     rows: Any, tiles: Any, weights: Any, kappa: Any, r: Any, eq: Any, b: Any, c: Any, start: int, stop: int
 ) -> Any:
-    q, one = np.empty((DEGREE, 8 * rows.w), np.uint32), _one()
-    sums, total = np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
-    constants, seen = _new_constants(), np.full((2, 2), -1)
+    made, sums, total = _space(rows, 8)
     part, w = rows.job.shape[1] // 8, rows.w
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)
         sums[:] = 0
         for i in range(start, stop):
             for row in range(count):
-                _fill(rows, tiles[i], first + row, kappa, one, weights[i], constants, seen, q)
-                unit_bind_round(q, r, b, c, (2 * i * part + first + row) * w, part * w, sums, row * w)
+                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
+                unit_bind_round(made[0], r, b, c, (2 * i * part + first + row) * w, part * w, sums, row * w)
         add_weighted(sums, count * w, eq, first * w, total)
     return total
 

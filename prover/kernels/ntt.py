@@ -23,7 +23,7 @@ from common.domain import CodeDomain
 from common.field import P, fpowers, root_of_unity
 from common.ntt import bit_reversal
 from prover.kernels.field import ONE, U32, mmul, to_mont
-from prover.kernels.simd import vadd, vbroadcast, vintegers, vload, vmul, vstore, vsub
+from prover.kernels.simd import vadd, vbroadcast, vload, vmul, vresidues, vstore, vsub
 
 BATCH = 16
 _LOG_GROUP = 2  # four i2 are handled together in pass one: 256 contiguous bytes
@@ -166,8 +166,7 @@ def place_of(row: int, stretch: int, log2: int) -> int:
 @njit(cache=True)
 def _residues(array: Any, at: int) -> Any:
     """16 entries in (-p, p) as residues, in two vectors."""
-    zero = vbroadcast(np.uint32(0))
-    return vsub(vintegers(array, at), zero), vsub(vintegers(array, at + 8), zero)
+    return vresidues(array, at), vresidues(array, at + 8)
 
 
 @njit(cache=True, nogil=True)

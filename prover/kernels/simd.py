@@ -191,9 +191,7 @@ def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: 
     return V8(*[V8] * 6), codegen
 
 
-_INVERSE = float(
-    np.nextafter(np.float32(65536 / P * (1 - 2.0**-20)), np.float32(0))
-)  # quotients never too large
+_INVERSE = float(np.float32(65536 / P * (1 - 2.0**-20)))  # a little small: quotients are never too large
 
 
 def _small_dot(b: ir.IRBuilder, x: list[Any], low: list[Any], high: list[Any]) -> Any:
@@ -291,6 +289,12 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
         quotient = _high_lanes(b, _quotient(b, sums[0]), _quotient(b, sums[1]))
         out.append(_sub(b, high, quotient))
     return out
+
+
+@njit(cache=True)
+def vresidues(array: Any, index: int) -> Any:
+    """Eight entries in (-p, p), as `vintegers`, as residues."""
+    return vsub(vintegers(array, index), vbroadcast(np.uint32(0)))
 
 
 @intrinsic

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from common.field import DEGREE, P
-from prover.kernels.field import P64, U32, centred, check_k, madd, mmul, mreduce, to_mont
+from prover.kernels.field import ONE_SQUARED, P64, U32, centred, check_k, madd, mmul, mreduce, to_mont
 from prover.kernels.short_simd import (
     SHORT_LANES,
     horizontal,
@@ -30,11 +30,10 @@ from prover.kernels.simd import (
     load5,
     store5,
     vbroadcast,
-    vintegers,
     vkadd5,
     vmul,
+    vresidues,
     vstore,
-    vsub,
 )
 from prover.kernels.threads import run_ranges
 
@@ -44,13 +43,12 @@ _SPAN = 128 * _STEP
 _ROW_BLOCK = 128
 _MOST_COLUMNS = 1 << 22  # of a matrix of bytes: digit sums stay below 2^45
 _BIAS = np.int64(P << 31)
-_R2 = np.uint32(pow(1 << 32, 2, P))
 
 
 @njit(cache=True)
 def _joined(low: Any, high: Any) -> Any:
     """low + 2^16 high mod p of digit sums below 2^45."""
-    return mmul(mreduce(np.uint64(low + (high << 16) + _BIAS)), _R2)
+    return mmul(mreduce(np.uint64(low + (high << 16) + _BIAS)), ONE_SQUARED)
 
 
 @njit(cache=True, nogil=True)
@@ -163,7 +161,7 @@ def _wide_matvec(out: Any, matrix: Any, vector: Any, start: int, stop: int) -> N
     for row in range(start, stop):
         total = (zero, zero, zero, zero, zero)
         for j in range(0, whole, LANES):
-            x, v = vsub(vintegers(matrix, row * n + j), zero), load5(vector, j)
+            x, v = vresidues(matrix, row * n + j), load5(vector, j)
             product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
             total = vkadd5(total, product)
         store5(lanes, 0, total)
@@ -181,11 +179,10 @@ def _wide_vecmat(vector: Any, matrix: Any, n: int, start: int, stop: int) -> Any
     """As `_wide_matvec` from the other side: (5, n), over rows [start, stop)."""
     out = np.zeros((DEGREE, n), dtype=np.uint32)
     whole = n // LANES * LANES
-    zero = vbroadcast(np.uint32(0))
     for row in range(start, stop):
         v = broadcast5(vector[:, row])
         for j in range(0, whole, LANES):
-            x = vsub(vintegers(matrix, row * n + j), zero)
+            x = vresidues(matrix, row * n + j)
             product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
             store5(out, j, vkadd5(load5(out, j), product))
         for j in range(whole, n):

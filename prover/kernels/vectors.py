@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from common.field import DEGREE, P
-from prover.kernels.field import P64, U32, check_k, kmul, madd, mmul, msub
+from common.field import DEGREE
+from prover.kernels.field import ONE_SQUARED, P64, U32, check_k, kmul, madd, mmul, msub
 from prover.kernels.simd import (
     LANES,
     broadcast5,
@@ -31,7 +31,6 @@ from prover.kernels.simd import (
 from prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 14
-_R2 = np.uint32(pow(1 << 32, 2, P))
 
 
 @njit(cache=True, nogil=True)
@@ -130,7 +129,7 @@ def _mul_base(out: Any, a: Any, f: Any, start: int, stop: int) -> None:
 def _from_plain(out: Any, values: Any, start: int, stop: int) -> None:
     for i in range(start, stop):
         for limb in range(DEGREE):
-            out[limb, i] = mmul(np.uint32(values[i, limb]), _R2)
+            out[limb, i] = mmul(np.uint32(values[i, limb]), ONE_SQUARED)
 
 
 @njit(cache=True, nogil=True)
