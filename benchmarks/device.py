@@ -17,16 +17,16 @@ import torch
 
 from benchmarks.environment import best_times, store
 from benchmarks.proof import llama_shape, random_weights
-from circuits.compile import compile_program
-from circuits.profiles import HARDENED
-from common.domain import CodeDomain
-from prover.committed import commit
-from prover.devices.choose import choose
-from prover.devices.interface import Device
-from prover.devices.tensors import TensorDevice
-from prover.executor import execute
-from prover.matrix import StackedMatrix, with_random_rows
-from prover.randomness import SecretSeed
+from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.fingerprint.profiles import HARDENED
+from huref.common.algebra.domain import CodeDomain
+from huref.prover.commitment.committed import commit, with_random_rows
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.devices.choose import choose
+from huref.prover.devices.interface import Device
+from huref.prover.devices.matrix import StackedMatrix
+from huref.prover.devices.tensors import TensorDevice
+from huref.prover.run.executor import execute
 
 WIDTH = 1024
 QUERIES = 118

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from benchmarks.environment import store
-from common.image.generator import render
-from common.image.png import png_bytes
-from common.image.registry import Installed, by_name, embedded
-from common.image.show import grid
-from prover.generator.features import picture_distance
+from huref.common.image.generator import render
+from huref.common.image.png import png_bytes
+from huref.common.image.registry import Installed, by_name, embedded
+from huref.common.image.show import grid
+from huref.prover.generator.train.features import picture_distance
 
 _SCALE = 1 << 20
 KINDS = ("pixel", "feature")

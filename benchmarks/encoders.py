@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import store
-from circuits.compile import compile_program
-from circuits.encoder import standardize
-from circuits.profiles import HARDENED
-from prover import demo_checkpoints
-from prover.checkpoint import open_checkpoint
-from prover.derivatives.catalogue import DERIVATIVES, derive
-from prover.derivatives.store import load_model
-from prover.executor import execute
-from prover.families import open_model
-from prover.fingerprint import derive as fingerprint
-from prover.tokens import order_tokens
+from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.profiles import HARDENED
+from huref.prover.checkpoint.checkpoint import open_checkpoint
+from huref.prover.checkpoint.families import open_model
+from huref.prover.demo import checkpoints as demo_checkpoints
+from huref.prover.derivatives.catalogue import DERIVATIVES, derive
+from huref.prover.derivatives.store import load_model
+from huref.prover.run.executor import execute
+from huref.prover.run.fingerprint import derive as fingerprint
+from huref.prover.vocabulary.tokens import order_tokens
 
 ENCODERS = ("sketch", "cnn")
 BASES = ("smollm2", "minilm", "paraphrase")

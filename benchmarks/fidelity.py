@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import store
-from circuits.encoder import standardize
-from circuits.profiles import HARDENED, PAPER
-from circuits.program import OUTPUTS
-from prover import demo_checkpoints
-from prover.derivatives.catalogue import derive as make_derivative
-from prover.derivatives.invariances import applicable, attack
-from prover.derivatives.store import load_model, save_model
-from prover.families import Model, open_model
-from prover.fingerprint import Derivation, derive
-from prover.similarity import compare_vectors, factors, invariant_similarity
-from prover.tokens import order_tokens, write_token_file
+from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.profiles import HARDENED, PAPER
+from huref.circuits.program.program import OUTPUTS
+from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.compare.similarity import compare_vectors, factors, invariant_similarity
+from huref.prover.demo import checkpoints as demo_checkpoints
+from huref.prover.derivatives.catalogue import derive as make_derivative
+from huref.prover.derivatives.invariances import applicable, attack
+from huref.prover.derivatives.store import load_model, save_model
+from huref.prover.run.fingerprint import Derivation, derive
+from huref.prover.vocabulary.tokens import order_tokens, write_token_file
 
 BASES = ("minilm", "smollm2")
 MODERATE = ("noise-10", "prune-50-linear", "int4", "fine-tuned")

@@ -17,12 +17,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from common import bundle as form
-from common.bundle import parse_bundle
-from common.canonical import canonical_json
-from common.errors import HurefError, Rejected
-from common.output import result_json
-from verifier.verification import verify
+from huref.common.errors import HurefError, Rejected
+from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle
+from huref.common.files.canonical import canonical_json
+from huref.common.output import result_json
+from huref.verifier.verification import verify
 
 Files = dict[str, bytes]
 

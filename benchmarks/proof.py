@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import store
-from circuits.compile import compile_program
-from circuits.profiles import HARDENED
-from circuits.program import Program
-from circuits.proof import PublicInputs, prepare
-from circuits.shape import ModelShape
-from common.params import Knobs
-from prover.core import prove
-from prover.executor import execute
-from prover.memory import keep_freed_memory
-from prover.randomness import SecretSeed
-from prover.weights import commit_weights
-from verifier.core import verify_program
+from huref.circuits.argument.proof import PublicInputs, prepare
+from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.program.program import Program
+from huref.common.params import Knobs
+from huref.prover.argument.prove import prove
+from huref.prover.commands.memory import keep_freed_memory
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import commit_weights
+from huref.prover.run.executor import execute
+from huref.verifier.argument.verify import verify_program
 
 SIZES = (128, 384, 832, 1760, 3648, 5216)  # about 2^20, 22, 24, 26, 28 and 29 committed weights
 STATEMENT = b"benchmark"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import store
-from prover.memory import keep_freed_memory
-from prover.progress import Progress
+from huref.prover.commands.memory import keep_freed_memory
+from huref.prover.progress import Progress
 
 STAGES = ("reference", "commit", "prove", "verify")
 
@@ -51,7 +51,7 @@ def reference(checkpoint: Path, _: Path) -> dict[str, Any]:
     """The six terms X·W1·W2·Xᵀ at full K in float32, and their mean-pooled vector."""
     import torch
 
-    from prover.families import open_model
+    from huref.prover.checkpoint.families import open_model
 
     model = open_model(checkpoint)
     x = torch.from_numpy(model.embedding_rows(list(range(model.vocab - 4096, model.vocab))))
@@ -76,7 +76,7 @@ def reference(checkpoint: Path, _: Path) -> dict[str, Any]:
 
 def commit(checkpoint: Path, work: Path) -> dict[str, Any]:
     """`huref commit`, and the CPU time that its stages take."""
-    from prover.owner import commit as run
+    from huref.prover.owner import commit as run
 
     progress = CpuProgress()
     start, cpu = time.perf_counter(), time.process_time()
@@ -87,7 +87,7 @@ def commit(checkpoint: Path, work: Path) -> dict[str, Any]:
 
 def prove(_: Path, work: Path) -> dict[str, Any]:
     """`huref prove` on that commitment, its own verification included."""
-    from prover.owner import prove as run
+    from huref.prover.owner import prove as run
 
     progress = CpuProgress()
     start, cpu = time.perf_counter(), time.process_time()
@@ -98,7 +98,7 @@ def prove(_: Path, work: Path) -> dict[str, Any]:
 
 def verify(_: Path, work: Path) -> dict[str, Any]:
     """`huref verify`, by the library."""
-    from verifier import verify as run
+    from huref.verifier import verify as run
 
     start, cpu = time.perf_counter(), time.process_time()
     run(work / "model.huref")

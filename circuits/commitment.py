@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuits.layout import place_weights
-from circuits.program import Program
-from circuits.proof import weights_geometry
-from circuits.shape import ModelShape
-from circuits.statement import TokenChoice, knobs_for
-from common.commitment_file import CommitmentFile, SourceFile, TensorEntry
+from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.program.program import Program
+from huref.circuits.statement import TokenChoice, knobs_for
+from huref.common.files.commitment_file import CommitmentFile, SourceFile, TensorEntry
 
 
 def describe_commitment(

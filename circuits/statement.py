@@ -12,17 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
-from circuits.bounds import MAX_SHIFT
-from circuits.compile import EQUAL_TERM_WEIGHTS, compile_program
-from circuits.encoder import MAX_TERM_WEIGHT
-from circuits.profiles import PROFILES, Profile
-from circuits.program import OUTPUTS, Program
-from circuits.proof import PublicInputs, Setup, prepare, weights_geometry
-from circuits.shape import ModelShape
-from circuits.sizes import choose_sizes
-from common.errors import Malformed, Rejected, Unsupported, UsageError
-from common.params import Knobs
-from common.strict import Hex32, StrictModel
+from huref.circuits.argument.proof import PublicInputs, Setup, prepare, weights_geometry
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
+from huref.circuits.fingerprint.encoder import MAX_TERM_WEIGHT
+from huref.circuits.fingerprint.profiles import PROFILES, Profile
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.fingerprint.sizes import choose_sizes
+from huref.circuits.program.bounds import MAX_SHIFT
+from huref.circuits.program.program import OUTPUTS, Program
+from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
+from huref.common.files.strict import Hex32, StrictModel
+from huref.common.params import Knobs
 
 FORMAT: Literal["huref-statement/1"] = "huref-statement/1"
 PROTOCOL: Literal["huref/proof/1"] = "huref/proof/1"

@@ -10,8 +10,8 @@ import importlib
 
 import typer
 
-from common.errors import ExitCode
-from common.output import note
+from huref.common.errors import ExitCode
+from huref.common.output import note
 
 app = typer.Typer(
     name="huref",
@@ -30,7 +30,7 @@ def root() -> None:
 
 def main() -> None:
     """Console entry point; an unexpected exception is an internal bug (exit code 70)."""
-    for module in ("verifier.cli", "prover.cli"):
+    for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
         importlib.import_module(module).register(app)
     try:
         app()

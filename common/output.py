@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from common.errors import ExitCode, HurefError
+from huref.common.errors import ExitCode, HurefError
 
 _OWN = ("common", "circuits", "prover", "verifier")
 

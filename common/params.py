@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from common.domain import CodeDomain
-from common.multilinear import log2_ceil
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.multilinear import log2_ceil
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 CLEAR_ROWS = 4096  # up to this many rows y' is sent in the clear instead of committed

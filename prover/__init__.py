@@ -1,11 +1,11 @@
-"""The model owner's library: `from prover import commit, prove, Options, Proved`; imported only when used."""
+"""The model owner's library: `from huref.prover import commit, prove, Options, Proved`; imported only when used."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prover.owner import Options, Proved, commit, prove
+    from huref.prover.owner import Options, Proved, commit, prove
 
 __all__ = ["Options", "Proved", "commit", "prove"]
 
@@ -13,6 +13,6 @@ __all__ = ["Options", "Proved", "commit", "prove"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from prover import owner
+    from huref.prover import owner
 
     return getattr(owner, name)

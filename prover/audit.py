@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from circuits.evaluate import Trace
-from circuits.proof import weights_geometry
-from circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
-from common import bundle as form
-from common.atomic import clear_leftovers, write_file
-from common.bundle import Bundle, read_bundle
-from common.errors import Rejected
-from common.identity import AuditSignatures, SecretKey, cosign
-from prover.commitment_folder import PRIVATE, Source, read_seed
-from prover.families import Model, open_model
-from prover.fingerprint import find_tokens, quantize_model
-from prover.progress import Progress
-from prover.run import run_program
-from prover.stacked import StackedWeights
-from prover.weights import commit_weights
-from verifier.verdict import Verdict
-from verifier.verification import verify
+from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.program.evaluate import Trace
+from huref.circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
+from huref.common.errors import Rejected
+from huref.common.files import bundle as form
+from huref.common.files.atomic import clear_leftovers, write_file
+from huref.common.files.bundle import Bundle, read_bundle
+from huref.common.files.identity import AuditSignatures, SecretKey, cosign
+from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.commitment.folder import PRIVATE, Source, read_seed
+from huref.prover.commitment.stacked import StackedWeights
+from huref.prover.commitment.weights import commit_weights
+from huref.prover.progress import Progress
+from huref.prover.run.fingerprint import find_tokens, quantize_model
+from huref.prover.run.program import run_program
+from huref.verifier.verdict import Verdict
+from huref.verifier.verification import verify
 
 _REPLAYED = ("word-list", "id-order")
 """Token sources that are a rule of the checkpoint alone; others need the owner's list."""

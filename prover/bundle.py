@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuits.evaluate import Trace
-from circuits.security import SecurityReport
-from circuits.statement import FORMAT, PROTOCOL, Statement
-from common import bundle as form
-from common.atomic import write_file
-from common.bundle import FileEntry, Manifest
-from common.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
-from common.identity import SecretKey, sign_manifest
-from common.image.generator import render
-from common.image.png import png_bytes
-from common.image.registry import Installed
-from prover.commitment_folder import OpenedCommitment
-from prover.fidelity import Fidelity
-from verifier.verification import summarize
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.program.evaluate import Trace
+from huref.circuits.statement import FORMAT, PROTOCOL, Statement
+from huref.common.files import bundle as form
+from huref.common.files.atomic import write_file
+from huref.common.files.bundle import FileEntry, Manifest
+from huref.common.files.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
+from huref.common.files.identity import SecretKey, sign_manifest
+from huref.common.image.generator import render
+from huref.common.image.png import png_bytes
+from huref.common.image.registry import Installed
+from huref.prover.commitment.folder import OpenedCommitment
+from huref.prover.run.fidelity import Fidelity
+from huref.verifier.verification import summarize
 
 
 @dataclass(frozen=True)

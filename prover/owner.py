@@ -13,29 +13,30 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.profiles import check_encoder, get_profile
-from circuits.proof import Setup
-from circuits.security import security_report
-from circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
-from common.atomic import new_folder
-from common.commitment_file import CommitmentFile
-from common.errors import HurefError, ProverError, UsageError
-from common.identity import SecretKey
-from common.image.registry import by_name, embedded
-from prover import bundle, commitment_folder
-from prover.commitment_folder import OpenedCommitment, Source, describe_files
-from prover.core import prove as prove_program
-from prover.devices.choose import choose
-from prover.devices.cluster import on_cluster
-from prover.devices.interface import Device
-from prover.families import open_model
-from prover.fidelity import FloatReference, measure
-from prover.fingerprint import find_tokens, quantize_model
-from prover.progress import Progress
-from prover.randomness import fresh_proof_seed
-from prover.run import run_program
-from verifier.verdict import Verdict
-from verifier.verification import verify
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import security_report
+from huref.circuits.fingerprint.profiles import check_encoder, get_profile
+from huref.circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
+from huref.common.errors import HurefError, ProverError, UsageError
+from huref.common.files.atomic import new_folder
+from huref.common.files.commitment_file import CommitmentFile
+from huref.common.files.identity import SecretKey
+from huref.common.image.registry import by_name, embedded
+from huref.prover import bundle
+from huref.prover.argument.prove import prove as prove_program
+from huref.prover.checkpoint.families import open_model
+from huref.prover.commitment import folder as commitment_folder
+from huref.prover.commitment.folder import OpenedCommitment, Source, describe_files
+from huref.prover.commitment.randomness import fresh_proof_seed
+from huref.prover.devices.choose import choose
+from huref.prover.devices.cluster import on_cluster
+from huref.prover.devices.interface import Device
+from huref.prover.progress import Progress
+from huref.prover.run.fidelity import FloatReference, measure
+from huref.prover.run.fingerprint import find_tokens, quantize_model
+from huref.prover.run.program import run_program
+from huref.verifier.verdict import Verdict
+from huref.verifier.verification import verify
 
 DEFAULT_SECURITY = 100
 DEFAULT_PROOFS = 16
@@ -79,7 +80,7 @@ def commit(
 ) -> OpenedCommitment:
     """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
 
-    `device` is a name for `prover.devices.choose`, `scheduler` the address of a cluster that encodes and hashes
+    `device` is a name for `huref.prover.devices.choose`, `scheduler` the address of a cluster that encodes and hashes
     instead and sees the weights (docs/cluster.md); the result depends on neither.
 
     Raises:
@@ -111,7 +112,7 @@ def prove(
     The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
     first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
     given must be the committed one. `generator` (default: the embedded one) draws the picture. `device` is a
-    name for `prover.devices.choose`; given the same randomness the proof does not depend on it. `scheduler`: as
+    name for `huref.prover.devices.choose`; given the same randomness the proof does not depend on it. `scheduler`: as
     for `commit`, and for the weights' tree alone.
 
     Raises:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prover.owner import Options, Proved, prove
-from tests import tiny_models
+from huref.prover.owner import Options, Proved, prove
+from tests.support import tiny_models
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,21 @@
-"""The verifier's library: `from verifier import verify, inspect, Verdict`; imported only when used."""
+"""The verifier's library: `from huref.verifier import verify, inspect, Verdict`; imported only when used."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from verifier.inspection import Inspection, inspect
-    from verifier.verdict import Verdict
-    from verifier.verification import verify
+    from huref.verifier.report.inspection import Inspection, inspect
+    from huref.verifier.verdict import Verdict
+    from huref.verifier.verification import verify
 
 __all__ = ["Inspection", "Verdict", "inspect", "verify"]
 
 _PLACES = {
-    "Inspection": "verifier.inspection",
-    "Verdict": "verifier.verdict",
-    "inspect": "verifier.inspection",
-    "verify": "verifier.verification",
+    "Inspection": "huref.verifier.report.inspection",
+    "Verdict": "huref.verifier.verdict",
+    "inspect": "huref.verifier.report.inspection",
+    "verify": "huref.verifier.verification",
 }
 
 

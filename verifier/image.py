@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from common.errors import Rejected
-from common.image.faces import DIGEST as FACES_DIGEST
-from common.image.faces import MAX_TOLERANCE, MEAN_TOLERANCE, within_tolerance
-from common.image.generator import render
-from common.image.png import png_bytes, png_pixels
-from common.image.registry import find
+from huref.common.errors import Rejected
+from huref.common.image.faces import DIGEST as FACES_DIGEST
+from huref.common.image.faces import MAX_TOLERANCE, MEAN_TOLERANCE, within_tolerance
+from huref.common.image.generator import render
+from huref.common.image.png import png_bytes, png_pixels
+from huref.common.image.registry import find
 
 Status = Literal["matches", "differs", "not checked"]
 Comparison = Literal["exact", "tolerance"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from circuits.security import SecurityReport
-from circuits.statement import Statement
-from verifier.image import ImageVerdict
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.statement import Statement
+from huref.verifier.image import ImageVerdict
 
 
 @dataclass(frozen=True)

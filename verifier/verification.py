@@ -14,22 +14,22 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from circuits.commitment import describe_commitment
-from circuits.proof import Setup
-from circuits.security import SecurityReport
-from circuits.shape import ModelShape
-from circuits.statement import Statement, fingerprint_id, prepare_statement
-from common import bundle as form
-from common.bundle import Bundle, SecuritySummary, read_bundle
-from common.canonical import canonical_json
-from common.commitment_file import CommitmentFile
-from common.errors import Malformed, Rejected, UsageError
-from common.fingerprint_file import FingerprintFile, read_fingerprint
-from common.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
-from common.transcript import Recorder
-from verifier.core import verify_program
-from verifier.image import ImageVerdict, check_image
-from verifier.verdict import Verdict
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.commitment import describe_commitment
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.statement import Statement, fingerprint_id, prepare_statement
+from huref.common.argument.transcript import Recorder
+from huref.common.errors import Malformed, Rejected, UsageError
+from huref.common.files import bundle as form
+from huref.common.files.bundle import Bundle, SecuritySummary, read_bundle
+from huref.common.files.canonical import canonical_json
+from huref.common.files.commitment_file import CommitmentFile
+from huref.common.files.fingerprint_file import FingerprintFile, read_fingerprint
+from huref.common.files.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
+from huref.verifier.argument.verify import verify_program
+from huref.verifier.image import ImageVerdict, check_image
+from huref.verifier.verdict import Verdict
 
 _FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "v")
 

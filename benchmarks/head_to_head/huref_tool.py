@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.head_to_head.report import timed, write
 from benchmarks.head_to_head.statement import POOLED, cosine, inputs, pooled_sums
-from circuits.program import MatMul, Output, Program, Site, SketchSum, View, Weight
-from circuits.proof import PublicInputs, Setup, prepare
-from common.field import P
-from common.params import Knobs
+from huref.circuits.argument.proof import PublicInputs, Setup, prepare
+from huref.circuits.program.program import MatMul, Output, Program, Site, SketchSum, View, Weight
+from huref.common.algebra.field import P
+from huref.common.params import Knobs
 
 STATEMENT = b"head to head"
 LIMIT = 127
@@ -72,8 +72,8 @@ def setup_of(size: int, public: PublicInputs) -> Setup:
 
 def commit_stage(folder: Path, size: int) -> dict[str, Any]:
     """Commitment to the weights."""
-    from prover.randomness import SecretSeed
-    from prover.weights import commit_weights
+    from huref.prover.commitment.randomness import SecretSeed
+    from huref.prover.commitment.weights import commit_weights
 
     given = weights(size)
     commitment, call = timed(lambda: commit_weights(program(size), given, Knobs(), SecretSeed.fresh()))
@@ -84,7 +84,7 @@ def commit_stage(folder: Path, size: int) -> dict[str, Any]:
 
 def witness_stage(folder: Path, size: int) -> dict[str, Any]:
     """All intermediates, and the public inputs."""
-    from prover.executor import execute
+    from huref.prover.run.executor import execute
 
     trace, call = timed(lambda: execute(program(size), weights(size)))
     public = PublicInputs(trace.shifts, trace.sums, [int(entry) for entry in trace.v])
@@ -95,8 +95,8 @@ def witness_stage(folder: Path, size: int) -> dict[str, Any]:
 
 def prover(folder: Path, size: int) -> Callable[[], bytes]:
     """Makes a proof; everything that earlier stages left is read already."""
-    from prover.core import prove
-    from prover.randomness import SecretSeed
+    from huref.prover.argument.prove import prove
+    from huref.prover.commitment.randomness import SecretSeed
 
     trace, public, commitment = (
         pickle.loads((folder / name).read_bytes()) for name in ("trace", "public", "commitment")
@@ -122,7 +122,7 @@ def warm_stage(folder: Path, size: int) -> dict[str, Any]:
 
 def verify_stage(folder: Path, size: int) -> dict[str, Any]:
     """The verdict, and how close the proven outputs are to the exact result."""
-    from verifier.core import verify_program
+    from huref.verifier.argument.verify import verify_program
 
     public = pickle.loads((folder / "public").read_bytes())
     root, proof = ((folder / name).read_bytes() for name in ("root", "proof"))

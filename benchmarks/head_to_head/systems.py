@@ -15,7 +15,7 @@ MAX_LOGROWS = 20
 FRESH_RUNS = 5
 REPEATED = {("huref", "prove")}
 """Short stages whose cost varies from run to run (proofs search for two nonces): the mean of some processes."""
-CLI = [sys.executable, "-c", "from common.cli import main; main()"]
+CLI = [sys.executable, "-c", "from huref.common.cli import main; main()"]
 
 
 def mean(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Run:
 
     def _command_line(self) -> list[tuple[str, list[str]]]:
         """The real thing: prove (commit, all passes, own check) and verify as a user does."""
-        from prover.demo_checkpoints import find
+        from huref.prover.demo.checkpoints import find
 
         def prove(name: str) -> list[str]:
             return [*CLI, "prove", str(find("minilm")), "--out", str(self.folder / name)]

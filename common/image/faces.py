@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import Malformed, UsageError
-from common.image.fixed import FRACTION, standardize
-from common.image.openvino_ir import Array, Graph, load_graph
+from huref.common.errors import Malformed, UsageError
+from huref.common.image.fixed import FRACTION, standardize
+from huref.common.image.openvino_ir import Array, Graph, load_graph
 
 NAME = "faces"
 PACKAGE = "random-face==2021.7.21.1"

@@ -13,7 +13,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UsageError
+from huref.common.errors import UsageError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@
     features --[modulate, 1x1 mix]--> RGB, summed over resolutions through the doubling FIR filter
 
 After Karras et al., arXiv 1912.04958 (skip generator, "config E/F"); the torch twin is
-`prover.generator.model`. See `common.image.fixed` for the arithmetic.
+`huref.prover.generator.model`. See `huref.common.image.fixed` for the arithmetic.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UsageError
-from common.image.faces import FaceNetworks, draw_face
-from common.image.fixed import (
+from huref.common.errors import UsageError
+from huref.common.image.faces import FaceNetworks, draw_face
+from huref.common.image.fixed import (
     ACTIVATION_LIMIT,
     DEMODULATION_SHIFT,
     FRACTION,
@@ -31,8 +31,8 @@ from common.image.fixed import (
     standardize,
     upsample,
 )
-from common.image.registry import Installed, embedded
-from common.image.weights import ConvolutionWeights, GeneratorWeights, LinearWeights, RgbWeights
+from huref.common.image.registry import Installed, embedded
+from huref.common.image.weights import ConvolutionWeights, GeneratorWeights, LinearWeights, RgbWeights
 
 _UNIT = 1 << FRACTION
 

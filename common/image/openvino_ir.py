@@ -1,7 +1,7 @@
 """A small interpreter of OpenVINO IR v10 graphs in numpy float32, for the opt-in face networks.
 
 Only the operations those two graphs use are known; anything else is Unsupported. Graphs are trusted input:
-they are read only from a file whose sha256 is pinned (`common.image.faces`).
+they are read only from a file whose sha256 is pinned (`huref.common.image.faces`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import Malformed, Unsupported
+from huref.common.errors import Malformed, Unsupported
 
 Array = NDArray[Any]
 _TYPES = {"f32": "<f4", "i64": "<i8", "i32": "<i4"}

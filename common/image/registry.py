@@ -13,10 +13,10 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from common.errors import Malformed, Unsupported
-from common.image.faces import FaceNetworks, is_faces, load_faces
-from common.image.weights import GeneratorWeights
-from common.image.weights_io import digest, load_weights
+from huref.common.errors import Malformed, Unsupported
+from huref.common.image.faces import FaceNetworks, is_faces, load_faces
+from huref.common.image.weights import GeneratorWeights
+from huref.common.image.weights_io import digest, load_weights
 
 EMBEDDED = "portraits.gen"
 SUFFIX = ".gen"
@@ -48,7 +48,7 @@ def user_folder() -> Path:
 @lru_cache(maxsize=1)
 def embedded() -> Installed:
     """The generator that ships with huref."""
-    data = (resources.files("common") / "data" / EMBEDDED).read_bytes()
+    data = (resources.files("huref.common.image") / "data" / EMBEDDED).read_bytes()
     return Installed(digest(data), load_weights(data))
 
 

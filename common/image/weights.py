@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import Malformed
-from common.image.architecture import Architecture
-from common.image.fixed import ACTIVATION_LIMIT, FRACTION, STYLE_LIMIT
+from huref.common.errors import Malformed
+from huref.common.image.architecture import Architecture
+from huref.common.image.fixed import ACTIVATION_LIMIT, FRACTION, STYLE_LIMIT
 
 _INT64 = 1 << 62
 _FLOAT64 = 1 << 53

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import Malformed
-from common.image.architecture import Z_DIM, Architecture
-from common.image.weights import (
+from huref.common.errors import Malformed
+from huref.common.image.architecture import Z_DIM, Architecture
+from huref.common.image.weights import (
     BlockWeights,
     ConvolutionWeights,
     GeneratorWeights,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prover.derivatives.body import Attention, Block, Body, FeedForward, Linear, Norm, Traits
-from prover.derivatives.names import MASKED_HEAD, Names, names_of
+from huref.prover.derivatives.body import Attention, Block, Body, FeedForward, Linear, Norm, Traits
+from huref.prover.derivatives.names import MASKED_HEAD, Names, names_of
 
 _EPS_KEYS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
 _ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function")

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.errors import UsageError
-from prover.derivatives import derivatives as d
-from prover.derivatives.finetune import Encode, fine_tune
-from prover.derivatives.store import load_model, save_model
-from prover.tokens import load_vocabulary
+from huref.common.errors import UsageError
+from huref.prover.derivatives import derivatives as d
+from huref.prover.derivatives.finetune import Encode, fine_tune
+from huref.prover.derivatives.store import load_model, save_model
+from huref.prover.vocabulary.tokens import load_vocabulary
 
 Derivation = Callable[[Any, int, Encode], Any]
 

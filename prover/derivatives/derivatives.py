@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.errors import UsageError
-from prover.derivatives.binding import read_body, write_body
-from prover.derivatives.body import FeedForward
-from prover.derivatives.store import keep_layers, rebuild
+from huref.common.errors import UsageError
+from huref.prover.derivatives.binding import read_body, write_body
+from huref.prover.derivatives.body import FeedForward
+from huref.prover.derivatives.store import keep_layers, rebuild
 
 _FFN_KEYS = ("intermediate_size", "n_inner", "ffn_dim")
 _INT4_BLOCK = 32

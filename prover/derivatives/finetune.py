@@ -24,7 +24,7 @@ _TEMPERATURE = 0.05
 
 def training_text() -> str:
     """The small text shipped for fine-tuning, one sentence a line."""
-    return (files("prover.derivatives") / "data" / "harbour.txt").read_text(encoding="utf-8")
+    return (files("huref.prover.derivatives") / "data" / "harbour.txt").read_text(encoding="utf-8")
 
 
 class LowRank(nn.Module):

@@ -14,15 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import UsageError
-from prover.derivatives.binding import read_body, write_body
-from prover.derivatives.body import (
-    Body,
-    Linear,
-    random_invertible,
-    random_orthogonal,
-    random_scales,
-)
+from huref.common.errors import UsageError
+from huref.prover.derivatives.binding import read_body, write_body
+from huref.prover.derivatives.body import Body, Linear, random_invertible, random_orthogonal, random_scales
 
 Generator = torch.Generator
 

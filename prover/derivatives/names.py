@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.errors import Unsupported
+from huref.common.errors import Unsupported
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.errors import InputOutputError, Malformed, Unsupported, UsageError
-from prover.checkpoint import open_checkpoint
-from prover.demo_checkpoints import find
-from prover.derivatives.binding import read_body, write_body
-from prover.derivatives.body import Body
-from prover.formats.base import Float32
-from prover.formats.gguf_reader import GgufCheckpoint
-from prover.tokenizer import find_tokenizer_file
-from prover.tokens import load_vocabulary
+from huref.common.errors import InputOutputError, Malformed, Unsupported, UsageError
+from huref.prover.checkpoint.checkpoint import open_checkpoint
+from huref.prover.checkpoint.formats.base import Float32
+from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
+from huref.prover.demo.checkpoints import find
+from huref.prover.derivatives.binding import read_body, write_body
+from huref.prover.derivatives.body import Body
+from huref.prover.vocabulary.tokenizer import find_tokenizer_file
+from huref.prover.vocabulary.tokens import load_vocabulary
 
 
 def load_model(path: Path, dtype: torch.dtype = torch.float32) -> Any:

@@ -6,9 +6,9 @@ import ctypes
 import sys
 from pathlib import Path
 
-from common.errors import UsageError
-from prover.committed import COMPILED
-from prover.devices.interface import Device
+from huref.common.errors import UsageError
+from huref.prover.devices.compiled import COMPILED
+from huref.prover.devices.interface import Device
 
 
 def choose(name: str) -> Device:
@@ -22,7 +22,7 @@ def choose(name: str) -> Device:
         return COMPILED
     import torch
 
-    from prover.devices.tensors import CPU_WORKING_SET, TensorDevice
+    from huref.prover.devices.tensors import CPU_WORKING_SET, TensorDevice
 
     if name == "torch-cpu":
         return TensorDevice("cpu", working_set=CPU_WORKING_SET)

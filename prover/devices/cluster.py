@@ -23,15 +23,15 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from common import merkle
-from common.domain import CodeDomain
-from common.errors import InputOutputError, ProverError, UsageError
-from common.field import FArray
-from common.merkle import Digests, block_count
-from prover.committed import BlockHasher, ColumnBlock
-from prover.devices.interface import Device
-from prover.kernels.leaves import LeafHasher
-from prover.matrix import Matrix, StackedMatrix, column_parts
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import FArray
+from huref.common.argument import merkle
+from huref.common.argument.merkle import Digests, block_count
+from huref.common.errors import InputOutputError, ProverError, UsageError
+from huref.prover.devices.compiled import BlockHasher, ColumnBlock
+from huref.prover.devices.interface import Device
+from huref.prover.devices.matrix import Matrix, StackedMatrix, column_parts
+from huref.prover.kernels.hashing.leaves import LeafHasher
 
 CONNECT_SECONDS = 10.0
 WORKERLESS_SECONDS = 60.0  # how long a run waits for the first worker, or another one

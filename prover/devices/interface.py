@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from common.domain import CodeDomain
-from common.field import FArray
-from common.merkle import Digests
-
-if TYPE_CHECKING:
-    from prover.matrix import Matrix
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import FArray
+from huref.common.argument.merkle import Digests
+from huref.prover.devices.matrix import Matrix
 
 
 class Device(Protocol):
@@ -18,7 +16,7 @@ class Device(Protocol):
 
     @property
     def executor(self) -> str:
-        """The `device` of `prover.executor.execute`: `cpu` (compiled kernels), `torch-cpu`, or a torch device."""
+        """The `device` of `huref.prover.run.executor.execute`: `cpu` (compiled), `torch-cpu`, or a torch device."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Leaf digests and tree levels in tensor operations: a twin of `prover/kernels/leaves.py` (protocol §4).
+"""Leaf digests and tree levels in tensor operations: a twin of `prover/kernels/hashing/leaves.py` (protocol §4).
 
 Per leaf there are three runs of eight words: the state of the current block digest, the state of the leaf
 digest, and a block digest waiting for its pair; 96 bytes. All are in transform order; only the salt, the
@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from common.merkle import DIGEST_BYTES, NODE_HEADER, TAG_LEAF, Digests
-from prover.devices.sha256 import Sha256, block_words, byte_swap
-from prover.kernels.leaves import BatchRole, padding_words
+from huref.common.argument.merkle import DIGEST_BYTES, NODE_HEADER, TAG_LEAF, Digests
+from huref.prover.devices.sha256 import Sha256, block_words, byte_swap
+from huref.prover.kernels.hashing.leaves import BatchRole, padding_words
 
 _LEAF_TAG = block_words(TAG_LEAF.ljust(64, b"\0"))[:6]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from common.errors import ProverError
+from huref.common.errors import ProverError
 
 
 @contextmanager

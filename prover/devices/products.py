@@ -1,4 +1,4 @@
-"""Transforms on cosets as exact float64 matrix products, for any torch device: a twin of `prover/kernels/ntt.py`.
+"""Transforms on cosets as exact float64 matrix products, for torch devices: the twin of `kernels/transforms/ntt.py`.
 
 A transform of size N = r1·r2·…·rm, each r a power of two of at most 128, takes m products with small matrices
 instead of log N rounds of butterflies, because those products are what a GPU does best, and because every
@@ -21,8 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from common.domain import CodeDomain
-from common.field import P, fmul, fpowers, root_of_unity
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import P, fmul, fpowers, root_of_unity
 
 MAX_RADIX_BITS = 7
 

@@ -1,4 +1,4 @@
-"""SHA-256 compressions of many rows at once in int32 tensor operations: a twin of `prover/kernels/sha256.py`.
+"""SHA-256 compressions of many rows at once in int32 tensor operations: a twin of `prover/kernels/hashing/sha256.py`.
 
 A state is (8, rows), a message block (16, rows); words are what SHA-256 calls words, first byte highest. Sums
 wrap and shifts to the right are masked, so signs play no part. The three rotations of a Σ or σ are
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prover.kernels.sha256 import IV, ROUND_CONSTANTS
+from huref.prover.kernels.hashing.sha256 import IV, ROUND_CONSTANTS
 
 ROW_BYTES = 512
 """Working memory per row of a compression, rounded up: 64 words of schedule, the block, and temporaries."""

@@ -11,17 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from common.domain import CodeDomain
-from common.errors import ProverError
-from common.field import FArray, P
-from common.merkle import BLOCK_COLUMNS, Digests
-from prover.devices.leaves import TensorLeaves, hash_nodes
-from prover.devices.memory import memory_errors
-from prover.devices.products import MAX_RADIX_BITS, Transforms
-from prover.devices.sha256 import ROW_BYTES, Sha256
-from prover.kernels.leaves import BatchRole, hash_level
-from prover.kernels.ntt import BATCH
-from prover.matrix import Matrix, column_parts
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import FArray, P
+from huref.common.argument.merkle import BLOCK_COLUMNS, Digests
+from huref.common.errors import ProverError
+from huref.prover.devices.leaves import TensorLeaves, hash_nodes
+from huref.prover.devices.matrix import Matrix, column_parts
+from huref.prover.devices.memory import memory_errors
+from huref.prover.devices.products import MAX_RADIX_BITS, Transforms
+from huref.prover.devices.sha256 import ROW_BYTES, Sha256
+from huref.prover.kernels.hashing.leaves import BatchRole, hash_level
+from huref.prover.kernels.transforms.ntt import BATCH
 
 GPU_WORKING_SET = 1 << 28
 CPU_WORKING_SET = 1 << 22  # about what the caches hold

@@ -1,4 +1,4 @@
-"""From float weights to the integer weights of `common.image`.
+"""From float weights to the integer weights of `huref.common.image`.
 
 Linear maps become int16 with a scale per output, convolutions int8 with a scale per output channel (which
 demodulation divides away). Biases, noise, constant and mean w carry 12 fractional bits.
@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.errors import Malformed, Unsupported
-from common.image.fixed import ACTIVATION_LIMIT, FRACTION, STYLE_LIMIT
-from common.image.weights import (
+from huref.common.errors import Malformed, Unsupported
+from huref.common.image.fixed import ACTIVATION_LIMIT, FRACTION, STYLE_LIMIT
+from huref.common.image.weights import (
     BlockWeights,
     ConvolutionWeights,
     GeneratorWeights,
     LinearWeights,
     RgbWeights,
 )
-from prover.generator.model import Generator, Linear, StyledConvolution, ToRgb
+from huref.prover.generator.model import Generator, Linear, StyledConvolution, ToRgb
 
 _LINEAR_LEVELS, _CONVOLUTION_LEVELS = 32767, 127
 _Kind = TypeVar("_Kind", np.int16, np.int32)

@@ -13,9 +13,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from common.errors import InputOutputError, Malformed, UsageError
-from common.image.faces import LICENCE, PACKAGE, PACKAGE_SHA256, pack_faces
-from common.image.registry import Installed, add
+from huref.common.errors import InputOutputError, Malformed, UsageError
+from huref.common.image.faces import LICENCE, PACKAGE, PACKAGE_SHA256, pack_faces
+from huref.common.image.registry import Installed, add
 
 _FILES = ("MappingNetwork.xml", "MappingNetwork.bin", "SynthesisNetwork.xml", "SynthesisNetwork.bin")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.errors import Malformed, Unsupported
-from common.image.architecture import Z_DIM, Architecture
-from prover.generator.model import Generator, Linear, StyledConvolution, ToRgb
+from huref.common.errors import Malformed, Unsupported
+from huref.common.image.architecture import Z_DIM, Architecture
+from huref.prover.generator.model import Generator, Linear, StyledConvolution, ToRgb
 
 MAPPING_RATE = 0.01
 _BLOCK = re.compile(r"synthesis\.b(\d+)\.")

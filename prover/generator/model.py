@@ -1,4 +1,4 @@
-"""StyleGAN2 in torch: the trainable twin of `common.image.generator`, and its discriminator.
+"""StyleGAN2 in torch: the trainable twin of `huref.common.image.generator`, and its discriminator.
 
 After Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 1912.04958): mapping
 network, modulated and demodulated 3x3 convolutions, constant noise, RGB skips; equalized learning rates
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.image.architecture import Architecture
+from huref.common.image.architecture import Architecture
 
 CLAMP = 256.0
 _SLOPE = 0.2

@@ -1,4 +1,4 @@
-"""Compiled kernels (numba), and exact products in torch. Nothing else imports a compiler; twins live in `common/`.
+"""Compiled kernels (numba). Nothing else imports a compiler; twins live in `common/`.
 
 Numba's on-disk cache watches a function's own source file, not the files whose functions it inlines. So
 cached code that is older than the modules everybody inlines is dropped before any kernel is loaded.
@@ -9,12 +9,18 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-_INLINED = ("field.py", "simd.py", "sha256.py", "ntt.py", "short_simd.py")
+_INLINED = (
+    "field/field.py",
+    "field/simd.py",
+    "field/short_simd.py",
+    "hashing/sha256.py",
+    "transforms/ntt.py",
+)
 
 
 def _drop_stale_cache(folder: Path) -> None:
     newest = max((folder / name).stat().st_mtime_ns for name in _INLINED)
-    for index in folder.glob("__pycache__/*.nbi"):
+    for index in folder.rglob("__pycache__/*.nbi"):
         with suppress(OSError):  # a read-only install, or another process was faster
             if index.stat().st_mtime_ns < newest:
                 index.unlink()

@@ -1,4 +1,4 @@
-"""Train the `cnn` encoder on random matrices: `python -m prover.train.encoder --out encoder_cnn.npz`.
+"""Train the `cnn` encoder on random matrices: `python -m huref.prover.train.encoder --out encoder_cnn.npz`.
 
 One network per term is trained, shared by the six terms. Loss, after the paper (fingerprint §4):
 1.3·(1 − cos(anchor, noised anchor)) + 0.7·|cos(anchor, other)|, plus an adversarial term in which a
@@ -6,7 +6,7 @@ One network per term is trained, shared by the six terms. Loss, after the paper 
 (linear) layer is multiplied by Cov(v)^−½, so that outputs are uncorrelated and unrelated inputs spread over
 the whole sphere; each term gets a random rotation of it, so that no two terms share an output; hidden
 channels are rescaled to equal strength (ReLU is homogeneous, so this changes nothing); and every layer is
-rounded to int8. `circuits.encoder_cnn` has the architecture and says why it is odd and grouped.
+rounded to int8. `huref.circuits.fingerprint.encoder_cnn` has the architecture and says why it is odd and grouped.
 
 A seed fixes the run on one machine and thread count; sums are ordered differently elsewhere, so the shipped
 file is pinned by its digest and a rerun is compared by how it separates models, not byte by byte.
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from circuits.encoder_cnn import (
+from huref.circuits.fingerprint.encoder_cnn import (
     PADDINGS,
     STORED_SHAPES,
     STRIDES,
@@ -38,10 +38,10 @@ from circuits.encoder_cnn import (
     expand,
     weights_digest,
 )
-from circuits.program import OUTPUTS
-from circuits.sketch import segments
-from common.errors import ProverError
-from prover.train.random_terms import CALIBRATION_ROWS, CLAMP, TARGET, random_anchors, random_pair
+from huref.circuits.fingerprint.sketch import segments
+from huref.circuits.program.program import OUTPUTS
+from huref.common.errors import ProverError
+from huref.prover.train.random_terms import CALIBRATION_ROWS, CLAMP, TARGET, random_anchors, random_pair
 
 RELATED_WEIGHT = 1.3
 OTHER_WEIGHT = 0.7
@@ -258,7 +258,7 @@ def train(
 
 
 def main() -> None:
-    """Command line of the training script; prints the digest that goes into `circuits/encoder_cnn.py`."""
+    """Command line of the training script; prints the digest that goes into `circuits/fingerprint/encoder_cnn.py`."""
     parser = argparse.ArgumentParser(description="Train the cnn encoder on random matrices.")
     parser.add_argument("--out", type=Path, required=True, help="weight file to write (.npz)")
     parser.add_argument("--steps", type=int, default=60)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from circuits.profiles import get_profile
-from prover.families import open_model
-from prover.fingerprint import derive
-from prover.owner import Options, prove
-from tests import tiny_models
-from verifier import verify
+from huref.circuits.fingerprint.profiles import get_profile
+from huref.prover.checkpoint.families import open_model
+from huref.prover.owner import Options, prove
+from huref.prover.run.fingerprint import derive
+from huref.verifier import verify
+from tests.support import tiny_models
 
 QUICK = ("qwen3", "gpt2", "falcon-7b")
 

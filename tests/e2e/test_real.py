@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from circuits.profiles import HARDENED
-from prover import demo_checkpoints
-from prover.demo import demo
-from prover.derivatives.catalogue import derive as derive_model
-from prover.families import open_model
-from prover.fingerprint import derive
-from prover.owner import Options, prove
-from prover.similarity import compare_vectors
+from huref.circuits.fingerprint.profiles import HARDENED
+from huref.prover.checkpoint.families import open_model
+from huref.prover.compare.similarity import compare_vectors
+from huref.prover.demo import checkpoints as demo_checkpoints
+from huref.prover.demo.demo import demo
+from huref.prover.derivatives.catalogue import derive as derive_model
+from huref.prover.owner import Options, prove
+from huref.prover.run.fingerprint import derive
+from huref.verifier import verify
+from tests import ROOT
 from tests.conftest import Made
-from verifier import verify
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 

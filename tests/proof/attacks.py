@@ -14,26 +14,19 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-from circuits.evaluate import Trace
-from circuits.program import Site
-from circuits.proof import PublicInputs, Setup
-from circuits.security import SecurityReport
-from common.errors import Rejected
-from common.kscalar import KS
-from prover.channel import ProverChannel
-from prover.lookup_leaves import Leaves
-from prover.lookup_tree import mont, scalar
-from prover.witness import lookup_inputs, multiplicities
-from tests.proof.cheating import (
-    change_sides,
-    edited_products,
-    lenient,
-    lookup_switch,
-    other_values,
-    rerun,
-)
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+from huref.circuits.argument.proof import PublicInputs, Setup
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.program.evaluate import Trace
+from huref.circuits.program.program import Site
+from huref.common.algebra.kscalar import KS
+from huref.common.errors import Rejected
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.lookup_leaves import Leaves
+from huref.prover.argument.lookup_tree import mont, scalar
+from huref.prover.argument.witness import lookup_inputs, multiplicities
+from tests.proof.cheating import change_sides, edited_products, lenient, lookup_switch, other_values, rerun
 from tests.proof.programs import Case, public_inputs
 
 Attack = Callable[[Case], SecurityReport]
@@ -108,7 +101,7 @@ def wrong_activation(case: Case) -> SecurityReport:
 def wrong_inner_product(case: Case) -> SecurityReport:
     """The sumcheck of other weights' inner product, ending in the committed weights' values."""
     weights, trace = other_model(case)
-    make, prove = prover.core.inner_vectors, prover.core.prove_inner
+    make, prove = huref.prover.argument.prove.inner_vectors, huref.prover.argument.prove.prove_inner
     true: list[Any] = []
 
     def vectors(layout: Any, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
@@ -121,8 +114,8 @@ def wrong_inner_product(case: Case) -> SecurityReport:
         )
 
     with (
-        mock.patch.object(prover.core, "inner_vectors", vectors),
-        mock.patch.object(prover.core, "prove_inner", cheat),
+        mock.patch.object(huref.prover.argument.prove, "inner_vectors", vectors),
+        mock.patch.object(huref.prover.argument.prove, "prove_inner", cheat),
     ):
         return forge(case, setup_for(case, trace), trace=trace, weights=weights)
 
@@ -158,7 +151,7 @@ def wrong_gated_product(keep_first: bool) -> Attack:
 
     def attack(case: Case) -> SecurityReport:
         weights, trace = gated_model(case, "gate")
-        make, prove = prover.core.gated_oracles, prover.core.prove_gated
+        make, prove = huref.prover.argument.prove.gated_oracles, huref.prover.argument.prove.prove_gated
         true: list[Any] = []
 
         def oracles(layout: Any, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
@@ -179,8 +172,8 @@ def wrong_gated_product(keep_first: bool) -> Attack:
                 )
 
         with (
-            mock.patch.object(prover.core, "gated_oracles", oracles),
-            mock.patch.object(prover.core, "prove_gated", cheat),
+            mock.patch.object(huref.prover.argument.prove, "gated_oracles", oracles),
+            mock.patch.object(huref.prover.argument.prove, "prove_gated", cheat),
         ):
             return forge(case, setup_for(case, trace), trace=trace, weights=weights)
 
@@ -224,7 +217,7 @@ def wrong_numerators(case: Case) -> SecurityReport:
             return p, q
 
     assert remainder < 0
-    with lenient(), mock.patch.object(prover.core, "Leaves", Skipping):
+    with lenient(), mock.patch.object(huref.prover.argument.prove, "Leaves", Skipping):
         return forge(case, setup, trace=trace)
 
 
@@ -235,8 +228,10 @@ def wrong_denominators(case: Case) -> SecurityReport:
     honest = honest_leaves(case, setup)
     inputs = lookup_inputs(setup.layout, case.commit().data, case.trace)
     with (
-        mock.patch.object(prover.core, "multiplicities", lambda _: multiplicities(inputs)),
-        mock.patch.object(prover.core, "Leaves", lambda _, __, alpha, beta: honest(alpha, beta)),
+        mock.patch.object(huref.prover.argument.prove, "multiplicities", lambda _: multiplicities(inputs)),
+        mock.patch.object(
+            huref.prover.argument.prove, "Leaves", lambda _, __, alpha, beta: honest(alpha, beta)
+        ),
     ):
         return forge(case, setup, trace=trace)
 

@@ -9,22 +9,18 @@ from unittest import mock
 
 import numpy as np
 
-import prover.core
-import prover.opening
-from circuits.evaluate import Trace
-from circuits.security import SecurityReport
-from common.field import P, fsub
-from common.hidden import PadSpace
-from common.kscalar import KS
-from common.transcript import Transcript
-from prover.channel import ProverChannel
-from prover.randomness import SecretSeed
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.program.evaluate import Trace
+from huref.common.algebra.field import P, fsub
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import PadSpace
+from huref.common.argument.transcript import Transcript
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.commitment.randomness import SecretSeed
 from tests.proof.attacks import Attack, forge, off_by_one, setup_for
-from tests.proof.cheating import (
-    edited_products,
-    lenient,
-    rerun,
-)
+from tests.proof.cheating import edited_products, lenient, rerun
 from tests.proof.programs import Case, secret
 
 
@@ -46,7 +42,7 @@ def wrong_triples(honest_check: bool) -> Attack:
         setup = setup_for(case, trace)
         sent: dict[str, tuple[KS, KS]] = {}
         mu: list[KS] = []
-        make, check = prover.core.make_pads, prover.core.prove_triples
+        make, check = huref.prover.argument.prove.make_pads, huref.prover.argument.prove.prove_triples
         drawn = ProverChannel.challenge
 
         def note(label: str) -> Callable[[KS, KS], tuple[KS, KS]]:
@@ -84,8 +80,10 @@ def wrong_triples(honest_check: bool) -> Attack:
                 check(channel, space, make(space, secret(2)))
 
             with (
-                mock.patch.object(prover.core, "make_pads", pads),
-                mock.patch.object(prover.core, "prove_triples", other_list if honest_check else check),
+                mock.patch.object(huref.prover.argument.prove, "make_pads", pads),
+                mock.patch.object(
+                    huref.prover.argument.prove, "prove_triples", other_list if honest_check else check
+                ),
             ):
                 return forge(case, setup, trace=trace)
 

@@ -10,24 +10,20 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-from circuits.opening import vandermonde
-from circuits.proof import Setup
-from circuits.security import SecurityReport
-from common.errors import Rejected
-from common.field import DEGREE, decode_k, fadd, fdot, fmul, fpow, fsub, kdot, kmul
-from common.kscalar import KS
-from prover.kernels.field import k_from_mont
-from prover.weights import commit_weights
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+from huref.circuits.argument.opening import vandermonde
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import SecurityReport
+from huref.common.algebra.field import DEGREE, decode_k, fadd, fdot, fmul, fpow, fsub, kdot, kmul
+from huref.common.algebra.kscalar import KS
+from huref.common.errors import Rejected
+from huref.prover.commitment.weights import commit_weights
+from huref.prover.kernels.field.field import k_from_mont
+from huref.verifier.argument.verify import verify_program
 from tests.proof.attacks import Attack, forge, other_model, setup_for
-from tests.proof.cheating import (
-    Alias,
-    edited_array,
-    edited_leaves,
-)
+from tests.proof.cheating import Alias, edited_array, edited_leaves
 from tests.proof.programs import STATEMENT, Case, secret
-from verifier.core import verify_program
 
 
 def other_root(case: Case) -> SecurityReport:
@@ -53,14 +49,14 @@ def _false_output(case: Case) -> Setup:
 
 
 def _seen_functional(seen: list[np.ndarray]) -> Any:
-    original = prover.opening._functional
+    original = huref.prover.argument.opening._functional
 
     def note(*given: Any) -> np.ndarray:
         functional = original(*given)
         seen[:] = [k_from_mont(functional)]
         return functional
 
-    return mock.patch.object(prover.opening, "_functional", note)
+    return mock.patch.object(huref.prover.argument.opening, "_functional", note)
 
 
 def unbound_mask(matrix: str) -> Attack:
@@ -111,7 +107,7 @@ def late_second_level(case: Case) -> SecurityReport:
     geometry = setup.geometry
     assert geometry.second is not None
     domain, changed = geometry.second.domain, list[np.ndarray]()
-    original = prover.opening._second
+    original = huref.prover.argument.opening._second
 
     def second(geometry_: Any, a: np.ndarray, y: np.ndarray, points: list[int], deltas: np.ndarray) -> Any:
         vanishing = np.ones(1, np.uint64)
@@ -129,7 +125,10 @@ def late_second_level(case: Case) -> SecurityReport:
         rows = changed[0].reshape(-1, DEGREE * geometry.w2)
         return fdot(vandermonde(domain.points(np.array(positions)), len(rows)), rows)
 
-    with mock.patch.object(prover.opening, "_second", second), edited_leaves("opening.second", leaves):
+    with (
+        mock.patch.object(huref.prover.argument.opening, "_second", second),
+        edited_leaves("opening.second", leaves),
+    ):
         return forge(case, setup)
 
 

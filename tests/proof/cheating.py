@@ -14,21 +14,28 @@ from unittest import mock
 
 import numpy as np
 
-import prover.core
-import prover.opening
-import verifier.core
-import verifier.opening
-import verifier.reduce
-from circuits.evaluate import SiteTrace, Trace, accumulate, canonical_shift, read_output, requantize
-from circuits.layout import Constant, Layout
-from common.hidden import Form
-from common.kscalar import KS
-from common.merkle import MerkleTree, leaf_digests
-from prover.channel import ProverChannel
-from prover.committed import Opening
-from prover.witness import LookupInputs
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.verifier.argument.opening
+import huref.verifier.argument.reduce
+import huref.verifier.argument.verify
+from huref.circuits.argument.layout import Constant, Layout
+from huref.circuits.program.evaluate import (
+    SiteTrace,
+    Trace,
+    accumulate,
+    canonical_shift,
+    read_output,
+    requantize,
+)
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import Form
+from huref.common.argument.merkle import MerkleTree, leaf_digests
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.witness import LookupInputs
+from huref.prover.commitment.committed import Opening
+from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.programs import Case
-from verifier.channel import VerifierChannel
 
 # mutations of the build
 
@@ -49,17 +56,17 @@ def without_constraint(*labels: str) -> Iterator[None]:
 @contextmanager
 def without_claim(*labels: str) -> Iterator[None]:
     """No claim with one of these labels reaches the opening."""
-    original = verifier.reduce.reduce_to_claims
+    original = huref.verifier.argument.reduce.reduce_to_claims
 
-    def skip(*given: Any) -> verifier.reduce.Reduced:
+    def skip(*given: Any) -> huref.verifier.argument.reduce.Reduced:
         reduced = original(*given)
         kept = [claim for claim in reduced.claims if claim.label not in labels]
         assert len(kept) < len(reduced.claims)
         return dataclasses.replace(reduced, claims=kept)
 
     with (
-        mock.patch.object(verifier.core, "reduce_to_claims", skip),
-        mock.patch.object(prover.core, "reduce_to_claims", skip),
+        mock.patch.object(huref.verifier.argument.verify, "reduce_to_claims", skip),
+        mock.patch.object(huref.prover.argument.prove, "reduce_to_claims", skip),
     ):
         yield
 
@@ -67,20 +74,20 @@ def without_claim(*labels: str) -> Iterator[None]:
 @contextmanager
 def without_root_check(label: str) -> Iterator[None]:
     """The leaves of one tree are not compared with its root."""
-    original = verifier.opening.verify_multiproof
+    original = huref.verifier.argument.opening.verify_multiproof
 
     def skip(*given: Any, path: str) -> None:
         if path != label:
             original(*given, path=path)
 
-    with mock.patch.object(verifier.opening, "verify_multiproof", skip):
+    with mock.patch.object(huref.verifier.argument.opening, "verify_multiproof", skip):
         yield
 
 
 @contextmanager
 def without_final_check() -> Iterator[None]:
     """The opening's last equation is not checked."""
-    with mock.patch.object(verifier.opening, "_require_equal", lambda *_: None):
+    with mock.patch.object(huref.verifier.argument.opening, "_require_equal", lambda *_: None):
         yield
 
 
@@ -92,9 +99,9 @@ def without_second_code() -> Iterator[None]:
         channel: VerifierChannel, code: Any, root: bytes, y: np.ndarray, eq_rho2: np.ndarray
     ) -> None:
         at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
-        verifier.opening._open(channel, "opening.second", root, code, code.width, at)
+        huref.verifier.argument.opening._open(channel, "opening.second", root, code, code.width, at)
 
-    with mock.patch.object(verifier.opening, "_level_two", read_only):
+    with mock.patch.object(huref.verifier.argument.opening, "_level_two", read_only):
         yield
 
 
@@ -132,7 +139,7 @@ def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTr
 
 
 def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
-    """`prover.witness.multiplicities` for false witnesses: tuples that are in no table are not counted."""
+    """The prover's `multiplicities` for false witnesses: tuples that are in no table are not counted."""
     layout = inputs.layout
     counts = {block.table: np.zeros(block.table.size, np.int64) for block in layout.tables}
 
@@ -156,7 +163,7 @@ def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
 @contextmanager
 def lenient() -> Iterator[None]:
     """The prover counts what it can instead of failing on a false witness."""
-    with mock.patch.object(prover.core, "multiplicities", lenient_multiplicities):
+    with mock.patch.object(huref.prover.argument.prove, "multiplicities", lenient_multiplicities):
         yield
 
 
@@ -218,7 +225,7 @@ def change_sides(channel: Any, label: str, first: Callable[[Any], Any], then: Ca
 @contextmanager
 def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]:
     """Fractions of `fake(α, β)` above the product called `label`, the committed ones below."""
-    original, make = prover.core.prove_lookup, prover.core.Leaves
+    original, make = huref.prover.argument.prove.prove_lookup, huref.prover.argument.prove.Leaves
     drawn: list[Any] = []
 
     def leaves(inputs: LookupInputs, counts: Any, alpha: KS, beta: KS) -> Any:
@@ -235,8 +242,8 @@ def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]
         )
 
     with (
-        mock.patch.object(prover.core, "prove_lookup", cheat),
-        mock.patch.object(prover.core, "Leaves", leaves),
+        mock.patch.object(huref.prover.argument.prove, "prove_lookup", cheat),
+        mock.patch.object(huref.prover.argument.prove, "Leaves", leaves),
     ):
         yield
 
@@ -255,13 +262,13 @@ def edited_products(edit: Mapping[str, Callable[[KS, KS], tuple[KS, KS]]]) -> It
 
 @contextmanager
 def other_values(name: str, **replaced: np.ndarray) -> Iterator[None]:
-    """`prover.core.<name>` reads other weights or activations than the ones committed."""
-    original = getattr(prover.core, name)
+    """`huref.prover.argument.prove.<name>` reads other weights or activations than the ones committed."""
+    original = getattr(huref.prover.argument.prove, name)
 
     def cheat(layout: Layout, requests: Any, values: Mapping[str, np.ndarray]) -> Any:
         return original(layout, requests, {**values, **replaced})
 
-    with mock.patch.object(prover.core, name, cheat):
+    with mock.patch.object(huref.prover.argument.prove, name, cheat):
         yield
 
 
@@ -297,7 +304,7 @@ class Altered:
 @contextmanager
 def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[None]:
     """The tree called mask, proof or second (level two) commits to altered leaves."""
-    module = prover.opening if label == "second" else prover.core
+    module = huref.prover.argument.opening if label == "second" else huref.prover.argument.prove
     original = module.commit
 
     def cheat(matrix: Any, domain: Any, seed: bytes, device: Any) -> Any:
@@ -312,7 +319,7 @@ def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[No
 @contextmanager
 def edited_leaves(label: str, edit: Callable[[list[int], np.ndarray], np.ndarray]) -> Iterator[None]:
     """Opened values of one tree are edited on the way out: edit(positions, values)."""
-    original = prover.opening._open
+    original = huref.prover.argument.opening._open
 
     class Edited:
         def __init__(self, committed: Any) -> None:
@@ -325,7 +332,7 @@ def edited_leaves(label: str, edit: Callable[[list[int], np.ndarray], np.ndarray
     def cheat(channel: ProverChannel, name: str, committed: Any, at: np.ndarray) -> None:
         original(channel, name, Edited(committed) if name == label else committed, at)
 
-    with mock.patch.object(prover.opening, "_open", cheat):
+    with mock.patch.object(huref.prover.argument.opening, "_open", cheat):
         yield
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuits.functional import Functional, Term
-from common.field import P, kdot, kmatvec, ksum
-from common.hidden import Form
-from common.kscalar import KS
-from common.multilinear import eq_table
-from common.transcript import Transcript
-from verifier.channel import VerifierChannel
+from huref.circuits.argument.functional import Functional, Term
+from huref.common.algebra.field import P, kdot, kmatvec, ksum
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table
+from huref.common.argument.hidden import Form
+from huref.common.argument.transcript import Transcript
+from huref.verifier.argument.channel import VerifierChannel
 
 RNG = np.random.default_rng(4)
 

@@ -16,12 +16,14 @@ from unittest import mock
 
 import numpy as np
 
-import circuits.evaluate
-import circuits.proof
-import common.params
-from circuits.bounds import table_height
-from circuits.evaluate import Trace, run
-from circuits.program import (
+import huref.circuits.argument.proof
+import huref.circuits.program.evaluate
+import huref.common.params
+from huref.circuits.argument.proof import PublicInputs, Setup, prepare
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.program.bounds import table_height
+from huref.circuits.program.evaluate import Trace, run
+from huref.circuits.program.program import (
     OUTPUTS,
     Accumulator,
     Conv,
@@ -34,13 +36,11 @@ from circuits.program import (
     View,
     Weight,
 )
-from circuits.proof import PublicInputs, Setup, prepare
-from circuits.security import SecurityReport
-from common.params import Knobs
-from prover.core import prove
-from prover.randomness import SecretSeed
-from prover.weights import WeightsCommitment, commit_weights
-from verifier.core import verify_program
+from huref.common.params import Knobs
+from huref.prover.argument.prove import prove
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import WeightsCommitment, commit_weights
+from huref.verifier.argument.verify import verify_program
 
 SMALL = Knobs(security=24, grinding=3, proofs=1)
 """Few queries: enough that the attacks here fail, with fixed seeds, and proofs of some tens of kilobytes."""
@@ -49,16 +49,16 @@ STATEMENT = b"a statement"
 
 
 @contextmanager
-def small_build(cap: int = 512, clear_rows: int = common.params.CLEAR_ROWS) -> Iterator[None]:
+def small_build(cap: int = 512, clear_rows: int = huref.common.params.CLEAR_ROWS) -> Iterator[None]:
     """Clamp tables of at most 2·cap entries; y' longer than `clear_rows` is committed, not sent."""
 
     def height(bound: int, shift: int, limit: int = cap) -> int:
         return table_height(bound, shift, limit)
 
     with (
-        mock.patch.object(circuits.proof, "table_height", height),
-        mock.patch.object(circuits.evaluate, "table_height", height),
-        mock.patch.object(common.params, "CLEAR_ROWS", clear_rows),
+        mock.patch.object(huref.circuits.argument.proof, "table_height", height),
+        mock.patch.object(huref.circuits.program.evaluate, "table_height", height),
+        mock.patch.object(huref.common.params, "CLEAR_ROWS", clear_rows),
     ):
         yield
 

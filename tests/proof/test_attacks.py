@@ -10,19 +10,19 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-import prover.weights
-import prover.witness
-from circuits.evaluate import Trace
-from circuits.layout import Layout
-from common.errors import Malformed, Rejected
-from prover.weights import WeightsCommitment, commit_weights
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.prover.argument.witness
+import huref.prover.commitment.weights
+from huref.circuits.argument.layout import Layout
+from huref.circuits.program.evaluate import Trace
+from huref.common.errors import Malformed, Rejected
+from huref.prover.commitment.weights import WeightsCommitment, commit_weights
+from huref.verifier.argument.verify import verify_program
 from tests.proof import attacks
 from tests.proof.attacks import below_calibration, forge, rejected, setup_for
 from tests.proof.cheating import lenient, lenient_multiplicities, rerun
 from tests.proof.programs import STATEMENT, Case, chain, secret
-from verifier.core import verify_program
 
 # statements
 
@@ -145,13 +145,13 @@ def test_wrong_multiplicities(tall: Case) -> None:
     """One entry's count moved to another: the total still fits."""
 
     def moved(inputs: Any) -> Any:
-        counts = prover.witness.multiplicities(inputs)
+        counts = huref.prover.argument.witness.multiplicities(inputs)
         for column in counts.values():
             column[np.argmax(column)] -= 1
             column[0] += 1
         return counts
 
-    with mock.patch.object(prover.core, "multiplicities", moved):
+    with mock.patch.object(huref.prover.argument.prove, "multiplicities", moved):
         rejected(tall)
 
 
@@ -174,7 +174,7 @@ def test_tuple_of_another_table() -> None:
         found[absolute][int(site.quotient[cell]) + 63] += 1
         return found
 
-    with mock.patch.object(prover.core, "multiplicities", counts):
+    with mock.patch.object(huref.prover.argument.prove, "multiplicities", counts):
         rejected(case, setup, trace=trace)
         with mock.patch.object(Layout, "tag", lambda *_: 1):
             forge(case, setup, trace=trace)

@@ -8,22 +8,22 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import circuits.security
-import prover.core
-import prover.opening
-import prover.weights
-import prover.witness
-import verifier.channel
-import verifier.opening
-import verifier.reduce
-from common.errors import Malformed, Rejected
-from common.field import P
-from common.kscalar import KS
-from common.transcript import Transcript, grinding_holds
-from prover.kernels.grind import grind
+import huref.circuits.argument.security
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.prover.argument.witness
+import huref.prover.commitment.weights
+import huref.verifier.argument.channel
+import huref.verifier.argument.opening
+import huref.verifier.argument.reduce
+from huref.common.algebra.field import P
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.transcript import Transcript, grinding_holds
+from huref.common.errors import Malformed, Rejected
+from huref.prover.kernels.hashing.grind import grind
+from huref.verifier.argument.verify import verify_program
 from tests.proof.attacks import forge
 from tests.proof.programs import STATEMENT, Case, chain, small_build
-from verifier.core import verify_program
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +133,10 @@ def test_a_nonce_that_did_no_work(label: str) -> None:
 
     with (
         small_build(clear_rows=16),
-        mock.patch.object(prover.core, "grind", lazy),
-        mock.patch.object(prover.core, "lookup_grinding", lambda *_: 4),
-        mock.patch.object(verifier.reduce, "lookup_grinding", lambda *_: 4),
-        mock.patch.object(circuits.security, "lookup_grinding", lambda *_: 4),
+        mock.patch.object(huref.prover.argument.prove, "grind", lazy),
+        mock.patch.object(huref.prover.argument.prove, "lookup_grinding", lambda *_: 4),
+        mock.patch.object(huref.verifier.argument.reduce, "lookup_grinding", lambda *_: 4),
+        mock.patch.object(huref.circuits.argument.security, "lookup_grinding", lambda *_: 4),
     ):
         case = chain(d=8, k=16, f=4)
         order = ["lookup.grind", "opening.grind", "opening.second.grind"]
@@ -144,7 +144,7 @@ def test_a_nonce_that_did_no_work(label: str) -> None:
             forge(case, case.setup())
         assert caught.value.path == f"{label}.nonce"
         order = ["lookup.grind", "opening.grind", "opening.second.grind"]
-        with mock.patch.object(verifier.channel, "grinding_holds", lambda *_: True):
+        with mock.patch.object(huref.verifier.argument.channel, "grinding_holds", lambda *_: True):
             forge(case, case.setup())
 
 

@@ -10,14 +10,14 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-import prover.weights
-import prover.witness
-from common.errors import Malformed, Rejected
-from common.field import P, fadd
-from common.transcript import Transcript
-from prover.weights import WeightsCommitment
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.prover.argument.witness
+import huref.prover.commitment.weights
+from huref.common.algebra.field import P, fadd
+from huref.common.argument.transcript import Transcript
+from huref.common.errors import Malformed, Rejected
+from huref.prover.commitment.weights import WeightsCommitment
 from tests.proof.attacks import forge
 from tests.proof.cheating import Altered, altered_code
 from tests.proof.programs import Case, chain, small_build
@@ -92,7 +92,7 @@ def test_few_wrong_leaves_matter_only_when_opened(tree: str, path: str) -> None:
 
 
 def test_leaves_of_other_positions(tall: Case) -> None:
-    original = prover.opening._open
+    original = huref.prover.argument.opening._open
 
     for label in ("opening.weights", "opening.mask", "opening.proof"):
 
@@ -103,7 +103,7 @@ def test_leaves_of_other_positions(tall: Case) -> None:
             original(channel, name, committed, at)
 
         with (
-            mock.patch.object(prover.opening, "_open", shifted),
+            mock.patch.object(huref.prover.argument.opening, "_open", shifted),
             pytest.raises((Rejected, Malformed)) as caught,
         ):
             forge(tall, tall.setup())

@@ -8,10 +8,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import common.params
-import prover.core
-import prover.weights
-from common.field import P
+import huref.common.params
+import huref.prover.argument.prove
+import huref.prover.commitment.weights
+from huref.common.algebra.field import P
 from tests.proof.programs import everything
 
 
@@ -20,11 +20,11 @@ def test_the_committed_matrices_are_random_where_they_have_to_be(fast_from: int)
     """What `test_rank` takes for granted: random rows behind the data of W and A, masks on every row, R and R', pads,
     and no stream of random numbers used twice, salts included. At both rates.
     """
-    with mock.patch.object(common.params, "FAST_RATE_FROM", fast_from):
+    with mock.patch.object(huref.common.params, "FAST_RATE_FROM", fast_from):
         case = everything()
         layout, geometry = case.setup().layout, case.setup().geometry
         seen, salts = [], []
-        for module in (prover.weights, prover.core):
+        for module in (huref.prover.commitment.weights, huref.prover.argument.prove):
             original = module.commit
 
             def note(matrix: Any, domain: Any, salt: bytes, *rest: Any, original: Any = original) -> Any:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from circuits.program import Conv, MatMul, Program, View
-from common.errors import ProverError
-from common.params import Knobs
+from huref.circuits.program.program import Conv, MatMul, Program, View
+from huref.common.errors import ProverError
+from huref.common.params import Knobs
 from tests.proof.programs import CLAMP, SMALL, Builder, Case, chain, everything, secret, several, small_build
 
 PROPERTY = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -6,14 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from circuits.functional import Claim, Columns, Functional, Term
-from circuits.opening import row_functional
-from common.field import fadd, kdot, kmul
-from common.hidden import Form
-from common.kscalar import KS
-from common.multilinear import eq_table, log2_ceil
-from prover.kernels.field import k_from_mont
-from prover.opening import _functional, _merge
+from huref.circuits.argument.functional import Claim, Columns, Functional, Term
+from huref.circuits.argument.opening import row_functional
+from huref.common.algebra.field import fadd, kdot, kmul
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table, log2_ceil
+from huref.common.argument.hidden import Form
+from huref.prover.argument.opening import _functional, _merge
+from huref.prover.kernels.field.field import k_from_mont
 from tests.proof.oracles import elements
 from tests.proof.programs import Case
 

@@ -9,11 +9,18 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import common.params
-from circuits.program import Output, Program, Weight
-from circuits.proof import weights_geometry
-from common.errors import Malformed, Rejected
-from common.params import CodeGeometry, Knobs, choose_rate, choose_width, opening_geometry, weight_geometry
+import huref.common.params
+from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.program.program import Output, Program, Weight
+from huref.common.errors import Malformed, Rejected
+from huref.common.params import (
+    CodeGeometry,
+    Knobs,
+    choose_rate,
+    choose_width,
+    opening_geometry,
+    weight_geometry,
+)
 from tests.proof.programs import chain
 
 MOST = {(100, 4): 118, (128, 4): 160, (100, 2): 193, (128, 2): 261}
@@ -84,7 +91,7 @@ def test_a_proof_is_bound_to_its_side_of_the_threshold() -> None:
     size = sum(weight.rows * weight.cols for weight in case.program.weights)
     proofs = {}
     for limit in (size, size + 1):
-        with mock.patch.object(common.params, "FAST_RATE_FROM", limit):
+        with mock.patch.object(huref.common.params, "FAST_RATE_FROM", limit):
             case.commitments.clear()
             setup, root = case.setup(), case.commit().root
             proofs[limit] = setup, root, case.prove(setup)

@@ -11,13 +11,13 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import circuits.layout
-import common.params
-import prover.lookup_tree
-import prover.weights
-from common.errors import Malformed, Rejected
-from common.field import P
-from prover.weights import commit_weights
+import huref.circuits.argument.layout
+import huref.common.params
+import huref.prover.argument.lookup_tree
+import huref.prover.commitment.weights
+from huref.common.algebra.field import P
+from huref.common.errors import Malformed, Rejected
+from huref.prover.commitment.weights import commit_weights
 from tests.proof.attacks import setup_for
 from tests.proof.cheating import lenient, rerun
 from tests.proof.programs import Case, chain, everything, secret, several
@@ -29,10 +29,10 @@ from tests.proof.test_padding import claims_of, coefficients, outside
 def large_build(_small: None) -> Iterator[None]:
     """Every threshold of size at zero."""
     with (
-        mock.patch.object(circuits.layout, "WIDE_DIGITS_FROM", 0),
-        mock.patch.object(common.params, "FAST_RATE_FROM", 0),
-        mock.patch.object(prover.lookup_tree, "STORED_ENTRIES", 0),
-        mock.patch.object(prover.lookup_tree, "HUGE_ENTRIES", 0),
+        mock.patch.object(huref.circuits.argument.layout, "WIDE_DIGITS_FROM", 0),
+        mock.patch.object(huref.common.params, "FAST_RATE_FROM", 0),
+        mock.patch.object(huref.prover.argument.lookup_tree, "STORED_ENTRIES", 0),
+        mock.patch.object(huref.prover.argument.lookup_tree, "HUGE_ENTRIES", 0),
     ):
         yield
 
@@ -83,14 +83,14 @@ def test_a_cell_behind_the_last_weight_of_a_part_out_of_range(part: int) -> None
     assert block.rows > layout.tile_rows and block.rows % layout.tile_rows and block.count % 3
     last = min((part + 1) * block.rows, block.count) - 1
     assert outside(layout)["W"][last, -1]
-    original = prover.weights.stack_weights
+    original = huref.prover.commitment.weights.stack_weights
 
     def stacked(*given: Any) -> np.ndarray:
         out = original(*given).astype(np.int16)
         out[last, -1] = 8
         return out
 
-    with mock.patch.object(prover.weights, "stack_weights", stacked):
+    with mock.patch.object(huref.prover.commitment.weights, "stack_weights", stacked):
         commitment = commit_weights(case.program, case.weights, case.knobs, secret(1))
     with lenient():
         proof = case.prove(commitment=commitment)
@@ -122,5 +122,8 @@ def test_a_proof_at_another_rate(large: Case) -> None:
     """The rate follows from the size: a proof at 1/2 is none for a model that has to use 1/4."""
     proof, root = large.prove(), large.commit().root
     large.verify(proof, large.setup(), root)
-    with mock.patch.object(common.params, "FAST_RATE_FROM", 1 << 27), pytest.raises((Rejected, Malformed)):
+    with (
+        mock.patch.object(huref.common.params, "FAST_RATE_FROM", 1 << 27),
+        pytest.raises((Rejected, Malformed)),
+    ):
         large.verify(proof, large.setup(), root)

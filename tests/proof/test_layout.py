@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuits.layout import Cells, Layout, Quotient
-from common.multilinear import log2_ceil
-from common.params import Knobs
+from huref.circuits.argument.layout import Cells, Layout, Quotient
+from huref.common.algebra.multilinear import log2_ceil
+from huref.common.params import Knobs
 from tests.proof.programs import Case, chain, everything, several
 
 

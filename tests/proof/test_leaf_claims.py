@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.functional import Columns
-from circuits.layout import TableBlock, WeightBlock
-from circuits.lookup import LeafClaims, leaf_claims
-from circuits.tables import Table
-from common.field import P, fsub, kscale, ksum, to_field
-from common.kscalar import KS
-from common.multilinear import eq_table, log2_ceil
+from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.layout import TableBlock, WeightBlock
+from huref.circuits.argument.lookup import LeafClaims, leaf_claims
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import P, fsub, kscale, ksum, to_field
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table, log2_ceil
 from tests.proof.oracles import direct, elements
 
 W, TILES, BEFORE, AFTER = 8, 8, 3, 40

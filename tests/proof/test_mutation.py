@@ -23,15 +23,16 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import circuits.proof
-import verifier.channel
-import verifier.core
-from circuits.layout import build_layout
-from circuits.proof import PublicInputs, Setup, prepare, weights_geometry
-from common.errors import Malformed, Rejected
-from common.field import P
-from common.hidden import Form
-from common.params import opening_geometry
+import huref.circuits.argument.proof
+import huref.verifier.argument.channel
+import huref.verifier.argument.verify
+from huref.circuits.argument.layout import build_layout
+from huref.circuits.argument.proof import PublicInputs, Setup, prepare, weights_geometry
+from huref.common.algebra.field import P
+from huref.common.argument.hidden import Form
+from huref.common.errors import Malformed, Rejected
+from huref.common.params import opening_geometry
+from huref.verifier.argument.channel import VerifierChannel
 from tests.proof import attacks, attacks_known_challenges, attacks_opening
 from tests.proof.attacks import Attack
 from tests.proof.cheating import (
@@ -46,7 +47,6 @@ from tests.proof.cheating import (
     without_second_code,
 )
 from tests.proof.programs import Builder, Case, chain, public_inputs, small_build
-from verifier.channel import VerifierChannel
 
 Mutation = Callable[[], AbstractContextManager[Any]]
 
@@ -146,7 +146,7 @@ def test_every_layer_of_the_fraction_tree_is_bound(mutant: Mutant, cases: dict[s
 def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check added to the verifier must come with an attack."""
     seen: set[str] = set()
-    original, reduce = VerifierChannel.assert_zero, verifier.core.reduce_to_claims
+    original, reduce = VerifierChannel.assert_zero, huref.verifier.argument.verify.reduce_to_claims
     proof = full.prove()
 
     def note(self: VerifierChannel, label: str, form: Form) -> None:
@@ -159,7 +159,7 @@ def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pyt
         return reduced
 
     monkeypatch.setattr(VerifierChannel, "assert_zero", note)
-    monkeypatch.setattr(verifier.core, "reduce_to_claims", claims)
+    monkeypatch.setattr(huref.verifier.argument.verify, "reduce_to_claims", claims)
     full.verify(proof)
     covered = {mutant.name for mutant in (*MUTANTS, *LAYERS)}
     sites = "|".join(full.program.site)
@@ -224,7 +224,7 @@ def test_non_canonical_values_are_refused_by_the_decoder_alone() -> None:
 
     with edited_array("opening.y", shifted):
         proof = case.prove()
-    with mock.patch.object(verifier.channel, "decode_k", lax):
+    with mock.patch.object(huref.verifier.argument.channel, "decode_k", lax):
         case.verify(proof)
     with pytest.raises(Malformed, match="non-canonical"):
         case.verify(proof)
@@ -245,7 +245,7 @@ def test_trailing_bytes_are_refused_by_the_last_check_alone() -> None:
 def unchecked(case: Case, public: PublicInputs, height: int = 0) -> Setup:
     """`prepare` without its checks; `height` overrides the sound table height of site m."""
     heights = {
-        site.name: circuits.proof.table_height(site.bound, public.shifts[site.name])
+        site.name: huref.circuits.argument.proof.table_height(site.bound, public.shifts[site.name])
         for site in case.program.sites
     }
     heights |= {"m": height} if height else {}

@@ -8,25 +8,25 @@ from unittest import mock
 
 import pytest
 
-import prover.core
-import prover.opening
-import prover.weights
-import prover.witness
-import verifier.channel
-import verifier.opening
-import verifier.reduce
-from circuits.functional import Columns
-from circuits.layout import Layout
-from circuits.opening import mask_claim
-from common.errors import Malformed, Rejected
-from common.field import kdot
-from common.kscalar import KS
-from common.multilinear import eq_table, log2_ceil
-from common.transcript import Transcript
-from prover.channel import ProverChannel
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.prover.argument.witness
+import huref.prover.commitment.weights
+import huref.verifier.argument.channel
+import huref.verifier.argument.opening
+import huref.verifier.argument.reduce
+from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.opening import mask_claim
+from huref.common.algebra.field import kdot
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table, log2_ceil
+from huref.common.argument.transcript import Transcript
+from huref.common.errors import Malformed, Rejected
+from huref.prover.argument.channel import ProverChannel
+from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.attacks import forge, rejected
 from tests.proof.programs import STATEMENT, Case, chain, small_build
-from verifier.channel import VerifierChannel
 
 
 def test_gamma_before_sigma_would_be_a_total_break(tall: Case) -> None:
@@ -52,7 +52,7 @@ def test_gamma_before_sigma_would_be_a_total_break(tall: Case) -> None:
         return [mask_claim(layout, columns, i, points[i], values[i]) for i in range(2)]
 
     claims: list[Any] = []
-    opening = prover.opening.prove_opening
+    opening = huref.prover.argument.opening.prove_opening
 
     def note(channel: Any, layout: Any, geometry: Any, found: Any, *rest: Any) -> None:
         claims[:] = found
@@ -83,9 +83,9 @@ def test_gamma_before_sigma_would_be_a_total_break(tall: Case) -> None:
 
         with (
             mock.patch.object(Transcript, "challenge", challenge),
-            mock.patch.object(prover.core, "prove_opening", note),
-            mock.patch.object(prover.opening, "_mask_claims", cheat),
-            mock.patch.object(verifier.opening, "_mask_claims", check),
+            mock.patch.object(huref.prover.argument.prove, "prove_opening", note),
+            mock.patch.object(huref.prover.argument.opening, "_mask_claims", cheat),
+            mock.patch.object(huref.verifier.argument.opening, "_mask_claims", check),
         ):
             if gamma_first:
                 forge(tall, setup)
@@ -106,7 +106,7 @@ def output_point(channel: ProverChannel, setup: Any, case: Case) -> list[KS]:
 
     with mock.patch.object(VerifierChannel, "point", note):
         replay = VerifierChannel(Transcript(), channel.so_far(), setup.layout.pads)
-        verifier.reduce.reduce_to_claims(replay, setup, STATEMENT, case.commit().root)
+        huref.verifier.argument.reduce.reduce_to_claims(replay, setup, STATEMENT, case.commit().root)
     return points[0]
 
 

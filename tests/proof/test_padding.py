@@ -8,28 +8,28 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-import prover.weights
-import prover.witness
-import verifier.channel
-import verifier.opening
-import verifier.reduce
-from circuits.functional import Columns, Term
-from circuits.layout import Layout
-from common.errors import Rejected
-from common.field import fadd, kouter
-from common.transcript import Transcript
-from prover.weights import WeightsCommitment, commit_weights
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+import huref.prover.argument.witness
+import huref.prover.commitment.weights
+import huref.verifier.argument.channel
+import huref.verifier.argument.opening
+import huref.verifier.argument.reduce
+from huref.circuits.argument.functional import Columns, Term
+from huref.circuits.argument.layout import Layout
+from huref.common.algebra.field import fadd, kouter
+from huref.common.argument.transcript import Transcript
+from huref.common.errors import Rejected
+from huref.prover.commitment.weights import WeightsCommitment, commit_weights
+from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.attacks import forge
 from tests.proof.cheating import lenient
 from tests.proof.programs import STATEMENT, Case, chain, everything, secret
-from verifier.channel import VerifierChannel
 
 
 def padded_weights(case: Case, value: int) -> WeightsCommitment:
     """Weights whose row tails hold `value`."""
-    original = prover.weights.stack_weights
+    original = huref.prover.commitment.weights.stack_weights
 
     def stacked(placed: Any, rows: int, weights: Any, w: int) -> np.ndarray:
         out = original(placed, rows, weights, w).astype(np.int16)
@@ -38,7 +38,7 @@ def padded_weights(case: Case, value: int) -> WeightsCommitment:
             part[:, place.cols :] = value
         return out
 
-    with mock.patch.object(prover.weights, "stack_weights", stacked):
+    with mock.patch.object(huref.prover.commitment.weights, "stack_weights", stacked):
         return commit_weights(case.program, case.weights, case.knobs, secret(1))
 
 
@@ -58,7 +58,10 @@ def test_padding_of_the_weights_is_in_range_and_means_nothing(full: Case) -> Non
 def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
     """Row tails, multiplicities past the table and unused pad cells hold garbage."""
     setup = full.setup()
-    stack, segments = prover.witness.stack_activation, prover.core.proof_segments
+    stack, segments = (
+        huref.prover.argument.witness.stack_activation,
+        huref.prover.argument.prove.proof_segments,
+    )
     layout = setup.layout
 
     def tails(values: np.ndarray, w: int) -> np.ndarray:
@@ -77,8 +80,8 @@ def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
         return found
 
     with (
-        mock.patch.object(prover.witness, "stack_activation", tails),
-        mock.patch.object(prover.core, "proof_segments", garbage),
+        mock.patch.object(huref.prover.argument.witness, "stack_activation", tails),
+        mock.patch.object(huref.prover.argument.prove, "proof_segments", garbage),
     ):
         forge(full, setup)
 
@@ -87,7 +90,7 @@ def claims_of(case: Case) -> tuple[Layout, list[Any]]:
     """The verifier's claims on an honest proof."""
     setup = case.setup()
     channel = VerifierChannel(Transcript(), case.prove(setup), setup.layout.pads)
-    return setup.layout, verifier.reduce.reduce_to_claims(
+    return setup.layout, huref.verifier.argument.reduce.reduce_to_claims(
         channel, setup, STATEMENT, case.commit().root
     ).claims
 

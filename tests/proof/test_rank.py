@@ -15,17 +15,18 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.opening
-from circuits.functional import Claim, Columns, Functional
-from circuits.opening import pad_coefficients, vandermonde
-from common.domain import CodeDomain
-from common.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
-from common.hidden import Form, PadSpace
-from common.kscalar import KS
-from common.params import CodeGeometry, OpeningGeometry
-from prover.committed import COMPILED, Opening
-from prover.kernels.field import k_from_mont
-from prover.opening import OpenedMatrix, prove_opening
+import huref.prover.argument.opening
+from huref.circuits.argument.functional import Claim, Columns, Functional
+from huref.circuits.argument.opening import pad_coefficients, vandermonde
+from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import Form, PadSpace
+from huref.common.params import CodeGeometry, OpeningGeometry
+from huref.prover.argument.opening import OpenedMatrix, prove_opening
+from huref.prover.commitment.committed import Opening
+from huref.prover.devices.compiled import COMPILED
+from huref.prover.kernels.field.field import k_from_mont
 from tests.proof.programs import secret
 
 W, W2 = 4, 2
@@ -197,7 +198,7 @@ def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) 
     listener: Any = Listener()
     given, columns = claims()
     functional: list[np.ndarray] = []
-    original = prover.opening._functional
+    original = huref.prover.argument.opening._functional
 
     def note(*inputs: Any) -> np.ndarray:
         found = original(*inputs)
@@ -208,8 +209,8 @@ def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) 
         return Code(matrix.segments[0].astype(np.uint64), domain)
 
     with (
-        mock.patch.object(prover.opening, "commit", second),
-        mock.patch.object(prover.opening, "_functional", note),
+        mock.patch.object(huref.prover.argument.opening, "commit", second),
+        mock.patch.object(huref.prover.argument.opening, "_functional", note),
     ):
         mask: Any = Code(parts["gW"], geometry.weights.domain)
         prove_opening(listener, LAYOUT, geometry, given, columns, weights, mask, own, secret(1), 0)
@@ -330,6 +331,6 @@ def test_separate_mask_sums_would_leak() -> None:
 def test_the_mask_claims_carry_zero_knowledge_only() -> None:
     """Without them R and R' never enter the reduction: its messages leak (and no false claim gets easier)."""
     instance = Instance()
-    with mock.patch.object(prover.opening, "_mask_claims", lambda *_: []):
+    with mock.patch.object(huref.prover.argument.opening, "_mask_claims", lambda *_: []):
         matrix = linear_map(instance)
     assert leaked(matrix, instance) > 0

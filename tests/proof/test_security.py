@@ -11,17 +11,17 @@ from unittest import mock
 
 import pytest
 
-import verifier.core
-from circuits.layout import Layout
-from circuits.proof import Setup
-from circuits.security import count_claims, lookup_grinding, security_report
-from circuits.tables import Table
-from common.errors import Rejected
-from common.field import P
-from common.params import CodeGeometry, Knobs
+import huref.verifier.argument.verify
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import count_claims, lookup_grinding, security_report
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import P
+from huref.common.errors import Rejected
+from huref.common.params import CodeGeometry, Knobs
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.verify import verify_program
 from tests.proof.programs import STATEMENT, Case, chain, everything, several, small_build
-from verifier.channel import VerifierChannel
-from verifier.core import verify_program
 
 K = P**5
 TERM_OF = {
@@ -141,7 +141,7 @@ def test_report_equals_a_second_computation(knobs: Knobs, clear_rows: int, cases
 
 def test_counts_are_those_of_the_verifier(cases: list[Case]) -> None:
     """Claims and constraints as the verifier makes them, against the ledger's."""
-    original = verifier.core.verify_opening
+    original = huref.verifier.argument.verify.verify_opening
     for case in cases:
         setup, counts = case.setup(), []
 
@@ -149,7 +149,7 @@ def test_counts_are_those_of_the_verifier(cases: list[Case]) -> None:
             counts.append((len(rest[3]) + 2, len(channel.constraints)))
             original(channel, *rest)
 
-        with mock.patch.object(verifier.core, "verify_opening", note):
+        with mock.patch.object(huref.verifier.argument.verify, "verify_opening", note):
             case.verify(case.prove(setup), setup)
         assert counts == [count_claims(setup.layout)]
 

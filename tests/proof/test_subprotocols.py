@@ -9,38 +9,38 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.lookup_tree
-import verifier.core
-from circuits.evaluate import accumulate
-from circuits.functional import Claim, Columns, Functional
-from circuits.inner import add_sketches
-from circuits.lookup import LeafClaims, leaf_claims
-from circuits.outputs import calibration_claims, output_claim
-from circuits.proof import Setup
-from circuits.tables import Table
-from common.errors import Rejected
-from common.field import P, kdot, kmatvec, to_field
-from common.hidden import Form, combine
-from common.kscalar import KS
-from common.multilinear import eq_table, log2_ceil
-from common.transcript import Transcript
-from prover.channel import ProverChannel
-from prover.gated import gated_oracles, prove_gated
-from prover.inner import inner_vectors, prove_inner
-from prover.kernels import vectors
-from prover.kernels.field import k_from_mont
-from prover.lookup import prove_lookup
-from prover.lookup_leaves import Leaves
-from prover.lookup_tree import Virtual, build_tree, present_tiles, scalar
-from prover.witness import lookup_inputs, multiplicities
+import huref.prover.argument.lookup_tree
+import huref.prover.argument.prove
+import huref.verifier.argument.verify
+from huref.circuits.argument.functional import Claim, Columns, Functional
+from huref.circuits.argument.inner import add_sketches
+from huref.circuits.argument.lookup import LeafClaims, leaf_claims
+from huref.circuits.argument.outputs import calibration_claims, output_claim
+from huref.circuits.argument.proof import Setup
+from huref.circuits.program.evaluate import accumulate
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import P, kdot, kmatvec, to_field
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table, log2_ceil
+from huref.common.argument.hidden import Form, combine
+from huref.common.argument.transcript import Transcript
+from huref.common.errors import Rejected
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.gated import gated_oracles, prove_gated
+from huref.prover.argument.inner import inner_vectors, prove_inner
+from huref.prover.argument.lookup import prove_lookup
+from huref.prover.argument.lookup_leaves import Leaves
+from huref.prover.argument.lookup_tree import Virtual, build_tree, present_tiles, scalar
+from huref.prover.argument.witness import lookup_inputs, multiplicities
+from huref.prover.kernels.field import vectors
+from huref.prover.kernels.field.field import k_from_mont
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.gated import verify_gated
+from huref.verifier.argument.inner import verify_inner
+from huref.verifier.argument.lookup import verify_lookup
 from tests.proof.cheating import edited_products, lenient_multiplicities, rerun
 from tests.proof.oracles import direct, elements, evaluate, extension, plain
 from tests.proof.programs import Case, chain
-from verifier.channel import VerifierChannel
-from verifier.gated import verify_gated
-from verifier.inner import verify_inner
-from verifier.lookup import verify_lookup
 
 ALPHA, BETA = KS((5, 6, 7, 8, 9)), KS((2, 7, 1, 8, 2))
 
@@ -104,7 +104,7 @@ def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     inputs = lookup_inputs(layout, case.commit().data, case.trace)
     pads = np.zeros((layout.pads.total, 5), np.uint32)
     masks = np.zeros((10, layout.w), np.uint32)
-    parts = prover.core.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
+    parts = huref.prover.argument.prove.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
     return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
 
 
@@ -118,7 +118,7 @@ def test_recomputed_layers_change_nothing(
     layout, messages = setup.layout, []
     for limit in (1 << 40, 0):
         channel = ProverChannel(Transcript())
-        with mock.patch.object(prover.lookup_tree, "HUGE_ENTRIES", huge):
+        with mock.patch.object(huref.prover.argument.lookup_tree, "HUGE_ENTRIES", huge):
             tree = build_tree(layout, leaves_of(setup, case), limit)
             prove_lookup(channel, layout, leaves_of(setup, case), limit)
         messages.append(channel.so_far())
@@ -289,14 +289,17 @@ def test_all_claims_and_constraints_of_a_proof_hold_one_by_one(
     """The reduction with real pads; a direct evaluation stands in for the opening."""
     case: Case = request.getfixturevalue(program)
     setup, captured = case.setup(), list[Any]()
-    segments, opening = prover.core.proof_segments, verifier.core.verify_opening
+    segments, opening = (
+        huref.prover.argument.prove.proof_segments,
+        huref.verifier.argument.verify.verify_opening,
+    )
 
     def keep(layout: Any, inputs: Any, counts: Any, pads: np.ndarray, masks: Any) -> Any:
         found = segments(layout, inputs, counts, pads, masks)
         captured.extend([pads, np.concatenate([to_field(part.astype(np.int64)) for part in found])])
         return found
 
-    with mock.patch.object(prover.core, "proof_segments", keep):
+    with mock.patch.object(huref.prover.argument.prove, "proof_segments", keep):
         proof = case.prove(setup)
     pads, data = captured
     weights = to_field(case.commit().data)
@@ -310,7 +313,7 @@ def test_all_claims_and_constraints_of_a_proof_hold_one_by_one(
         captured.append(len(claims))
         opening(channel, layout, geometry, roots, claims, *rest)
 
-    with mock.patch.object(verifier.core, "verify_opening", check):
+    with mock.patch.object(huref.verifier.argument.verify, "verify_opening", check):
         case.verify(proof, setup)
     assert len(captured) == 3
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import prover.core
-from common.field import P, kdot, kmul
-from common.hidden import Form, PadSpace
-from common.kscalar import KS
-from common.transcript import Transcript
-from prover.channel import ProverChannel
-from prover.gated import GatedOracle
-from prover.inner import ProductOracle
-from prover.kernels.field import k_to_mont
-from prover.sumcheck import prove_rounds
-from prover.triples import TripleOracle, prove_triples
+import huref.prover.argument.prove
+from huref.common.algebra.field import P, kdot, kmul
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import Form, PadSpace
+from huref.common.argument.transcript import Transcript
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.gated import GatedOracle
+from huref.prover.argument.inner import ProductOracle
+from huref.prover.argument.sumcheck import prove_rounds
+from huref.prover.argument.triples import TripleOracle, prove_triples
+from huref.prover.kernels.field.field import k_to_mont
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.sumcheck import verify_cubic_rounds, verify_eq_rounds, verify_product_rounds
+from huref.verifier.argument.triples import verify_triples
 from tests.proof.oracles import elements, evaluate, extension, plain
 from tests.proof.programs import secret
-from verifier.channel import VerifierChannel
-from verifier.sumcheck import verify_cubic_rounds, verify_eq_rounds, verify_product_rounds
-from verifier.triples import verify_triples
 
 
 @pytest.mark.parametrize("variables", [1, 2, 5])
@@ -78,7 +78,7 @@ def test_cubic_rounds(over_f: int, over_j: int) -> None:
 def test_products_of_forms_are_affine() -> None:
     """x̂ŷ + x̂B + ŷA + T is xy when T = AB, and off by T − AB otherwise."""
     space = PadSpace.for_counts(1, 2)
-    pads = prover.core.make_pads(space, secret(8))
+    pads = huref.prover.argument.prove.make_pads(space, secret(8))
     x, y = KS((1, 2, 3, 4, 5)), KS((9, 8, 7, 6, 5))
     for error in (KS(0), KS(3)):
         changed = pads.copy()
@@ -93,7 +93,7 @@ def test_products_of_forms_are_affine() -> None:
 def test_triple_check(broken: bool) -> None:
     """All constraints of the check hold exactly when T = A∘B."""
     space = PadSpace.for_counts(0, 5)
-    pads = prover.core.make_pads(space, secret(8))
+    pads = huref.prover.argument.prove.make_pads(space, secret(8))
     if broken:
         pads[space.triple(3)[2], 4] ^= np.uint64(1)
     channel = ProverChannel(Transcript(), space, pads)

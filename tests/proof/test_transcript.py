@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.digest import describe, digest
-from circuits.functional import Columns
-from circuits.program import Conv, Program, Site, SketchSum, View
-from circuits.proof import Setup
-from common.field import kone
-from common.kscalar import KS
-from common.transcript import Transcript
+from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.proof import Setup
+from huref.circuits.program.digest import describe, digest
+from huref.circuits.program.program import Conv, Program, Site, SketchSum, View
+from huref.common.algebra.field import kone
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.transcript import Transcript
+from huref.verifier.argument.reduce import absorb_statement
+from huref.verifier.argument.verify import verify_program
 from tests.proof.programs import STATEMENT, Case, chain, small_build
-from verifier.core import verify_program
-from verifier.reduce import absorb_statement
 
 
 def first_challenge(setup: Setup, statement: bytes = STATEMENT, root: bytes = bytes(32)) -> KS:

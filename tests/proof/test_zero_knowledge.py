@@ -14,21 +14,21 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import prover.core
-import prover.opening
-from common.errors import ProverError
-from common.field import P, decode_f, decode_k, kmul
-from common.hidden import DUMMY_TRIPLES, PadSpace
-from common.kscalar import KS
-from common.multilinear import eq_table
-from common.params import Knobs, most_queries
-from common.transcript import Transcript
-from prover.channel import ProverChannel
-from prover.randomness import SecretSeed
-from prover.weights import commit_weights
+import huref.prover.argument.opening
+import huref.prover.argument.prove
+from huref.common.algebra.field import P, decode_f, decode_k, kmul
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table
+from huref.common.argument.hidden import DUMMY_TRIPLES, PadSpace
+from huref.common.argument.transcript import Transcript
+from huref.common.errors import ProverError
+from huref.common.params import Knobs, most_queries
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import commit_weights
+from huref.verifier.argument.verify import verify_program
 from tests.proof.attacks_known_challenges import known_challenges
 from tests.proof.programs import STATEMENT, Builder, Case, everything, secret, small_build
-from verifier.core import verify_program
 
 RUNS = 40
 TINY = Knobs(security=12, grinding=1, proofs=1)
@@ -69,7 +69,7 @@ def test_every_pad_hides_one_message(full: Case) -> None:
 
 def test_pads_run_out() -> None:
     space = PadSpace.for_counts(2, 3)
-    pads = prover.core.make_pads(space, secret(1))
+    pads = huref.prover.argument.prove.make_pads(space, secret(1))
     channel = ProverChannel(Transcript(), space, pads)
     channel.hidden("a", [KS(1)] * space.singles)
     with pytest.raises(ProverError, match="more hidden messages than pads"):
@@ -231,7 +231,10 @@ def same_salts() -> AbstractContextManager[Any]:
 # U_A's rows and R, R' mask each other's absence here, through the pads in U_A: `test_rank` covers them.
 MUTATED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
     "honest": (nullcontext, ""),
-    "pads": (lambda: mock.patch.object(prover.core, "make_pads", zero_pads), "lookup.layer1.round"),
+    "pads": (
+        lambda: mock.patch.object(huref.prover.argument.prove, "make_pads", zero_pads),
+        "lookup.layer1.round",
+    ),
     "weights' random rows": (lambda: zero_stream("weights.random"), "opening.weights.leaves"),
     "weights' mask": (lambda: zero_stream("weights mask"), "opening.y"),
     "proof's mask": (lambda: zero_stream("proof mask"), "opening.y"),
@@ -315,7 +318,7 @@ def folded_factors(case: Case, runs: int) -> list[KS]:
 def test_dummy_triples_hide_the_final_evaluations() -> None:
     case = tiny(1)
     assert len(set(folded_factors(case, 4))) == 4
-    original = prover.core.make_pads
+    original = huref.prover.argument.prove.make_pads
 
     def no_dummies(space: PadSpace, seed: SecretSeed) -> np.ndarray:
         pads = original(space, seed)
@@ -325,7 +328,7 @@ def test_dummy_triples_hide_the_final_evaluations() -> None:
             pads[first + products : first + space.triples] = 0
         return pads
 
-    with mock.patch.object(prover.core, "make_pads", no_dummies):
+    with mock.patch.object(huref.prover.argument.prove, "make_pads", no_dummies):
         assert len(set(folded_factors(case, 4))) == 1
 
 
@@ -375,7 +378,7 @@ def test_positions_are_distinct_sorted_and_uniform(count: int, bound: int) -> No
 
 def test_products_of_pads_are_triples() -> None:
     space = PadSpace.for_counts(10, 9)
-    pads = prover.core.make_pads(space, secret(3))
+    pads = huref.prover.argument.prove.make_pads(space, secret(3))
     a, b, t = (pads[space.singles + part * space.triples :][: space.triples] for part in range(3))
     assert np.array_equal(kmul(a, b), t)
     assert len(np.unique(pads, axis=0)) == space.total

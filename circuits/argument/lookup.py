@@ -1,0 +1,223 @@
+"""What the lookup argument claims about committed data, at a point of its leaf layer (protocol §6.5).
+
+At the leaf point the fraction sum's numerators and denominators are
+    P~ = Σ_entries eq − Σ_table eq·m,          Q~ = 1 + Σ_entries eq·(α − 1 − f) + Σ_table eq·(α − 1 − f),
+f = tag + β·x₁ + β²·x₂ + …; absent cells are (0, 1). Both are affine in linear functionals of committed data and
+in the accumulators behind quotients, which come back as one bilinear request per site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from huref.circuits.argument.functional import Array, Columns, Functional
+from huref.circuits.argument.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import P, kmul, ksum, kzero
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
+
+HALF = pow(2, -1, P)
+
+
+@dataclass
+class SiteRequest:
+    """Σ_ij rows[i]·eq(blocks, column)[j]·acc_ij of a site, for some last coordinates of the leaf point."""
+
+    rows: Array
+    block_point: list[KS]
+    column_point: list[KS]
+
+    def columns(self, count: int) -> Array:
+        """The first `count` column coefficients, shape (count, 5)."""
+        return eq_table(self.block_point + self.column_point)[:count]
+
+    def blocks(self, count: int) -> Array:
+        """Their column-block parts, shape (count, 5)."""
+        return eq_table(self.block_point)[:count]
+
+
+@dataclass(frozen=True)
+class LeafClaims:
+    """The leaf layer's two values in terms of committed data.
+
+    numerator = `numerator_const` + `numerator`(U); denominator = `denominator_const` + `denominator`(U) +
+    Σ over `requests` of the requested accumulator sums.
+    """
+
+    numerator_const: KS
+    numerator: Functional
+    denominator_const: KS
+    denominator: Functional
+    requests: dict[str, SiteRequest]
+
+
+def scaled(vector: Array, factor: KS) -> Array:
+    """factor · vector for a K array and a scalar."""
+    return kmul(vector, factor.array())
+
+
+def total(vector: Array) -> KS:
+    """Sum of a K vector."""
+    return KS.from_array(ksum(vector)) if len(vector) else KS(0)
+
+
+class LeafPoint:
+    """eq(point, ·) over the lookup index space, split into tile, row and column parts."""
+
+    def __init__(self, layout: Layout, point: Sequence[KS], columns: Columns) -> None:
+        self.layout = layout
+        row_bits = log2_ceil(layout.tile_rows)
+        self.tile_point = list(point[: layout.log_tiles])
+        self.column_point = list(point[layout.log_tiles + row_bits :])
+        self.local_point = list(point[layout.log_tiles :])
+        self.tiles = eq_table(self.tile_point)
+        self.row = eq_table(list(point[layout.log_tiles : layout.log_tiles + row_bits]))
+        self.column = eq_table(self.column_point)
+        self.columns = columns
+        self.name = columns.add("lookup", self.column)
+
+    def run(self, tile: int, rows: int) -> Array:
+        """Coefficients of the tiles that hold `rows` consecutive entry rows from the first row of `tile` on; times
+        `row` they are the rows' coefficients.
+        """
+        return self.tiles[tile : tile - (-rows // self.layout.tile_rows)]
+
+    def mass(self, tile: int, rows: int) -> KS:
+        """Sum of the coefficients of these rows (a full row's column coefficients sum to 1)."""
+        tiles = self.run(tile, rows)
+        rest = rows - (len(tiles) - 1) * self.layout.tile_rows
+        return total(tiles[:-1]) * total(self.row) + KS.from_array(tiles[-1]) * total(self.row[:rest])
+
+
+def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:
+    """Express the leaf values at `point` (protocol §6.5); `columns` receives the column vectors used."""
+    return _Builder(layout, LeafPoint(layout, point, columns), alpha, beta).build()
+
+
+class _Builder:
+    def __init__(self, layout: Layout, leaf: LeafPoint, alpha: KS, beta: KS) -> None:
+        self.layout, self.leaf = layout, leaf
+        self.offset = alpha - 1
+        self.powers = [beta**i for i in range(4)]
+        self.numerator_const, self.denominator_const = KS(0), KS(1)
+        self.numerator, self.denominator = Functional(leaf.columns), Functional(leaf.columns)
+        self.requests: dict[str, SiteRequest] = {}
+
+    def build(self) -> LeafClaims:
+        for block in self.layout.blocks:
+            self._block(block)
+        for weights in self.layout.weight_blocks:
+            self._weights(weights)
+        for table in self.layout.tables:
+            self._table(table)
+        return LeafClaims(
+            self.numerator_const,
+            self.numerator,
+            self.denominator_const,
+            self.denominator,
+            self.requests,
+        )
+
+    def _entries(self, mass: KS, table: Table) -> None:
+        """Account for fractions 1/(α − tag − …) whose coefficients sum to `mass`."""
+        self.numerator_const += mass
+        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+
+    def _block(self, block: Block) -> None:
+        leaf, w = self.leaf, self.layout.w
+        rows = leaf.row[block.row : block.row + block.rows]
+        tiles = leaf.tiles[block.tile : block.tile + block.blocks]
+        tail = block.cols - (block.blocks - 1) * w
+        mass = total(rows) * (total(tiles[:-1]) + KS.from_array(tiles[-1]) * total(leaf.column[:tail]))
+        self._entries(mass, block.table)
+        for power, operand in zip(self.powers[1:], block.operands, strict=False):
+            match operand:
+                case Constant(value):
+                    self.denominator_const -= power * value * mass
+                case Cells(placed):
+                    self.denominator.tensor(placed, scaled(rows, -power), tiles, leaf.name)
+                case Quotient(site, shift, remainder):
+                    unit = -power * pow(HALF, shift, P)
+                    if shift:
+                        self.denominator_const += unit * mass * (1 << (shift - 1))
+                    if remainder:
+                        self.denominator.tensor(remainder, scaled(rows, -unit), tiles, leaf.name)
+                    self._request(site, block, scaled(rows, unit))
+
+    def _request(self, site: str, block: Block, rows: Array) -> None:
+        """Accumulate a site's row coefficients, with the constant that its first tile contributes."""
+        leaf, bits = self.leaf, log2_ceil(block.blocks)
+        cut = self.layout.log_tiles - bits
+        top = eq_index(leaf.tile_point[:cut], block.tile >> bits)
+        count = self.layout.sites[site].site.rows
+        fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point)
+        request = self.requests.setdefault(site, fresh)
+        request.rows[: len(rows)] = (request.rows[: len(rows)] + scaled(rows, top)) % np.uint64(P)
+
+    def _weights(self, block: WeightBlock) -> None:
+        leaf = self.leaf
+        self._entries(leaf.mass(block.tile, block.rows), block.table)
+        for m in range(block.table.arity):
+            start = m * block.rows
+            count = max(0, min(block.rows, block.count - start))
+            if count:
+                tiles = scaled(leaf.run(block.tile, count), -self.powers[1 + m])
+                self.denominator.product("W", block.start + start, tiles, leaf.row, count, leaf.name)
+
+    def _table(self, block: TableBlock) -> None:
+        w, size, table, leaf = self.layout.w, block.table.size, block.table, self.leaf
+        whole, tail = divmod(size, w)
+        if whole:
+            tiles = scaled(leaf.run(block.tile, whole), KS(-1))
+            self.numerator.product("A", block.multiplicity, tiles, leaf.row, whole, leaf.name)
+        if tail:
+            masked = leaf.columns.masked(leaf.name, tail)
+            tile, row = divmod(whole, self.layout.tile_rows)
+            last = -KS.from_array(leaf.tiles[block.tile + tile]) * KS.from_array(leaf.row[row])
+            self.numerator.rows("A", block.multiplicity + whole, last.array()[None], masked)
+        mass, values = self._table_values(block)
+        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+        for power, value in zip(self.powers[1:], values, strict=False):
+            self.denominator_const -= power * value
+
+    def _table_values(self, block: TableBlock) -> tuple[KS, list[KS]]:
+        """Σ eq and Σ eq·x for every tuple component x of a table, in closed form."""
+        table, leaf = block.table, self.leaf
+        start = block.tile * leaf.layout.tile_size
+        point = leaf.tile_point + leaf.local_point
+        bits = log2_ceil(table.size)  # a table's first tile is aligned to its size
+        cut = len(point) - bits
+        top, local = eq_index(point[:cut], start >> bits), point[cut:]
+        if table.kind == "digits":
+            return top, [top * value for value in _digit_sums(table, local)]
+        sums: dict[int, tuple[KS, KS]] = {}
+
+        def until(count: int) -> tuple[KS, KS]:
+            if count not in sums:
+                sums[count] = prefix_sums(local, count)
+            return sums[count]
+
+        values = []
+        for lines in table.lines():
+            value = KS(0)
+            for line in lines:
+                (mass0, moment0), (mass1, moment1) = until(line.start), until(line.stop)
+                value += (moment1 - moment0) * line.slope + (mass1 - mass0) * line.offset
+            values.append(top * value)
+        return top * until(table.size)[0], values
+
+
+def _digit_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·digit for every digit: a bit's sum is its coordinate."""
+    bits, count = table.parameters
+    values = []
+    for m in range(count):
+        value = KS(-(1 << (bits - 1)))
+        for bit in range(bits):
+            value += point[(m + 1) * bits - 1 - bit] * (1 << bit)
+        values.append(value)
+    return values

@@ -1,0 +1,93 @@
+"""What prover and verifier of the opening both compute from public data (protocol §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional, Term
+from huref.circuits.argument.layout import Layout
+from huref.common.algebra.field import DEGREE, P, fadd, fmul, kdot, kmatvec, kmul, kzero
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table
+from huref.common.argument.hidden import Form
+from huref.common.params import OpeningGeometry
+
+SHIFTED = np.array(
+    [[2 if limb < shift else 1 for limb in range(DEGREE)] for shift in range(DEGREE)], np.uint64
+)
+"""Factors of the limbs after a product with X^shift rolls them: X^5 = 2."""
+
+
+def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
+    """Σ_col R(col)·eq(point, col) = value for mask row `index`, whose limbs are five rows of A (§7.1)."""
+    functional = Functional(columns)
+    limbs = np.eye(DEGREE, dtype=np.uint64)
+    name = columns.add(f"mask{index}", eq_table(point))
+    functional.rows("A", layout.mask_start + DEGREE * index, limbs, name)
+    return Claim(f"opening.mask{index}", functional, Form.public(value))
+
+
+def pad_coefficients(layout: Layout, claims: Sequence[Claim], weights: Sequence[KS]) -> Dense:
+    """−Σ weight·(pad coefficients of the claims' values), on the limbs in A's pad rows."""
+    pads = [KS(0)] * layout.pads.total
+    for weight, claim in zip(weights, claims, strict=True):
+        for pad, coefficient in claim.value.pads.items():
+            pads[pad] = pads[pad] - weight * coefficient
+    limbs = np.array([tuple(value) for value in pads], np.uint64)[:, None, :].repeat(DEGREE, axis=1)
+    for limb in range(1, DEGREE):  # limb l of a pad stands for X^l
+        limbs[:, limb] = np.roll(limbs[:, limb - 1], 1, axis=1)
+        limbs[:, limb, 0] = limbs[:, limb, 0] * np.uint64(2) % np.uint64(P)
+    values = np.concatenate([kzero((1,)), limbs.reshape(-1, DEGREE)])
+    choice = np.zeros((layout.mask_start - layout.pad_start) * layout.w, np.int32)
+    choice[: DEGREE * len(pads)] = 1 + np.arange(DEGREE * len(pads))
+    return Dense("A", layout.pad_start, values, choice.reshape(-1, layout.w))
+
+
+def dense_fold(values: Array, choice: NDArray[np.int32], eq_rho: Array) -> Array:
+    """Σ_col values[choice[i, col]]·eq_rho[col], shape (rows, 5)."""
+    out = kzero((len(choice),))
+    for limb in range(DEGREE):
+        part = kmatvec(np.ascontiguousarray(values[:, limb])[choice], eq_rho)
+        out += np.roll(part, limb, axis=1) * SHIFTED[limb]
+    return out % np.uint64(P)
+
+
+def row_functional(
+    layout: Layout,
+    geometry: OpeningGeometry,
+    claims: Sequence[Claim],
+    weights: Sequence[KS],
+    columns: Columns,
+    eq_rho: Array,
+) -> Array:
+    """a*: what the reduced claim asks of (y_W ‖ y_A), shape (length, 5)."""
+    out = kzero((geometry.length,))
+    base = {"W": 0, "A": geometry.weights.k_prime}
+    at = {name: KS.from_array(kdot(vector, eq_rho)) for name, vector in columns.vectors.items()}
+    for weight, claim in zip(weights, claims, strict=True):
+        for term in claim.functional.terms:
+            start = base[term.matrix] + term.start
+            if isinstance(term, Term):
+                part = term.scaled(weight * at[term.columns])
+            else:
+                part = kmul(dense_fold(term.values, term.choice, eq_rho), weight.array())
+            out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
+    pads = pad_coefficients(layout, claims, weights)
+    start = base["A"] + pads.start
+    part = dense_fold(pads.values, pads.choice, eq_rho)
+    out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
+    return out
+
+
+def vandermonde(points: Array, count: int) -> Array:
+    """Powers 0 … count − 1 of each point, shape (len(points), count)."""
+    out = np.ones((len(points), count), np.uint64)
+    filled, step = 1, points
+    while filled < count:
+        take = min(filled, count - filled)
+        out[:, filled : filled + take] = fmul(out[:, :take], step[:, None])
+        filled, step = filled + take, fmul(step, step)
+    return out

@@ -1,0 +1,114 @@
+"""What a proof is about: the public inputs, and the geometry that follows from them (protocol §2, §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from huref.circuits.argument.layout import Layout, build_layout, place_weights
+from huref.circuits.program.bounds import table_height
+from huref.circuits.program.digest import digest
+from huref.circuits.program.program import OUTPUTS, Program
+from huref.common.algebra.field import P
+from huref.common.errors import Malformed, Unsupported
+from huref.common.params import (
+    Knobs,
+    OpeningGeometry,
+    WeightGeometry,
+    choose_rate,
+    choose_width,
+    opening_geometry,
+    weight_geometry,
+)
+
+MAX_ROWS = 1 << 23
+"""Largest k'_W + k'_A: a verifier's memory grows with it, at about 200 bytes a row."""
+
+
+@dataclass(frozen=True)
+class PublicInputs:
+    """Per site the shift and its calibration sums (L_s, L_{s−1} or None at s = 0), and the vector v."""
+
+    shifts: Mapping[str, int]
+    sums: Mapping[str, tuple[int, int | None]]
+    v: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that prover and verifier derive from the statement before the first message."""
+
+    program: Program
+    public: PublicInputs
+    knobs: Knobs
+    layout: Layout
+    geometry: OpeningGeometry
+
+    def digest(self) -> bytes:
+        """SHA-256 of a canonical form of all of the above; absorbed first.
+
+        Program and public inputs are in it, so that no challenge can be drawn before they are fixed, whatever
+        the statement's bytes say.
+        """
+        layout = self.layout
+        geometry = {
+            "opening": self.geometry,
+            "sites": {name: [s.shift, s.height, s.out.start, s.tile] for name, s in layout.sites.items()},
+            "weights": layout.weights,
+            "tables": layout.tables,
+            "digits": layout.weight_blocks,
+            "tiles": layout.tiles,
+            "inner": layout.inner,
+            "logs": [layout.log_tiles, layout.tile_rows, layout.log_inner],
+            "rows": [layout.pads, layout.pad_start, layout.mask_start, layout.rows],
+        }
+        return digest([self.program, self.public, self.knobs, geometry])
+
+
+def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:
+    """Geometry of the weights' commitment, a function of the tensors' shapes alone."""
+    tensors = [(weight.rows, weight.cols) for weight in program.weights]
+    rate_inv = choose_rate(sum(rows * cols for rows, cols in tensors), knobs)
+    w = choose_width(tensors, rate_inv, knobs)
+    _, rows = place_weights(program, w)
+    return weight_geometry(rows, w, rate_inv, knobs)
+
+
+def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
+    """Check the public inputs' form and derive the geometry.
+
+    Raises:
+        Malformed: a missing or impossible shift, a sum that breaks the canonical-shift rule, v out of bounds.
+        Unsupported: more rows than `MAX_ROWS`, or p lookups or more, whose multiplicities could wrap.
+    """
+    numbers = [*public.shifts.values(), *(x for pair in public.sums.values() for x in pair), *public.v]
+    if any(type(x) is not int and x is not None for x in numbers):
+        raise Malformed("shifts, calibration sums and v must be integers")
+    heights = {}
+    if set(public.shifts) != set(program.site) or set(public.sums) != set(program.site):
+        raise Malformed("shifts and calibration sums must be given for exactly the program's sites")
+    for site in program.sites:
+        shift = public.shifts[site.name]
+        if not 0 <= shift <= 30:
+            raise Malformed(f"{site.name}: shift {shift} is not between 0 and 30")
+        heights[site.name] = table_height(site.bound, shift)
+        if heights[site.name] < 4 * site.clamp:
+            raise Malformed(f"{site.name}: no sound clamp table at shift {shift}")
+        coarse, fine = public.sums[site.name]
+        limit = site.target * site.calibration_rows * site.cols
+        if not 0 <= coarse < limit:
+            raise Malformed(f"{site.name}: calibration sum {coarse} is not below {limit}: shift too small")
+        if (fine is None) != (shift == 0):
+            raise Malformed(f"{site.name}: a finer calibration sum belongs to every shift but 0")
+        if fine is not None and not limit <= fine <= site.calibration_rows * site.cols * site.clamp:
+            raise Malformed(
+                f"{site.name}: calibration sum {fine} at shift − 1: the shift is not the smallest"
+            )
+    if len(public.v) != OUTPUTS or any(abs(x) > program.output.bound for x in public.v):
+        raise Malformed(f"v must be {OUTPUTS} integers of absolute value at most {program.output.bound}")
+    weights = weights_geometry(program, knobs)
+    layout = build_layout(program, public.shifts, heights, weights.w)
+    geometry = opening_geometry(weights, layout.rows, knobs)
+    if layout.entries >= P or geometry.length > MAX_ROWS:
+        raise Unsupported(f"{geometry.length} committed rows and {layout.entries} lookups are too many")
+    return Setup(program, public, knobs, layout, geometry)

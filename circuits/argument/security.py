@@ -1,0 +1,120 @@
+"""The soundness ledger: every round's error, its grinding, and the bits that remain (protocol §8).
+
+Provable round-by-round soundness in the random-oracle model, unique-decoding radius only. λ is the minimum over
+the rounds; grinding counts only for the round right after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+from huref.circuits.argument.layout import Layout
+from huref.circuits.program.program import OUTPUTS, GatedMatMul
+from huref.common.algebra.field import DEGREE, P
+from huref.common.algebra.multilinear import log2_ceil
+from huref.common.params import CodeGeometry, Knobs, OpeningGeometry
+
+FIELD_BITS = DEGREE * log2(P)
+HASH_BITS = 128  # collisions of a 256-bit hash
+
+
+@dataclass(frozen=True)
+class Term:
+    """One round: `formula` in words and symbols, bits without grinding, bits of grinding before it."""
+
+    label: str
+    formula: str
+    error_bits: float
+    grinding: int = 0
+
+    @property
+    def bits(self) -> float:
+        """Security of the round."""
+        return self.error_bits + self.grinding
+
+
+@dataclass(frozen=True)
+class SecurityReport:
+    """All rounds; `bits` is the level, `binding` the round that sets it."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def binding(self) -> Term:
+        """The weakest round."""
+        return min(self.terms, key=lambda term: term.bits)
+
+    @property
+    def bits(self) -> float:
+        """Provable bits of the whole proof."""
+        return self.binding.bits
+
+
+def _algebraic(label: str, formula: str, count: float, grinding: int = 0) -> Term:
+    return Term(label, f"{formula} / |K|", FIELD_BITS - log2(count), grinding)
+
+
+def lookup_grinding(layout: Layout, knobs: Knobs) -> int:
+    """Bits to grind before α and β so that a large lookup still reaches the level (protocol §1)."""
+    return max(0, ceil(knobs.security - _lookup_term(layout, 0).error_bits))
+
+
+def _lookup_term(layout: Layout, grinding: int) -> Term:
+    """α and β answer the same messages, so they are one round and their errors add up.
+
+    A wrong tuple passes if β merges it with a table's tuple, or if α is a root of the sum of fractions.
+    """
+    arity = 1 + max(block.table.arity for block in layout.tables)
+    sizes = sum(block.table.size for block in layout.tables)
+    formula = "entries (α) + table entries · (arity + 1) (β)"
+    return _algebraic("lookup.alpha_beta", formula, layout.entries + sizes * arity, grinding)
+
+
+def count_claims(layout: Layout) -> tuple[int, int]:
+    """Number of linear claims (opening's masks included) and of pad constraints of a proof."""
+    gated = sum(isinstance(site.acc, GatedMatMul) for site in layout.program.sites)
+    calibration = sum(2 if site.finer_magnitude else 1 for site in layout.sites.values())
+    claims = 2 + 2 + 3 * gated + 1 + calibration + 1 + 2
+    constraints = 1 + layout.log_entries + 1 + 2 * gated + 1 + 3
+    return claims, constraints
+
+
+def _code_terms(name: str, code: CodeGeometry, columns: int, knobs: Knobs) -> list[Term]:
+    rate = code.domain.rate
+    queries = code.queries * -log2((1 + rate) / 2)
+    return [
+        _algebraic(f"{name}.proximity", "log2(columns) · n", max(1, log2_ceil(columns)) * code.domain.n),
+        Term(f"{name}.queries", "((1 + ρ) / 2)^t", queries, knobs.grinding),
+    ]
+
+
+def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> SecurityReport:
+    """Every term of protocol §8 for this proof."""
+    claims, constraints = count_claims(layout)
+    total_queries = geometry.weights.queries + geometry.proof.queries
+    terms = [
+        _lookup_term(layout, lookup_grinding(layout, knobs)),
+        _algebraic("lookup.mu", "1", 1),
+        _algebraic("lookup.round", "degree 3", 3),
+        _algebraic("lookup.tau", "1", 1),
+        _algebraic("inner.round", "degree 2", 2),
+        _algebraic("output", "variables of v", log2_ceil(OUTPUTS)),
+        _algebraic("triples.zeta", "variables", layout.pads.log_triples),
+        _algebraic("triples.round", "degree 3", 3),
+        _algebraic("pads.merge", "constraints", constraints),
+        _algebraic("opening.gamma", "claims", claims),
+        _algebraic("opening.reduction", "degree 2", 2),
+        _algebraic("opening.beta", "relation 1 + mask lines n",
+                   1 + geometry.weights.domain.n + geometry.proof.domain.n),
+        _algebraic("opening.delta", "evaluation claims + 1", total_queries + 1),
+        *_code_terms("opening.weights", geometry.weights, geometry.w, knobs),
+        *_code_terms("opening.proof", geometry.proof, geometry.w, knobs),
+    ]  # fmt: skip
+    if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
+        terms.append(_algebraic("gated.round", "degree 3", 3))
+    if geometry.second is not None:
+        terms.append(_algebraic("opening.second", "degree 2", 2))
+        terms += _code_terms("opening.second", geometry.second, geometry.w2, knobs)
+    terms.append(Term("hash", "collisions of SHA-256 and SHAKE-256", HASH_BITS))
+    return SecurityReport(tuple(terms))

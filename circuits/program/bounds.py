@@ -1,0 +1,57 @@
+"""Static bounds: clamps, table heights and calibration row counts of a program (protocol §3.3, §3.4).
+
+Prover and verifier compute all of these from public shapes and shifts with the functions below.
+"""
+
+from __future__ import annotations
+
+from huref.circuits.program.program import Program, Site
+from huref.common.algebra.field import P as FIELD_PRIME
+from huref.common.errors import UsageError
+
+MAX_SHIFT = 30
+"""No accumulator below p/2 needs more: 2^30 > p/2."""
+
+
+def fits(bound: int) -> bool:
+    """Whether a static bound keeps "mod p" equal to "over the integers"."""
+    return 2 * bound < FIELD_PRIME
+
+
+def table_height(bound: int, shift: int, cap: int = 1 << 15) -> int:
+    """H of protocol §3.3: the largest power of two ≤ cap with bound + H·2^s + 2^(s−1) < p, else 0.
+
+    Below it, the equation of the re-quantization mod p has exactly one solution h in [−H, H).
+    """
+    half = (1 << shift) >> 1
+    height = cap
+    while height and bound + (height << shift) + half >= FIELD_PRIME:
+        height >>= 1
+    return height
+
+
+def site_height(site: Site, shift: int, cap: int = 1 << 15) -> int:
+    """`table_height` of a site at its shift, checked.
+
+    Raises:
+        UsageError: the shift is out of range, or H < 4C (the table would not hold the clamp's tails).
+    """
+    if not 0 <= shift <= MAX_SHIFT:
+        raise UsageError(f"{site.name}: shift {shift} is outside 0..{MAX_SHIFT}")
+    height = table_height(site.bound, shift, cap)
+    if height < 4 * site.clamp:
+        raise UsageError(
+            f"{site.name}: at shift {shift} the clamp table has height {height} < {4 * site.clamp}"
+        )
+    return height
+
+
+def table_heights(program: Program, shifts: dict[str, int], cap: int = 1 << 15) -> dict[str, int]:
+    """H of every site of `program` at the published `shifts`.
+
+    Raises:
+        UsageError: a shift is missing, unknown, out of range, or makes a table too small.
+    """
+    if set(shifts) != set(program.site):
+        raise UsageError("shifts: expected exactly one shift per site of the program")
+    return {site.name: site_height(site, shifts[site.name], cap) for site in program.sites}

@@ -1,0 +1,279 @@
+"""The exact integer reference executor: a program, its weights → every intermediate and v, in plain numpy.
+
+Matrix products run in float64, which is exact here whatever the order of summation: every static bound is
+below p/2 < 2^30, so all partial sums are integers below 2^53. The prover's fast executors
+(`prover/run/executor.py`) must return the same `Trace` bit for bit; they share what is not heavy here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.program.bounds import MAX_SHIFT, table_height
+from huref.circuits.program.program import (
+    OUTPUTS,
+    Conv,
+    GatedMatMul,
+    MatMul,
+    Output,
+    Program,
+    Site,
+    SketchSum,
+    View,
+)
+from huref.common.errors import ProverError, UsageError
+
+Ints = NDArray[np.integer]
+Weights = Mapping[str, Ints]
+
+
+@dataclass(frozen=True)
+class Below:
+    """The calibration rows at shift s−1 (protocol §3.3): |out'| and ℓ' (R × cols), and L_{s−1} = Σ|out'|."""
+
+    magnitude: NDArray[np.int16]
+    remainder: NDArray[np.int32]
+    total: int
+    quotient: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class SiteTrace:
+    """One site's re-quantization: shift s, `out` and `remainder` ℓ ∈ [0, 2^s), both (rows × cols), and
+    `total` L_s = Σ|out| over the first R rows. `below` is None at s = 0."""
+
+    shift: int
+    out: NDArray[np.int16]
+    remainder: NDArray[np.int32]
+    total: int
+    below: Below | None
+    quotient: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything a run computes; `v` has 512 int64 entries."""
+
+    sites: dict[str, SiteTrace]
+    v: NDArray[np.int64]
+
+    @property
+    def shifts(self) -> dict[str, int]:
+        """Shift of every site."""
+        return {name: site.shift for name, site in self.sites.items()}
+
+    @property
+    def sums(self) -> dict[str, tuple[int, int | None]]:
+        """The two published calibration sums (L_s, L_{s−1}) of every site; None at s = 0."""
+        return {
+            name: (site.total, None if site.below is None else site.below.total)
+            for name, site in self.sites.items()
+        }
+
+
+def run(
+    program: Program,
+    weights: Weights,
+    shifts: Mapping[str, int] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Trace:
+    """Execute `program`; without `shifts` every shift is the canonical one (protocol §3.3).
+
+    `weights[name]` is an integer array (rows × cols) within the declared width. `progress` is called with
+    each site's name when it is done.
+
+    Raises:
+        UsageError: weights or shifts do not match the program.
+        ProverError: an accumulator needs a value of h outside its clamp table; names the site.
+    """
+    values: dict[str, Ints] = dict(weights)
+
+    def run_site(site: Site, shift: int | None) -> SiteTrace:
+        acc = accumulate(site, values)
+        found = requantize(
+            site, acc, canonical_shift(site, calibration(site, acc)) if shift is None else shift
+        )
+        values[site.name] = found.out
+        return found
+
+    return run_sites(program, weights, shifts, run_site, progress)
+
+
+def run_sites(
+    program: Program,
+    weights: Weights,
+    shifts: Mapping[str, int] | None,
+    run_site: Callable[[Site, int | None], SiteTrace],
+    progress: Callable[[str], None] | None,
+) -> Trace:
+    """What every executor does around its sites; `run_site` gets a shift, or None for the canonical one.
+
+    Raises:
+        UsageError, ProverError: as `run`.
+    """
+    check_weights(program, weights)
+    if shifts is not None and set(shifts) != set(program.site):
+        raise UsageError("shifts: expected exactly one shift per site of the program")
+    sites: dict[str, SiteTrace] = {}
+    for site in program.sites:
+        sites[site.name] = run_site(site, None if shifts is None else shifts[site.name])
+        if progress is not None:
+            progress(site.name)
+    return Trace(sites, read_output(program.output, {name: trace.out for name, trace in sites.items()}))
+
+
+def check_weights(program: Program, weights: Weights) -> None:
+    """Raise `UsageError` unless every weight is there with its declared shape, integer type and range."""
+    if set(weights) != set(program.weight):
+        raise UsageError(f"weights: expected {sorted(program.weight)}, got {sorted(weights)}")
+    for declared in program.weights:
+        array = weights[declared.name]
+        if array.shape != (declared.rows, declared.cols) or array.dtype.kind != "i":
+            raise UsageError(f"{declared.name}: expected integers of shape {(declared.rows, declared.cols)}")
+        limits = np.iinfo(array.dtype)
+        if limits.min >= -declared.bound and limits.max < declared.bound:
+            continue  # no entry of the type is outside, and large weights are not read for nothing
+        if int(array.min()) < -declared.bound or int(array.max()) >= declared.bound:
+            raise UsageError(f"{declared.name}: an entry exceeds {declared.bits} signed bits")
+
+
+def accumulate(site: Site, values: Mapping[str, Ints]) -> NDArray[np.int64]:
+    """The accumulator of one site (rows × cols), exact."""
+    acc = site.acc
+    if isinstance(acc, SketchSum):
+        return _sketch_sum(acc, site.rows, values[acc.source])
+    if isinstance(acc, MatMul):
+        return _product(_view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner))
+    if isinstance(acc, GatedMatMul):
+        gated = values[acc.gate].astype(np.float64) * values[acc.up]
+        return _product(values[acc.left].astype(np.float64), gated)
+    return _convolve(acc, values)
+
+
+def _view(values: Mapping[str, Ints], view: View, inner: int) -> NDArray[np.float64]:
+    stored = values[view.source]
+    read = stored if view.kind == "plain" else stored[:, view.index(inner)]
+    return read.astype(np.float64)
+
+
+def _product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.asarray(left @ right.T).astype(np.int64)
+
+
+def _sketch_sum(acc: SketchSum, rows: int, source: Ints) -> NDArray[np.int64]:
+    starts, token, sign = acc.by_row(rows)
+    return np.add.reduceat(source[token].astype(np.int64) * sign[:, None], starts[:-1], axis=0)
+
+
+def _convolve(acc: Conv, values: Mapping[str, Ints]) -> NDArray[np.int64]:
+    """The defining sum, one (out × in)·(in × positions) product per kernel cell."""
+    planes = conv_input([values[name] for name in acc.sources], acc.in_size)
+    padded = np.pad(planes, ((0, 0), (acc.padding, acc.padding), (acc.padding, acc.padding))).astype(
+        np.float64
+    )
+    reach = acc.stride * (acc.out_size - 1) + 1
+    total = np.zeros((acc.out_channels, acc.out_size * acc.out_size))
+    for a in range(acc.kernel):
+        for b in range(acc.kernel):
+            cell = padded[:, a : a + reach : acc.stride, b : b + reach : acc.stride]
+            total += acc.weights[:, :, a, b].astype(np.float64) @ cell.reshape(acc.in_channels, -1)
+    maps = total.reshape(acc.out_channels, acc.out_size, acc.out_size)
+    return maps.transpose(1, 0, 2).reshape(acc.out_size, -1).astype(np.int64)
+
+
+def conv_input(sources: list[Ints], size: int) -> Ints:
+    """The input of a convolution as (channels, size, size) planes."""
+    if len(sources) > 1:
+        return np.stack(sources)
+    return sources[0].reshape(size, -1, size).transpose(1, 0, 2)
+
+
+def _clamped(site: Site, acc: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    half = (1 << shift) >> 1
+    h = (acc + half) >> shift
+    return h, np.clip(h, site.low, site.clamp)
+
+
+def calibration(site: Site, acc: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The rows of an accumulator (rows × cols) that calibrate its site, (R × cols)."""
+    return acc[: site.calibration_rows].astype(np.int64)
+
+
+def canonical_shift(site: Site, rows: NDArray[np.int64]) -> int:
+    """The smallest s with Σ|out| < target·N over the calibration rows, N entries (protocol §3.3).
+
+    |h| is entrywise non-increasing in s, so the sum is monotone and bisection finds it.
+    """
+    limit = site.target * rows.size
+    low, high = 0, MAX_SHIFT  # at s = 30 every |h| ≤ 1
+    while low < high:
+        middle = (low + high) // 2
+        if int(np.abs(_clamped(site, rows, middle)[1]).sum()) < limit:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def requantize(site: Site, acc: NDArray[np.int64], shift: int) -> SiteTrace:
+    """out, ℓ and the calibration values of one site at `shift`.
+
+    Raises:
+        ProverError: the table is too small for the clamp at this shift, or some |h| does not fit it.
+    """
+    h, out = _clamped(site, acc, shift)
+    check_height(site, shift, int(np.abs(h).max()))
+    remainder = _remainder(acc, h, shift)
+    return site_trace(
+        site, calibration(site, acc), shift, out.astype(np.int16), remainder, h.astype(np.int32)
+    )
+
+
+def site_trace(
+    site: Site,
+    rows: NDArray[np.int64],
+    shift: int,
+    out: NDArray[np.int16],
+    remainder: NDArray[np.int32],
+    quotient: NDArray[np.int32],
+) -> SiteTrace:
+    """A site's re-quantization with the values of its calibration rows; `rows` as `calibration` gives them."""
+    total = int(np.abs(out[: len(rows)]).sum())
+    below = _below(site, rows, shift - 1) if shift else None
+    return SiteTrace(shift, out, remainder, total, below, quotient)
+
+
+def _below(site: Site, rows: NDArray[np.int64], shift: int) -> Below:
+    h, out = _clamped(site, rows, shift)
+    magnitude = np.abs(out).astype(np.int16)
+    return Below(magnitude, _remainder(rows, h, shift), int(magnitude.sum()), h.astype(np.int32))
+
+
+def check_height(site: Site, shift: int, largest: int) -> None:
+    """Raise `ProverError` naming the site unless values |h| ≤ `largest` lie inside its clamp table."""
+    height = table_height(site.bound, shift)
+    if height < 4 * site.clamp:
+        raise ProverError(f"{site.name}: no clamp table of height {4 * site.clamp} is sound at shift {shift}")
+    if largest >= height:
+        raise ProverError(
+            f"{site.name}: a value {largest / 32:.0f} times the typical size does not fit the clamp table",
+            hint="the checkpoint has extreme outliers or is damaged",
+        )
+
+
+def _remainder(acc: NDArray[np.int64], h: NDArray[np.int64], shift: int) -> NDArray[np.int32]:
+    half = (1 << shift) >> 1
+    return (acc + half - (h << shift)).astype(np.int32)
+
+
+def read_output(output: Output, outs: Mapping[str, Ints]) -> NDArray[np.int64]:
+    """v (512 int64) from the output map; exact, the bound is below p/2."""
+    v = np.zeros(OUTPUTS)
+    for name, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
+        signed = (outs[name].astype(np.float64) * sign).reshape(-1)
+        v += np.bincount(bucket.reshape(-1), weights=signed, minlength=OUTPUTS)
+    return v.astype(np.int64)

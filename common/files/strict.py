@@ -1,0 +1,39 @@
+"""Base of every record read from outside: strict types, no unknown fields, one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from huref.common.errors import Malformed
+from huref.common.files.canonical import canonical_json, parse_canonical
+
+Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""32 bytes as lower-case hex."""
+
+
+class StrictModel(BaseModel):
+    """A frozen record; integers are never taken from strings, floats or booleans."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any], name: str) -> Self:
+        """Check a parsed JSON object; Malformed names the first bad field below `name`."""
+        try:
+            return cls.model_validate(dict(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part)[:64] for part in (name, *first["loc"]))
+            raise Malformed(f"{where}: {first['msg']}") from None
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> Self:
+        """Read canonical JSON bytes. Raises `Malformed`."""
+        return cls.read(parse_canonical(data, name), name)
+
+    def encode(self) -> bytes:
+        """The canonical JSON bytes."""
+        return canonical_json(self.model_dump(mode="json"))

@@ -1,0 +1,142 @@
+"""The proof of a program's run: commit to all intermediates, then one argument after the other (protocol §5–§7).
+
+The order of messages is that of `reduce` and `opening` in `huref.verifier.argument`; docs/protocol.md lists it in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.layout import MASK_ROWS
+from huref.circuits.argument.lookup import leaf_claims
+from huref.circuits.argument.outputs import OUTPUT_VARIABLES
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import lookup_grinding
+from huref.circuits.program.evaluate import Trace
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import DEGREE, KArray, kmul
+from huref.common.argument.hidden import PadSpace
+from huref.common.argument.transcript import Transcript
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.gated import gated_oracles, prove_gated
+from huref.prover.argument.inner import inner_vectors, prove_inner
+from huref.prover.argument.lookup import prove_lookup
+from huref.prover.argument.lookup_leaves import Leaves
+from huref.prover.argument.lookup_tree import scalar
+from huref.prover.argument.opening import OpenedMatrix, prove_opening
+from huref.prover.argument.triples import prove_triples
+from huref.prover.argument.witness import LookupInputs, lookup_inputs, multiplicities, proof_segments
+from huref.prover.commitment.committed import Committed, commit, with_random_rows
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import WeightsCommitment
+from huref.prover.devices.interface import Device
+from huref.prover.devices.matrix import StackedMatrix
+from huref.prover.kernels.field import vectors
+from huref.prover.kernels.hashing.grind import grind
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.reduce import absorb_statement, reduce_to_claims
+
+Progress = Callable[[str], None]
+
+
+def make_pads(space: PadSpace, seed: SecretSeed) -> KArray:
+    """Uniform pads and triples (space.total, 5); T_i = A_i·B_i."""
+    pads = seed.k_elements("pads", space.singles + 2 * space.triples)
+    a = pads[space.singles : space.singles + space.triples]
+    b = pads[space.singles + space.triples :]
+    return np.concatenate([pads, kmul(a, b)])
+
+
+def prove(
+    setup: Setup,
+    statement: bytes,
+    weights: Mapping[str, NDArray[Any]],
+    trace: Trace,
+    commitment: WeightsCommitment,
+    seed: SecretSeed,
+    progress: Progress | None = None,
+) -> bytes:
+    """Prove that `setup.program` on the committed weights gives `setup.public`; returns the proof's bytes.
+
+    `seed` must be fresh for every proof (`huref.prover.commitment.randomness.fresh_proof_seed`); `statement` is the
+    canonical encoding of the whole public statement, weights' root included. All commitments are made on the
+    device of the weights', and the proof is the same on every device.
+    """
+    step = progress or (lambda _: None)
+    layout, geometry = setup.layout, setup.geometry
+    inputs = lookup_inputs(layout, commitment.data, trace)
+    counts = multiplicities(inputs)
+    pads = make_pads(layout.pads, seed)
+    step("commit intermediates")
+    proof = _commit_proof(setup, inputs, counts, pads, seed, commitment.committed.device)
+    mask, mask_tree = _commit_mask(geometry.weights.k_prime, commitment, seed)
+    opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed, mask)
+
+    transcript = Transcript()
+    absorb_statement(transcript, setup, statement, commitment.root)
+    channel = ProverChannel(transcript, layout.pads, pads, grind)
+    channel.send("root.proof", proof.committed.root)
+    channel.send("root.mask", mask_tree.root)
+    bits = lookup_grinding(layout, setup.knobs)
+    if bits:
+        channel.grind("lookup.grind", bits)
+    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+
+    step("look up")
+    leaves = Leaves(inputs, counts, alpha, beta)
+    del inputs, counts  # the leaves hold what they need of them, and memory is scarce now
+    point = prove_lookup(channel, layout, leaves)
+    del leaves
+    step("products")
+    leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
+    values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
+    left, right = inner_vectors(layout, leaf.requests, values)
+    gated = gated_oracles(layout, leaf.requests, values)
+    totals = [scalar(vectors.dot(left, right)), *(oracle.total() for oracle in gated)]
+    channel.hidden("products.totals", totals)
+    prove_inner(channel, layout, left, right)
+    prove_gated(channel, layout, gated)
+    channel.point("output.point", OUTPUT_VARIABLES)
+    prove_triples(channel, layout.pads, pads)
+    step("open")
+    replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
+    reduced = reduce_to_claims(replay, setup, statement, commitment.root)
+    prove_opening(
+        channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, mask_tree, proof,
+        seed.derive("opening"), setup.knobs.grinding,
+    )  # fmt: skip
+    return channel.finish()
+
+
+def _commit_proof(
+    setup: Setup,
+    inputs: LookupInputs,
+    counts: Mapping[Table, NDArray[np.int32]],
+    pads: KArray,
+    seed: SecretSeed,
+    device: Device,
+) -> OpenedMatrix:
+    """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows, and g_A beside them."""
+    layout, code = setup.layout, setup.geometry.proof
+    rows = seed.field_elements("reduction masks", MASK_ROWS * layout.w).reshape(MASK_ROWS, layout.w)
+    stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
+    stacked = with_random_rows(stacked, code.random, seed, "proof.random")
+    mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
+    matrix = StackedMatrix(stacked.segments, beside=mask)
+    committed = commit(matrix, code.domain, seed.derive("proof salts").value, device)
+    return OpenedMatrix(stacked.segments, committed, mask)
+
+
+def _commit_mask(
+    rows: int, commitment: WeightsCommitment, seed: SecretSeed
+) -> tuple[NDArray[np.uint32], Committed]:
+    """Commit to g_W over the weights' domain, in a tree of its own."""
+    mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
+    domain, salts = commitment.geometry.code.domain, seed.derive("weights mask salts").value
+    tree = commit(StackedMatrix([mask]), domain, salts, commitment.committed.device)
+    return mask, tree

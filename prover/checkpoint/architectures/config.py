@@ -1,0 +1,67 @@
+"""Typed access to a checkpoint's config, whose keys differ between families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from huref.common.errors import Malformed
+
+HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
+HEAD_DIM = ("head_dim", "kv_channels")
+ROTARY_FRACTION = ("partial_rotary_factor", "rotary_pct", "rope_pct")
+
+
+class Config:
+    """A config.json (or GGUF metadata under the same key names); null counts as absent."""
+
+    def __init__(self, values: Mapping[str, Any], source: str) -> None:
+        text = values.get("text_config")
+        # multimodal checkpoints keep the language model's facts one level down
+        self.values: Mapping[str, Any] = text if isinstance(text, dict) else values
+        self.outer = values
+        self.source = source
+
+    def get(self, *keys: str) -> Any:
+        """The first of `keys` that is present and not null, or None."""
+        return next((self.values[key] for key in keys if self.values.get(key) is not None), None)
+
+    def integer(self, *keys: str) -> int | None:
+        """A positive integer under one of `keys`, or None. Raises `Malformed` for anything else there."""
+        value = self.get(*keys)
+        if value is None:
+            return None
+        if type(value) is not int or value < 1:
+            raise Malformed(f"{self.source}: config {keys[0]} must be a positive integer, got {value!r}")
+        return value
+
+    def required(self, *keys: str) -> int:
+        """Like `integer`, but absence is `Malformed`."""
+        value = self.integer(*keys)
+        if value is None:
+            raise Malformed(f"{self.source}: config has no {keys[0]}")
+        return value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A boolean (0 and 1 count). Raises `Malformed` for anything else."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if value not in (True, False):
+            raise Malformed(f"{self.source}: config {key} must be true or false, got {value!r}")
+        return bool(value)
+
+    def rotary_fraction(self, default: float) -> float:
+        """Share of a head that rotary embeddings turn, in (0, 1]."""
+        value = self.get(*ROTARY_FRACTION)
+        rope = self.get("rope_parameters")
+        if value is None and isinstance(rope, dict):
+            value = rope.get("partial_rotary_factor")
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+            raise Malformed(f"{self.source}: config partial_rotary_factor must lie in (0, 1], got {value!r}")
+        return float(value)

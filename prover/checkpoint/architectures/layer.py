@@ -1,0 +1,210 @@
+"""The tensors of one layer, with fused and transposed storage undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.common.errors import Malformed
+from huref.prover.checkpoint.architectures.entry import Architecture
+from huref.prover.checkpoint.architectures.facts import stored_name
+from huref.prover.checkpoint.formats.base import Checkpoint, Float32
+
+
+@dataclass(frozen=True)
+class LayerTensors:
+    """One layer, float32. d hidden size, h heads, g kv heads, e head dim, f FFN width.
+
+    q, o: (h·e, d); k, v: (g·e, d); up, down, gate: (f, d), gate None without a gate branch.
+    attn_gain, ffn_gain: (d,) gain of the norm that feeds only q,k,v / gate,up ("pre" models): fold it
+    into their columns. Gemma's 1+γ is already applied.
+    attn_stream_gain, ffn_stream_gain: (d,) the same for "post" models, where the norm's output is also the
+    residual stream and nothing may be moved; None elsewhere.
+    attn_output_gain, ffn_output_gain: (d,) gain of a norm on the sub-layer's output, before the sum:
+    belongs to o / down's columns. None without such a norm.
+    q_gain, k_gain: (h·e,), (g·e,) gains of the norms on q and k: belong to their rows (whose scale, per
+    head, is then without effect). None without them.
+    """
+
+    q: Float32
+    k: Float32
+    v: Float32
+    o: Float32
+    up: Float32
+    gate: Float32 | None
+    down: Float32
+    attn_gain: Float32 | None = None
+    ffn_gain: Float32 | None = None
+    attn_stream_gain: Float32 | None = None
+    ffn_stream_gain: Float32 | None = None
+    attn_output_gain: Float32 | None = None
+    ffn_output_gain: Float32 | None = None
+    q_gain: Float32 | None = None
+    k_gain: Float32 | None = None
+
+
+class LayerReader:
+    """Layer `index` of a checkpoint whose layers all have been checked against `shape`.
+
+    It has the attributes of `LayerTensors`, but reads each whenever it is asked for and keeps none, so that a large
+    layer need not be held as a whole. Raises what `Checkpoint.read` raises.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, entry: Architecture, shape: ModelShape, prefix: str, index: int
+    ) -> None:
+        self.checkpoint, self.entry, self.shape = checkpoint, entry, shape
+        self.prefix, self.index = prefix, index
+
+    def read(self) -> LayerTensors:
+        """All tensors."""
+        return LayerTensors(**{field.name: getattr(self, field.name) for field in fields(LayerTensors)})
+
+    @property
+    def q(self) -> Float32:
+        return self._attention("q")
+
+    @property
+    def k(self) -> Float32:
+        return self._attention("k")
+
+    @property
+    def v(self) -> Float32:
+        return self._attention("v")
+
+    @property
+    def o(self) -> Float32:
+        return self._linear(self.entry.o, written=True)
+
+    @property
+    def up(self) -> Float32:
+        return self._linear(self.entry.up) if self.entry.gate_up is None else self._gate_up(1)
+
+    @property
+    def gate(self) -> Float32 | None:
+        if self.entry.gate_up is not None:
+            return self._gate_up(0)
+        return None if self.entry.gate is None else self._linear(self.entry.gate)
+
+    @property
+    def down(self) -> Float32:
+        return self._linear(self.entry.down, written=True)
+
+    @property
+    def attn_gain(self) -> Float32 | None:
+        return self._before_attention() if self.entry.norm_position == "pre" else None
+
+    @property
+    def ffn_gain(self) -> Float32 | None:
+        return self._before_ffn() if self.entry.norm_position == "pre" else None
+
+    @property
+    def attn_stream_gain(self) -> Float32 | None:
+        return None if self.entry.norm_position == "pre" else self._before_attention()
+
+    @property
+    def ffn_stream_gain(self) -> Float32 | None:
+        return None if self.entry.norm_position == "pre" else self._before_ffn()
+
+    @property
+    def attn_output_gain(self) -> Float32 | None:
+        return self._gain(self.entry.attn_output_norm)
+
+    @property
+    def ffn_output_gain(self) -> Float32 | None:
+        return self._gain(self.entry.ffn_output_norm)
+
+    @property
+    def q_gain(self) -> Float32 | None:
+        return self._head_gain(self.entry.q_norm, self.shape.heads)
+
+    @property
+    def k_gain(self) -> Float32 | None:
+        return self._head_gain(self.entry.k_norm, self.shape.kv_heads)
+
+    def _linear(
+        self, name: str | None, rows: NDArray[np.int64] | None = None, *, written: bool = False
+    ) -> Float32:
+        """A linear weight as rows of length d: (out, in), or (in, out) for one that writes the stream."""
+        assert name is not None
+        full = self._full(name)
+        if written != self.entry.transposed:
+            whole = self.checkpoint.read_transposed(full)
+            return whole if rows is None else whole[rows]
+        return self.checkpoint.read(full) if rows is None else self.checkpoint.read_rows(full, rows)
+
+    def _full(self, name: str, index: int | None = None) -> str:
+        block = self.entry.block.format(i=self.index if index is None else index)
+        return stored_name(self.checkpoint, f"{self.prefix}{block}{name}")
+
+    def _attention(self, name: Literal["q", "k", "v"]) -> Float32:
+        entry, s = self.entry, self.shape
+        permuted = entry.rotary_permuted and name != "v"
+        if entry.qkv is None:
+            stored = {"q": entry.q, "k": entry.k, "v": entry.v}[name]
+            count = s.q_rows if name == "q" else s.kv_rows
+            return self._linear(stored, self._unpermute(np.arange(count)) if permuted else None)
+        rows = self._fused_rows(name)
+        return self._linear(entry.qkv, self._unpermute(rows) if permuted else rows)
+
+    def _fused_rows(self, name: Literal["q", "k", "v"]) -> NDArray[np.int64]:
+        """Where the rows lie in a fused q, k, v weight."""
+        s = self.shape
+        rows = np.arange(s.q_rows + 2 * s.kv_rows)
+        if self.entry.qkv_layout == "concat":
+            return np.split(rows, [s.q_rows, s.q_rows + s.kv_rows])["qkv".index(name)]
+        groups = rows.reshape(s.kv_heads, s.group + 2, s.head_dim)
+        part = {"q": slice(s.group), "k": slice(s.group, s.group + 1), "v": slice(s.group + 1, None)}[name]
+        return groups[:, part].reshape(-1)
+
+    def _unpermute(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Interleaved rotary planes (2i, 2i+1) back to halves (i, i+e/2), per head."""
+        return rows.reshape(-1, self.shape.head_dim // 2, 2).swapaxes(1, 2).reshape(-1)
+
+    def _gate_up(self, half: int) -> Float32:
+        count = self.shape.ffn
+        return self._linear(self.entry.gate_up, np.arange(half * count, (half + 1) * count))
+
+    def _before_attention(self) -> Float32 | None:
+        """Gain of the norm whose output q, k and v read."""
+        if self.entry.norm_position != "post":
+            return self._gain(self.entry.attn_norm)
+        before = self.entry.ffn_norm if self.index else None
+        return self._gain(before, self.index - 1) if before else self._embedding_gain()
+
+    def _before_ffn(self) -> Float32 | None:
+        """Gain of the norm whose output gate and up read."""
+        post = self.entry.norm_position == "post"
+        return self._gain(self.entry.attn_norm if post else self.entry.ffn_norm)
+
+    def _gain(self, name: str | None, index: int | None = None) -> Float32 | None:
+        if name is None:
+            return None
+        return self._read_gain(self._full(name, index))
+
+    def _embedding_gain(self) -> Float32 | None:
+        if self.entry.embedding_norm is None:
+            return None
+        return self._read_gain(stored_name(self.checkpoint, self.prefix + self.entry.embedding_norm))
+
+    def _head_gain(self, name: str | None, heads: int) -> Float32 | None:
+        """Gain per row of q or k, from whichever of the three stored forms."""
+        if name is None:
+            return None
+        size = self.shape.head_dim
+        if "{h}" in name:
+            return np.concatenate([self._read_gain(self._full(name.format(h=h)), size) for h in range(heads)])
+        full = self._full(name)
+        if self.checkpoint.shape(full) == (heads, size):
+            return self._read_gain(full, heads, size).ravel()
+        return np.tile(self._read_gain(full, size), heads)
+
+    def _read_gain(self, full: str, *shape: int) -> Float32:
+        want, got = shape or (self.shape.hidden,), self.checkpoint.shape(full)
+        if got != want:
+            raise Malformed(f"{self.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
+        return self.checkpoint.read(full) + np.float32(self.entry.gain_offset)

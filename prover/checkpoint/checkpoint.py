@@ -1,0 +1,85 @@
+"""Open a model checkpoint of any supported file format, lazily and without ever unpickling.
+
+Accepted: a Hugging Face folder (config.json with safetensors, single or sharded), a .safetensors file
+with config.json beside it, a .gguf file, an .onnx file, or a folder holding exactly one of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huref.common.errors import InputOutputError, Unsupported, UsageError
+from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.checkpoint.formats.folder import open_folder
+
+__all__ = ["Checkpoint", "open_checkpoint"]
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_CONVERT = (
+    "convert it to safetensors on a machine you trust it with: "
+    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+)
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Open a checkpoint; headers are checked now, tensors are read when asked for.
+
+    Raises `InputOutputError` (not there), `UsageError` (several candidates), `Unsupported` (pickles,
+    adapters, quantized formats), `Malformed` (broken files).
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_directory(path)
+    if not path.is_file():
+        raise InputOutputError(f"{path}: no such file or folder")
+    return _open_file(path)
+
+
+def _open_file(path: Path) -> Checkpoint:
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        _refuse_adapter(path)
+        return open_folder(path.parent, path)
+    if suffix == ".gguf":
+        from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
+
+        return GgufCheckpoint(path)
+    if suffix == ".onnx":
+        from huref.prover.checkpoint.formats.onnx_reader import OnnxCheckpoint
+
+        return OnnxCheckpoint(path)
+    if suffix in _PICKLES:
+        raise Unsupported(f"{path}: pickled checkpoints can run code and are never opened", hint=_CONVERT)
+    raise Unsupported(f"{path}: not a checkpoint format known here", hint="known: .safetensors, .gguf, .onnx")
+
+
+def _open_directory(folder: Path) -> Checkpoint:
+    candidates: list[Path] = []
+    safetensors = [file for file in sorted(folder.glob("*.safetensors")) if not _is_adapter(file)]
+    if safetensors:
+        candidates.append(folder)
+    candidates += sorted(folder.glob("*.gguf")) + sorted(folder.glob("*.onnx"))
+    if len(candidates) > 1:
+        names = ", ".join("*.safetensors" if c == folder else c.name for c in candidates)
+        raise UsageError(f"{folder}: several checkpoints ({names})", hint="give the path of one file")
+    if candidates:
+        return open_folder(folder) if candidates[0] == folder else _open_file(candidates[0])
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in _PICKLES:
+            raise Unsupported(f"{file}: pickled checkpoints can run code and are never opened", hint=_CONVERT)
+        if _is_adapter(file):
+            _refuse_adapter(file)
+    if (folder / "model.safetensors.index.json").is_file():
+        return open_folder(folder)
+    raise InputOutputError(
+        f"{folder}: no checkpoint here", hint="expected config.json with *.safetensors, or one .gguf file"
+    )
+
+
+def _is_adapter(path: Path) -> bool:
+    return path.name.startswith("adapter_model.")
+
+
+def _refuse_adapter(path: Path) -> None:
+    if _is_adapter(path):
+        raise Unsupported(f"{path}: a LoRA adapter, not a model", hint="merge it into its base model first")

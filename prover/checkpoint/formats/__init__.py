@@ -1,0 +1,1 @@
+"""Readers of checkpoint files; `huref.prover.checkpoint.checkpoint` picks one."""

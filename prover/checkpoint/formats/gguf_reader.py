@@ -1,0 +1,125 @@
+"""GGUF files: memory-mapped, dequantized (by the `gguf` package) tensor by tensor or row by row.
+
+`config` holds Hugging Face key names for the facts GGUF stores, so that one reader of configs serves both;
+`metadata` has every stored value.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.common.errors import Malformed, Unsupported
+from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.checkpoint.formats.dtypes import FLOATS
+from huref.prover.checkpoint.formats.gguf_header import read_header
+from huref.prover.kernels.integers.reading import Stored
+
+# Hugging Face config key -> GGUF key below the architecture's name
+_CONFIG_KEYS = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "rotary_dim": "rope.dimension_count",
+    "num_experts": "expert_count",
+    "layer_norm_epsilon": "attention.layer_norm_epsilon",
+    "use_parallel_residual": "use_parallel_residual",
+}
+_KIND = gguf.GGMLQuantizationType
+_FLOAT_KINDS = {_KIND.F64: "F64", _KIND.F32: "F32", _KIND.F16: "F16", _KIND.BF16: "BF16"}
+_INTEGER_KINDS = {_KIND.I8, _KIND.I16, _KIND.I32, _KIND.I64}
+
+
+class GgufCheckpoint(Checkpoint):
+    """A GGUF file. Raises `Malformed` for a broken file, `Unsupported` for split files and unread types."""
+
+    naming = "gguf"
+
+    def __init__(self, path: Path) -> None:
+        header = read_header(path)
+        self.metadata: dict[str, Any] = header.metadata
+        self._tensors = header.tensors
+        self._map: NDArray[np.uint8] | None = None
+        architecture = self.metadata.get("general.architecture")
+        if not isinstance(architecture, str):
+            raise Malformed(f"{path}: GGUF without general.architecture")
+        if self.metadata.get("split.count", 1) not in (0, 1):
+            raise Unsupported(
+                f"{path}: one part of a split GGUF", hint="merge the parts with llama-gguf-split"
+            )
+        super().__init__(path, self._config(path, architecture), [path])
+        for name in self._tensors:
+            _, size = self._stored(name)
+            if self._tensors[name].start + size > header.file_size:
+                raise Malformed(f"{path}: truncated: tensor {name} ends past the end of the file")
+
+    def _config(self, path: Path, architecture: str) -> dict[str, Any]:
+        config: dict[str, Any] = {"model_type": architecture}
+        for key, stored in _CONFIG_KEYS.items():
+            value = self.metadata.get(f"{architecture}.{stored}")
+            if isinstance(value, list):
+                if len(set(map(repr, value))) != 1:
+                    raise Unsupported(f"{path}: {stored} differs between layers")
+                value = value[0]
+            if value is not None:
+                config[key] = value
+        return config
+
+    def tokenizer_metadata(self) -> dict[str, Any]:
+        """All `tokenizer.*` values, as `huref.prover.vocabulary.gguf_tokenizer.gguf_vocabulary` takes them."""
+        return {key: value for key, value in self.metadata.items() if key.startswith("tokenizer.")}
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._tensors))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        if name not in self._tensors:
+            raise self.missing(name)
+        return self._tensors[name].shape
+
+    def _stored(self, name: str) -> tuple[gguf.GGMLQuantizationType, int]:
+        """Type and total bytes of a tensor."""
+        info = self._tensors[name]
+        try:
+            kind = _KIND(info.kind)
+        except ValueError:
+            raise Unsupported(f"{self.path}: tensor {name} has the unknown type {info.kind}") from None
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        if not info.shape or info.shape[-1] % block:
+            raise Malformed(f"{self.path}: tensor {name} of shape {info.shape} does not fit type {kind.name}")
+        return kind, math.prod(info.shape) // block * size
+
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
+        shape = self.shape(name)
+        kind, size = self._stored(name)
+        if kind in _INTEGER_KINDS:
+            raise Unsupported(f"{self.path}: tensor {name} has type {kind.name}, not a weight type")
+        if size == 0:
+            return np.zeros(shape, np.float32)
+        if self._map is None:
+            self._map = np.memmap(self.path, dtype=np.uint8, mode="r")
+        start = self._tensors[name].start
+        data = self._map[start : start + size]
+        if kind in _FLOAT_KINDS:
+            storage, decode = FLOATS[_FLOAT_KINDS[kind]]
+            values = data.view(storage).reshape(shape)
+            return decode(np.asarray(values if rows is None else values[rows]))
+        data = data.reshape(*shape[:-1], -1)
+        try:
+            values = gguf.quants.dequantize(np.asarray(data if rows is None else data[rows]), kind)
+        except NotImplementedError:
+            raise Unsupported(
+                f"{self.path}: tensor {name} has type {kind.name}, which cannot be read"
+            ) from None
+        return np.asarray(values, dtype=np.float32)

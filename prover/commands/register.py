@@ -1,0 +1,13 @@
+"""The model owner's commands. Heavy imports (torch, numba) happen inside the commands."""
+
+from __future__ import annotations
+
+import typer
+
+from huref.prover.commands import commit, demo, fingerprint, generator, identity, prove, tokens
+
+
+def register(app: typer.Typer) -> None:
+    """Add the prover's commands to the root command."""
+    for module in (tokens, fingerprint, commit, prove, identity, demo, generator):
+        module.register(app)

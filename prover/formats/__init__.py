@@ -1,1 +1,0 @@
-"""Readers of checkpoint files; `prover.checkpoint` picks one."""

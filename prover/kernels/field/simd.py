@@ -1,0 +1,353 @@
+"""Eight 32-bit residues in one vector register, as a numba type, and field arithmetic on it.
+
+Auto-vectorisation gives up on kernels that touch many arrays, so the kernels that matter are written with
+`V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub`, `vmul` (Montgomery product) and `vkmul`
+(product in K on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where
+AVX2 is missing. Products use the even and odd lanes as two vectors of 64-bit words, which is what the
+hardware multiplies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.core.datamodel import models
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import register_model
+
+from huref.common.algebra.field import DEGREE, P
+
+LANES = 8
+
+intrinsic: Any = _intrinsic  # its declared type keeps the typing-context argument that callers do not pass
+
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+_V32 = ir.VectorType(_I32, LANES)
+_V64 = ir.VectorType(_I64, LANES // 2)
+_MU = pow(P, -1, 1 << 32)
+
+
+class _V8Type(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="V8")
+
+
+V8 = _V8Type()
+
+
+@register_model(_V8Type)
+class _V8Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _V32)
+
+
+def _all(value: int, vector: ir.VectorType = _V32) -> ir.Constant:
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def _umin(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    return b.select(b.icmp_unsigned("<", x, y), x, y)
+
+
+def _add(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    total = b.add(x, y)
+    return _umin(b, total, b.sub(total, _all(P)))
+
+
+def _sub(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    total = b.sub(x, y)
+    return _umin(b, total, b.add(total, _all(P)))
+
+
+def _low(b: ir.IRBuilder, x: Any) -> Any:
+    """The low 32 bits of each 64-bit word, zero-extended."""
+    return b.and_(x, _all(0xFFFFFFFF, _V64))
+
+
+def _odd(b: ir.IRBuilder, x: Any) -> Any:
+    """The odd lanes of a vector of 32-bit lanes, as 64-bit words."""
+    return b.lshr(b.bitcast(x, _V64), _all(32, _V64))
+
+
+def _signed(b: ir.IRBuilder, x: Any) -> Any:
+    """The low 32 bits of each 64-bit word, sign-extended."""
+    shift = _all(32, _V64)
+    return b.ashr(b.shl(x, shift), shift)
+
+
+def _high_lanes(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
+    """Interleave the high halves of the words of `even` and `odd`."""
+    order = [lane for i in range(LANES // 2) for lane in (2 * i + 1, LANES + 2 * i + 1)]
+    mask = ir.Constant(_V32, order)
+    return b.shuffle_vector(b.bitcast(even, _V32), b.bitcast(odd, _V32), mask)
+
+
+def _quotient(b: ir.IRBuilder, t: Any) -> Any:
+    """q * p with q = (t * p^-1 mod 2^32), whose low half equals that of t."""
+    q = b.mul(b.bitcast(t, _V32), _all(_MU))  # the odd lanes mean nothing
+    return b.mul(_low(b, b.bitcast(q, _V64)), _all(P, _V64))
+
+
+def _mul(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    even = b.mul(_low(b, b.bitcast(x, _V64)), _low(b, b.bitcast(y, _V64)))
+    odd = b.mul(_odd(b, x), _odd(b, y))
+    return _sub(
+        b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd))
+    )  # both below p
+
+
+def _splat(b: ir.IRBuilder, scalar: Any) -> Any:
+    undefined = ir.Constant(_V32, ir.Undefined)
+    first = b.insert_element(undefined, scalar, ir.Constant(_I32, 0))
+    return b.shuffle_vector(first, undefined, _all(0))
+
+
+def _flat_pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, b, array).data
+    return b.bitcast(b.gep(data, [index]), _V32.as_pointer())
+
+
+@intrinsic
+def vload(typing_context: Any, array: Any, index: Any) -> Any:
+    """The V8 at flat element `index` of a contiguous uint32 array; no bounds check."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return b.load(_flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
+
+    return V8(array, types.int64), codegen
+
+
+@intrinsic
+def vstore(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Store a V8 at flat element `index` of a contiguous uint32 array; no bounds check."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        b.store(args[2], _flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, V8), codegen
+
+
+@intrinsic
+def vbroadcast(typing_context: Any, scalar: Any) -> Any:
+    """A V8 whose lanes all equal the given uint32."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _splat(b, args[0])
+
+    return V8(types.uint32), codegen
+
+
+@intrinsic
+def vadd(typing_context: Any, x: Any, y: Any) -> Any:
+    """Lane-wise x + y mod p."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _add(b, args[0], args[1])
+
+    return V8(V8, V8), codegen
+
+
+@intrinsic
+def vsub(typing_context: Any, x: Any, y: Any) -> Any:
+    """Lane-wise x - y mod p."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _sub(b, args[0], args[1])
+
+    return V8(V8, V8), codegen
+
+
+@intrinsic
+def vmul(typing_context: Any, x: Any, y: Any) -> Any:
+    """Lane-wise Montgomery product x * y / 2^32 mod p."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _mul(b, args[0], args[1])
+
+    return V8(V8, V8), codegen
+
+
+def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
+    words = [[(_low(b, b.bitcast(v, _V64)), _odd(b, v)) for v in group] for group in (x, y)]
+    even, odd = (
+        b.add(b.add(products[0], products[1]), products[2])
+        for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
+    )
+    return _sub(b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd)))
+
+
+@intrinsic
+def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: Any) -> Any:
+    """Lane-wise (x0 y0 + x1 y1 + x2 y2) / 2^32 mod p; the sum must be below p * 2^32."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _dot3(b, args[:3], args[3:])
+
+    return V8(*[V8] * 6), codegen
+
+
+_INVERSE = float(np.float32(65536 / P * (1 - 2.0**-20)))  # a little small: quotients are never too large
+
+
+def _small_dot(b: ir.IRBuilder, x: list[Any], low: list[Any], high: list[Any]) -> Any:
+    """Barrett reduction of v = L + 2^16 H: the quotient from H alone, in single precision, is at most one short."""
+    lows, highs = low[3], high[3]
+    for value, u, v in zip(x, low, high, strict=False):
+        lows, highs = b.add(lows, b.mul(value, u)), b.add(highs, b.mul(value, v))
+    floats = ir.VectorType(ir.FloatType(), LANES)
+    scaled = b.fmul(b.sitofp(highs, floats), ir.Constant(floats, [_INVERSE] * LANES))
+    quotient = b.fptosi(scaled, _V32)
+    rest = b.sub(b.add(lows, b.shl(highs, _all(16))), quotient)
+    rest = b.add(b.sub(rest, b.shl(quotient, _all(31))), b.shl(quotient, _all(27)))  # p = 2^31 - 2^27 + 1
+    return _umin(b, rest, b.sub(rest, _all(P)))
+
+
+@intrinsic
+def vdot_small(
+    typing_context: Any, x0: Any, x1: Any, x2: Any, l0: Any, l1: Any, l2: Any, l3: Any,
+    h0: Any, h1: Any, h2: Any, h3: Any,
+) -> Any:  # fmt: skip
+    """Lane-wise x0 s0 + x1 s1 + x2 s2 + s3 mod p for x below 256 and residues s_i = l_i + 2^16 h_i, l_i < 2^16.
+
+    Products of 32-bit lanes only, a third of the work of `vdot3`.
+    """
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _small_dot(b, args[:3], args[3:7], args[7:])
+
+    return V8(*[V8] * 11), codegen
+
+
+@intrinsic
+def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
+    """The eight integers at flat element `index` of a contiguous int8 or int16 array, each plus `lift`."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        eight = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
+        loaded = b.load(b.bitcast(b.gep(data, [args[1]]), eight.as_pointer()), align=1)
+        return b.add(b.sext(loaded, _V32), _splat(b, b.trunc(args[2], _I32)))
+
+    return V8(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def vintegers(typing_context: Any, array: Any, index: Any) -> Any:
+    """Eight entries of a contiguous integer array of at most 32 bits, negative ones as 32-bit words."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0].dtype
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        own = ir.VectorType(ir.IntType(kind.bitwidth), LANES)
+        loaded = b.load(b.bitcast(b.gep(data, [args[1]]), own.as_pointer()), align=kind.bitwidth // 8)
+        return loaded if kind.bitwidth == 32 else b.sext(loaded, _V32)
+
+    return V8(array, types.int64), codegen
+
+
+def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
+    """Limbs of the product in K, from canonical Montgomery limbs.
+
+    A signed product of centred limbs is at most p^2/4, one unit. Limb k has k + 1 plain products and 4 - k with
+    doubled limbs of y, two units each unless the double is centred again, as that of y1 is. So no limb sums more
+    than eight units, 2 p^2: the high half is in (-p, p) and one conditional addition makes it canonical before
+    the reduction.
+    """
+    half = _all((P - 1) // 2)
+
+    def centre(v: Any) -> Any:
+        above = b.icmp_unsigned(">", v, half)
+        return b.select(above, b.sub(v, _all(P)), v)
+
+    left = [centre(v) for v in x]
+    right = [centre(v) for v in y]
+    doubled = [centre(_add(b, y[1], y[1])), *(b.add(v, v) for v in right[2:])]  # of y1 to y4
+
+    def halves(v: Any) -> tuple[Any, Any]:
+        word = b.bitcast(v, _V64)
+        return _signed(b, word), b.ashr(word, _all(32, _V64))
+
+    parts = [[halves(v) for v in group] for group in (left, right, doubled)]
+    out = []
+    for limb in range(DEGREE):
+        sums = []
+        for parity in (0, 1):
+            low = None
+            for i in range(limb + 1):
+                term = b.mul(parts[0][i][parity], parts[1][limb - i][parity])
+                low = term if low is None else b.add(low, term)
+            for i in range(limb + 1, DEGREE):
+                low = b.add(low, b.mul(parts[0][i][parity], parts[2][limb + DEGREE - i - 1][parity]))
+            sums.append(low)
+        high = _high_lanes(b, sums[0], sums[1])
+        high = _umin(b, high, b.add(high, _all(P)))
+        quotient = _high_lanes(b, _quotient(b, sums[0]), _quotient(b, sums[1]))
+        out.append(_sub(b, high, quotient))
+    return out
+
+
+@njit(cache=True)
+def vresidues(array: Any, index: int) -> Any:
+    """Eight entries in (-p, p), as `vintegers`, as residues."""
+    return vsub(vintegers(array, index), vbroadcast(np.uint32(0)))
+
+
+@intrinsic
+def vkmul(
+    typing_context: Any,
+    x0: Any, x1: Any, x2: Any, x3: Any, x4: Any,
+    y0: Any, y1: Any, y2: Any, y3: Any, y4: Any,
+) -> Any:  # fmt: skip
+    """Five V8 limbs of the product in K of (x0..x4) and (y0..y4), eight products at once."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return context.make_tuple(b, signature.return_type, _kmul(b, args[:DEGREE], args[DEGREE:]))
+
+    return types.UniTuple(V8, DEGREE)(*[V8] * (2 * DEGREE)), codegen
+
+
+@njit(cache=True)
+def load5(a: Any, i: int) -> Any:
+    """Limbs of the eight elements from i on of a contiguous (5, n) K vector."""
+    n = a.shape[1]
+    return vload(a, i), vload(a, n + i), vload(a, 2 * n + i), vload(a, 3 * n + i), vload(a, 4 * n + i)
+
+
+@njit(cache=True)
+def store5(a: Any, i: int, x: Any) -> None:
+    """Store five V8 limbs at elements i.. of a contiguous (5, n) K vector."""
+    n = a.shape[1]
+    vstore(a, i, x[0])
+    vstore(a, n + i, x[1])
+    vstore(a, 2 * n + i, x[2])
+    vstore(a, 3 * n + i, x[3])
+    vstore(a, 4 * n + i, x[4])
+
+
+@njit(cache=True)
+def broadcast5(s: Any) -> Any:
+    """Five V8 limbs whose lanes all hold the element s of shape (5,)."""
+    return vbroadcast(s[0]), vbroadcast(s[1]), vbroadcast(s[2]), vbroadcast(s[3]), vbroadcast(s[4])
+
+
+@njit(cache=True)
+def vkmul5(x: Any, y: Any) -> Any:
+    """`vkmul` on two 5-tuples."""
+    return vkmul(x[0], x[1], x[2], x[3], x[4], y[0], y[1], y[2], y[3], y[4])
+
+
+@njit(cache=True)
+def vkadd5(x: Any, y: Any) -> Any:
+    """Limb-wise sum of two 5-tuples."""
+    return vadd(x[0], y[0]), vadd(x[1], y[1]), vadd(x[2], y[2]), vadd(x[3], y[3]), vadd(x[4], y[4])
+
+
+@njit(cache=True)
+def vksub5(x: Any, y: Any) -> Any:
+    """Limb-wise difference of two 5-tuples."""
+    return vsub(x[0], y[0]), vsub(x[1], y[1]), vsub(x[2], y[2]), vsub(x[3], y[3]), vsub(x[4], y[4])

@@ -1,0 +1,131 @@
+"""The first two rounds over leaves whose numerators are all one (protocol §6.5), from the integers looked up.
+
+B = w·(q_high + κ) and C = q_low + κ are affine in those integers, so the tile's eq coefficient w and κ go into the
+constants of the row, and cost nothing per entry (`huref.prover.kernels.lookup.gkr_unit`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from huref.common.algebra.field import DEGREE
+from huref.prover.kernels.field.field import ONE, U32, kmul, madd, mmul
+from huref.prover.kernels.lookup.gkr_unit import add_weighted, unit_bind_round, unit_first_round
+from huref.prover.kernels.lookup.rows import COMPONENTS, LeafRows, denominators
+from huref.prover.kernels.threads import run_ranges
+
+_ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
+
+
+@njit(cache=True)
+def _space(rows: Any, count: int) -> Any:
+    """Space for `_fill` of `count` rows, for the sums of a block, and for their total.
+
+    For `_fill`: the rows; scales, offset, and digits of both, of one job for C and one for B, times something; whose
+    these are; the factor of C.
+    """
+    digits = 2, COMPONENTS + 1, DEGREE
+    constants = (
+        np.empty((2, COMPONENTS, DEGREE), np.uint32),
+        np.empty((2, DEGREE), np.uint32),
+        np.empty(digits, np.uint32),
+        np.empty(digits, np.uint32),
+    )
+    one = np.zeros(DEGREE, np.uint32)
+    one[0] = ONE
+    made = np.empty((DEGREE, count * rows.w), np.uint32), constants, np.full((2, 2), -1), one
+    return made, np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
+
+
+@njit(cache=True)
+def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any, slot: int) -> None:
+    """The constants of weight·(q + κ)."""
+    scales, offsets, low, high = constants
+    w0, w1, w2, w3, w4 = weight[0], weight[1], weight[2], weight[3], weight[4]
+    for m in range(COMPONENTS + 1):
+        if m < COMPONENTS:
+            x = rows.scales
+            y = kmul(x[job, m, 0], x[job, m, 1], x[job, m, 2], x[job, m, 3], x[job, m, 4], w0, w1, w2, w3, w4)
+        else:
+            z = rows.offsets
+            y = kmul(
+                madd(z[job, 0], kappa[0]), madd(z[job, 1], kappa[1]), madd(z[job, 2], kappa[2]),
+                madd(z[job, 3], kappa[3]), madd(z[job, 4], kappa[4]), w0, w1, w2, w3, w4,
+            )  # fmt: skip
+        for limb in range(DEGREE):
+            value = y[limb]
+            if m < COMPONENTS:
+                scales[slot, m, limb] = value
+                value = mmul(value, np.uint32(1))
+            else:
+                offsets[slot, limb] = value
+            low[slot, m, limb], high[slot, m, limb] = value & np.uint32(0xFFFF), value >> np.uint32(16)
+
+
+@njit(cache=True)
+def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) -> None:
+    """Rows of a tile that fold onto each other: the lower half is C, the upper half B."""
+    q, constants, seen, one = made
+    count = q.shape[1] // rows.w
+    step = rows.job.shape[1] // count
+    for j in range(count):
+        slot = 1 if 2 * j >= count else 0
+        row = first + j * step
+        job = rows.job[tile, row]
+        if seen[slot, 0] != tile or seen[slot, 1] != job:
+            _set_constants(rows, job, kappa, weight if slot else one, constants, slot)
+            seen[slot, 0], seen[slot, 1] = tile, job
+        denominators(rows, job, rows.base[tile, row], constants, slot, q, j * rows.w)
+
+
+@njit(cache=True, nogil=True)
+def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start: int, stop: int) -> Any:
+    made, sums, total = _space(rows, 4)
+    part = rows.job.shape[1] // 4
+    for first in range(0, part, _ROWS):
+        count = min(_ROWS, part - first)
+        sums[:] = 0
+        for i in range(start, stop):
+            for row in range(count):
+                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
+                unit_first_round(made[0], sums, row * rows.w)
+        add_weighted(sums, count * rows.w, eq, first * rows.w, total)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _bind_first(
+    rows: Any, tiles: Any, weights: Any, kappa: Any, r: Any, eq: Any, b: Any, c: Any, start: int, stop: int
+) -> Any:
+    made, sums, total = _space(rows, 8)
+    part, w = rows.job.shape[1] // 8, rows.w
+    for first in range(0, part, _ROWS):
+        count = min(_ROWS, part - first)
+        sums[:] = 0
+        for i in range(start, stop):
+            for row in range(count):
+                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
+                unit_bind_round(made[0], r, b, c, (2 * i * part + first + row) * w, part * w, sums, row * w)
+        add_weighted(sums, count * w, eq, first * w, total)
+    return total
+
+
+def first_round(rows: LeafRows, tiles: NDArray[np.int64], weights: U32, kappa: U32, eq: U32) -> U32:
+    """Sums of eq·B·C at 0 and ∞ over the tiles with coefficients `weights` (5, tiles), in parts (2, 5, parts)."""
+    given = rows, tiles, np.ascontiguousarray(weights.T), kappa, eq
+    return np.concatenate(run_ranges(_first_round, len(tiles), 1, *given, align=1), axis=2)
+
+
+def bind_first(
+    rows: LeafRows, tiles: NDArray[np.int64], weights: U32, kappa: U32, r: U32, eq: U32
+) -> tuple[list[U32], U32]:
+    """The tables B and C after the first challenge, and the next round's sums."""
+    size = len(tiles) * (rows.job.shape[1] // 4) * rows.w
+    tables = [np.empty((DEGREE, size), np.uint32) for _ in range(2)]
+    given = rows, tiles, np.ascontiguousarray(weights.T), kappa, r, eq
+    sums = run_ranges(_bind_first, len(tiles), 1, *given, *tables, align=1)
+    return tables, np.concatenate(sums, axis=2)

@@ -1,0 +1,89 @@
+"""The executor on the CPU: integer products and loops in compiled kernels.
+
+Accumulators are int32: every static bound is below p/2 < 2^30 (circuits/program/bounds.py). Factors of products are
+16-bit activations, 8-bit weights, and products of two of these weights, which have 16 bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from huref.circuits.program.evaluate import (
+    SiteTrace,
+    Weights,
+    calibration,
+    canonical_shift,
+    check_height,
+    conv_input,
+    site_trace,
+)
+from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.prover.kernels.integers.integer_gemm import product
+from huref.prover.kernels.integers.sites import requantize, signed_sums
+
+_Narrow = NDArray[np.int8] | NDArray[np.int16]
+_BLOCK = 2048
+"""Output columns per gated product, whose right side is made for it: 2048 × 16384 int16 entries are 64 MB."""
+
+
+class CompiledMachine:
+    """Weights, and activations by site name."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.activations: dict[str, NDArray[np.int16]] = {}
+
+    def run(self, site: Site, shift: int | None) -> SiteTrace:
+        """The next site, at a shift or (None) at its canonical one. Raises as `requantize`."""
+        acc = self._accumulate(site)
+        rows = calibration(site, acc)
+        if shift is None:
+            shift = canonical_shift(site, rows)
+        check_height(site, shift, 0)  # a shift that has a table fits 32-bit arithmetic
+        out, quotient, peak = requantize(site, acc, shift)
+        check_height(site, shift, peak)
+        self.activations[site.name] = out
+        return site_trace(site, rows, shift, out, acc, quotient)
+
+    def _accumulate(self, site: Site) -> NDArray[np.int32]:
+        acc = site.acc
+        if isinstance(acc, SketchSum):
+            return signed_sums(acc, site.rows, self._values(acc.source))
+        if isinstance(acc, MatMul):
+            left, right = self._viewed(acc.left, acc.inner), self._viewed(acc.right, acc.inner)
+            return product(left.astype(np.int16, copy=False), right)
+        if isinstance(acc, GatedMatMul):
+            return self._gated(acc, site)
+        return self._convolve(acc)
+
+    def _values(self, name: str) -> _Narrow:
+        """A matrix: int16 if it is an activation, int8 if it is a weight."""
+        if name in self.activations:
+            return self.activations[name]
+        return self.weights[name].astype(np.int8, copy=False)
+
+    def _viewed(self, view: View, inner: int) -> _Narrow:
+        stored = self._values(view.source)
+        return stored if view.kind == "plain" else stored[:, view.index(inner)]
+
+    def _gated(self, acc: GatedMatMul, site: Site) -> NDArray[np.int32]:
+        left = self._values(acc.left).astype(np.int16, copy=False)
+        gate, up = self._values(acc.gate), self._values(acc.up)
+        out = np.empty((site.rows, site.cols), np.int32)
+        for start in range(0, site.cols, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            out[:, part] = product(left, np.multiply(gate[part], up[part], dtype=np.int16))
+        return out
+
+    def _convolve(self, acc: Conv) -> NDArray[np.int32]:
+        """One product over unfolded patches."""
+        planes = conv_input([self._values(name) for name in acc.sources], acc.in_size)
+        edge, size, stride = (acc.padding, acc.padding), acc.out_size, acc.stride
+        padded = np.pad(planes.astype(np.int16, copy=False), ((0, 0), edge, edge))
+        windows = sliding_window_view(padded, (acc.kernel, acc.kernel), axis=(1, 2))  # (c, y, x, a, b)
+        patches = windows[:, ::stride, ::stride][:, :size, :size].transpose(1, 2, 0, 3, 4)
+        kernel = acc.weights.reshape(acc.out_channels, -1).astype(np.int16)
+        maps = product(kernel, patches.reshape(size * size, -1))
+        return maps.reshape(-1, size, size).transpose(1, 0, 2).reshape(size, -1)

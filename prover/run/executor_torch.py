@@ -1,0 +1,99 @@
+"""The executor on a torch device: exact products in float64 (float_gemm.py).
+
+Weights stay in host memory and visit the device in blocks, so that a wide model needs little of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from huref.circuits.program.evaluate import (
+    SiteTrace,
+    Weights,
+    calibration,
+    canonical_shift,
+    check_height,
+    site_trace,
+)
+from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.prover.devices.memory import memory_errors
+
+
+class TorchMachine:
+    """Weights, and activations on the torch device, by site name."""
+
+    def __init__(self, weights: Weights, device: str) -> None:
+        self.weights, self.device = weights, torch.device(device)
+        self.activations: dict[str, torch.Tensor] = {}
+
+    def run(self, site: Site, shift: int | None) -> SiteTrace:
+        """As `CompiledMachine.run`. Raises also ProverError if the device has too little memory."""
+        with memory_errors(str(self.device)):
+            return self._run(site, shift)
+
+    def _run(self, site: Site, shift: int | None) -> SiteTrace:
+        acc = self._accumulate(site)
+        rows = calibration(site, acc[: site.calibration_rows].cpu().numpy())
+        if shift is None:
+            shift = canonical_shift(site, rows)
+        raised = acc + ((1 << shift) >> 1)
+        h = raised >> shift
+        check_height(site, shift, int(h.abs().max()))
+        self.activations[site.name] = h.clamp(site.low, site.clamp).to(torch.int16)
+        remainder = raised - (h << shift)
+        return site_trace(
+            site,
+            rows,
+            shift,
+            self.activations[site.name].cpu().numpy(),
+            remainder.to(torch.int32).cpu().numpy(),
+            h.to(torch.int32).cpu().numpy(),
+        )
+
+    def _accumulate(self, site: Site) -> torch.Tensor:
+        acc = site.acc
+        if isinstance(acc, SketchSum):
+            return self._sketch(acc, site)
+        if isinstance(acc, MatMul):
+            return float_gemm.product(
+                self._viewed(acc.left, acc.inner, slice(None)),
+                lambda part: self._viewed(acc.right, acc.inner, part),
+                site.cols,
+            )
+        if isinstance(acc, GatedMatMul):
+            return float_gemm.product(
+                self._rows(acc.left, slice(None)),
+                lambda part: self._rows(acc.gate, part) * self._rows(acc.up, part),
+                site.cols,
+            )
+        return self._convolve(acc)
+
+    def _rows(self, name: str, part: slice) -> torch.Tensor:
+        if name in self.activations:
+            return self.activations[name][part].to(torch.float64)
+        rows = torch.from_numpy(np.ascontiguousarray(self.weights[name][part]))
+        return rows.to(self.device).to(torch.float64)
+
+    def _viewed(self, view: View, inner: int, part: slice) -> torch.Tensor:
+        rows = self._rows(view.source, part)
+        if view.kind == "plain":
+            return rows
+        return rows[:, torch.from_numpy(view.index(inner)).to(self.device)]
+
+    def _sketch(self, acc: SketchSum, site: Site) -> torch.Tensor:
+        tokens = torch.from_numpy(np.ascontiguousarray(self.weights[acc.source][acc.token])).to(self.device)
+        signed = tokens.to(torch.int64) * torch.from_numpy(acc.sign).to(self.device)[:, None]
+        out = torch.zeros((site.rows, site.cols), dtype=torch.int64, device=self.device)
+        return out.index_add_(0, torch.from_numpy(acc.row).to(self.device), signed)
+
+    def _convolve(self, acc: Conv) -> torch.Tensor:
+        sources = [self.activations[name].to(torch.float64) for name in acc.sources]
+        if len(sources) > 1:
+            planes = torch.stack(sources)
+        else:
+            planes = sources[0].reshape(acc.in_size, -1, acc.in_size).transpose(0, 1)
+        kernel = torch.from_numpy(acc.weights).to(self.device).to(torch.float64)
+        maps = float_gemm.convolution(planes, kernel, acc.stride, acc.padding)
+        maps = maps.reshape(acc.out_channels, acc.out_size, acc.out_size)
+        return maps.transpose(0, 1).reshape(acc.out_size, -1)

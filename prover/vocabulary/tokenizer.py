@@ -1,0 +1,165 @@
+"""A model's own tokenizer, wherever it is kept, ready to count token frequencies with.
+
+Read: `tokenizer.json` (as written by Hugging Face), the vocabulary inside a GGUF file, `vocab.txt`
+(BERT WordPiece), and `vocab.json` with `merges.txt` (byte-level BPE). Nothing is downloaded and no
+code of the checkpoint runs.
+
+Ordinary tokens are those whose embedding was trained on text: special and added tokens are out, and so
+are the `[unused12]`-like placeholders that some vocabularies reserve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from huref.common.errors import InputOutputError, Malformed
+
+_PLACEHOLDER = re.compile(r"^(\[unused\d+\]|<unused\d+>|<\|?reserved[^>]*>|\[PAD\d+\])$")
+_BPE_SPECIAL = re.compile(r"^(<\|[^|]*\|>|</?s>|<pad>|<unk>|<mask>)$")
+_BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A loaded tokenizer.
+
+    Attributes:
+        tokenizer: encodes text to ids; truncation and padding are off.
+        vocab_size: one more than the largest id.
+        ordinary: ids of ordinary tokens, ascending, int64.
+        digest: hex sha256 of the canonical content (see `tokenizer_digest`).
+    """
+
+    tokenizer: Tokenizer
+    vocab_size: int
+    ordinary: NDArray[np.int64]
+    digest: str
+
+
+def find_tokenizer_file(folder: Path) -> Path | None:
+    """The tokenizer file of a Hugging Face folder that this module can read, or None."""
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return folder / name
+    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        return folder / "vocab.json"
+    return None
+
+
+def load_tokenizer_file(path: Path) -> Vocabulary:
+    """Load `tokenizer.json`, `vocab.txt`, or `vocab.json` (with `merges.txt` beside it).
+
+    Raises:
+        InputOutputError: the file cannot be read.
+        Malformed: it is not a tokenizer of that kind.
+    """
+    try:
+        if path.suffix == ".txt":
+            return _load_wordpiece(path)
+        if path.name == "vocab.json":
+            return _load_byte_bpe(path, path.with_name("merges.txt"))
+        return _load_json(path)
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise Malformed(f"{path}: not UTF-8 text") from None
+
+
+def tokenizer_digest(content: Any) -> str:
+    """Hex sha256 of `content` as canonical JSON: sorted keys, no spaces, ASCII only.
+
+    `content` holds what decides how text becomes ids; truncation, padding, decoding and the template of
+    special tokens around a sentence are left out, for they change no token's frequency.
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(b"huref/tokenizer/v1\0" + text.encode("ascii")).hexdigest()
+
+
+def finish(tokenizer: Tokenizer, content: Any, excluded: set[int] | None = None) -> Vocabulary:
+    """Turn a `tokenizers` object into a `Vocabulary`; `excluded` ids are not ordinary."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokens = tokenizer.get_vocab(with_added_tokens=True)
+    if not tokens:
+        raise Malformed("the tokenizer has an empty vocabulary")
+    out = set(tokenizer.get_added_tokens_decoder()) | (excluded or set())
+    ordinary = sorted({i for token, i in tokens.items() if i not in out and not _PLACEHOLDER.match(token)})
+    return Vocabulary(
+        tokenizer=tokenizer,
+        vocab_size=max(tokens.values()) + 1,
+        ordinary=np.array(ordinary, dtype=np.int64),
+        digest=tokenizer_digest(content),
+    )
+
+
+def _load_json(path: Path) -> Vocabulary:
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise Malformed(f"{path}: not a tokenizer.json ({str(error).splitlines()[0]})") from None
+    kept = {key: content.get(key) for key in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
+    return finish(tokenizer, kept)
+
+
+def _load_wordpiece(path: Path) -> Vocabulary:
+    tokens = path.read_text(encoding="utf-8").splitlines()
+    if "[UNK]" not in tokens:
+        raise Malformed(f"{path}: not a WordPiece vocabulary, [UNK] is missing")
+    # Only the cased BERT vocabularies hold upper-case words.
+    cased = any(token.isalpha() and token != token.lower() for token in tokens)
+    tokenizer = word_piece(tokens, lowercase=not cased)
+    return finish(tokenizer, {"kind": "wordpiece", "tokens": tokens, "lowercase": not cased})
+
+
+def word_piece(tokens: list[str], *, lowercase: bool) -> Tokenizer:
+    """BERT's tokenizer over `tokens` (id = position, continuations begin with ##)."""
+    tokenizer = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    add_specials(tokenizer, [token for token in _BERT_SPECIALS if token in tokens])
+    return tokenizer
+
+
+def _load_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
+    try:
+        vocab = json.loads(vocab_path.read_text(encoding="utf-8"))
+        lines = merges_path.read_text(encoding="utf-8").splitlines()
+        merges = [line for line in lines if line.strip() and not line.startswith("#version")]
+        tokenizer = byte_bpe(vocab, merges)
+    except (OSError, UnicodeDecodeError):
+        raise
+    except Exception as error:
+        raise Malformed(f"{vocab_path}: not a byte-level BPE vocabulary ({error})") from None
+    add_specials(tokenizer, [token for token in vocab if _BPE_SPECIAL.match(token)])
+    return finish(tokenizer, {"kind": "byte-bpe", "vocab": vocab, "merges": merges})
+
+
+def byte_bpe(vocab: dict[str, int], merges: list[str], *, single_digits: bool = False) -> Tokenizer:
+    """GPT-2's byte-level BPE; `merges` are lines of two tokens, `single_digits` splits numbers up."""
+    parts = [line.partition(" ") for line in merges]
+    if any(not left or not right or " " in right for left, _, right in parts):
+        raise Malformed("a merge rule is not a pair of tokens")
+    pairs = [(left, right) for left, _, right in parts]
+    tokenizer = Tokenizer(models.BPE(vocab, pairs))
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    digits = [pre_tokenizers.Digits(individual_digits=True)] if single_digits else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*digits, split])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def add_specials(tokenizer: Tokenizer, tokens: list[str]) -> None:
+    """Declare `tokens` as special, matched literally."""
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])

@@ -1,0 +1,185 @@
+"""Which tokens a fingerprint looks at: all ordinary ids by frequency, and the K rarest of them.
+
+The rarest tokens are taken because fine-tuning on other text hardly moves their embeddings
+(HuRef §4.1). The order is a pure function of the tokenizer and of the word list or corpus: by
+descending count, ties by ascending id.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.common.errors import InputOutputError, Malformed, UsageError
+from huref.common.output import note
+from huref.prover.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from huref.prover.checkpoint.families import open_model
+from huref.prover.checkpoint.formats.json_file import read_object
+from huref.prover.vocabulary.frequency import corpus_counts, frequency_list_digest, word_list_counts
+from huref.prover.vocabulary.gguf_tokenizer import gguf_vocabulary
+from huref.prover.vocabulary.tokenizer import Vocabulary, find_tokenizer_file, load_tokenizer_file
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenOrder:
+    """Ordinary token ids, most frequent first, and where the order comes from.
+
+    `tokenizer_digest` and `frequency_digest` (hex sha256) go into the statement; they are None where no
+    tokenizer or no frequencies were used.
+    """
+
+    ids: Ids
+    source: Literal["word-list", "corpus", "file", "id-order"]
+    tokenizer_digest: str | None
+    frequency_digest: str | None
+
+
+def token_order(source: Path | str | Checkpoint, corpus: Path | None = None) -> Ids:
+    """Ids of all ordinary tokens by descending frequency, int64; see `order_tokens`."""
+    return order_tokens(source, corpus).ids
+
+
+def order_tokens(
+    source: Path | str | Checkpoint, corpus: Path | None = None, vocab_size: int | None = None
+) -> TokenOrder:
+    """Order the tokens of a checkpoint, or of a folder or tokenizer file without weights.
+
+    Without a tokenizer the ids themselves are the order, as BPE numbers its merges from frequent to rare;
+    a warning says so on stderr.
+
+    Args:
+        corpus: count tokens in this UTF-8 text instead of the pinned word list.
+        vocab_size: number of embedding rows; ids from there on are left out. Default: the config's.
+
+    Raises:
+        InputOutputError, Malformed, Unsupported: the tokenizer or the corpus cannot be used.
+    """
+    path = source.path if isinstance(source, Checkpoint) else Path(source)
+    if not path.exists():
+        raise InputOutputError(f"{path}: no such file or folder")
+    vocabulary = load_vocabulary(source)
+    rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
+    if vocabulary is None:
+        rows = rows or open_model(source).vocab
+        note(f"warning: {path} has no tokenizer that can be read; tokens are taken in id order, as BPE ranks")
+        note("hint: give a token list with --tokens FILE, most frequent first, for a better choice")
+        return TokenOrder(np.arange(rows, dtype=np.int64), "id-order", None, None)
+    if corpus is None:
+        counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
+    else:
+        counts = corpus_counts(vocabulary.tokenizer, vocabulary.vocab_size, corpus)
+    ids = vocabulary.ordinary if rows is None else vocabulary.ordinary[vocabulary.ordinary < rows]
+    ordered = ids[np.argsort(-counts[ids], kind="stable")]
+    kind: Literal["word-list", "corpus"] = "word-list" if corpus is None else "corpus"
+    return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
+
+
+def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:
+    """The tokenizer of a checkpoint, or of a folder or tokenizer file without weights; None without one.
+
+    A tokenizer file in the checkpoint's folder goes before one stored inside the weights file.
+    """
+    if not isinstance(source, Checkpoint):
+        path = Path(source)
+        if path.suffix in (".json", ".txt"):
+            return load_tokenizer_file(path)
+        found = find_tokenizer_file(path) if path.is_dir() else None
+        if found is not None:
+            return load_tokenizer_file(found)
+        if path.is_dir() and not _holds_weights(path):
+            return None
+        source = open_checkpoint(path)
+    folder = source.path if source.path.is_dir() else source.path.parent
+    found = source.tokenizer_file or find_tokenizer_file(folder)
+    return load_tokenizer_file(found) if found else gguf_vocabulary(source.tokenizer_metadata())
+
+
+def select_rarest(order: Ids, K: int) -> Ids:
+    """The last K ids of `order` (shape (K,)), in the same order.
+
+    Raises:
+        UsageError: K is not positive or exceeds the number of ids.
+    """
+    if K < 1:
+        raise UsageError(f"K = {K} is not a positive number of tokens")
+    if len(order) < K:
+        raise UsageError(
+            f"K = {K} tokens are wanted but only {len(order)} are available", hint="choose a smaller K"
+        )
+    return order[-K:]
+
+
+def read_token_file(path: Path, vocab_size: int | None = None, at_least: int = 1) -> TokenOrder:
+    """A token list in HuRef's format: one id a line, most frequent first.
+
+    Args:
+        vocab_size: ids must be below it, when given.
+        at_least: fewest ids that are of use.
+
+    Raises:
+        InputOutputError: the file cannot be read.
+        Malformed: a line is not an id, an id is repeated or out of vocabulary, or there are too few.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise Malformed(f"{path}: not UTF-8 text") from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        if not (line.strip().isascii() and line.strip().isdecimal()) or len(line.strip()) > 18:
+            shown = line if len(line) <= 40 else line[:40] + "..."
+            raise Malformed(f"{path}: line {number} is not a token id: {shown!r}")
+    ids = np.array([int(line) for line in lines], dtype=np.int64)
+    if len(ids) < at_least:
+        raise Malformed(f"{path}: {len(ids)} token ids, at least {at_least} are needed")
+    if vocab_size is not None and (ids >= vocab_size).any():
+        at = int(np.flatnonzero(ids >= vocab_size)[0])
+        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} is outside the vocabulary of {vocab_size}")
+    _, first = np.unique(ids, return_index=True)
+    if len(first) < len(ids):
+        at = int(np.setdiff1d(np.arange(len(ids)), first)[0])
+        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} occurs twice")
+    return TokenOrder(ids, "file", None, None)
+
+
+def format_ids(ids: Ids) -> str:
+    """`ids` in HuRef's format, one a line."""
+    return "".join(f"{i}\n" for i in ids.tolist())
+
+
+def write_token_file(path: Path, ids: Ids) -> None:
+    """Write `ids` in HuRef's format; the file appears complete or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(format_ids(ids), encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputOutputError(f"{path}: {error.strerror or error}") from None
+
+
+def _holds_weights(folder: Path) -> bool:
+    return any(file.suffix in (".safetensors", ".gguf", ".onnx") for file in folder.iterdir())
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The config.json of a folder, empty when there is none."""
+    file = path / "config.json"
+    return read_object(file) if path.is_dir() and file.is_file() else {}
+
+
+def _embedding_rows(config: dict[str, Any]) -> int | None:
+    """`vocab_size` of a config: tokens beyond it have no embedding."""
+    inner = config.get("text_config")
+    rows = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
+    return rows if isinstance(rows, int) and rows > 0 else None

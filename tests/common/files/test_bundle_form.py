@@ -1,0 +1,141 @@
+"""What may be a bundle at all: files, sizes, canonical encodings; nothing here reaches the proof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from huref.common.errors import InputOutputError, Malformed, Rejected
+from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle, read_bundle
+from huref.common.files.canonical import canonical_json, parse_canonical
+from tests.conftest import Made
+from tests.support.forge import load, with_manifest
+
+
+@pytest.fixture
+def copy(tiny: Made, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny.bundle, tmp_path / "copy.huref"))
+
+
+def test_an_honest_bundle_is_well_formed(tiny: Made) -> None:
+    read = read_bundle(tiny.bundle)
+    assert set(read.files) == {form.MANIFEST, *form.LISTED}
+    assert read.size == sum(path.stat().st_size for path in tiny.bundle.iterdir())
+
+
+@pytest.mark.parametrize("name", [form.MANIFEST, *form.LISTED])
+def test_every_file_is_needed(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(Malformed, match=name):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["extra.txt", ".hidden", "proof.bin.bak"])
+def test_unknown_files_are_refused(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(b"")
+    with pytest.raises(Malformed, match="does not belong"):
+        read_bundle(copy)
+
+
+def test_a_crowded_folder_is_refused_quickly(tmp_path: Path) -> None:
+    for i in range(100):
+        (tmp_path / f"{i}").write_bytes(b"")
+    with pytest.raises(Malformed):
+        read_bundle(tmp_path)
+
+
+def test_links_pipes_and_folders_are_refused(copy: Path) -> None:
+    proof = copy / form.PROOF
+    proof.rename(copy.parent / "elsewhere")
+    proof.symlink_to(copy.parent / "elsewhere")
+    with pytest.raises(Malformed, match="link"):
+        read_bundle(copy)
+    proof.unlink()
+    os.mkfifo(proof)
+    with pytest.raises(Malformed, match="regular"):
+        read_bundle(copy)
+    proof.unlink()
+    proof.mkdir()
+    with pytest.raises(Malformed, match="regular"):
+        read_bundle(copy)
+
+
+def test_large_files_are_not_read(copy: Path) -> None:
+    with (copy / form.SIGNATURE).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Malformed, match="at most"):
+        read_bundle(copy)
+
+
+def test_a_file_or_nothing_is_no_bundle(copy: Path) -> None:
+    with pytest.raises(Malformed, match="folder"):
+        read_bundle(copy / form.PROOF)
+    with pytest.raises(InputOutputError):
+        read_bundle(copy / "absent")
+
+
+@pytest.mark.parametrize("name", form.LISTED)
+def test_hash_and_size_of_every_file_are_checked(tiny: Made, name: str) -> None:
+    files = load(tiny.bundle)
+    flipped = bytearray(files[name])
+    flipped[len(flipped) // 3] ^= 16
+    with pytest.raises(Rejected) as caught:
+        parse_bundle(Path(), {**files, name: bytes(flipped)})
+    assert caught.value.path == f"files.{name}.sha256"
+    with pytest.raises(Rejected) as caught:
+        parse_bundle(Path(), {**files, name: files[name] + b"\0"})
+    assert caught.value.path == f"files.{name}.size"
+
+
+SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
+    "trailing newline": lambda data: data + b"\n",
+    "leading space": lambda data: b" " + data,
+    "trailing byte": lambda data: data + b"\0",
+    "spaces": lambda data: data.replace(b'":', b'": ', 1),
+    "repeated key": lambda data: data.replace(b"{", b'{"files":{},', 1),
+    "unknown field": lambda data: data.replace(b'"files":', b'"extra":1,"files":', 1),
+    "float for an integer": lambda data: data.replace(b'"size":', b'"size":1.0e0,"sizf":', 1),
+    "escaped letter": lambda data: data.replace(b'"files"', b'"\\u0066iles"', 1),
+    "not text": lambda data: b"\xff" + data,
+    "other format": lambda data: data.replace(b"huref-bundle/1", b"huref-bundle/2"),
+    "string for a number": lambda data: data.replace(b'"level":100', b'"level":"100"'),
+    "boolean for a number": lambda data: data.replace(b'"level":100', b'"level":true'),
+    "upper-case hash": lambda data: data.replace(b'"sha256":"', b'"sha256":"A', 1),
+    "not a number": lambda data: data.replace(b'"level":100', b'"level":NaN'),
+    "huge number": lambda data: data.replace(b'"level":100', b'"level":' + b"9" * 5000),
+    "deep nesting": lambda data: b"[" * 100000,
+    "a list": lambda data: b"[]",
+    "nothing": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_only_one_spelling_of_the_manifest(tiny: Made, name: str) -> None:
+    files = load(tiny.bundle)
+    changed = SPELLINGS[name](files[form.MANIFEST])
+    assert changed != files[form.MANIFEST]
+    with pytest.raises(Malformed):
+        parse_bundle(Path(), {**files, form.MANIFEST: changed})
+
+
+def test_the_manifest_lists_exactly_the_files(tiny: Made) -> None:
+    files = load(tiny.bundle)
+    entry = {"size": 0, "sha256": "0" * 64}
+    for change in (
+        lambda m: m["files"].pop(form.PROOF),
+        lambda m: m["files"].update({form.SIGNATURE: entry}),
+        lambda m: m["files"].update({"../outside": entry}),
+    ):
+        with pytest.raises(Malformed):
+            parse_bundle(Path(), with_manifest(files, change))
+
+
+def test_canonical_json_round_trip() -> None:
+    value = {"b": [1, -2, None, True], "a": {"x": "é\n", "y": 0.5}}
+    assert parse_canonical(canonical_json(value), "value") == value
+    assert canonical_json(value).isascii()

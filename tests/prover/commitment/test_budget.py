@@ -1,0 +1,242 @@
+"""The opening budget is durable, exclusive, refunds only repeats and never survives a copy (protocol §4)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huref.common.errors import Malformed, ProverError
+from huref.prover.commitment.budget import OpeningBudget
+from huref.prover.commitment.randomness import SecretSeed
+
+
+def test_files_are_private(tmp_path: Path) -> None:
+    with OpeningBudget.create(tmp_path / "s", 11) as budget:
+        assert budget.remaining == 10
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+    for name in ("seed", "state", "instance"):
+        assert stat.S_IMODE((tmp_path / "s" / name).stat().st_mode) == 0o600
+    assert repr(SecretSeed((tmp_path / "s/seed").read_bytes())) == "SecretSeed()"
+
+
+def test_settling_refunds_repeats_and_persists(tmp_path: Path) -> None:
+    with OpeningBudget.create(tmp_path, 11) as budget:
+        seed = budget.seed.value
+        assert budget.reserve(4) == 1
+        assert budget.remaining == 6
+        budget.settle([1, 2, 3, 4])
+        assert budget.reserve(4) == 2
+        budget.settle([3, 4, 5, 6])
+        assert budget.remaining == 4
+    with OpeningBudget.load(tmp_path) as budget:
+        assert budget.opened == {1, 2, 3, 4, 5, 6}
+        assert (budget.remaining, budget.proofs, budget.seed.value) == (4, 2, seed)
+        with pytest.raises(ProverError, match="allows 4 more"):
+            budget.reserve(5)
+        assert budget.remaining == 4
+        budget.reserve(4)
+        budget.settle([7, 8, 9, 10])
+        with pytest.raises(ProverError):
+            budget.reserve(1)
+
+
+def test_reservation_is_durable_before_positions_are_drawn(tmp_path: Path) -> None:
+    """A process that dies after `reserve` has spent its positions."""
+    OpeningBudget.create(tmp_path, 11).close()
+    script = (
+        "import os, sys, pathlib; from huref.prover.commitment.budget import OpeningBudget;"
+        "OpeningBudget.load(pathlib.Path(sys.argv[1])).reserve(4); os._exit(9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert done.returncode == 9
+    with OpeningBudget.load(tmp_path) as budget:
+        assert (budget.remaining, budget.proofs, budget.opened) == (6, 1, frozenset())
+
+
+def test_a_reservation_returns_when_its_rename_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content first, then the name, then the folder that holds the name: a power cut cannot undo it later."""
+    done: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def record_sync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("sync", os.fstat(descriptor).st_ino))
+
+    def record_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append(("name", os.stat(target).st_ino))
+
+    with OpeningBudget.create(tmp_path, 11) as budget:
+        monkeypatch.setattr(os, "fsync", record_sync)
+        monkeypatch.setattr(os, "replace", record_replace)
+        for change in (lambda: budget.reserve(4), lambda: budget.settle([1, 2, 3, 4])):
+            done.clear()
+            change()
+            content, folder = (tmp_path / "state").stat().st_ino, tmp_path.stat().st_ino
+            assert done == [("sync", content), ("name", content), ("sync", folder)]
+
+
+class Death(BaseException):
+    """The process ends here: nothing after it runs."""
+
+
+def _die_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `moment`-th system call from now on that changes the disk does not happen, nor any later one."""
+    count = itertools.count()
+
+    def limited(real: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            if next(count) >= moment:
+                raise Death
+            return real(*arguments)
+
+        return call
+
+    for name in ("open", "write", "fsync", "replace"):
+        monkeypatch.setattr(os, name, limited(getattr(os, name)))
+
+
+@pytest.mark.parametrize("moment", range(13))
+def test_death_at_every_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    """Whatever was handed out is spent for the next process, and the state is the one before or after a step."""
+    budget = OpeningBudget.create(tmp_path, 11)
+    handed, settled = 0, False
+    with monkeypatch.context() as patched:
+        _die_at(moment, patched)
+        try:
+            budget.reserve(4)
+            handed = 4
+            budget.settle([1, 2, 3])
+            settled = True
+        except Death:
+            pass
+    os.close(budget._lock)  # what the system does for a dead process
+    with OpeningBudget.load(tmp_path) as after:
+        assert after.remaining in ({10, 6} if not handed else {6, 7} if not settled else {7})
+        assert after.remaining <= 10 - len(after.opened)
+        if handed:
+            assert after.remaining < 10 and after.proofs == 1
+        assert after.opened in (frozenset(), frozenset({1, 2, 3}))
+        assert after.opened or after.remaining != 7
+        after.reserve(after.remaining)
+
+
+def test_an_aborted_proof_counts(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), OpeningBudget.create(tmp_path, 11) as budget:
+        budget.reserve(3)
+        raise RuntimeError
+    with OpeningBudget.load(tmp_path) as budget:
+        assert budget.remaining == 7
+
+
+def test_the_lock_is_exclusive(tmp_path: Path) -> None:
+    with OpeningBudget.create(tmp_path, 5):
+        with pytest.raises(ProverError, match="in use"):
+            OpeningBudget.load(tmp_path)
+        with pytest.raises(ProverError, match="in use"):
+            OpeningBudget.restore(tmp_path)
+    OpeningBudget.load(tmp_path).close()
+
+
+def test_a_copy_is_refused_until_restored_and_then_opens_nothing(tmp_path: Path) -> None:
+    with OpeningBudget.create(tmp_path / "a", 11) as budget:
+        budget.reserve(2)
+        budget.settle([5, 6])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(ProverError, match="copy"):
+        OpeningBudget.load(tmp_path / "b")
+    with OpeningBudget.restore(tmp_path / "b") as copy:
+        assert copy.remaining == 0
+        assert copy.opened == {5, 6}
+        with pytest.raises(ProverError):
+            copy.reserve(1)
+    with OpeningBudget.load(tmp_path / "b") as copy:
+        assert copy.remaining == 0
+    with OpeningBudget.load(tmp_path / "a") as budget:
+        assert budget.remaining == 8
+
+
+def test_misuse_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProverError, match="no private state"):
+        OpeningBudget.load(tmp_path)
+    with OpeningBudget.create(tmp_path, 11) as budget:
+        with pytest.raises(ProverError):
+            budget.settle([1])
+        budget.reserve(2)
+        with pytest.raises(ProverError):
+            budget.reserve(1)
+        with pytest.raises(ProverError):
+            budget.settle([1, 2, 3])
+    with pytest.raises(ProverError, match="already"):
+        OpeningBudget.create(tmp_path, 11)
+    with pytest.raises(ProverError, match="closed"):
+        budget.reserve(1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"version": 1}'])
+def test_damaged_state_is_malformed(tmp_path: Path, damage: bytes) -> None:
+    OpeningBudget.create(tmp_path, 11).close()
+    (tmp_path / "state").write_bytes(damage)
+    with pytest.raises(Malformed):
+        OpeningBudget.load(tmp_path)
+
+
+def test_negative_counts_are_malformed(tmp_path: Path) -> None:
+    OpeningBudget.create(tmp_path, 11).close()
+    state = tmp_path / "state"
+    state.write_bytes(state.read_bytes().replace(b'"forfeited": 0', b'"forfeited": -9'))
+    with pytest.raises(Malformed):
+        OpeningBudget.load(tmp_path)
+
+
+def test_readable_by_others_is_refused(tmp_path: Path) -> None:
+    OpeningBudget.create(tmp_path, 11).close()
+    (tmp_path / "seed").chmod(0o644)
+    with pytest.raises(ProverError, match="readable"):
+        OpeningBudget.load(tmp_path)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["settle", "abort", "reload"]), st.sets(st.integers(0, 15), min_size=1)),
+        max_size=8,
+    )
+)
+def test_never_more_than_z_minus_1_distinct_positions(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, set[int]]]
+) -> None:
+    z = 9
+    directory = tmp_path_factory.mktemp("budget")
+    budget = OpeningBudget.create(directory, z)
+    exposed: set[int] = set()
+    for action, positions in steps:
+        try:
+            budget.reserve(len(positions))
+        except ProverError:
+            assert len(positions) > budget.remaining
+            continue
+        exposed |= positions
+        if action == "settle":
+            budget.settle(sorted(positions))
+        elif action == "abort":
+            budget.abort()
+        else:
+            budget.close()
+            budget = OpeningBudget.load(directory)
+        assert len(exposed) <= z - 1
+        assert budget.remaining <= z - 1 - len(exposed) or exposed - budget.opened
+        assert budget.remaining >= 0
+    budget.close()

@@ -1,0 +1,275 @@
+"""The reference executor against Python integers, and the fast executors bit for bit against it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.fingerprint.profiles import HARDENED, PAPER
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.program.evaluate import Trace, canonical_shift, requantize, run
+from huref.circuits.program.program import (
+    Conv,
+    GatedMatMul,
+    MatMul,
+    Output,
+    Program,
+    Site,
+    SketchSum,
+    View,
+    Weight,
+)
+from huref.common.errors import ProverError, UsageError
+from huref.prover.run.executor import execute
+from tests.proof.programs import everything, small_build
+
+DEVICES = ("cpu", "torch-cpu")
+SMALL = ModelShape(
+    family="llama",
+    hidden=48,
+    heads=4,
+    kv_heads=2,
+    head_dim=12,
+    ffn=80,
+    vocab=1024,
+    layers=3,
+    gated=True,
+    norm="rms",
+    norm_position="pre",
+    rotary="half",
+    rotary_dim=12,
+)
+
+
+def random_weights(program: Program, seed: int = 0, heavy: bool = False) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    found = {}
+    for w in program.weights:
+        values = rng.standard_t(2, (w.rows, w.cols)) if heavy else rng.normal(size=(w.rows, w.cols))
+        found[w.name] = np.clip(np.rint(values * w.bound / 5), 1 - w.bound, w.bound - 1).astype(np.int8)
+    return found
+
+
+def mixed_program() -> Program:
+    """Every node type: sketch, matmul with both views, gated, both kinds of convolution, ReLU, output."""
+    rng = np.random.default_rng(1)
+    token = rng.permutation(32)[:24]
+    sketch = SketchSum("x", np.repeat(np.arange(8), 3), token, rng.choice([-1, 1], 24).astype(np.int8))
+    first = Conv(("m", "n"), rng.integers(-9, 9, (3, 2, 4, 4)).astype(np.int8), 8, 4, 2, 1)
+    second = Conv(("c1",), rng.integers(-9, 9, (2, 3, 2, 2)).astype(np.int8), 4, 2, 2, 0)
+    sites = (
+        Site("y", sketch, 8, 12, 511, -511, 3 * 128, 8),
+        Site("a", MatMul(View("y"), View("w"), 12), 8, 6, 511, -511, 12 * 511 * 128, 8),
+        Site("b", MatMul(View("y"), View("u"), 12), 8, 12, 511, -511, 12 * 511 * 128, 4),
+        Site("g", GatedMatMul("y", "u", "u2", 12), 8, 12, 63, -63, 12 * 511 * 128 * 128, 8, 8),
+        Site("m", MatMul(View("a", "repeat", 3, 2), View("b"), 12), 8, 8, 255, -255, 12 * 511 * 511, 8),
+        Site("n", MatMul(View("a", "tile", 3, 2), View("g"), 12), 8, 8, 255, -255, 12 * 511 * 63, 8),
+        Site("c1", first, 4, 12, 255, 0, 32 * 9 * 255, 4),
+        Site("c2", second, 2, 4, 255, -255, 12 * 9 * 255, 2),
+    )
+    bucket = rng.integers(0, 512, (2, 4)).astype(np.int16)
+    output = Output(("c2",), (bucket,), (rng.integers(-2, 3, (2, 4)).astype(np.int8),), 8 * 2 * 255)
+    weights = (Weight("x", 32, 12), Weight("w", 6, 12), Weight("u", 12, 12), Weight("u2", 12, 12))
+    return Program(weights, sites, output)
+
+
+def slow_accumulator(site: Site, values: dict[str, Any]) -> list[list[int]]:
+    """The defining sums in Python integers."""
+    acc = site.acc
+    if isinstance(acc, SketchSum):
+        total = [[0] * site.cols for _ in range(site.rows)]
+        for row, token, sign in zip(acc.row, acc.token, acc.sign, strict=True):
+            for j in range(site.cols):
+                total[row][j] += int(sign) * int(values[acc.source][token][j])
+        return total
+    if isinstance(acc, MatMul):
+        left, right = acc.left.index(acc.inner), acc.right.index(acc.inner)
+        a, b = values[acc.left.source], values[acc.right.source]
+        return [
+            [
+                sum(int(a[i][left[x]]) * int(b[j][right[x]]) for x in range(acc.inner))
+                for j in range(site.cols)
+            ]
+            for i in range(site.rows)
+        ]
+    if isinstance(acc, GatedMatMul):
+        y, g, u = values[acc.left], values[acc.gate], values[acc.up]
+        return [
+            [
+                sum(int(y[i][j]) * int(g[f][j]) * int(u[f][j]) for j in range(acc.inner))
+                for f in range(site.cols)
+            ]
+            for i in range(site.rows)
+        ]
+    out = [[0] * site.cols for _ in range(site.rows)]
+    n = acc.in_size
+    for y in range(acc.out_size):
+        for o in range(acc.out_channels):
+            for x in range(acc.out_size):
+                for c in range(acc.in_channels):
+                    for a in range(acc.kernel):
+                        for b in range(acc.kernel):
+                            row, col = acc.stride * y + a - acc.padding, acc.stride * x + b - acc.padding
+                            if 0 <= row < n and 0 <= col < n:
+                                source = values[acc.sources[c if len(acc.sources) > 1 else 0]]
+                                entry = source[row][col if len(acc.sources) > 1 else c * n + col]
+                                out[y][o * acc.out_size + x] += int(acc.weights[o, c, a, b]) * int(entry)
+    return out
+
+
+def assert_same(a: Trace, b: Trace) -> None:
+    assert list(a.sites) == list(b.sites)
+    for name, x in a.sites.items():
+        y = b.sites[name]
+        assert (x.shift, x.total) == (y.shift, y.total), name
+        for field in ("out", "remainder", "quotient"):
+            one, other = getattr(x, field), getattr(y, field)
+            assert one.dtype == other.dtype and np.array_equal(one, other), (name, field)
+        assert (x.below is None) == (y.below is None)
+        if x.below is not None and y.below is not None:
+            assert x.below.total == y.below.total
+            for field in ("magnitude", "remainder", "quotient"):
+                one, other = getattr(x.below, field), getattr(y.below, field)
+                assert one.dtype == other.dtype and np.array_equal(one, other), (name, field)
+    assert np.array_equal(a.v, b.v)
+
+
+def test_every_node_against_python_integers() -> None:
+    program = mixed_program()
+    weights = random_weights(program)
+    trace = run(program, weights)
+    values: dict[str, Any] = dict(weights)
+    for site in program.sites:
+        acc = np.array(slow_accumulator(site, values))
+        got = trace.sites[site.name]
+        half = (1 << got.shift) >> 1
+        h = np.array([[(int(x) + half) // (1 << got.shift) for x in row] for row in acc])
+        assert np.array_equal(got.quotient, h)
+        assert np.array_equal(got.out, np.clip(h, site.low, site.clamp))
+        assert np.array_equal(got.remainder, acc + half - h * (1 << got.shift))
+        assert got.remainder.min() >= 0 and got.remainder.max() < 1 << got.shift
+        values[site.name] = got.out
+    v = [0] * 512
+    for y in range(2):
+        for x in range(4):
+            b = program.output.bucket[0][y, x]
+            v[b] += int(program.output.sign[0][y, x]) * int(values["c2"][y][x])
+    assert trace.v.tolist() == v
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_fast_executors_match_on_every_node_type(device: str) -> None:
+    program = mixed_program()
+    weights = random_weights(program, 3)
+    wide = {name: values.astype(np.int64) for name, values in weights.items()}
+    for given in (weights, wide):
+        assert_same(run(program, weights), execute(program, given, device=device))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("heavy", [False, True])
+@pytest.mark.parametrize(("profile", "encoder"), [(HARDENED, "sketch"), (PAPER, "meanpool")])
+def test_fast_executors_match_on_compiled_programs(
+    profile: Any, encoder: str, heavy: bool, device: str
+) -> None:
+    program = compile_program(SMALL, profile, encoder, 1024, 256)
+    weights = random_weights(program, 5, heavy)
+    reference = run(program, weights)
+    names: list[str] = []
+    assert_same(reference, execute(program, weights, device=device, progress=names.append))
+    assert names == [site.name for site in program.sites]
+    assert_same(reference, execute(program, weights, reference.shifts, device=device))
+    assert_same(reference, run(program, weights, reference.shifts))
+    assert np.abs(reference.v).max() <= program.output.bound
+
+
+def test_shifts_are_canonical() -> None:
+    program = compile_program(SMALL, HARDENED, "sketch", 1024, 256)
+    trace = run(program, random_weights(program))
+    for site in program.sites:
+        got = trace.sites[site.name]
+        limit = site.target * site.calibration_rows * site.cols
+        assert got.total == int(np.abs(got.out[: site.calibration_rows]).sum()) < limit
+        if got.below is not None:
+            assert got.below.total == int(got.below.magnitude.sum()) >= limit
+            assert trace.sums[site.name] == (got.total, got.below.total)
+
+
+def test_small_accumulators_need_no_shift() -> None:
+    site = Site("s", MatMul(View("a"), View("b"), 1), 4, 4, 127, -127, 100, 4)
+    acc = np.arange(16, dtype=np.int64).reshape(4, 4)
+    assert canonical_shift(site, acc) == 0
+    found = requantize(site, acc, 0)
+    assert found.below is None and not found.remainder.any() and np.array_equal(found.out, acc)
+    assert canonical_shift(site, acc * 1000) == next(
+        s for s in range(31) if np.clip((acc * 1000 + ((1 << s) >> 1)) >> s, -127, 127).sum() < 26 * 16
+    )
+
+
+def test_outliers_beyond_the_table_are_named() -> None:
+    site = Site("l7.qk", MatMul(View("a"), View("b"), 1), 32, 32, 127, -127, 10**9, 16)
+    acc = np.full((32, 32), 20, dtype=np.int64)
+    acc[20, 3] = 900_000
+    with pytest.raises(ProverError, match=r"l7\.qk"):
+        requantize(site, acc, canonical_shift(site, acc[:16]))
+    with pytest.raises(ProverError, match="no clamp table"):
+        requantize(replace(site, clamp=2047, low=-2047), acc, 20)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
+    """Sums of both signs as large as a table admits under a bound near p/2, and errors that name the site."""
+    inner, clamp = 61_900, 1023
+    ends = np.full((2, inner), 127, np.int8)
+    ends[1] = -127
+    identity = SketchSum("x", np.arange(2), np.arange(2), np.ones(2, np.int8))
+    left = Site("y", identity, 2, inner, 127, -127, 128, 2)
+    both = Site("z", MatMul(View("y"), View("w"), inner), 2, 2, clamp, -clamp, 127 * 128 * inner, 2, 1)
+    output = Output(("z",), (np.zeros((2, 2), np.int16),), (np.ones((2, 2), np.int8),), 4 * clamp)
+    program = Program((Weight("x", 2, inner), Weight("w", 2, inner)), (left, both), output)
+    weights = {"x": ends, "w": np.sign(ends) * np.int8(64)}
+    shifts = {"y": 0, "z": 17}
+    assert_same(run(program, weights, shifts), execute(program, weights, shifts, device=device))
+    for shift, message in (
+        (0, "z: a value"),
+        (10, "z: a value"),
+        (30, "no clamp table"),
+        (40, "no clamp table"),
+    ):
+        wrong = {"y": 0, "z": shift}
+        with pytest.raises(ProverError, match=message):
+            run(program, weights, wrong)
+        with pytest.raises(ProverError, match=message):
+            execute(program, weights, wrong, device=device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_finer_rounding_may_exceed_the_table(device: str) -> None:
+    """Its own table has twice the height (protocol §12)."""
+    with small_build(clear_rows=16):
+        case = everything(2, d=64, low=0)
+        assert_same(case.trace, execute(case.program, case.weights, device=device))
+    below = case.trace.sites["c1"].below
+    site = case.program.site["c1"]
+    assert below is not None and np.abs(below.quotient).max() >= 4 * site.clamp
+
+
+@pytest.mark.parametrize("executor", [run, execute])
+def test_wrong_inputs(executor: Any) -> None:
+    program = compile_program(SMALL, PAPER, "meanpool", 1024, 256)
+    weights = random_weights(program)
+    narrow = next(w for w in program.weights if w.name.endswith("gate"))
+    for change, message in (
+        ({"x": weights["x"][:-1]}, "x: expected"),
+        ({"x": weights["x"].astype(np.float32)}, "x: expected"),
+        ({"zz": weights["x"]}, "weights: expected"),
+        ({narrow.name: np.full((narrow.rows, narrow.cols), narrow.bound, dtype=np.int16)}, "signed bits"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            executor(program, {**weights, **change})
+    with pytest.raises(UsageError, match="one shift per site"):
+        executor(program, weights, {"ys": 3})

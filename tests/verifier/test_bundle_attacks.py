@@ -1,0 +1,288 @@
+"""Attacks on a real bundle by somebody who repairs every hash: each ends at the check that should stop it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from huref.common.algebra.field import P
+from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
+from huref.common.files import bundle as form
+from tests.conftest import Made
+from tests.support.forge import Files, Json, check, load, manifest_of, reseal, with_manifest, with_statement
+
+
+@pytest.fixture(scope="module")
+def files(tiny: Made) -> Files:
+    return load(tiny.bundle)
+
+
+@pytest.fixture(scope="module")
+def foreign(other: Made) -> Files:
+    return load(other.bundle)
+
+
+def failure(files: Files, **options: Any) -> str:
+    """The path of the failing check, or the kind of error and its message."""
+    try:
+        check(files, **options)
+    except Rejected as error:
+        return error.path
+    except HurefError as error:
+        return f"{type(error).__name__}: {error.message}"
+    return "verified"
+
+
+def test_the_untouched_bundle_verifies_from_memory(files: Files) -> None:
+    verdict = check(files, require_image=True)
+    assert verdict.security.bits >= 100
+    assert check(reseal(files)).v == verdict.v
+
+
+def _set(name: str, value: object) -> Callable[[Json], None]:
+    return lambda statement: statement.update({name: value})
+
+
+def _shape(**change: object) -> Callable[[Json], None]:
+    return lambda statement: statement["shape"].update(change)
+
+
+def _tokens(**change: object) -> Callable[[Json], None]:
+    return lambda statement: statement["tokens"].update(change)
+
+
+def _v(index: int, change: int) -> Callable[[Json], None]:
+    def apply(statement: Json) -> None:
+        statement["v"][index] += change
+
+    return apply
+
+
+def _entry(field: str, key: str | int, change: Callable[[Any], object], *more: int) -> Callable[[Json], None]:
+    """Change statement[field][key], or an element of it."""
+
+    def apply(statement: Json) -> None:
+        place, last = statement[field], key
+        for index in more:
+            place, last = place[last], index
+        place[last] = change(place[last])
+
+    return apply
+
+
+def _swap_ids(statement: Json) -> None:
+    ids = statement["tokens"]["ids"]
+    ids[0], ids[1] = ids[1], ids[0]
+
+
+PROOF = ""
+"""Marks changes that only the proof can refute: some check of the proof itself fails."""
+
+_IDS, _SUMS = "Malformed: statement.tokens.ids", "calibration_sums"
+CHANGES: dict[str, tuple[Callable[[Json], object], str]] = {
+    "format": (_set("format", "huref-statement/2"), "Malformed: statement.format"),
+    "protocol": (_set("protocol", "huref/proof/2"), "Malformed: statement.protocol"),
+    "profile unknown": (_set("profile", "hardened-9"), "Unsupported: statement.profile"),
+    "profile by its short name": (_set("profile", "hardened"), "Unsupported: statement.profile"),
+    "profile of the paper": (_set("profile", "paper-1"), "Malformed: statement: no such program"),
+    "encoder unknown": (_set("encoder", "steered"), "Malformed: statement: no such program"),
+    "encoder of another profile": (_set("encoder", "meanpool"), "Malformed: statement: no such program"),
+    "k": (_set("k", 66), "Malformed: statement.p"),
+    "k too small": (_set("k", 2), "Malformed: statement.k"),
+    "k huge": (_set("k", 1 << 40), "Malformed: statement.k"),
+    "p": (_set("p", 16), "Malformed: statement.p"),
+    "token repeated": (lambda s: _tokens(ids=[*s["tokens"]["ids"][:-1], s["tokens"]["ids"][0]])(s), _IDS),
+    "token outside": (_entry("tokens", "ids", lambda _: 10**9, 0), _IDS),
+    "token negative": (_entry("tokens", "ids", lambda _: -1, 0), _IDS),
+    "tokens in another order": (_swap_ids, PROOF),
+    "token source": (_tokens(source="file"), PROOF),
+    "token source without digests": (_tokens(source="word-list"), "Malformed: statement.tokens"),
+    "tokenizer digest": (_tokens(source="word-list", tokenizer_digest="0" * 64, frequency_digest="1" * 64), PROOF),
+    "term weights": (_set("term_weights", [1, 1, 1, 1, 1, 2]), "Malformed: statement: no such program"),
+    "term weights missing": (_set("term_weights", [1, 1, 1, 1, 1]), "Malformed: statement.term_weights"),
+    "security": (_set("security", 128), "statement.random_rows"),
+    "security lower": (_set("security", 40), "Malformed: statement.security"),
+    "proofs": (_set("proofs", 1), "statement.random_rows"),
+    "random rows": (lambda s: s.update(random_rows=s["random_rows"] - 1), "statement.random_rows"),
+    "root": (_set("root", "0" * 64), PROOF),
+    "root not canonical": (lambda s: s.update(root=s["root"].upper() + "A"), "Malformed: statement.root"),
+    "generator": (_set("generator", "0" * 64), PROOF),
+    "v plus one": (_v(0, 1), PROOF),
+    "v minus one": (_v(511, -1), PROOF),
+    "v plus p": (_v(3, P), "Malformed: v must be"),
+    "v minus p": (_v(3, -P), "Malformed: v must be"),
+    "v of 511 numbers": (lambda s: s["v"].pop(), "Malformed: statement.v"),
+    "v as text": (_entry("v", 0, lambda _: "1"), "Malformed: statement.v"),
+    "v as float": (_entry("v", 0, lambda _: 1.0), "Malformed: statement.v"),
+    "v as boolean": (_entry("v", 0, lambda _: True), "Malformed: statement.v"),
+    "shift up": (_entry("shifts", "l1.qk", lambda x: x + 1), PROOF),
+    "shift down": (_entry("shifts", "l1.qk", lambda x: x - 1), PROOF),
+    "shift of 31": (_entry("shifts", "ys", lambda _: 31), "Malformed: statement.shifts"),
+    "shift of 30": (_entry("shifts", "ys", lambda _: 30), "Malformed: ys: no sound clamp table"),
+    "shift missing": (lambda s: s["shifts"].pop("ys"), "Malformed: shifts and calibration"),
+    "shift of nothing": (lambda s: s["shifts"].update(zz=1), "Malformed: shifts and calibration"),
+    "calibration sum": (_entry(_SUMS, "ys", lambda x: x - 1, 0), PROOF),
+    "finer calibration sum": (_entry(_SUMS, "ys", lambda x: x + 1, 1), PROOF),
+    "calibration sum too large": (_entry(_SUMS, "ys", lambda _: 10**9, 0), "Malformed: ys: calibration sum"),
+    "finer sum left out": (_entry(_SUMS, "ys", lambda _: None, 1), "Malformed: ys: a finer"),
+    "first sum left out": (_entry(_SUMS, "ys", lambda _: None, 0), "Malformed: statement.calibration_sums"),
+    "field missing": (lambda s: s.pop("encoder"), "Malformed: statement.encoder"),
+    "field added": (_set("comment", "hello"), "Malformed: statement.comment"),
+    "shape.family": (_shape(family="other"), PROOF),
+    "shape.hidden": (_shape(hidden=32), "Malformed: ys"),
+    "shape.ffn": (_shape(ffn=44), "Malformed: l1."),
+    "shape.vocab": (_shape(vocab=10**6), PROOF),
+    "shape.layers": (_shape(layers=2), "Malformed: shifts and calibration"),
+    "shape.heads": (_shape(heads=3), "Malformed: shape"),
+    "shape.kv_heads": (_shape(kv_heads=4), "Malformed: l1."),
+    "shape.head_dim": (_shape(head_dim=8, rotary_dim=8), "Malformed: l1."),
+    "shape.gated": (_shape(gated=False), PROOF),
+    "shape.norm": (_shape(norm="layer"), PROOF),
+    "shape.norm_position": (_shape(norm_position="post"), PROOF),
+    "shape.qk_norm": (_shape(qk_norm=True), PROOF),
+    "shape.rotary": (_shape(rotary="interleaved"), PROOF),
+    "shape unknown": (_shape(experts=8), "Malformed: shape"),
+    "shape absurd": (_shape(hidden=1 << 24), "Malformed: statement: no such program"),
+    "shape exhausting": (_shape(ffn=200000, hidden=16384), "Unsupported: statement.shape"),
+}  # fmt: skip
+_PROOF_CHECKS = ("root", "lookup", "inner", "products", "output", "triples", "pads", "opening", "gated")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_field_of_the_statement_is_bound(files: Files, name: str) -> None:
+    change, expected = CHANGES[name]
+    forged = with_statement(files, change)
+    assert manifest_of(forged)["statement"] != manifest_of(files)["statement"]
+    found = failure(forged)
+    if expected == PROOF:
+        proof_says = found.split(".")[0] in _PROOF_CHECKS or found.startswith("Malformed: proof is truncated")
+        assert proof_says or (found.startswith("Malformed: ") and "trailing bytes" in found), found
+    else:
+        assert found.startswith(expected), found
+
+
+def test_every_field_of_the_statement_is_attacked(files: Files) -> None:
+    statement = manifest_of(files)["statement"]
+    touched: set[str] = {"notes"}  # tested below
+    shapes: set[str] = set()
+    for change, _ in CHANGES.values():
+        changed = manifest_of(files)["statement"]
+        change(changed)
+        touched |= {name for name in statement if changed.get(name) != statement[name]}
+        shapes |= {key for key in statement["shape"] if changed["shape"].get(key) != statement["shape"][key]}
+    assert touched == set(statement)
+    assert shapes >= {"family", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "layers", "gated"}
+
+
+@pytest.mark.parametrize("name", ["commitment", "fingerprint"])
+def test_notes_are_bound_to_their_files_and_to_the_proof(files: Files, name: str) -> None:
+    def change(manifest: Json) -> None:
+        manifest["statement"]["notes"][name] = "0" * 64
+
+    assert failure(with_manifest(files, change)) == f"statement.notes.{name}"
+    note = {"commitment": b'"size":', "fingerprint": b'"timings":{"load":'}[name]
+    file = f"{name}.json"
+    place = files[file].index(note) + len(note)
+    edited = files[file][:place] + b"7" + files[file][place + 1 :]
+    found = failure(reseal({**files, file: edited}))
+    assert edited != files[file]
+    assert found.split(".")[0] in _PROOF_CHECKS, found
+
+
+COMMITMENT_FIELDS = ("profile", "k", "p", "security", "proofs", "random_rows", "width", "root", "tensors")
+
+
+@pytest.mark.parametrize("name", COMMITMENT_FIELDS)
+def test_the_commitment_file_repeats_the_statement(files: Files, name: str) -> None:
+    import json
+
+    from huref.common.files.canonical import canonical_json
+
+    content = json.loads(files[form.COMMITMENT])
+    value = content[name]
+    content[name] = {str: "0" * 64, int: 7, list: []}[type(value)]
+    forged = reseal({**files, form.COMMITMENT: canonical_json(content)})
+    assert failure(forged) == f"commitment.{name}"
+
+
+FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shifts", "calibration_sums", "token_ids", "v")
+
+
+@pytest.mark.parametrize("name", FINGERPRINT_FIELDS)
+def test_the_fingerprint_file_repeats_the_statement(files: Files, name: str) -> None:
+    import json
+
+    content = json.loads(files[form.FINGERPRINT])
+    value = content[name]
+    if isinstance(value, list):
+        value[0] += 1
+    elif isinstance(value, dict):
+        value.pop("ys")
+    else:
+        content[name] = {str: "other", int: 7}[type(value)]
+    forged = reseal({**files, form.FINGERPRINT: json.dumps(content).encode()})
+    assert failure(forged) == ("fingerprint.tokens" if name == "token_ids" else f"fingerprint.{name}")
+
+
+@pytest.mark.parametrize("name", ["level", "bits", "binding"])
+def test_the_manifests_security_is_recomputed(files: Files, name: str) -> None:
+    value = {"level": 128, "bits": 250.0, "binding": "hash"}[name]
+    forged = with_manifest(files, lambda manifest: manifest["security"].update({name: value}))
+    assert failure(forged) == "security"
+
+
+def test_swapped_parts_of_two_valid_bundles(files: Files, foreign: Files) -> None:
+    assert failure(reseal({**files, form.PROOF: foreign[form.PROOF]})).split(".")[0] in _PROOF_CHECKS
+    assert failure(reseal({**files, form.PICTURE: foreign[form.PICTURE]})) == "image"
+    assert failure(reseal({**files, form.COMMITMENT: foreign[form.COMMITMENT]})) == "commitment.root"
+    assert failure(reseal({**files, form.FINGERPRINT: foreign[form.FINGERPRINT]})).startswith("fingerprint.")
+    theirs = manifest_of(foreign)["statement"]
+    for name in ("root", "v", "shifts", "calibration_sums"):
+        forged = with_statement(files, _set(name, theirs[name]))
+        found = failure(forged)
+        assert found.split(".")[0] in (*_PROOF_CHECKS, "Malformed: proof is truncated in lookup"), (
+            name,
+            found,
+        )
+
+
+def test_callers_expectations(files: Files, foreign: Files, tiny: Made, other: Made) -> None:
+    mine, theirs = manifest_of(files)["statement"], manifest_of(foreign)["statement"]
+    verdict = check(files, root=mine["root"], expect=tiny.bundle)
+    assert check(files, expect=verdict.fingerprint).fingerprint == verdict.fingerprint
+    assert failure(files, root=theirs["root"]) == "expect.root"
+    assert failure(files, expect=other.bundle) == "expect.fingerprint"
+    assert failure(files, min_security=128) == "security"
+    assert failure(files, signer="0" * 96) == "expect.signer"
+    assert failure(files, root="no hex").startswith("UsageError")
+
+
+def test_proof_truncated_extended_or_reordered(files: Files) -> None:
+    proof = files[form.PROOF]
+    half = len(proof) // 2
+    for changed in (b"", proof[:-1], proof[:half], proof + b"\0", proof[half:] + proof[:half], proof * 2):
+        found = failure(reseal({**files, form.PROOF: changed}))
+        assert found != "verified" and not found.startswith("Internal"), found
+
+
+def test_random_mutations_never_verify(files: Files) -> None:
+    """A small sample of benchmarks/fuzz_bundle.py, with a fixed seed."""
+    random_ = random.Random(4)
+    from benchmarks.fuzz_bundle import mutate
+
+    seen: set[str] = set()
+    for _ in range(200):
+        changed, sealed = mutate(files, random_, deep=0.05)
+        if changed == files:
+            continue
+        found = failure(changed)
+        assert found != "verified", sealed
+        seen.add(found.split(":")[0].split(".")[0])
+    assert {"files", "Malformed"} <= seen
+
+
+def test_errors_are_of_the_family() -> None:
+    assert issubclass(Malformed, HurefError) and issubclass(Unsupported, HurefError)

@@ -1,0 +1,32 @@
+"""The inner-product sumcheck behind all matrix products and convolutions (protocol §6.2, §6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from huref.circuits.argument.functional import Claim, Columns
+from huref.circuits.argument.inner import inner_functionals
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.lookup import SiteRequest
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import Form, combine
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.sumcheck import verify_product_rounds
+
+
+def verify_inner(
+    channel: VerifierChannel,
+    layout: Layout,
+    requests: Mapping[str, SiteRequest],
+    total: Form,
+    columns: Columns,
+) -> list[Claim]:
+    """Reduce ⟨l, r⟩ = total to two linear claims."""
+    point, final = verify_product_rounds(channel, "inner", total, layout.log_inner)
+    left, right, product = channel.hidden_product("inner.final")
+    channel.assert_equal("inner.final", product, final)
+    left_part, right_part, public = inner_functionals(layout, requests, point, columns)
+    return [
+        Claim("inner.left", left_part, combine([(KS(1), left)], -public)),
+        Claim("inner.right", right_part, right),
+    ]

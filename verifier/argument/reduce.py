@@ -1,0 +1,79 @@
+"""From a proof's first message to linear claims on the commitments: everything but the opening (protocol §5, §6).
+
+The prover replays this on its own messages to learn the claims, whose affine forms depend on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huref.circuits.argument.functional import Claim, Columns, Functional
+from huref.circuits.argument.gated import gated_sites
+from huref.circuits.argument.inner import add_sketches
+from huref.circuits.argument.lookup import leaf_claims
+from huref.circuits.argument.outputs import OUTPUT_VARIABLES, calibration_claims, output_claim
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import lookup_grinding
+from huref.common.algebra.kscalar import KS
+from huref.common.argument.hidden import combine
+from huref.common.argument.merkle import DIGEST_BYTES
+from huref.common.argument.transcript import Transcript
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.gated import verify_gated
+from huref.verifier.argument.inner import verify_inner
+from huref.verifier.argument.lookup import verify_lookup
+from huref.verifier.argument.triples import merge_constraints, verify_triples
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Roots of the per-proof trees, and the claims that the opening must discharge."""
+
+    proof_root: bytes
+    mask_root: bytes
+    claims: list[Claim]
+    columns: Columns
+
+
+def absorb_statement(transcript: Transcript, setup: Setup, statement: bytes, weights_root: bytes) -> None:
+    """The derived configuration, the canonical statement and the weights' root, before any message.
+
+    A statement names root and public inputs already. They are absorbed by themselves as well: without them a
+    caller's incomplete statement would let a prover choose v after the challenges, and no check would notice.
+    """
+    transcript.absorb("config", setup.digest())
+    transcript.absorb("statement", statement)
+    transcript.absorb("root.weights", weights_root)
+
+
+def reduce_to_claims(
+    channel: VerifierChannel, setup: Setup, statement: bytes, weights_root: bytes
+) -> Reduced:
+    """Run every argument up to the opening."""
+    layout = setup.layout
+    absorb_statement(channel.transcript, setup, statement, weights_root)
+    proof_root = channel.take("root.proof", DIGEST_BYTES)
+    mask_root = channel.take("root.mask", DIGEST_BYTES)
+    bits = lookup_grinding(layout, setup.knobs)
+    if bits:
+        channel.grind("lookup.grind", bits)
+    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    point, numerator, denominator = verify_lookup(channel, layout)
+    columns = Columns(layout.w)
+    leaf = leaf_claims(layout, point, alpha, beta, columns)
+    add_sketches(layout, leaf.requests, leaf.denominator, "lookup")
+    products, *gated = channel.hidden("products.totals", 1 + len(gated_sites(layout)))
+    parts = [(KS(1), denominator), *((KS(-1), total) for total in (products, *gated))]
+    value = combine(parts, -leaf.denominator_const)
+    claims = [
+        Claim("lookup.numerator", leaf.numerator, combine([(KS(1), numerator)], -leaf.numerator_const)),
+        Claim("lookup.denominator", leaf.denominator, value),
+    ]
+    claims += verify_inner(channel, layout, leaf.requests, products, columns)
+    claims += verify_gated(channel, layout, leaf.requests, gated, columns)
+    output_point = channel.point("output.point", OUTPUT_VARIABLES)
+    claims.append(output_claim(layout, setup.public.v, output_point, columns))
+    claims += calibration_claims(layout, setup.public.sums, columns)
+    verify_triples(channel)
+    claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
+    return Reduced(proof_root, mask_root, claims, columns)

@@ -1,0 +1,93 @@
+"""`huref inspect`: replay a verification and show everything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from huref.common.errors import ExitCode
+from huref.common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from huref.verifier.report.inspection import Inspection, Message
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref inspect` to the root command."""
+    app.command("inspect")(inspect)
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a page for the browser here.")] = None,
+) -> None:
+    """Show what a bundle says and how it is checked, message by message. Exit codes as huref verify."""
+    with exit_on_error(as_json=as_json):
+        from huref.common.files.atomic import write_file
+        from huref.verifier.report.inspection import inspect as replay
+
+        found = replay(bundle)
+        if html is not None:
+            from huref.verifier.report.inspect_html import page
+
+            write_file(html, page(found).encode())
+            note(f"page written to {html}")
+    if as_json:
+        result_json(found.to_dict())
+    else:
+        result("\n".join(_lines(found)))
+    if found.failure is not None:
+        rejected = found.failure.kind == "Rejected"
+        raise SystemExit(ExitCode.REJECTED if rejected else ExitCode.MALFORMED)
+
+
+def _lines(found: Inspection) -> list[str]:
+    lines = [f"{'VERIFIED' if found.verdict else 'NOT VERIFIED'}  {found.bundle}"]
+    if found.failure is not None:
+        failure = found.failure
+        lines += ["First failing check:", f"  {failure.path or failure.kind}: {failure.message}"]
+        lines += [f"  expected  {failure.expected}"] if failure.expected else []
+        lines += [f"  got       {failure.got}"] if failure.got else []
+    lines += ["Statement:", *(f"  {line}" for line in found.words)]
+    lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]
+    lines += ["Layers:"]
+    lines += [
+        f"  {layer.name:<8} {layer.rows:>5} x {layer.cols:<6} shift {layer.shift:<3} clamp {layer.clamp[1]:<5} "
+        f"{layer.formula}"
+        for layer in found.layers
+    ]
+    lines += ["Messages and challenges:"]
+    lines += _transcript(found.messages)
+    if found.security is not None:
+        lines += ["Soundness:"]
+        lines += [
+            f"  {term.bits:7.1f} bits  {term.label}"
+            for term in sorted(found.security.terms, key=lambda t: t.bits)
+        ]
+    for name, positions in found.positions.items():
+        lines.append(f"Opened at {name}: {len(positions)} positions, {positions[:8]} ...")
+    if found.verdict is not None:
+        lines += ["Proven:", *(f"  - {line}" for line in found.verdict.proven())]
+        lines += ["Not proven:", *(f"  - {line}" for line in found.verdict.not_proven())]
+    return lines
+
+
+def _transcript(messages: Sequence[Message]) -> list[str]:
+    """One line per label within a step of the protocol, in order; rounds are counted, not repeated."""
+    lines = []
+    for step, items in groupby(messages, key=lambda message: message.label.rpartition(".")[0]):
+        found: dict[tuple[str, str], list[int]] = {}
+        for message in items:
+            found.setdefault((message.kind, message.label), []).append(message.size)
+        rounds = max(len(sizes) for sizes in found.values())
+        if rounds > 1:
+            lines.append(f"  {step}: {rounds} rounds")
+        for (kind, label), sizes in found.items():
+            count = f"{len(sizes)} x " if len(sizes) > 1 else ""
+            lines.append(f"  {'->' if kind == 'absorb' else '<-'} {label:<28} {count}{sizes[0]} bytes")
+    return lines

@@ -1,0 +1,223 @@
+"""Replay of a verification with everything on record: what `huref inspect` shows (docs/bundle.md).
+
+The replay is the verifier itself; a recorder listens to its transcript. On a bad bundle the record ends at the
+first check that failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from huref.circuits.argument.layout import SiteColumns
+from huref.circuits.argument.proof import Setup
+from huref.circuits.argument.security import SecurityReport, security_report
+from huref.circuits.program.program import Conv, GatedMatMul, MatMul, SketchSum
+from huref.circuits.statement import Statement, prepare_statement
+from huref.common.errors import HurefError, InputOutputError, Rejected
+from huref.common.files import bundle as form
+from huref.common.files.bundle import Bundle, read_bundle
+from huref.common.image.png import png_pixels
+from huref.verifier.verdict import Verdict
+from huref.verifier.verification import verify
+
+_PREVIEW_BYTES = 16
+_POSITIONS = ("opening.weights", "opening.proof", "opening.second")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One transcript event: "absorb" (statement and prover's messages) or "challenge", with its size in bytes.
+
+    `preview` is the hex of its first bytes, `at` the seconds since the verifier started.
+    """
+
+    kind: str
+    label: str
+    size: int
+    preview: str
+    at: float
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """One re-quantized step of the program: what it computes and the public facts about it."""
+
+    name: str
+    formula: str
+    rows: int
+    cols: int
+    shift: int
+    clamp: tuple[int, int]
+    table_height: int
+    static_bound: int
+    calibration: tuple[int, int | None]
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first check that failed; `path` is empty for a malformed file."""
+
+    kind: str
+    path: str
+    message: str
+    expected: str | None = None
+    got: str | None = None
+
+
+@dataclass
+class Inspection:
+    """Everything about a bundle; fields stay empty from the point where the check failed."""
+
+    bundle: str
+    verdict: Verdict | None = None
+    failure: Failure | None = None
+    files: dict[str, int] = field(default_factory=dict)
+    statement: Statement | None = None
+    words: list[str] = field(default_factory=list)
+    geometry: dict[str, str] = field(default_factory=dict)
+    layers: list[LayerView] = field(default_factory=list)
+    security: SecurityReport | None = None
+    messages: list[Message] = field(default_factory=list)
+    positions: dict[str, list[int]] = field(default_factory=dict)
+    picture: bytes | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for --json."""
+        report = self.security
+        return {
+            "bundle": self.bundle,
+            "verified": self.verdict is not None,
+            "failure": None if self.failure is None else asdict(self.failure),
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
+            "files": self.files,
+            "statement": None if self.statement is None else self.statement.model_dump(mode="json"),
+            "words": self.words,
+            "geometry": self.geometry,
+            "layers": [asdict(layer) for layer in self.layers],
+            "security": [] if report is None else [{**asdict(t), "bits": t.bits} for t in report.terms],
+            "messages": [asdict(message) for message in self.messages],
+            "positions": self.positions,
+        }
+
+
+def inspect(path: str | Path, min_security: int = 0) -> Inspection:
+    """Replay the verification of a bundle; a bundle that fails is described, not raised.
+
+    Raises:
+        InputOutputError: the bundle cannot be read at all.
+    """
+    found = Inspection(str(path))
+    start = time.perf_counter()
+
+    def record(kind: str, label: str, data: bytes) -> None:
+        preview = data[:_PREVIEW_BYTES].hex()
+        found.messages.append(Message(kind, label, len(data), preview, time.perf_counter() - start))
+        if kind == "challenge" and label in _POSITIONS:
+            found.positions[label] = np.frombuffer(data, "<i8").tolist()
+
+    try:
+        bundle = read_bundle(path)
+        _describe(found, bundle)
+        start = time.perf_counter()
+        found.verdict = verify(bundle, min_security=min_security, recorder=record)
+    except Rejected as error:
+        found.failure = Failure(
+            "Rejected", error.path, error.message, _text(error.expected), _text(error.got)
+        )
+    except HurefError as error:
+        if isinstance(error, InputOutputError):
+            raise
+        found.failure = Failure(type(error).__name__, "", error.message)
+    return found
+
+
+def _describe(found: Inspection, bundle: Bundle) -> None:
+    """Fill in what follows from the statement alone."""
+    found.files = {name: len(data) for name, data in bundle.files.items()}
+    try:
+        png_pixels(bundle.files[form.PICTURE])
+        found.picture = bundle.files[form.PICTURE]
+    except HurefError:
+        found.picture = None
+    statement = Statement.read(bundle.manifest.statement, "statement")
+    found.statement = statement
+    found.words = _words(statement)
+    setup = prepare_statement(statement)
+    found.geometry = _geometry(setup)
+    found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]
+    found.security = security_report(setup.layout, setup.geometry, setup.knobs)
+
+
+def _words(said: Statement) -> list[str]:
+    shape: Mapping[str, Any] = said.shape
+    ffn = f"{'gated ' if shape['gated'] else ''}feed-forward width {shape['ffn']}"
+    return [
+        f"Profile {said.profile}, encoder {said.encoder}, protocol {said.protocol}.",
+        f"A {shape['family']} model: {shape['layers']} layers, hidden size {shape['hidden']}, {shape['heads']} heads "
+        f"({shape['kv_heads']} for keys and values) of {shape['head_dim']}, {ffn}, vocabulary {shape['vocab']}.",
+        f"{said.k} tokens pooled into {said.p} blocks; token order from: {said.tokens.source}.",
+        f"Weights committed under {said.root}, with {said.random_rows} random rows: enough for {said.proofs} "
+        "proofs.",
+        f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in said.v[:6])}, …).",
+        f"Fingerprint {said.fingerprint_id()}.",
+    ]
+
+
+def _geometry(setup: Setup) -> dict[str, str]:
+    layout, geometry = setup.layout, setup.geometry
+    shown = {
+        "row width w": str(layout.w),
+        "looked-up tuples and table entries": f"{layout.entries:,}",
+        "one-time pads": f"{layout.pads.total:,}",
+    }
+    codes = {"weights": geometry.weights, "per-proof matrix": geometry.proof, "second level": geometry.second}
+    for name, code in codes.items():
+        if code is not None:
+            shown[name] = (
+                f"{code.rows:,} rows + {code.random:,} random, {code.width} columns, "
+                f"{code.domain.n:,} code points, {code.queries} opened"
+            )
+    return shown
+
+
+def _layer(setup: Setup, columns: SiteColumns) -> LayerView:
+    site = columns.site
+    coarse, fine = setup.public.sums[site.name]
+    claims = [block.label for block in setup.layout.blocks if block.label.startswith(site.name + ".")]
+    return LayerView(
+        name=site.name,
+        formula=_formula(site.acc),
+        rows=site.rows,
+        cols=site.cols,
+        shift=columns.shift,
+        clamp=(site.low, site.clamp),
+        table_height=columns.height,
+        static_bound=site.bound,
+        calibration=(coarse, fine),
+        claims=tuple(claims),
+    )
+
+
+def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
+    if isinstance(acc, SketchSum):
+        return f"S · {acc.source}"
+    if isinstance(acc, MatMul):
+        kinds = [
+            view.source if view.kind == "plain" else f"{view.kind}({view.source})"
+            for view in (acc.left, acc.right)
+        ]
+        return f"{kinds[0]} · {kinds[1]}ᵀ"
+    if isinstance(acc, GatedMatMul):
+        return f"{acc.left} · ({acc.gate} ∘ {acc.up})ᵀ"
+    return f"conv {acc.kernel}×{acc.kernel}, stride {acc.stride}, {acc.in_channels} → {acc.out_channels} channels"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
