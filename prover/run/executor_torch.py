@@ -18,6 +18,7 @@ from huref.circuits.program.evaluate import (
 )
 from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, SketchSum, View
 from huref.prover.devices.memory import memory_errors
+from huref.prover.run import float_gemm
 
 
 class TorchMachine:
