@@ -1,18 +1,33 @@
-"""What commitment.json must say about given public facts; prover and verifier write it with this function."""
+"""The directory of a commitment: written from a model's facts, and checked against what follows from them.
+
+Prover and verifier derive every size with the same functions (protocol §2.1).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from huref.circuits.argument.layout import place_weights
 from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
+from huref.circuits.fingerprint.profiles import PROFILES, Profile
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.fingerprint.sizes import choose_sizes
 from huref.circuits.program.program import Program
-from huref.circuits.statement import TokenChoice, knobs_for
-from huref.common.files.commitment_file import CommitmentFile, SourceFile, TensorEntry
+from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
+from huref.common.files.commitment_file import Directory, TensorEntry, TokenChoice
+from huref.common.params import Knobs
+
+MAX_COMMITTED = 1 << 32
+MAX_ACTIVATION = 1 << 28
+MAX_PROOFS = 1 << 10
+"""Caps on what a hostile directory can make a verifier compute; all far above any model in use."""
 
 
-def describe_commitment(
+def knobs_for(directory: Directory) -> Knobs:
+    """The protocol's knobs at the directory's level; grinding and code rate are pinned by the protocol version."""
+    return Knobs(security=directory.security, proofs=directory.proofs)
+
+
+def describe_directory(
     program: Program,
     *,
     profile: str,
@@ -20,29 +35,120 @@ def describe_commitment(
     k: int,
     p: int,
     tokens: TokenChoice,
-    security: int,
-    proofs: int,
-    root: str,
-    sources: Sequence[SourceFile],
-) -> CommitmentFile:
-    """The public file of a commitment with hex `root`; everything but the arguments is derived."""
-    geometry = weights_geometry(program, knobs_for(security, proofs))
+    term_weights: tuple[int, ...],
+    knobs: Knobs,
+    owner: str | None,
+) -> Directory:
+    """The directory of a commitment to the weights of `program`; everything but the arguments is derived."""
+    geometry = weights_geometry(program, knobs)
     placed, _ = place_weights(program, geometry.w)
     tensors = [
         TensorEntry(name=w.name, rows=w.rows, cols=w.cols, bits=w.bits, start=placed[w.name].start)
         for w in program.weights
     ]
-    return CommitmentFile(
-        profile=profile,
-        shape=shape.to_dict(),
-        k=k,
-        p=p,
-        tokens=tokens.model_dump(mode="json"),
-        security=security,
-        proofs=proofs,
-        random_rows=geometry.code.random,
-        width=geometry.w,
-        tensors=tensors,
-        root=root,
-        sources=list(sources),
+    return Directory.read(
+        {
+            "profile": profile,
+            "shape": shape.to_dict(),
+            "k": k,
+            "p": p,
+            "tokens": tokens,
+            "term_weights": list(term_weights),
+            "security": knobs.security,
+            "proofs": knobs.proofs,
+            "random_rows": geometry.code.random,
+            "width": geometry.w,
+            "tensors": tensors,
+            "owner": owner,
+        },
+        "directory",
     )
+
+
+def compile_directory(directory: Directory, encoder: str | None = None) -> Program:
+    """The program on a directory's weights with an encoder (default: the profile's), all facts checked.
+
+    Raises:
+        Malformed, Unsupported: the path of the field that is impossible or unknown.
+        Rejected: a derived field is not what follows from the others.
+    """
+    profile = pinned_profile(directory.profile)
+    shape = ModelShape.from_dict(directory.shape)
+    _check_sizes(directory.k, directory.p)
+    _check_tokens(directory, shape)
+    weights = tuple(directory.term_weights)
+    if len(weights) != len(EQUAL_TERM_WEIGHTS):
+        raise Malformed(f"directory.term_weights: {len(EQUAL_TERM_WEIGHTS)} integers are needed")
+    if "meanpool" not in profile.encoders and weights != EQUAL_TERM_WEIGHTS:
+        raise Malformed(f"directory.term_weights: all are 1 in profile {profile.name}")
+    try:
+        program = compile_program(
+            shape, profile, encoder or profile.default_encoder, directory.k, directory.p, weights
+        )
+    except UsageError as error:
+        raise Malformed(f"directory: no such program: {error.message}") from None
+    check_resources(program)
+    _check_derived(directory, program, shape)
+    return program
+
+
+def pinned_profile(name: str) -> Profile:
+    """The profile of exactly this name. Raises `Unsupported`."""
+    if name not in PROFILES:
+        raise Unsupported(f"directory.profile: {name!r} is not known to this version", hint="update huref")
+    return PROFILES[name]
+
+
+def check_resources(program: Program) -> None:
+    """Refuse programs that would exhaust a verifier's memory. Raises `Unsupported`."""
+    committed = sum(weight.rows * weight.cols for weight in program.weights)
+    widest = max(site.rows * site.cols for site in program.sites)
+    if committed > MAX_COMMITTED or widest > MAX_ACTIVATION:
+        raise Unsupported(f"directory.shape: a model with {committed} committed weights is too large")
+
+
+def _check_sizes(k: int, p: int) -> None:
+    """P must be the one that the profile pins for K."""
+    try:
+        allowed = choose_sizes(k, k)
+    except UsageError as error:
+        raise Malformed(f"directory.k: {error.message}") from None
+    if (k, p) != allowed:
+        raise Malformed(f"directory.p: {k} tokens are pooled into {allowed[1]} blocks, not {p}")
+
+
+def _check_tokens(directory: Directory, shape: ModelShape) -> None:
+    """K different ids of the vocabulary, and digests exactly where the source has them."""
+    tokens = directory.tokens
+    if len(tokens.ids) != directory.k or len(set(tokens.ids)) != directory.k:
+        raise Malformed(f"directory.tokens.ids: {directory.k} different ids are needed")
+    if max(tokens.ids) >= shape.vocab:
+        raise Malformed(f"directory.tokens.ids: an id is outside the vocabulary of {shape.vocab}")
+    wanted = {
+        "word-list": (True, True),
+        "corpus": (True, True),
+        "file": (False, False),
+        "id-order": (False, False),
+    }[tokens.source]
+    got = (tokens.tokenizer_digest is not None, tokens.frequency_digest is not None)
+    if wanted != got:
+        raise Malformed(f"directory.tokens: source {tokens.source} goes with other digests")
+
+
+def _check_derived(directory: Directory, program: Program, shape: ModelShape) -> None:
+    expected = describe_directory(
+        program,
+        profile=directory.profile,
+        shape=shape,
+        k=directory.k,
+        p=directory.p,
+        tokens=directory.tokens,
+        term_weights=tuple(directory.term_weights),
+        knobs=knobs_for(directory),
+        owner=directory.owner,
+    )
+    for name in ("random_rows", "width", "tensors"):
+        wanted, got = getattr(expected, name), getattr(directory, name)
+        if wanted != got:
+            message = "not what follows from shape, sizes and level"
+            raise Rejected(f"directory.{name}", message, expected=str(wanted)[:200], got=str(got)[:200])

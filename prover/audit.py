@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.commitment import compile_directory, pinned_profile
 from huref.circuits.program.evaluate import Trace
-from huref.circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
+from huref.circuits.statement import Statement, prepare_statement
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.atomic import clear_leftovers, write_file
 from huref.common.files.bundle import Bundle, read_bundle
+from huref.common.files.commitment_file import Directory
 from huref.common.files.identity import AuditSignatures, SecretKey, cosign
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.commitment.folder import PRIVATE, Source, read_seed
@@ -25,7 +27,7 @@ from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import commit_weights
 from huref.prover.progress import Progress
 from huref.prover.run.fingerprint import find_tokens, quantize_model
-from huref.prover.run.program import run_program
+from huref.prover.run.program import fit_term_weights, run_program
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -64,8 +66,8 @@ def audit(
             clear_leftovers(Path(bundle) / form.COSIGNATURES)  # a bundle with one is malformed
         read = read_bundle(bundle)
         verdict = verify(read, min_security=0)
-    said = verdict.statement
-    setup = prepare_statement(said)
+    statement, said = verdict.statement, verdict.directory
+    setup = prepare_statement(statement, verdict.commitment)
     with progress.stage("load"):
         folder = Path(private)
         seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
@@ -78,13 +80,14 @@ def audit(
         space = StackedWeights.empty(setup.program, weights_geometry(setup.program, setup.knobs).w)
         weights, steps = quantize_model(model, profile, setup.program, ids, space=space, progress=step)
     with progress.stage("commit"):
-        root = commit_weights(setup.program, weights, knobs_for(said.security, said.proofs), seed).root
-        _agree("root", said.root, root.hex())
+        root = commit_weights(setup.program, weights, setup.knobs, seed).root
+        _agree("root", verdict.commitment.root, root.hex())
         checks.append("quantized by the pinned rule, it gives the commitment's root under the secret seed")
     with progress.stage("run") as step:
-        source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, ())
-        _, term_weights, trace = run_program(source, said.encoder, "cpu", step)
-        _check_run(said, term_weights, trace)
+        fitted = fit_term_weights(profile, compile_directory(said), weights, steps, "cpu", step)
+        _agree("term_weights", said.term_weights, list(fitted))
+        source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, (), fitted)
+        _check_run(statement, run_program(source, statement.encoder, "cpu", step)[1])
         checks.append("the fingerprint program on it gives the vector")
     cosigners = verdict.cosigners
     if key is not None:
@@ -92,7 +95,7 @@ def audit(
     return AuditReport(verdict, tuple(checks), cosigners)
 
 
-def _check_tokens(said: Statement, model: Model) -> str:
+def _check_tokens(said: Directory, model: Model) -> str:
     """Replay the token rule where the statement says that it was used."""
     tokens = said.tokens
     if tokens.source not in _REPLAYED:
@@ -105,8 +108,7 @@ def _check_tokens(said: Statement, model: Model) -> str:
     return "the tokens are those that the rule selects for its tokenizer"
 
 
-def _check_run(said: Statement, term_weights: tuple[int, ...], trace: Trace) -> None:
-    _agree("term_weights", said.term_weights, list(term_weights))
+def _check_run(said: Statement, trace: Trace) -> None:
     _agree("shifts", said.shifts, trace.shifts)
     _agree("v", said.v, trace.v.tolist())
 

@@ -12,6 +12,7 @@ from huref.circuits.statement import FORMAT, PROTOCOL, Statement
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
 from huref.common.files.bundle import FileEntry, Manifest
+from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from huref.common.files.identity import SecretKey, sign_manifest
 from huref.common.image.generator import render
@@ -27,33 +28,33 @@ class Draft:
     """A bundle without its proof."""
 
     statement: Statement
+    commitment: CommitmentFile
     files: Mapping[str, bytes]
 
 
 def draft(
     commitment: OpenedCommitment,
     encoder: str,
-    term_weights: tuple[int, ...],
     trace: Trace,
     fidelity: Fidelity | None,
     generator: Installed,
     seconds: Mapping[str, float],
 ) -> Draft:
     """The statement of a run, and the files that do not depend on the proof."""
-    public, source = commitment.public, commitment.source
+    public, directory = commitment.public, commitment.public.directory
     v = [int(x) for x in trace.v]
     fingerprint = FingerprintFile(
         schema_version=SCHEMA,
-        profile=public.profile,
+        profile=directory.profile,
         encoder=encoder,
-        k=public.k,
-        p=public.p,
-        shape=public.shape,
-        token_source=source.tokens.source,
-        tokenizer_digest=source.tokens.tokenizer_digest,
-        frequency_digest=source.tokens.frequency_digest,
-        token_ids=source.tokens.ids,
-        term_weights=list(term_weights),
+        k=directory.k,
+        p=directory.p,
+        shape=directory.shape,
+        token_source=directory.tokens.source,
+        tokenizer_digest=directory.tokens.tokenizer_digest,
+        frequency_digest=directory.tokens.frequency_digest,
+        token_ids=directory.tokens.ids,
+        term_weights=directory.term_weights,
         shifts=trace.shifts,
         calibration_sums={name: list(sums) for name, sums in trace.sums.items()},
         v=v,
@@ -69,17 +70,9 @@ def draft(
         {
             "format": FORMAT,
             "protocol": PROTOCOL,
-            "profile": public.profile,
+            "kind": "fingerprint",
+            "model_id": public.model_id,
             "encoder": encoder,
-            "shape": public.shape,
-            "k": public.k,
-            "p": public.p,
-            "tokens": public.tokens,
-            "term_weights": list(term_weights),
-            "security": public.security,
-            "proofs": public.proofs,
-            "random_rows": public.random_rows,
-            "root": public.root,
             "shifts": trace.shifts,
             "calibration_sums": trace.sums,
             "v": v,
@@ -91,7 +84,7 @@ def draft(
         },
         "statement",
     )
-    return Draft(statement, files)
+    return Draft(statement, public, files)
 
 
 def write(folder: Path, draft: Draft, proof: bytes, report: SecurityReport, key: SecretKey | None) -> None:
@@ -99,7 +92,7 @@ def write(folder: Path, draft: Draft, proof: bytes, report: SecurityReport, key:
     files = {**draft.files, form.PROOF: proof}
     manifest = Manifest(
         statement=draft.statement.model_dump(mode="json"),
-        security=summarize(draft.statement, report),
+        security=summarize(draft.commitment, report),
         files={name: FileEntry.of(data) for name, data in files.items()},
     ).encode()
     for name, data in {**files, form.MANIFEST: manifest}.items():

@@ -7,7 +7,7 @@ as opened even when the bundle is then not written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import security_report
+from huref.circuits.commitment import MAX_PROOFS
 from huref.circuits.fingerprint.profiles import check_encoder, get_profile
-from huref.circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepare_statement
+from huref.circuits.statement import prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
-from huref.common.files.commitment_file import CommitmentFile
+from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile, TokenChoice
 from huref.common.files.identity import SecretKey
 from huref.common.image.registry import by_name, embedded
+from huref.common.params import Knobs
 from huref.prover import bundle
 from huref.prover.argument.prove import prove as prove_program
 from huref.prover.checkpoint.families import open_model
@@ -34,7 +36,7 @@ from huref.prover.devices.interface import Device
 from huref.prover.progress import Progress
 from huref.prover.run.fidelity import FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
-from huref.prover.run.program import run_program
+from huref.prover.run.program import fit_term_weights, run_program
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -48,7 +50,8 @@ class Options:
     """What a commitment is made with; None takes the default, or what an existing commitment has.
 
     `profile`: "hardened" or "paper" or a versioned name; `tokens`: an id list in HuRef's format; `k`: number
-    of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive.
+    of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
+    the public key (hex) that must sign every bundle, written into the commitment.
     """
 
     profile: str | None = None
@@ -56,6 +59,7 @@ class Options:
     k: int | None = None
     security: int | None = None
     proofs: int | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,18 +126,22 @@ def prove(
     picture = embedded() if generator is None else by_name(generator)
     out, options, progress = Path(out), options or Options(), progress or Progress()
     folder = Path(commitment) if commitment is not None else out.with_suffix(COMMITMENT_SUFFIX)
+    if key is not None and not folder.exists():
+        options = replace(options, owner=options.owner or key.public_key)
     place = choose(device)
     with new_folder(out, replace=replace_existing) as temporary:
         with on_cluster(scheduler, place) as tree_place:
-            opened, reference = _open_or_commit(checkpoint, folder, options, encoder, tree_place, progress)
+            opened, reference = _open_or_commit(
+                checkpoint, folder, options, encoder, key, tree_place, progress
+            )
         chosen = encoder or opened.source.profile.default_encoder
         with progress.stage("witness") as step:
-            program, term_weights, trace = run_program(opened.source, chosen, place.executor, step)
+            program, trace = run_program(opened.source, chosen, place.executor, step)
             fidelity = None
             if reference is not None:
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)
-        draft = bundle.draft(opened, chosen, term_weights, trace, fidelity, picture, progress.seconds)
-        setup = prepare_statement(draft.statement)
+        draft = bundle.draft(opened, chosen, trace, fidelity, picture, progress.seconds)
+        setup = prepare_statement(draft.statement, opened.public)
         with opened.lock() as budget:
             counter = budget.reserve(setup.geometry.weights.queries)
             seed = fresh_proof_seed(budget.seed, counter, draft.statement.digest())
@@ -156,6 +164,7 @@ def _open_or_commit(
     folder: Path,
     options: Options,
     encoder: str | None,
+    key: SecretKey | None,
     device: Device,
     progress: Progress,
 ) -> tuple[OpenedCommitment, FloatReference | None]:
@@ -166,6 +175,7 @@ def _open_or_commit(
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
+        _check_key(public, key, folder)
         if checkpoint is not None:
             _check_checkpoint(public, Path(checkpoint), folder)
     with progress.stage("commit"):
@@ -203,16 +213,20 @@ def _commit(
             frequency_digest=order.frequency_digest,
             ids=[int(i) for i in ids],
         )
-        source = Source(profile, model.shape, k, p, tokens, {}, {}, describe_files(model))
-    with commitment_folder.create(folder, source, security, proofs) as draft:
+        files = describe_files(model)
+        source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
+    with commitment_folder.create(folder, source, Knobs(security=security, proofs=proofs)) as draft:
         with progress.stage("quantize") as step:
             program = source.program(encoder)
             reference = FloatReference(program) if with_reference else None
             _, steps = quantize_model(
                 model, profile, program, ids, space=draft.weights, reference=reference, progress=step
             )
+            term_weights = fit_term_weights(
+                profile, draft.program, draft.weights, steps, device.executor, step
+            )
         with progress.stage("commit"):
-            opened = draft.finish(steps, device)
+            opened = draft.finish(steps, term_weights, device)
     return opened, reference
 
 
@@ -234,6 +248,21 @@ def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]
     return verdict, opened[0]
 
 
+def _check_key(public: CommitmentFile, key: SecretKey | None, folder: Path) -> None:
+    """Bundles are signed by the key that the commitment names, and by no other."""
+    owner = public.directory.owner
+    if owner is None and key is not None:
+        raise UsageError(
+            f"{folder} names no owner, so its bundles are not signed",
+            hint="leave --key out, or commit again with --owner",
+        )
+    if owner is not None and (key is None or key.public_key != owner):
+        raise UsageError(
+            f"bundles of {folder} must be signed by its owner {owner}",
+            hint="give the owner's key file with --key",
+        )
+
+
 def _check_options(public: CommitmentFile, options: Options, folder: Path) -> None:
     """Options that were given must be those of the commitment."""
     wanted = {
@@ -243,9 +272,9 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
         "proofs": options.proofs,
     }
     for name, value in wanted.items():
-        if value is not None and value != getattr(public, name):
+        if value is not None and value != getattr(public.directory, name):
             raise UsageError(
-                f"{folder} was made with {name} {getattr(public, name)}, not {value}",
+                f"{folder} was made with {name} {getattr(public.directory, name)}, not {value}",
                 hint="make a new commitment for other parameters",
             )
     if options.tokens is not None:

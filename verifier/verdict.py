@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement
+from huref.circuits.statement import Statement, fingerprint_id
+from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.verifier.image import ImageVerdict
 
 
@@ -15,30 +16,36 @@ from huref.verifier.image import ImageVerdict
 class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
-    `fingerprint` is the vector's public name, `root` the weights' commitment (hex). `signer` and `cosigners`
-    are public keys whose signatures were checked. `fidelity` and `sources` are the owner's unproven notes.
+    `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` and `cosigners`
+    are public keys whose signatures were checked. `fidelity` is the owner's unproven note.
     """
 
     statement: Statement
+    commitment: CommitmentFile
     security: SecurityReport
     picture: ImageVerdict
     signer: str | None
     cosigners: tuple[str, ...]
     fidelity: float | None
-    sources: tuple[str, ...]
     size: int
     proof_size: int
     seconds: Mapping[str, float]
 
     @property
-    def root(self) -> str:
-        """Commitment to the weights, hex."""
-        return self.statement.root
+    def model_id(self) -> str:
+        """Name of the committed weights and of all that gives them a meaning, hex (protocol §2.1)."""
+        return self.statement.model_id
+
+    @property
+    def directory(self) -> Directory:
+        """What the model id stands for, but for the weights' root."""
+        return self.commitment.directory
 
     @property
     def fingerprint(self) -> str:
         """Public name of the vector, hex."""
-        return self.statement.fingerprint_id()
+        found = self.directory
+        return fingerprint_id(found.profile, self.statement.encoder, found.k, self.v)
 
     @property
     def v(self) -> list[int]:
@@ -47,12 +54,12 @@ class Verdict:
 
     def proven(self) -> list[str]:
         """What the proof and the checks establish, in sentences."""
-        said = self.statement
+        said = self.directory
         shape = said.shape
         lines = [
-            f"The owner knows integer weights under the commitment {said.root} for which the fingerprint "
-            f"program of profile {said.profile} with encoder {said.encoder} gives exactly this vector of "
-            f"{len(said.v)} integers.",
+            f"The owner knows integer weights under the model id {self.model_id} for which the fingerprint "
+            f"program of profile {said.profile} with encoder {self.statement.encoder} gives exactly this vector of "
+            f"{len(self.v)} integers.",
             f"The program read {said.k} token embeddings and the last two of {shape['layers']} layers of a "
             f"{shape['family']} model with hidden size {shape['hidden']}; every weight is a small integer in "
             "its declared range, and every rounding step is the one the rule prescribes.",
@@ -80,7 +87,7 @@ class Verdict:
                 "That a deployed service uses the committed weights. The auditors vouch only for the "
                 "checkpoint they were shown."
             )
-        source = self.statement.tokens.source
+        source = self.directory.tokens.source
         if source not in ("word-list", "id-order"):
             lines.append(f"The choice of tokens: it comes from a {source}, not from the pinned rule.")
         elif not self.cosigners:
@@ -102,14 +109,14 @@ class Verdict:
         return {
             "verified": True,
             "fingerprint": self.fingerprint,
-            "root": self.root,
-            "profile": self.statement.profile,
+            "model_id": self.model_id,
+            "profile": self.directory.profile,
             "encoder": self.statement.encoder,
-            "shape": self.statement.shape,
+            "shape": self.directory.shape,
             "security": {
                 "bits": round(self.security.bits, 2),
                 "binding": self.security.binding.label,
-                "level": self.statement.security,
+                "level": self.directory.security,
             },
             "picture": self.picture.to_dict(),
             "signer": self.signer,

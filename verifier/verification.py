@@ -14,10 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.commitment import describe_commitment
-from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.statement import Statement, fingerprint_id, prepare_statement
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
@@ -31,7 +28,8 @@ from huref.verifier.argument.verify import verify_program
 from huref.verifier.image import ImageVerdict, check_image
 from huref.verifier.verdict import Verdict
 
-_FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "v")
+_OF_STATEMENT = ("encoder", "shifts", "v")
+_OF_DIRECTORY = ("profile", "shape", "k", "p", "term_weights")
 
 
 def verify(
@@ -47,7 +45,7 @@ def verify(
     """Verify a bundle; returning at all means that it holds.
 
     Args:
-        root: the commitment (64 hex digits) that it must be about.
+        root: the model id (64 hex digits) that it must be about.
         expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or a bundle.
         min_security: fewest provable bits.
         signer: public key (96 hex digits) that must have signed it.
@@ -65,35 +63,33 @@ def verify(
     watch = _Watch()
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-        statement = Statement.read(read.manifest.statement, "statement")
-        if statement.encode() != canonical_json(read.manifest.statement):
-            raise Malformed("statement: not in canonical form")
-    _require("expect.root", "the proof is about another commitment", wanted_root, statement.root)
-    _require("expect.fingerprint", "another fingerprint", wanted, statement.fingerprint_id())
+        statement, commitment = read_claim(read)
+    _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
+    name = fingerprint_name(statement, commitment)
+    _require("expect.fingerprint", "another fingerprint", wanted, name)
     with watch("compile"):
-        setup = prepare_statement(statement)
-        commitment = check_commitment(read, statement, setup)
-        fingerprint = check_fingerprint(read, statement)
+        setup = prepare_statement(statement, commitment)
+        fingerprint = check_fingerprint(read, statement, commitment)
     with watch("proof"):
         report = verify_program(
-            setup, statement.encode(), bytes.fromhex(statement.root), read.files[form.PROOF],
+            setup, statement.encode(), bytes.fromhex(commitment.root), read.files[form.PROOF],
             min_security, recorder,
         )  # fmt: skip
-        _require("security", "the manifest claims another level", summarize(statement, report),
+        _require("security", "the manifest claims another level", summarize(commitment, report),
                  read.manifest.security)  # fmt: skip
     with watch("picture"):
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
-        owner, auditors = _check_signatures(read)
+        owner, auditors = _check_signatures(read, commitment.directory.owner)
         _require("expect.signer", "not signed by the expected key", wanted_signer, owner)
     return Verdict(
         statement=statement,
+        commitment=commitment,
         security=report,
         picture=picture,
         signer=owner,
         cosigners=auditors,
         fidelity=fingerprint.fidelity.v,
-        sources=tuple(f"{file.name} {file.sha256}" for file in commitment.sources),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
@@ -108,50 +104,46 @@ def expected_fingerprint(expect: str | Path) -> str:
     return fingerprint_id(file.profile, file.encoder, file.k, file.v)
 
 
-def summarize(statement: Statement, report: SecurityReport) -> SecuritySummary:
+def fingerprint_name(statement: Statement, commitment: CommitmentFile) -> str:
+    """`fingerprint_id` of a statement's vector."""
+    directory = commitment.directory
+    return fingerprint_id(directory.profile, statement.encoder, directory.k, statement.v)
+
+
+def summarize(commitment: CommitmentFile, report: SecurityReport) -> SecuritySummary:
     """What the manifest says about a report."""
-    return SecuritySummary(level=statement.security, bits=round(report.bits, 2), binding=report.binding.label)
+    level = commitment.directory.security
+    return SecuritySummary(level=level, bits=round(report.bits, 2), binding=report.binding.label)
 
 
-def check_commitment(bundle: Bundle, statement: Statement, setup: Setup) -> CommitmentFile:
-    """commitment.json must be the statement's. Raises `Rejected` with the field."""
-    found = CommitmentFile.decode(bundle.files[form.COMMITMENT], form.COMMITMENT)
-    expected = describe_commitment(
-        setup.program,
-        profile=statement.profile,
-        shape=ModelShape.from_dict(statement.shape),
-        k=statement.k,
-        p=statement.p,
-        tokens=statement.tokens,
-        security=statement.security,
-        proofs=statement.proofs,
-        root=statement.root,
-        sources=found.sources,
-    )
-    for name in CommitmentFile.model_fields:
-        _require(f"commitment.{name}", "differs from the statement", getattr(expected, name),
-                 getattr(found, name))  # fmt: skip
+def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
+    """The statement and the commitment that it is about, well-formed. Raises `Malformed`, `Rejected`."""
+    statement = Statement.read(bundle.manifest.statement, "statement")
+    if statement.encode() != canonical_json(bundle.manifest.statement):
+        raise Malformed("statement: not in canonical form")
+    commitment = CommitmentFile.decode(bundle.files[form.COMMITMENT], form.COMMITMENT)
     _require("statement.notes.commitment", "another commitment.json", statement.notes.commitment,
-             found.digest())  # fmt: skip
-    return found
+             commitment.digest())  # fmt: skip
+    return statement, commitment
 
 
-def check_fingerprint(bundle: Bundle, statement: Statement) -> FingerprintFile:
-    """fingerprint.json must be the statement's. Raises `Rejected` with the field."""
+def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:
+    """fingerprint.json must repeat statement and directory. Raises `Rejected` with the field."""
     data = bundle.files[form.FINGERPRINT]
     try:
         found = FingerprintFile.model_validate_json(data)
     except (ValidationError, RecursionError):
         raise Malformed(f"{form.FINGERPRINT}: not a fingerprint file") from None
-    for name in _FINGERPRINT_FIELDS:
-        _require(f"fingerprint.{name}", "differs from the statement", getattr(statement, name),
-                 getattr(found, name))  # fmt: skip
+    for said, names in ((statement, _OF_STATEMENT), (commitment.directory, _OF_DIRECTORY)):
+        for name in names:
+            _require(f"fingerprint.{name}", "differs from what is proven", getattr(said, name),
+                     getattr(found, name))  # fmt: skip
     sums = {name: tuple(pair) for name, pair in found.calibration_sums.items()}
-    _require("fingerprint.calibration_sums", "differ from the statement", statement.calibration_sums, sums)
-    tokens = statement.tokens
-    said = (found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids)
-    _require("fingerprint.tokens", "differ from the statement",
-             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids), said)  # fmt: skip
+    _require("fingerprint.calibration_sums", "differ from what is proven", statement.calibration_sums, sums)
+    tokens = commitment.directory.tokens
+    repeated = (found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids)
+    _require("fingerprint.tokens", "differ from what is proven",
+             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids), repeated)  # fmt: skip
     _require("statement.notes.fingerprint", "another fingerprint.json", statement.notes.fingerprint,
              form.FileEntry.of(data).sha256)  # fmt: skip
     return found
@@ -169,16 +161,20 @@ def check_picture(bundle: Bundle, statement: Statement, required: bool) -> Image
     return picture
 
 
-def _check_signatures(bundle: Bundle) -> tuple[str | None, tuple[str, ...]]:
-    owner: str | None = None
+def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """The owner's signature must be there exactly where the model id names an owner, and be that owner's."""
     auditors: tuple[str, ...] = ()
+    signer: str | None = None
     if form.SIGNATURE in bundle.files:
         signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
-        owner = check_owner(signed, bundle.digest)
+        signer = check_owner(signed, bundle.digest)
+    if signer != owner:
+        message = "the bundle is not signed by the owner that the model id names"
+        raise Rejected("signature.signer", message, expected=owner, got=signer)
     if form.COSIGNATURES in bundle.files:
         several = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
         auditors = check_auditors(several, bundle.digest)
-    return owner, auditors
+    return signer, auditors
 
 
 def _require(path: str, message: str, expected: object, got: object) -> None:

@@ -12,6 +12,8 @@ from huref.common.files.canonical import canonical_json, parse_canonical
 
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """32 bytes as lower-case hex."""
+Hex48 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
+"""48 bytes as lower-case hex: a public key."""
 
 
 class StrictModel(BaseModel):

@@ -19,6 +19,12 @@ ProofsOption = Annotated[
     int | None,
     typer.Option(help="How many proofs this commitment must outlive (16); more cost a little size."),
 ]
+OwnerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Public key, 96 hex digits, that must sign every bundle; without it nobody may sign one."
+    ),
+]
 DeviceOption = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
 ]
@@ -44,6 +50,7 @@ def commit(
     k: SizeOption = None,
     security: SecurityOption = None,
     proofs: ProofsOption = None,
+    owner: OwnerOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -57,13 +64,13 @@ def commit(
 
         keep_freed_memory()
         with ProgressBar(("load", "quantize", "commit")) as progress:
-            options = Options(profile, tokens, k, security, proofs)
+            options = Options(profile, tokens, k, security, proofs, owner)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
-    public = opened.public
+    public, said = opened.public, opened.public.directory
     if as_json:
-        result_json({"root": public.root, "folder": str(out), "seconds": progress.seconds})
+        result_json({"model_id": public.model_id, "folder": str(out), "seconds": progress.seconds})
         return
-    result(f"commitment {public.root}")
-    entries = sum(tensor.rows * tensor.cols for tensor in public.tensors)
-    note(f"{entries / 1e6:.1f} M weights in {len(public.tensors)} tensors, good for {public.proofs} proofs")
+    result(f"model id {public.model_id}")
+    entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)
+    note(f"{entries / 1e6:.1f} M weights in {len(said.tensors)} tensors, good for {said.proofs} proofs")
     note(f"publish {out / 'commitment.json'}; keep {out / 'private'} secret and do not copy it")

@@ -21,15 +21,21 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.layout import place_weights
 from huref.circuits.argument.proof import weights_geometry
-from huref.circuits.commitment import describe_commitment
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import LAYERS, Profile, get_profile
+from huref.circuits.commitment import (
+    check_resources,
+    compile_directory,
+    describe_directory,
+    knobs_for,
+    pinned_profile,
+)
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
+from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
-from huref.circuits.statement import TokenChoice, check_resources, check_sizes, knobs_for
-from huref.common.errors import InputOutputError, Malformed, ProverError
+from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected
 from huref.common.files.atomic import new_folder, write_file
-from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile
+from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile, TokenChoice
+from huref.common.params import Knobs
 from huref.prover.checkpoint.families import Model
 from huref.prover.commitment import leaf_cache
 from huref.prover.commitment.budget import OpeningBudget
@@ -49,7 +55,10 @@ Weights = Mapping[str, NDArray[np.int8]]
 
 @dataclass(frozen=True)
 class Source:
-    """What is committed: integers and steps by tensor name, and the public facts about them."""
+    """What is committed: integers and steps by tensor name, and the public facts about them.
+
+    `term_weights` belong to the `meanpool` encoder; `owner` is the public key that will sign, if any.
+    """
 
     profile: Profile
     shape: ModelShape
@@ -59,12 +68,13 @@ class Source:
     weights: Weights
     steps: Mapping[str, float]
     files: tuple[SourceFile, ...]
+    term_weights: tuple[int, ...] = EQUAL_TERM_WEIGHTS
+    owner: str | None = None
 
-    def program(self, encoder: str | None = None, term_weights: tuple[int, ...] | None = None) -> Program:
+    def program(self, encoder: str | None = None) -> Program:
         """The fingerprint program with an encoder (default: the profile's)."""
         chosen = encoder or self.profile.default_encoder
-        extra = {} if term_weights is None else {"term_weights": term_weights}
-        program = compile_program(self.shape, self.profile, chosen, self.k, self.p, **extra)
+        program = compile_program(self.shape, self.profile, chosen, self.k, self.p, self.term_weights)
         check_resources(program)
         return program
 
@@ -92,29 +102,29 @@ class Draft:
     source: Source
     program: Program
     weights: StackedWeights
-    security: int
-    proofs: int
+    knobs: Knobs
     seed: SecretSeed
 
-    def finish(self, steps: Mapping[str, float], device: Device = COMPILED) -> OpenedCommitment:
+    def finish(
+        self, steps: Mapping[str, float], term_weights: tuple[int, ...], device: Device = COMPILED
+    ) -> OpenedCommitment:
         """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
         private, program = self.temporary / PRIVATE, self.program
         with _named(private / _WEIGHTS), (private / _WEIGHTS).open("rb") as file:
             os.fsync(file.fileno())
         weights = _read_weights(private, program, self.weights.data.shape[1])
-        source = replace(self.source, weights=weights, steps=steps)
-        knobs = knobs_for(self.security, self.proofs)
-        committed = commit_weights(program, weights, knobs, self.seed, device)
+        source = replace(self.source, weights=weights, steps=steps, term_weights=term_weights)
+        committed = commit_weights(program, weights, self.knobs, self.seed, device)
         if device.for_proofs is device:  # what other machines made is checked by making it again here
             leaf_cache.write(private, weights.data, self.seed, committed.committed.tree.levels[0])
         write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
-        public = _public_file(source, program, self.security, self.proofs, committed.root.hex())
+        public = _public_file(source, program, self.knobs, committed.root.hex())
         write_file(self.temporary / FILE_NAME, public.encode())
         return OpenedCommitment(self.folder, public, source, committed)
 
 
 @contextmanager
-def create(folder: Path, source: Source, security: int, proofs: int) -> Iterator[Draft]:
+def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
     """Begin a commitment with a fresh secret seed; its folder appears when the block ends without an error.
 
     The weights and steps of `source` are those that the block gives to the draft.
@@ -124,11 +134,11 @@ def create(folder: Path, source: Source, security: int, proofs: int) -> Iterator
     """
     with new_folder(folder) as temporary:
         program = source.program()
-        geometry = weights_geometry(program, knobs_for(security, proofs))
+        geometry = weights_geometry(program, knobs)
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
             weights = _new_weights(private / _WEIGHTS, program, geometry.w)
-            yield Draft(temporary, folder, source, program, weights, security, proofs, budget.seed)
+            yield Draft(temporary, folder, source, program, weights, knobs, budget.seed)
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
@@ -142,7 +152,7 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     private = folder / PRIVATE
     source, program = _read_source(private, public)
     seed = read_seed(private)
-    knobs = knobs_for(public.security, public.proofs)
+    knobs = knobs_for(public.directory)
     geometry = weights_geometry(program, knobs)
     weights = _read_weights(private, program, geometry.w)
     source = replace(source, weights=weights)
@@ -188,19 +198,19 @@ def _describe(path: Path) -> SourceFile:
         return SourceFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def _public_file(source: Source, program: Program, security: int, proofs: int, root: str) -> CommitmentFile:
-    return describe_commitment(
+def _public_file(source: Source, program: Program, knobs: Knobs, root: str) -> CommitmentFile:
+    directory = describe_directory(
         program,
         profile=source.profile.name,
         shape=source.shape,
         k=source.k,
         p=source.p,
         tokens=source.tokens,
-        security=security,
-        proofs=proofs,
-        root=root,
-        sources=source.files,
+        term_weights=source.term_weights,
+        knobs=knobs,
+        owner=source.owner,
     )
+    return CommitmentFile.of(directory, root, list(source.files))
 
 
 @contextmanager
@@ -240,23 +250,26 @@ def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
 
 def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program]:
     """What was committed, but for the weights, and the program that it is made for."""
-    check_sizes(public.k, public.p)
+    directory = public.directory
+    try:
+        program = compile_directory(directory)
+    except Rejected as error:
+        raise Malformed(f"{FILE_NAME}: {error.message}") from None
     try:
         with _named(private / _STEPS):
             steps = json.loads((private / _STEPS).read_bytes())
     except ValueError:
         raise Malformed(f"{private / _STEPS}: not JSON") from None
     source = Source(
-        profile=get_profile(public.profile),
-        shape=ModelShape.from_dict(public.shape),
-        k=public.k,
-        p=public.p,
-        tokens=TokenChoice.read(public.tokens, "tokens"),
+        profile=pinned_profile(directory.profile),
+        shape=ModelShape.from_dict(directory.shape),
+        k=directory.k,
+        p=directory.p,
+        tokens=directory.tokens,
         weights={},
         steps=steps,
         files=tuple(public.sources),
+        term_weights=tuple(directory.term_weights),
+        owner=directory.owner,
     )
-    program = source.program()
-    if _public_file(source, program, public.security, public.proofs, public.root) != public:
-        raise Malformed(f"{FILE_NAME}: its parts contradict each other")
     return source, program

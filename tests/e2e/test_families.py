@@ -20,9 +20,9 @@ def check(checkpoint: Path, folder: Path, profile: str, encoder: str | None, k: 
     """Prove through files, verify, and compare with the fingerprint in the clear."""
     done = prove(checkpoint, folder / "a.huref", Options(profile=profile, k=k), encoder=encoder)
     found = derive(open_model(checkpoint), get_profile(profile), encoder, k=k)
-    verdict = verify(done.path, root=done.verdict.root)
+    verdict = verify(done.path, root=done.verdict.model_id)
     assert verdict.v == found.trace.v.tolist()
-    assert verdict.statement.term_weights == list(found.term_weights)
+    assert verdict.directory.term_weights == list(found.term_weights)
     assert verdict.picture.status == "matches" and verdict.security.bits >= 100
 
 

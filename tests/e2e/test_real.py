@@ -37,7 +37,7 @@ def test_real_checkpoints(name: str, profile: str, encoder: str, tmp_path: Path)
     checkpoint = demo_checkpoints.find(name)
     done = prove(checkpoint, tmp_path / "a.huref", Options(profile=profile), encoder=encoder)
     verdict = verify(done.path, min_security=100)
-    assert verdict.statement.k == 4096 and verdict.statement.p == 256
+    assert verdict.directory.k == 4096 and verdict.directory.p == 256
     assert verdict.size < 1.5e6
 
 

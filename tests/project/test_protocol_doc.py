@@ -82,6 +82,13 @@ def test_statement_fields() -> None:
     assert sorted(named) == sorted(Statement.model_fields)
 
 
+def test_directory_fields() -> None:
+    from huref.common.files.commitment_file import Directory
+
+    named = [re.findall("`(.+?)`", field) for field, _ in tables("directory", "holds")]
+    assert sorted(name for names in named for name in names) == sorted(Directory.model_fields)
+
+
 # All messages in order
 
 

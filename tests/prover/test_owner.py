@@ -18,7 +18,8 @@ from huref.circuits.statement import prepare_statement
 from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
-from huref.common.files.commitment_file import FILE_NAME
+from huref.common.files.commitment_file import FILE_NAME, CommitmentFile
+from huref.common.files.identity import SecretKey, sign_manifest
 from huref.prover import owner
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment import folder as commitment_folder
@@ -27,6 +28,7 @@ from huref.prover.commitment.budget import OpeningBudget
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.owner import Options, commit, prove
 from huref.prover.run.fingerprint import derive
+from huref.verifier import verify
 from tests import ROOT
 from tests.conftest import Made
 from tests.proof.programs import chain
@@ -42,7 +44,7 @@ def copy(tiny: Made, tmp_path: Path) -> Path:
     seed = (private / "seed").read_bytes()
     for name in ("instance", "state", "seed"):
         (private / name).unlink()
-    rows = commitment_folder.read_public(folder).random_rows
+    rows = commitment_folder.read_public(folder).directory.random_rows
     OpeningBudget.create(private, rows, seed=SecretSeed(seed)).close()
     return folder
 
@@ -58,7 +60,7 @@ def test_folder_and_permissions(tiny: Made) -> None:
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert stat.S_IMODE((private / "seed").stat().st_mode) == 0o600
     public = commitment_folder.read_public(tiny.commitment)
-    assert public.root == tiny.proved.verdict.root
+    assert public.model_id == tiny.proved.verdict.model_id
     assert (tiny.bundle / form.COMMITMENT).read_bytes() == (tiny.commitment / form.COMMITMENT).read_bytes()
     assert {file.name for file in public.sources} == {"model.safetensors"}
 
@@ -131,7 +133,9 @@ def test_the_counter_is_on_disk_before_positions_are_drawn(
     monkeypatch.setattr(os, "fsync", record)
     monkeypatch.setattr(owner, "fresh_proof_seed", drawn)
     done = prove(None, copy.parent / "x.huref", commitment=copy)
-    assert at_draw == [(prepare_statement(done.verdict.statement).geometry.weights.queries, 1)]
+    assert at_draw == [
+        (prepare_statement(done.verdict.statement, done.verdict.commitment).geometry.weights.queries, 1)
+    ]
 
 
 def test_an_exhausted_budget_writes_no_bundle(copy: Path) -> None:
@@ -161,7 +165,7 @@ def test_a_failed_proof_leaves_nothing_and_forfeits_its_positions(
     assert "made to fail" in caught.value.message
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
     with OpeningBudget.load(copy / "private") as budget:
-        assert budget.remaining < commitment_folder.read_public(copy).random_rows - 1
+        assert budget.remaining < commitment_folder.read_public(copy).directory.random_rows - 1
         assert not budget.opened
 
 
@@ -215,10 +219,38 @@ def test_damaged_private_files_are_noticed(copy: Path) -> None:
 
 def test_a_public_file_that_does_not_fit_its_parameters_is_refused(copy: Path) -> None:
     public = commitment_folder.read_public(copy)
-    for changed in ({"width": 2 * public.width}, {"tensors": public.tensors[1:]}):
-        (copy / FILE_NAME).write_bytes(public.model_copy(update=changed).encode())
-        with pytest.raises(Malformed, match="contradict"):
+    said = public.directory
+    for changed in ({"width": 2 * said.width}, {"tensors": said.tensors[1:]}):
+        directory = said.model_copy(update=changed)
+        edited = CommitmentFile.of(directory, public.root, public.sources)
+        (copy / FILE_NAME).write_bytes(edited.encode())
+        with pytest.raises(Malformed, match=rf"directory\.{next(iter(changed))}"):
             commitment_folder.load(copy)
+        (copy / FILE_NAME).write_bytes(edited.model_copy(update={"model_id": public.model_id}).encode())
+        with pytest.raises(Malformed, match="model_id"):
+            commitment_folder.load(copy)
+
+
+def test_bundles_are_signed_by_the_owner_alone(copy: Path, tmp_path: Path) -> None:
+    key, stranger = SecretKey(11), SecretKey(12)
+    with pytest.raises(UsageError, match="names no owner"):
+        prove(None, tmp_path / "a.huref", commitment=copy, key=key)
+    checkpoint = tiny_models.build("bert", tmp_path / "model")
+    done = prove(checkpoint, tmp_path / "b.huref", Options(k=64, proofs=2), key=key)
+    assert done.verdict.directory.owner == key.public_key == done.verdict.signer
+    for wrong in (None, stranger):
+        with pytest.raises(UsageError, match="must be signed by its owner"):
+            prove(None, tmp_path / "c.huref", commitment=done.commitment, key=wrong)
+    signature = done.path / form.SIGNATURE
+    digest = bytes.fromhex(form.FileEntry.of((done.path / form.MANIFEST).read_bytes()).sha256)
+    signature.write_bytes(sign_manifest(stranger, digest).encode())
+    with pytest.raises(Rejected) as caught:
+        verify(done.path)
+    assert caught.value.path == "signature.signer"
+    signature.unlink()
+    with pytest.raises(Rejected) as caught:
+        verify(done.path)
+    assert caught.value.path == "signature.signer"
 
 
 def test_loaded_weights_are_views_whose_changes_stay_in_memory(copy: Path) -> None:
@@ -284,7 +316,7 @@ def test_one_commitment_serves_several_encoders(copy: Path) -> None:
     source = commitment_folder.load(copy).source
     sketch = source.program("sketch")
     assert [(w.name, w.rows, w.cols, w.bits) for w in sketch.weights] == [
-        (t.name, t.rows, t.cols, t.bits) for t in commitment_folder.read_public(copy).tensors
+        (t.name, t.rows, t.cols, t.bits) for t in commitment_folder.read_public(copy).directory.tensors
     ]
 
 

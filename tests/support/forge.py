@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.proof import weights_geometry
+from huref.circuits.commitment import pinned_profile
+from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.common.errors import HurefError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
+from huref.common.files.commitment_file import ID_TAG
+from huref.common.params import Knobs
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -42,9 +51,11 @@ def with_manifest(files: Files, change: Callable[[Json], object]) -> Files:
 
 
 def reseal(files: Files) -> Files:
-    """Repair sizes, hashes and the statement's notes to fit the files."""
+    """Repair the model id, sizes, hashes and the statement's notes."""
+    files = {**files, form.COMMITMENT: _rename(files[form.COMMITMENT])}
 
     def repair(manifest: Json) -> None:
+        manifest["statement"]["model_id"] = json.loads(files[form.COMMITMENT])["model_id"]
         for name in form.LISTED:
             digest = hashlib.sha256(files[name]).hexdigest()
             manifest["files"][name] = {"size": len(files[name]), "sha256": digest}
@@ -56,28 +67,59 @@ def reseal(files: Files) -> Files:
 
 
 def with_statement(files: Files, change: Callable[[Json], object]) -> Files:
-    """Change the statement and whatever repeats it in commitment.json and fingerprint.json, and reseal."""
-    manifest = manifest_of(files)
-    statement = manifest["statement"]
-    change(statement)
+    """Change the statement and whatever repeats it in fingerprint.json, and reseal."""
+    changed = with_manifest(files, lambda manifest: change(manifest["statement"]))
+    return reseal({**changed, form.FINGERPRINT: _repeat(changed)})
+
+
+def with_directory(files: Files, change: Callable[[Json], object]) -> Files:
+    """Change the commitment's directory, then all that follows from it, if it still describes a program; reseal."""
     commitment = json.loads(files[form.COMMITMENT])
+    directory = commitment["directory"]
+    before = directory["tensors"][:]
+    change(directory)
+    if directory["tensors"] == before:
+        _derive(directory)
+    changed = {**files, form.COMMITMENT: canonical_json(commitment)}
+    return reseal({**changed, form.FINGERPRINT: _repeat(changed)})
+
+
+def _derive(directory: Json) -> None:
+    """Write the tensors and sizes that follow from the other fields, where any do."""
+    with suppress(HurefError, KeyError, TypeError):
+        shape = ModelShape.from_dict(directory["shape"])
+        weights, profile = tuple(directory["term_weights"]), pinned_profile(directory["profile"])
+        program = compile_program(
+            shape, profile, profile.default_encoder, directory["k"], directory["p"], weights
+        )
+        geometry = weights_geometry(
+            program, Knobs(security=directory["security"], proofs=directory["proofs"])
+        )
+        placed, _ = place_weights(program, geometry.w)
+        directory["tensors"] = [
+            {"name": w.name, "rows": w.rows, "cols": w.cols, "bits": w.bits, "start": placed[w.name].start}
+            for w in program.weights
+        ]
+
+
+def _repeat(files: Files) -> bytes:
+    """fingerprint.json with everything that it repeats."""
     fingerprint = json.loads(files[form.FINGERPRINT])
-    for name in ("profile", "shape", "k", "p", "tokens", "security", "proofs", "random_rows", "root"):
-        if name in statement:
-            commitment[name] = statement[name]
-    for name in ("profile", "encoder", "shape", "k", "p", "term_weights", "shifts", "calibration_sums", "v"):
-        if name in statement:
-            fingerprint[name] = statement[name]
-    tokens = statement.get("tokens", {})
+    directory, statement = json.loads(files[form.COMMITMENT])["directory"], manifest_of(files)["statement"]
+    fingerprint |= {n: directory[n] for n in ("profile", "shape", "k", "p", "term_weights") if n in directory}
+    fingerprint |= {n: statement[n] for n in ("encoder", "shifts", "calibration_sums", "v") if n in statement}
+    tokens = directory.get("tokens", {})
     if isinstance(tokens, dict):
-        fingerprint["token_source"] = tokens.get("source")
-        fingerprint["token_ids"] = tokens.get("ids")
-        for name in ("tokenizer_digest", "frequency_digest"):
-            fingerprint[name] = tokens.get(name)
-    changed = {
-        **files,
-        form.MANIFEST: canonical_json(manifest),
-        form.COMMITMENT: canonical_json(commitment),
-        form.FINGERPRINT: json.dumps(fingerprint).encode(),
-    }
-    return reseal(changed) if isinstance(statement.get("notes"), dict) else changed
+        fingerprint |= {"token_source": tokens.get("source"), "token_ids": tokens.get("ids")}
+        fingerprint |= {name: tokens.get(name) for name in ("tokenizer_digest", "frequency_digest")}
+    return json.dumps(fingerprint).encode()
+
+
+def _rename(data: bytes) -> bytes:
+    """commitment.json with the model id of its directory and root."""
+    commitment = json.loads(data)
+    content = ID_TAG.ljust(32, b"\0") + canonical_json(commitment["directory"])
+    with suppress(ValueError):
+        content += bytes.fromhex(commitment["root"])
+    commitment["model_id"] = hashlib.sha256(content).hexdigest()
+    return canonical_json(commitment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,20 @@ import pytest
 from huref.common.algebra.field import P
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
+from huref.common.files.bundle import FileEntry
+from huref.common.files.canonical import canonical_json
 from tests.conftest import Made
-from tests.support.forge import Files, Json, check, load, manifest_of, reseal, with_manifest, with_statement
+from tests.support.forge import (
+    Files,
+    Json,
+    check,
+    load,
+    manifest_of,
+    reseal,
+    with_directory,
+    with_manifest,
+    with_statement,
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,34 +95,13 @@ def _swap_ids(statement: Json) -> None:
 PROOF = ""
 """Marks changes that only the proof can refute: some check of the proof itself fails."""
 
-_IDS, _SUMS = "Malformed: statement.tokens.ids", "calibration_sums"
-CHANGES: dict[str, tuple[Callable[[Json], object], str]] = {
+_IDS, _SUMS = "Malformed: directory.tokens.ids", "calibration_sums"
+STATEMENT: dict[str, tuple[Callable[[Json], object], str]] = {
     "format": (_set("format", "huref-statement/2"), "Malformed: statement.format"),
     "protocol": (_set("protocol", "huref/proof/2"), "Malformed: statement.protocol"),
-    "profile unknown": (_set("profile", "hardened-9"), "Unsupported: statement.profile"),
-    "profile by its short name": (_set("profile", "hardened"), "Unsupported: statement.profile"),
-    "profile of the paper": (_set("profile", "paper-1"), "Malformed: statement: no such program"),
-    "encoder unknown": (_set("encoder", "steered"), "Malformed: statement: no such program"),
-    "encoder of another profile": (_set("encoder", "meanpool"), "Malformed: statement: no such program"),
-    "k": (_set("k", 66), "Malformed: statement.p"),
-    "k too small": (_set("k", 2), "Malformed: statement.k"),
-    "k huge": (_set("k", 1 << 40), "Malformed: statement.k"),
-    "p": (_set("p", 16), "Malformed: statement.p"),
-    "token repeated": (lambda s: _tokens(ids=[*s["tokens"]["ids"][:-1], s["tokens"]["ids"][0]])(s), _IDS),
-    "token outside": (_entry("tokens", "ids", lambda _: 10**9, 0), _IDS),
-    "token negative": (_entry("tokens", "ids", lambda _: -1, 0), _IDS),
-    "tokens in another order": (_swap_ids, PROOF),
-    "token source": (_tokens(source="file"), PROOF),
-    "token source without digests": (_tokens(source="word-list"), "Malformed: statement.tokens"),
-    "tokenizer digest": (_tokens(source="word-list", tokenizer_digest="0" * 64, frequency_digest="1" * 64), PROOF),
-    "term weights": (_set("term_weights", [1, 1, 1, 1, 1, 2]), "Malformed: statement: no such program"),
-    "term weights missing": (_set("term_weights", [1, 1, 1, 1, 1]), "Malformed: statement.term_weights"),
-    "security": (_set("security", 128), "statement.random_rows"),
-    "security lower": (_set("security", 40), "Malformed: statement.security"),
-    "proofs": (_set("proofs", 1), "statement.random_rows"),
-    "random rows": (lambda s: s.update(random_rows=s["random_rows"] - 1), "statement.random_rows"),
-    "root": (_set("root", "0" * 64), PROOF),
-    "root not canonical": (lambda s: s.update(root=s["root"].upper() + "A"), "Malformed: statement.root"),
+    "kind": (_set("kind", "inference"), "Malformed: statement.kind"),
+    "encoder unknown": (_set("encoder", "steered"), "Malformed: statement.encoder"),
+    "encoder of another profile": (_set("encoder", "meanpool"), "Malformed: statement.encoder"),
     "generator": (_set("generator", "0" * 64), PROOF),
     "v plus one": (_v(0, 1), PROOF),
     "v minus one": (_v(511, -1), PROOF),
@@ -131,6 +124,36 @@ CHANGES: dict[str, tuple[Callable[[Json], object], str]] = {
     "first sum left out": (_entry(_SUMS, "ys", lambda _: None, 0), "Malformed: statement.calibration_sums"),
     "field missing": (lambda s: s.pop("encoder"), "Malformed: statement.encoder"),
     "field added": (_set("comment", "hello"), "Malformed: statement.comment"),
+}  # fmt: skip
+DIRECTORY: dict[str, tuple[Callable[[Json], object], str]] = {
+    "format": (_set("format", "huref-directory/2"), "Malformed: commitment.json.directory.format"),
+    "protocol": (_set("protocol", "huref/proof/2"), "Malformed: commitment.json.directory.protocol"),
+    "profile unknown": (_set("profile", "hardened-9"), "Unsupported: directory.profile"),
+    "profile by its short name": (_set("profile", "hardened"), "Unsupported: directory.profile"),
+    "profile of the paper": (_set("profile", "paper-1"), "Malformed: statement.encoder"),
+    "k": (_set("k", 66), "Malformed: directory.p"),
+    "k too small": (_set("k", 2), "Malformed: directory.k"),
+    "k huge": (_set("k", 1 << 40), "Malformed: commitment.json.directory.k"),
+    "p": (_set("p", 16), "Malformed: directory.p"),
+    "token repeated": (lambda d: _tokens(ids=[*d["tokens"]["ids"][:-1], d["tokens"]["ids"][0]])(d), _IDS),
+    "token outside": (_entry("tokens", "ids", lambda _: 10**9, 0), _IDS),
+    "token negative": (_entry("tokens", "ids", lambda _: -1, 0), "Malformed: commitment.json.directory.tokens.ids"),
+    "tokens in another order": (_swap_ids, PROOF),
+    "token source": (_tokens(source="file"), PROOF),
+    "token source without digests": (_tokens(source="word-list"), "Malformed: directory.tokens"),
+    "tokenizer digest": (_tokens(source="word-list", tokenizer_digest="0" * 64, frequency_digest="1" * 64), PROOF),
+    "term weights": (_set("term_weights", [1, 1, 1, 1, 1, 2]), "Malformed: directory.term_weights"),
+    "term weights missing": (_set("term_weights", [1, 1, 1, 1, 1]), "Malformed: directory.term_weights"),
+    "security": (_set("security", 128), "directory.random_rows"),
+    "security lower": (_set("security", 40), "Malformed: commitment.json.directory.security"),
+    "proofs": (_set("proofs", 1), "directory.random_rows"),
+    "random rows": (lambda d: d.update(random_rows=d["random_rows"] - 1), "directory.random_rows"),
+    "width": (_set("width", 512), "directory.width"),
+    "tensor left out": (lambda d: d["tensors"].pop(), "directory.tensors"),
+    "owner": (_set("owner", "0" * 96), PROOF),
+    "owner no key": (_set("owner", "0"), "Malformed: commitment.json.directory.owner"),
+    "field missing": (lambda d: d.pop("p"), "Malformed: commitment.json.directory.p"),
+    "field added": (_set("comment", "hello"), "Malformed: commitment.json.directory.comment"),
     "shape.family": (_shape(family="other"), PROOF),
     "shape.hidden": (_shape(hidden=32), "Malformed: ys"),
     "shape.ffn": (_shape(ffn=44), "Malformed: l1."),
@@ -145,18 +168,13 @@ CHANGES: dict[str, tuple[Callable[[Json], object], str]] = {
     "shape.qk_norm": (_shape(qk_norm=True), PROOF),
     "shape.rotary": (_shape(rotary="interleaved"), PROOF),
     "shape unknown": (_shape(experts=8), "Malformed: shape"),
-    "shape absurd": (_shape(hidden=1 << 24), "Malformed: statement: no such program"),
-    "shape exhausting": (_shape(ffn=200000, hidden=16384), "Unsupported: statement.shape"),
+    "shape absurd": (_shape(hidden=1 << 24), "Malformed: directory: no such program"),
+    "shape exhausting": (_shape(ffn=200000, hidden=16384), "Unsupported: directory.shape"),
 }  # fmt: skip
 _PROOF_CHECKS = ("root", "lookup", "inner", "products", "output", "triples", "pads", "opening", "gated")
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_field_of_the_statement_is_bound(files: Files, name: str) -> None:
-    change, expected = CHANGES[name]
-    forged = with_statement(files, change)
-    assert manifest_of(forged)["statement"] != manifest_of(files)["statement"]
-    found = failure(forged)
+def _refuted(found: str, expected: str) -> None:
     if expected == PROOF:
         proof_says = found.split(".")[0] in _PROOF_CHECKS or found.startswith("Malformed: proof is truncated")
         assert proof_says or (found.startswith("Malformed: ") and "trailing bytes" in found), found
@@ -164,17 +182,76 @@ def test_every_field_of_the_statement_is_bound(files: Files, name: str) -> None:
         assert found.startswith(expected), found
 
 
-def test_every_field_of_the_statement_is_attacked(files: Files) -> None:
+@pytest.mark.parametrize("name", STATEMENT)
+def test_every_field_of_the_statement_is_bound(files: Files, name: str) -> None:
+    change, expected = STATEMENT[name]
+    forged = with_statement(files, change)
+    assert manifest_of(forged)["statement"] != manifest_of(files)["statement"]
+    _refuted(failure(forged), expected)
+
+
+@pytest.mark.parametrize("name", DIRECTORY)
+def test_every_fact_under_the_model_id_is_bound(files: Files, name: str) -> None:
+    """A forger who gives the committed rows another meaning gets another id, and no proof for it."""
+    change, expected = DIRECTORY[name]
+    forged = with_directory(files, change)
+    assert manifest_of(forged)["statement"]["model_id"] != manifest_of(files)["statement"]["model_id"]
+    _refuted(failure(forged), expected)
+
+
+def test_another_meaning_under_the_old_id(files: Files) -> None:
+    """Without a new id, the file contradicts itself, or the statement contradicts the file."""
+    commitment = json.loads(files[form.COMMITMENT])
+    commitment["directory"]["shape"]["ffn"] = 44
+    old_id = {**files, form.COMMITMENT: canonical_json(commitment)}
+    message = "Malformed: commitment.json: model_id: not the id of this directory and root"
+    assert failure(_sealed(old_id)) == message
+    new_id = with_directory(files, _shape(ffn=44))
+    mine = manifest_of(files)["statement"]["model_id"]
+    assert (
+        failure(with_manifest(new_id, lambda m: m["statement"].update(model_id=mine))) == "statement.model_id"
+    )
+
+
+def test_the_root_is_bound(files: Files, foreign: Files) -> None:
+    for root in ("0" * 64, json.loads(foreign[form.COMMITMENT])["root"]):
+        commitment = {**json.loads(files[form.COMMITMENT]), "root": root}
+        _refuted(failure(reseal({**files, form.COMMITMENT: canonical_json(commitment)})), PROOF)
+
+
+def _sealed(files: Files) -> Files:
+    """Sizes, hashes and notes repaired, but not the model id."""
+
+    def repair(manifest: Json) -> None:
+        for name in form.LISTED:
+            entry = FileEntry.of(files[name])
+            manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
+        manifest["statement"]["notes"]["commitment"] = manifest["files"][form.COMMITMENT]["sha256"]
+
+    return with_manifest(files, repair)
+
+
+def _touched(changes: dict[str, tuple[Callable[[Json], object], str]], before: Json) -> set[str]:
+    touched: set[str] = set()
+    for change, _ in changes.values():
+        after = copy.deepcopy(before)
+        change(after)
+        touched |= {name for name in before if after.get(name) != before[name]}
+    return touched
+
+
+def test_every_field_is_attacked(files: Files) -> None:
     statement = manifest_of(files)["statement"]
-    touched: set[str] = {"notes"}  # tested below
-    shapes: set[str] = set()
-    for change, _ in CHANGES.values():
-        changed = manifest_of(files)["statement"]
-        change(changed)
-        touched |= {name for name in statement if changed.get(name) != statement[name]}
-        shapes |= {key for key in statement["shape"] if changed["shape"].get(key) != statement["shape"][key]}
-    assert touched == set(statement)
-    assert shapes >= {"family", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "layers", "gated"}
+    assert _touched(STATEMENT, statement) == set(statement) - {"notes", "model_id"}  # tested by themselves
+    directory = json.loads(files[form.COMMITMENT])["directory"]
+    assert _touched(DIRECTORY, directory) == set(directory)
+    shapes = {name: change for name, change in DIRECTORY.items() if name.startswith("shape")}
+    changed: set[str] = set()
+    for change, _ in shapes.values():
+        after = copy.deepcopy(directory)
+        change(after)
+        changed |= {key for key, value in directory["shape"].items() if after["shape"].get(key) != value}
+    assert changed >= {"family", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "layers", "gated"}
 
 
 @pytest.mark.parametrize("name", ["commitment", "fingerprint"])
@@ -192,29 +269,11 @@ def test_notes_are_bound_to_their_files_and_to_the_proof(files: Files, name: str
     assert found.split(".")[0] in _PROOF_CHECKS, found
 
 
-COMMITMENT_FIELDS = ("profile", "k", "p", "security", "proofs", "random_rows", "width", "root", "tensors")
-
-
-@pytest.mark.parametrize("name", COMMITMENT_FIELDS)
-def test_the_commitment_file_repeats_the_statement(files: Files, name: str) -> None:
-    import json
-
-    from huref.common.files.canonical import canonical_json
-
-    content = json.loads(files[form.COMMITMENT])
-    value = content[name]
-    content[name] = {str: "0" * 64, int: 7, list: []}[type(value)]
-    forged = reseal({**files, form.COMMITMENT: canonical_json(content)})
-    assert failure(forged) == f"commitment.{name}"
-
-
 FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shifts", "calibration_sums", "token_ids", "v")
 
 
 @pytest.mark.parametrize("name", FINGERPRINT_FIELDS)
-def test_the_fingerprint_file_repeats_the_statement(files: Files, name: str) -> None:
-    import json
-
+def test_the_fingerprint_file_repeats_what_is_proven(files: Files, name: str) -> None:
     content = json.loads(files[form.FINGERPRINT])
     value = content[name]
     if isinstance(value, list):
@@ -237,10 +296,11 @@ def test_the_manifests_security_is_recomputed(files: Files, name: str) -> None:
 def test_swapped_parts_of_two_valid_bundles(files: Files, foreign: Files) -> None:
     assert failure(reseal({**files, form.PROOF: foreign[form.PROOF]})).split(".")[0] in _PROOF_CHECKS
     assert failure(reseal({**files, form.PICTURE: foreign[form.PICTURE]})) == "image"
-    assert failure(reseal({**files, form.COMMITMENT: foreign[form.COMMITMENT]})) == "commitment.root"
+    assert failure(_sealed({**files, form.COMMITMENT: foreign[form.COMMITMENT]})) == "statement.model_id"
+    _refuted(failure(reseal({**files, form.COMMITMENT: foreign[form.COMMITMENT]})), PROOF)
     assert failure(reseal({**files, form.FINGERPRINT: foreign[form.FINGERPRINT]})).startswith("fingerprint.")
     theirs = manifest_of(foreign)["statement"]
-    for name in ("root", "v", "shifts", "calibration_sums"):
+    for name in ("v", "shifts", "calibration_sums"):
         forged = with_statement(files, _set(name, theirs[name]))
         found = failure(forged)
         assert found.split(".")[0] in (*_PROOF_CHECKS, "Malformed: proof is truncated in lookup"), (
@@ -251,9 +311,9 @@ def test_swapped_parts_of_two_valid_bundles(files: Files, foreign: Files) -> Non
 
 def test_callers_expectations(files: Files, foreign: Files, tiny: Made, other: Made) -> None:
     mine, theirs = manifest_of(files)["statement"], manifest_of(foreign)["statement"]
-    verdict = check(files, root=mine["root"], expect=tiny.bundle)
+    verdict = check(files, root=mine["model_id"], expect=tiny.bundle)
     assert check(files, expect=verdict.fingerprint).fingerprint == verdict.fingerprint
-    assert failure(files, root=theirs["root"]) == "expect.root"
+    assert failure(files, root=theirs["model_id"]) == "expect.model_id"
     assert failure(files, expect=other.bundle) == "expect.fingerprint"
     assert failure(files, min_security=128) == "security"
     assert failure(files, signer="0" * 96) == "expect.signer"

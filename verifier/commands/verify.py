@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
-    root: Annotated[str | None, typer.Option(help="Commitment it must be about, 64 hex digits.")] = None,
+    root: Annotated[str | None, typer.Option(help="Model id it must be about, 64 hex digits.")] = None,
     expect: Annotated[
         str | None,
         typer.Option(help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle."),
@@ -53,7 +53,7 @@ def describe(bundle: Path, verdict: Verdict) -> list[str]:
     return [
         f"VERIFIED  {bundle}",
         f"  fingerprint  {verdict.fingerprint}",
-        f"  commitment   {verdict.root}",
+        f"  model id     {verdict.model_id}",
         f"  security     {verdict.security.bits:.1f} provable bits ({verdict.security.binding.label})",
         f"  picture      {_picture(verdict.picture)}",
         f"  signer       {verdict.signer or 'none'}",

@@ -52,8 +52,8 @@ def _header(found: Inspection) -> str:
     if found.failure is not None and found.failure.kind != "Rejected":
         word = found.failure.kind.lower()
     lines = f'<h1>{escape(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
-    if found.statement is not None:
-        lines += f"<p>fingerprint <code>{found.statement.fingerprint_id()}</code></p>"
+    if found.fingerprint is not None:
+        lines += f"<p>fingerprint <code>{found.fingerprint}</code></p>"
     if found.security is not None:
         lines += (
             f"<p>{found.security.bits:.1f} provable bits, set by <code>{escape(found.security.binding.label)}</code>; "
@@ -87,8 +87,9 @@ def _statement(found: Inspection) -> str:
         lists = _details(
             "the vector v", f"{len(said.v)} integers", f"<code>{', '.join(map(str, said.v))}</code>"
         )
-        ids = ", ".join(map(str, said.tokens.ids))
-        lists += _details("token ids", f"{said.k}, most frequent first", f"<code>{ids}</code>")
+    if found.directory is not None:
+        ids = ", ".join(map(str, found.directory.tokens.ids))
+        lists += _details("token ids", f"{found.directory.k}, most frequent first", f"<code>{ids}</code>")
     return f"<h2>Statement</h2>{_list(found.words)}{lists}"
 
 

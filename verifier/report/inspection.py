@@ -22,9 +22,10 @@ from huref.circuits.statement import Statement, prepare_statement
 from huref.common.errors import HurefError, InputOutputError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle, read_bundle
+from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.image.png import png_pixels
 from huref.verifier.verdict import Verdict
-from huref.verifier.verification import verify
+from huref.verifier.verification import fingerprint_name, read_claim, verify
 
 _PREVIEW_BYTES = 16
 _POSITIONS = ("opening.weights", "opening.proof", "opening.second")
@@ -80,6 +81,8 @@ class Inspection:
     failure: Failure | None = None
     files: dict[str, int] = field(default_factory=dict)
     statement: Statement | None = None
+    directory: Directory | None = None
+    fingerprint: str | None = None
     words: list[str] = field(default_factory=list)
     geometry: dict[str, str] = field(default_factory=dict)
     layers: list[LayerView] = field(default_factory=list)
@@ -146,27 +149,29 @@ def _describe(found: Inspection, bundle: Bundle) -> None:
         found.picture = bundle.files[form.PICTURE]
     except HurefError:
         found.picture = None
-    statement = Statement.read(bundle.manifest.statement, "statement")
-    found.statement = statement
-    found.words = _words(statement)
-    setup = prepare_statement(statement)
+    statement, commitment = read_claim(bundle)
+    found.statement, found.directory = statement, commitment.directory
+    found.fingerprint = fingerprint_name(statement, commitment)
+    found.words = _words(statement, commitment)
+    setup = prepare_statement(statement, commitment)
     found.geometry = _geometry(setup)
     found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]
     found.security = security_report(setup.layout, setup.geometry, setup.knobs)
 
 
-def _words(said: Statement) -> list[str]:
+def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
+    said = commitment.directory
     shape: Mapping[str, Any] = said.shape
     ffn = f"{'gated ' if shape['gated'] else ''}feed-forward width {shape['ffn']}"
     return [
-        f"Profile {said.profile}, encoder {said.encoder}, protocol {said.protocol}.",
+        f"Profile {said.profile}, encoder {statement.encoder}, protocol {statement.protocol}.",
         f"A {shape['family']} model: {shape['layers']} layers, hidden size {shape['hidden']}, {shape['heads']} heads "
         f"({shape['kv_heads']} for keys and values) of {shape['head_dim']}, {ffn}, vocabulary {shape['vocab']}.",
         f"{said.k} tokens pooled into {said.p} blocks; token order from: {said.tokens.source}.",
-        f"Weights committed under {said.root}, with {said.random_rows} random rows: enough for {said.proofs} "
-        "proofs.",
-        f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in said.v[:6])}, …).",
-        f"Fingerprint {said.fingerprint_id()}.",
+        f"Model id {statement.model_id}: this directory, and the weights committed under {commitment.root} with "
+        f"{said.random_rows} random rows, enough for {said.proofs} proofs.",
+        f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in statement.v[:6])}, …).",
+        f"Fingerprint {fingerprint_name(statement, commitment)}.",
     ]
 
 

@@ -12,7 +12,6 @@ from huref.common.errors import InputOutputError, Malformed, Rejected, UsageErro
 from huref.common.files import bundle as form
 from huref.common.files.identity import (
     AuditSignatures,
-    OwnerSignature,
     SecretKey,
     check_auditors,
     check_owner,
@@ -20,8 +19,10 @@ from huref.common.files.identity import (
     sign_manifest,
 )
 from huref.prover.audit import audit
+from huref.prover.owner import Options, prove
 from huref.verifier import verify
 from tests.conftest import Made
+from tests.support import tiny_models
 
 DIGEST = bytes(range(32))
 KEYS = [SecretKey(1234567 + i) for i in range(3)]
@@ -115,18 +116,27 @@ def test_audit_and_cosign_a_bundle(copy: Path, tiny: Made, other: Made) -> None:
     assert len(verify(copy).cosigners) == 2
 
 
-def test_signed_bundles(copy: Path) -> None:
-    digest = bytes.fromhex(form.FileEntry.of((copy / form.MANIFEST).read_bytes()).sha256)
-    signed = sign_manifest(KEYS[0], digest)
-    (copy / form.SIGNATURE).write_bytes(signed.encode())
-    assert verify(copy, signer=KEYS[0].public_key).signer == KEYS[0].public_key
+def test_signed_bundles(tmp_path: Path) -> None:
+    checkpoint = tiny_models.build("bert", tmp_path / "model")
+    bundle = prove(checkpoint, tmp_path / "a.huref", Options(k=64, proofs=1), key=KEYS[0]).path
+    signed = (bundle / form.SIGNATURE).read_bytes()
+    assert verify(bundle, signer=KEYS[0].public_key).signer == KEYS[0].public_key
     with pytest.raises(Rejected) as caught:
-        verify(copy, signer=KEYS[1].public_key)
+        verify(bundle, signer=KEYS[1].public_key)
     assert caught.value.path == "expect.signer"
-    (copy / form.SIGNATURE).write_bytes(sign_manifest(KEYS[0], DIGEST).encode())
+    (bundle / form.SIGNATURE).write_bytes(sign_manifest(KEYS[0], DIGEST).encode())
+    with pytest.raises(Rejected) as caught:
+        verify(bundle)
+    assert caught.value.path == "signature"
+    (bundle / form.SIGNATURE).write_bytes(signed + b"\n")
+    with pytest.raises(Malformed):
+        verify(bundle)
+
+
+def test_anybody_signs_an_unsigned_bundle(copy: Path) -> None:
+    """The model id names no owner, so a signature is a stranger's."""
+    digest = bytes.fromhex(form.FileEntry.of((copy / form.MANIFEST).read_bytes()).sha256)
+    (copy / form.SIGNATURE).write_bytes(sign_manifest(KEYS[0], digest).encode())
     with pytest.raises(Rejected) as caught:
         verify(copy)
-    assert caught.value.path == "signature"
-    (copy / form.SIGNATURE).write_bytes(OwnerSignature.encode(signed) + b"\n")
-    with pytest.raises(Malformed):
-        verify(copy)
+    assert caught.value.path == "signature.signer"

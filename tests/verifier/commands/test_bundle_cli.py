@@ -66,11 +66,11 @@ def test_verify_says_what_it_proved_and_what_not(huref, tiny: Made) -> None:  # 
     done = huref("verify", tiny.bundle)
     assert done.code == ExitCode.VERIFIED
     assert done.out.startswith("VERIFIED")
-    assert "Not proven:" in done.out and "deployed" in done.out and tiny.proved.verdict.root in done.out
+    assert "Not proven:" in done.out and "deployed" in done.out and tiny.proved.verdict.model_id in done.out
 
 
 def test_verify_json_prints_one_object(huref, tiny: Made) -> None:  # type: ignore[no-untyped-def]
-    done = huref("verify", tiny.bundle, "--json", "--root", tiny.proved.verdict.root)
+    done = huref("verify", tiny.bundle, "--json", "--root", tiny.proved.verdict.model_id)
     value = json.loads(done.out)
     assert value["verified"] is True and value["fingerprint"] == tiny.proved.verdict.fingerprint
     assert value["security"]["bits"] >= 100 and value["not_proven"]
@@ -78,7 +78,7 @@ def test_verify_json_prints_one_object(huref, tiny: Made) -> None:  # type: igno
 
 def test_exit_codes(huref, tiny: Made, other: Made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert huref("verify", tmp_path / "absent").code == ExitCode.IO
-    assert huref("verify", tiny.bundle, "--root", other.proved.verdict.root).code == ExitCode.REJECTED
+    assert huref("verify", tiny.bundle, "--root", other.proved.verdict.model_id).code == ExitCode.REJECTED
     assert huref("verify", tiny.bundle, "--expect", other.bundle).code == ExitCode.REJECTED
     assert huref("verify", tiny.bundle, "--min-security", "120").code == ExitCode.REJECTED
     assert huref("verify", tiny.bundle, "--root", "xyz").code == ExitCode.USAGE
@@ -135,16 +135,20 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     checkpoint = tiny_models.build("bert", tmp_path / "model")
     folder, bundle, key = tmp_path / "c", tmp_path / "b.huref", tmp_path / "key"
     public = huref("keygen", "--out", key).out.strip()
-    done = huref("commit", checkpoint, "--out", folder, "--k", "64", "--proofs", "2", "--json")
-    root = json.loads(done.out)["root"]
+    done = huref(
+        "commit", checkpoint, "--out", folder, "--k", "64", "--proofs", "2", "--owner", public, "--json"
+    )
+    root = json.loads(done.out)["model_id"]
     assert done.code == 0 and "Traceback" not in done.err
     done = huref("prove", checkpoint, "--commitment", folder, "--out", bundle, "--key", key)
     assert done.code == 0 and "provable bits" in done.err and "self-verify" in done.err
     assert huref("verify", bundle, "--root", root, "--signer", public).code == ExitCode.VERIFIED
-    assert huref("prove", "--commitment", folder, "--out", bundle).code == ExitCode.USAGE
-    done = huref("prove", "--commitment", folder, "--out", bundle, "--force", "--json")
+    assert huref("prove", "--commitment", folder, "--out", bundle, "--key", key).code == ExitCode.USAGE
+    done = huref("prove", "--commitment", folder, "--out", bundle, "--force")
+    assert done.code == ExitCode.USAGE and "must be signed by its owner" in done.err
+    done = huref("prove", "--commitment", folder, "--out", bundle, "--key", key, "--force", "--json")
     assert json.loads(done.out)["positions_left"] >= 0
-    done = huref("prove", "--commitment", folder, "--out", tmp_path / "third.huref")
+    done = huref("prove", "--commitment", folder, "--out", tmp_path / "third.huref", "--key", key)
     assert done.code == ExitCode.USAGE and "opening budget" in done.err
     done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder, "--key", key)
     assert done.code == 0 and public in done.out
