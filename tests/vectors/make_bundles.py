@@ -1,0 +1,55 @@
+"""Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
+
+Two tiny models with random weights: one with an owner and two auditors, one unsigned of the paper's profile. Beside
+each bundle lies what a reader must find in it, and the configuration whose hash the transcript absorbs first.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from huref.circuits.program.digest import configuration
+from huref.circuits.statement import prepare_statement
+from huref.common.files.identity import SecretKey
+from huref.prover.audit import audit
+from huref.prover.owner import Options, Proved, prove
+from tests import ROOT
+from tests.support import tiny_models
+
+FOLDER = ROOT / "tests" / "vectors" / "bundles"
+KEYS = [SecretKey(1000 + number) for number in range(3)]
+
+
+def main() -> None:
+    """Replace everything in the folder."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        llama, gpt2 = (tiny_models.build(name, work / name) for name in ("llama", "gpt2"))
+        signed = prove(llama, work / "signed.huref", Options(k=64), key=KEYS[0])
+        for key in KEYS[1:]:
+            audit(signed.path, llama, signed.commitment, key=key)
+        _keep("signed", signed)
+        _keep("paper", prove(gpt2, work / "paper.huref", Options(profile="paper", k=256, security=128, proofs=1)))
+
+
+def _keep(name: str, made: Proved) -> None:
+    shutil.copytree(made.path, FOLDER / f"{name}.huref")
+    verdict = made.verdict
+    expected = {
+        "model_id": verdict.model_id,
+        "fingerprint": verdict.fingerprint,
+        "bits": round(verdict.security.bits, 2),
+        "owner": verdict.directory.owner,
+        "v": verdict.v,
+    }
+    (FOLDER / f"{name}.json").write_text(json.dumps(expected, sort_keys=True) + "\n", encoding="utf-8")
+    setup = prepare_statement(verdict.statement, verdict.commitment)
+    (FOLDER / f"{name}.config.json").write_text(setup.configuration(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
