@@ -1,11 +1,15 @@
-"""The auditor's side: recompute a bundle from the checkpoint and the secret seed, and vouch for the link.
+"""The auditor's side: recompute from the checkpoint and the secret seed what a bundle says, and vouch for it.
 
-An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that the
-committed weights are this checkpoint's, quantized by the pinned rule, with the tokens that the rule selects.
+An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that
+everything a reader takes from the bundle as a fact was made again and is the same: shape, source files, tokens,
+root, shifts, sums, vector, fidelity, picture. The signature is over the digest of manifest.json, which holds the
+statement (shape, tokens, root, shifts, sums, vector, generator) and the digests of commitment.json (source files),
+fingerprint.json (fidelity) and the picture. Only timings in there are not recomputed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,28 +18,52 @@ import numpy as np
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import Statement, knobs_for, pinned_profile, prepare_statement
-from huref.common.errors import Rejected
+from huref.common.errors import Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import clear_leftovers, write_file
 from huref.common.files.bundle import Bundle, read_bundle
-from huref.common.files.identity import AuditSignatures, SecretKey, cosign
+from huref.common.files.commitment_file import CommitmentFile, SourceFile
+from huref.common.files.fingerprint_file import FidelityReport, FingerprintFile
+from huref.common.files.identity import AuditSignatures, cosign
+from huref.common.files.keys import SecretKey
 from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.commitment.folder import PRIVATE, Source, read_seed
+from huref.prover.commitment.folder import PRIVATE, Source, describe_files, read_seed
+from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import commit_weights
 from huref.prover.progress import Progress
+from huref.prover.run.fidelity import Fidelity, FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import run_program
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
-_REPLAYED = ("word-list", "id-order")
-"""Token sources that are a rule of the checkpoint alone; others need the owner's list."""
+FIDELITY_TOLERANCE = 1e-3
+"""How far a published cosine may be from the recomputed one: it is rounded, and machines add floats in other orders."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a bundle tells its readers, beside the picture that follows from it."""
+
+    statement: Statement
+    sources: Sequence[SourceFile]
+    fidelity: FidelityReport
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Claims:
+        """The claims of a bundle that verified."""
+        files = bundle.files
+        return cls(
+            Statement.read(bundle.manifest.statement, "statement"),
+            CommitmentFile.decode(files[form.COMMITMENT], form.COMMITMENT).sources,
+            FingerprintFile.model_validate_json(files[form.FINGERPRINT]).fidelity,
+        )
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """A successful audit: the bundle's verdict, what was recomputed, and who has signed by now."""
+    """A successful audit: the bundle's verdict, what was recomputed, and all keys that have signed by now."""
 
     verdict: Verdict
     checks: tuple[str, ...]
@@ -47,68 +75,128 @@ def audit(
     checkpoint: str | Path,
     private: str | Path,
     *,
+    tokens: Path | None = None,
     key: SecretKey | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Recompute a bundle; with a key, co-sign it when everything agrees.
 
-    `private` is the commitment's folder or its private/ part; only the seed is read from it.
+    `private` is the commitment's folder or its private/ part; only the seed is read from it. `tokens` is the
+    owner's token list, where the statement says that the tokens come from one.
 
     Raises:
-        Rejected: at audit.shape, audit.tokens, audit.root or audit.v; or whatever `verify` rejects.
-        Other `HurefError`s: a file cannot be read.
+        Rejected: at audit.…, the first thing that differs (`recompute`); or whatever `verify` rejects, with the
+            picture drawn again.
+        UsageError: the key signed before. Other `HurefError`s: a file cannot be read.
     """
     progress = progress or Progress()
     with progress.stage("verify"):
         if key is not None:
             clear_leftovers(Path(bundle) / form.COSIGNATURES)  # a bundle with one is malformed
         read = read_bundle(bundle)
-        verdict = verify(read, min_security=0)
-    said = verdict.statement
+        verdict = verify(read, min_security=0, require_image=True)
+    signed = verdict.unknown_cosigners
+    if key is not None and key.public_key in signed:
+        raise UsageError("this key has already co-signed the bundle")
+    folder = Path(private)
+    seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
+    checks = recompute(Claims.of(read), checkpoint, seed, tokens, progress)
+    if key is not None:
+        signed = _cosign(read, key)
+    return AuditReport(verdict, (*checks, verdict.picture.message), signed)
+
+
+def recompute(
+    claims: Claims, checkpoint: str | Path, seed: SecretSeed, tokens: Path | None, progress: Progress
+) -> tuple[str, ...]:
+    """Make everything again that `claims` says; returns what was found to agree, in sentences.
+
+    Raises:
+        Rejected: at audit.shape.…, sources, tokens.…, root, term_weights, shifts, calibration_sums, v or fidelity.…
+        UsageError: a token list is needed, or not.
+    """
+    said = claims.statement
     setup = prepare_statement(said)
     with progress.stage("load"):
-        folder = Path(private)
-        seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
         model = open_model(checkpoint)
-        _agree("shape", said.shape, model.shape.to_dict())
-        checks = ["the checkpoint has the shape in the statement", _check_tokens(said, model)]
+        _check_shape(said, model)
+        _check_sources(claims.sources, describe_files(model))
+        rule = _check_tokens(said, model, tokens)
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
         space = StackedWeights.empty(setup.program, weights_geometry(setup.program, setup.knobs).w)
-        weights, steps = quantize_model(model, profile, setup.program, ids, space=space, progress=step)
+        measured = claims.fidelity.v is not None or bool(claims.fidelity.terms)
+        reference = FloatReference(setup.program) if measured else None
+        weights, steps = quantize_model(
+            model, profile, setup.program, ids, space=space, reference=reference, progress=step
+        )
     with progress.stage("commit"):
         root = commit_weights(setup.program, weights, knobs_for(said.security, said.proofs), seed).root
         _agree("root", said.root, root.hex())
-        checks.append("quantized by the pinned rule, it gives the commitment's root under the secret seed")
     with progress.stage("run") as step:
         source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, ())
-        _, term_weights, trace = run_program(source, said.encoder, "cpu", step)
+        program, term_weights, trace = run_program(source, said.encoder, "cpu", step)
         _check_run(said, term_weights, trace)
-        checks.append("the fingerprint program on it gives the vector")
-    cosigners = verdict.cosigners
-    if key is not None:
-        cosigners = _cosign(read, key)
-    return AuditReport(verdict, tuple(checks), cosigners)
+        if reference is not None:
+            _check_fidelity(claims.fidelity, measure(program, trace, reference, steps, said.encoder))
+    return (
+        "the checkpoint has the family, sizes and vocabulary in the statement",
+        f"its files have the {len(claims.sources)} names, sizes and hashes in commitment.json",
+        rule,
+        "quantized by the pinned rule, it gives the commitment's root under the secret seed",
+        "the fingerprint program on it gives the vector, the shifts and the sums",
+        "it gives the published fidelity" if measured else "no fidelity is published",
+    )
 
 
-def _check_tokens(said: Statement, model: Model) -> str:
-    """Replay the token rule where the statement says that it was used."""
+def _check_shape(said: Statement, model: Model) -> None:
+    found = model.shape.to_dict()
+    _agree("shape", sorted(said.shape), sorted(found))
+    for name, value in found.items():
+        _agree(f"shape.{name}", said.shape[name], value)
+
+
+def _check_sources(said: Sequence[SourceFile], found: Sequence[SourceFile]) -> None:
+    _agree("sources", [file.name for file in said], [file.name for file in found])
+    for ours, theirs in zip(said, found, strict=True):
+        _agree(f"sources.{ours.name}", ours, theirs)
+
+
+def _check_tokens(said: Statement, model: Model, listed: Path | None) -> str:
+    """Choose the tokens again by the rule that the statement names."""
     tokens = said.tokens
-    if tokens.source not in _REPLAYED:
-        return f"the tokens come from a {tokens.source} of the owner's: not replayed"
-    order, ids, _, p = find_tokens(model, None, said.k, None)
+    if (tokens.source == "file") != (listed is not None):
+        raise UsageError(
+            f"the tokens come from a {tokens.source}" + ("" if listed is None else ", not from a list"),
+            hint="give the owner's list with --tokens FILE" if listed is None else "leave --tokens out",
+        )
+    order, ids, _, p = find_tokens(model, listed, said.k, None)
     _agree("tokens.source", tokens.source, order.source)
     _agree("tokens.tokenizer", tokens.tokenizer_digest, order.tokenizer_digest)
     _agree("tokens.frequencies", tokens.frequency_digest, order.frequency_digest)
-    _agree("tokens.ids", (said.p, tokens.ids), (p, ids.tolist()))
+    _agree("tokens.p", said.p, p)
+    _agree("tokens.ids", tokens.ids, ids.tolist())
+    if listed is not None:
+        return "the tokens are the last ones of the owner's list; what is in that list is the owner's choice"
     return "the tokens are those that the rule selects for its tokenizer"
 
 
 def _check_run(said: Statement, term_weights: tuple[int, ...], trace: Trace) -> None:
     _agree("term_weights", said.term_weights, list(term_weights))
     _agree("shifts", said.shifts, trace.shifts)
+    _agree("calibration_sums", said.calibration_sums, {n: tuple(sums) for n, sums in trace.sums.items()})
     _agree("v", said.v, trace.v.tolist())
+
+
+def _check_fidelity(said: FidelityReport, found: Fidelity) -> None:
+    pairs = [] if said.v is None else [("fidelity.v", said.v, found.v)]
+    if said.terms:
+        _agree("fidelity.terms", sorted(said.terms), sorted(found.terms))
+        pairs += [(f"fidelity.terms.{name}", value, found.terms[name]) for name, value in said.terms.items()]
+    for name, published, value in pairs:
+        if not abs(published - value) <= FIDELITY_TOLERANCE:  # also where one is no number
+            _agree(name, published, round(value, 4))
 
 
 def _cosign(bundle: Bundle, key: SecretKey) -> tuple[str, ...]:
@@ -118,7 +206,7 @@ def _cosign(bundle: Bundle, key: SecretKey) -> tuple[str, ...]:
         earlier = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
     signed = cosign(key, bundle.digest, earlier)
     write_file(bundle.path / form.COSIGNATURES, signed.encode())
-    return tuple(member.public_key for member in signed.signers)
+    return tuple(signed.signers)
 
 
 def _agree(what: str, said: object, found: object) -> None:

@@ -20,7 +20,7 @@ from huref.circuits.statement import MAX_PROOFS, MAX_TOKENS, TokenChoice, prepar
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.files.identity import SecretKey
+from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
 from huref.prover import bundle
 from huref.prover.argument.prove import prove as prove_program

@@ -16,7 +16,8 @@ class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
     `fingerprint` is the vector's public name, `root` the weights' commitment (hex). `signer` and `cosigners`
-    are public keys whose signatures were checked. `fidelity` and `sources` are the owner's unproven notes.
+    are public keys whose signatures were checked, `cosigners` the auditors whom the caller named. Others who signed
+    as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity` and `sources` are the owner's unproven notes.
     """
 
     statement: Statement
@@ -24,6 +25,7 @@ class Verdict:
     picture: ImageVerdict
     signer: str | None
     cosigners: tuple[str, ...]
+    unknown_cosigners: tuple[str, ...]
     fidelity: float | None
     sources: tuple[str, ...]
     size: int
@@ -114,6 +116,7 @@ class Verdict:
             "picture": self.picture.to_dict(),
             "signer": self.signer,
             "cosigners": list(self.cosigners),
+            "unknown_cosigners": list(self.unknown_cosigners),
             "bytes": {"bundle": self.size, "proof": self.proof_size},
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "proven": self.proven(),
