@@ -116,12 +116,12 @@ def recompute(
         UsageError: a token list is needed, or not.
     """
     said = claims.statement
-    setup = prepare_statement(said)
     with progress.stage("load"):
         model = open_model(checkpoint)
         _check_shape(said, model)
         _check_sources(claims.sources, describe_files(model))
         rule = _check_tokens(said, model, tokens)
+        setup = prepare_statement(said)
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)

@@ -17,7 +17,8 @@ class Verdict:
 
     `fingerprint` is the vector's public name, `root` the weights' commitment (hex). `signer` and `cosigners`
     are public keys whose signatures were checked, `cosigners` the auditors whom the caller named. Others who signed
-    as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity` and `sources` are the owner's unproven notes.
+    as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity` and
+    `sources` are the owner's unproven notes.
     """
 
     statement: Statement
