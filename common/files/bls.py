@@ -8,9 +8,9 @@ times faster. Both answer alike on every input, which a test holds them to. Both
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from huref.common.errors import Malformed
 
@@ -39,19 +39,19 @@ class Reference:
 
     def holds(self, keys: Sequence[bytes], weights: Sequence[int], message: bytes, signature: bytes) -> bool:
         """See `Backend`."""
-        from py_ecc.bls import G2Basic
         from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1
         from py_ecc.optimized_bls12_381 import Z1, add, multiply
 
         if len(keys) != len(weights) or not keys:
             return False
+        scheme, decode = _scheme(), cast(Callable[[bytes], Any], pubkey_to_G1)
         try:
             total: Any = Z1
             for key, weight in zip(keys, weights, strict=True):
-                if not G2Basic.KeyValidate(key):
+                if not scheme.KeyValidate(key):
                     return False
-                total = add(total, multiply(pubkey_to_G1(key), weight))
-            return bool(G2Basic.Verify(G1_to_pubkey(total), message, signature))
+                total = add(total, multiply(decode(key), weight))
+            return bool(scheme.Verify(G1_to_pubkey(total), message, signature))
         except (ValueError, AssertionError, OverflowError):
             return False
 
@@ -60,10 +60,11 @@ class Reference:
         from py_ecc.bls.g2_primitives import G2_to_signature, signature_to_G2, subgroup_check
         from py_ecc.optimized_bls12_381 import Z2, add, multiply
 
+        decode = cast(Callable[[bytes], Any], signature_to_G2)
         total: Any = Z2
         for signature, weight in zip(signatures, weights, strict=True):
             try:
-                point = signature_to_G2(signature)
+                point = decode(signature)
                 good = subgroup_check(point)
             except (ValueError, AssertionError, OverflowError):
                 good = False
@@ -122,17 +123,17 @@ def backend() -> Backend:
 
 def generate_secret(entropy: bytes) -> int:
     """A secret key from at least 32 random bytes."""
-    return int(_signer().KeyGen(entropy))
+    return int(_scheme().KeyGen(entropy))
 
 
 def public_key(secret: int) -> bytes:
     """The public key, 48 bytes."""
-    return bytes(_signer().SkToPk(secret))
+    return bytes(_scheme().SkToPk(secret))
 
 
 def sign(secret: int, message: bytes) -> bytes:
     """The signature of `message`, 96 bytes."""
-    return bytes(_signer().Sign(secret, message))
+    return bytes(_scheme().Sign(secret, message))
 
 
 def coefficients(keys: Sequence[bytes]) -> list[int]:
@@ -154,7 +155,7 @@ def _point(kind: Any, data: bytes) -> Any:
     return point
 
 
-def _signer() -> Any:
+def _scheme() -> Any:
     from py_ecc.bls import G2Basic
 
     return G2Basic

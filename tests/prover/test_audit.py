@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from huref.circuits.program.evaluate import Trace
 from huref.common.errors import Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import read_bundle
 from huref.common.files.keys import SecretKey
-from huref.prover.audit import Claims, audit, recompute
+from huref.prover.audit import Claims, _check_run, audit, recompute
 from huref.prover.commitment.folder import read_seed
 from huref.prover.progress import Progress
 from huref.verifier import image, verify
@@ -75,7 +77,6 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
     "audit.tokens.p": lambda c: _said(c, p=c.statement.p * 2),
     "audit.tokens.ids": lambda c: _tokens(c, ids=c.statement.tokens.ids[::-1]),
     "audit.root": lambda c: _said(c, root="0" * 64),
-    "audit.term_weights": lambda c: _said(c, encoder="meanpool", term_weights=[1] * 6),
     "audit.shifts": lambda c: _said(c, shifts=_bump(c.statement.shifts)),
     "audit.calibration_sums": lambda c: _said(c, calibration_sums=_bump(c.statement.calibration_sums)),
     "audit.v": lambda c: _said(c, v=[c.statement.v[0] + 1, *c.statement.v[1:]]),
@@ -89,6 +90,13 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
 @pytest.mark.parametrize("path", FACTS)
 def test_each_false_fact_is_found(tiny: Made, claims: Claims, path: str) -> None:
     assert failure(tiny, FACTS[path](claims)) == path
+
+
+def test_false_term_weights_are_found(claims: Claims) -> None:
+    trace = Trace(sites={}, v=np.array(claims.statement.v))
+    with pytest.raises(Rejected) as caught:
+        _check_run(claims.statement, (1, 1, 1, 1, 1, 2), trace)
+    assert caught.value.path == "audit.term_weights"
 
 
 def test_one_false_cosine_is_found(tiny: Made, claims: Claims) -> None:
