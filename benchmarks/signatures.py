@@ -1,6 +1,7 @@
-"""CPU time of checking an owner's signature and 1 or 64 auditors' with either library: `python -m benchmarks.signatures`.
+"""CPU time of checking an owner's signature and 1 or 64 auditors' with either library.
 
-Both libraries check the same signatures in one run. Writes results/signatures.json; seconds of CPU, the fastest of three.
+Run as `python -m benchmarks.signatures`. Both libraries check the same signatures in one run. Writes
+results/signatures.json; seconds of CPU, the fastest of three.
 """
 
 from __future__ import annotations
