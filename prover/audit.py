@@ -1,43 +1,75 @@
-"""The auditor's side: recompute a bundle from the checkpoint and the secret seed, and vouch for the link.
+"""The auditor's side: recompute from the checkpoint and the secret seed what a bundle says, and vouch for it.
 
-An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that the
-committed weights are this checkpoint's, quantized by the pinned rule, with the tokens that the rule selects.
+An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that
+everything a reader takes from the bundle as a fact was made again and is the same: shape, source files, tokens,
+root, shifts, sums, vector, fidelity, picture. The signature is over the digest of manifest.json, which holds the
+statement (model id, shifts, sums, vector, generator) and the digests of commitment.json (directory, root, source
+files), fingerprint.json (fidelity) and the picture. Only timings in there are not recomputed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from huref.circuits.argument.proof import weights_geometry
-from huref.circuits.commitment import compile_directory, pinned_profile
+from huref.circuits.commitment import compile_directory, knobs_for, pinned_profile
 from huref.circuits.program.evaluate import Trace
-from huref.circuits.statement import Statement, prepare_statement
-from huref.common.errors import Rejected
+from huref.circuits.statement import Statement
+from huref.common.errors import Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import clear_leftovers, write_file
 from huref.common.files.bundle import Bundle, read_bundle
-from huref.common.files.commitment_file import Directory
-from huref.common.files.identity import AuditSignatures, SecretKey, cosign
+from huref.common.files.commitment_file import CommitmentFile, Directory, SourceFile
+from huref.common.files.fingerprint_file import FidelityReport, FingerprintFile
+from huref.common.files.identity import AuditSignatures, cosign
+from huref.common.files.keys import SecretKey
 from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.commitment.folder import PRIVATE, Source, read_seed
+from huref.prover.commitment.folder import PRIVATE, Source, describe_files, read_seed
+from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import commit_weights
 from huref.prover.progress import Progress
+from huref.prover.run.fidelity import Fidelity, FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import fit_term_weights, run_program
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
-_REPLAYED = ("word-list", "id-order")
-"""Token sources that are a rule of the checkpoint alone; others need the owner's list."""
+FIDELITY_TOLERANCE = 1e-3
+"""How far a published cosine may be from the recomputed one: it is rounded, and machines add floats in other orders."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a bundle tells its readers, beside the picture that follows from it."""
+
+    statement: Statement
+    directory: Directory
+    root: str
+    sources: Sequence[SourceFile]
+    fidelity: FidelityReport
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Claims:
+        """The claims of a bundle that verified."""
+        files = bundle.files
+        commitment = CommitmentFile.decode(files[form.COMMITMENT], form.COMMITMENT)
+        return cls(
+            Statement.read(bundle.manifest.statement, "statement"),
+            commitment.directory,
+            commitment.root,
+            commitment.sources,
+            FingerprintFile.model_validate_json(files[form.FINGERPRINT]).fidelity,
+        )
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """A successful audit: the bundle's verdict, what was recomputed, and who has signed by now."""
+    """A successful audit: the bundle's verdict, what was recomputed, and all keys that have signed by now."""
 
     verdict: Verdict
     checks: tuple[str, ...]
@@ -49,68 +81,128 @@ def audit(
     checkpoint: str | Path,
     private: str | Path,
     *,
+    tokens: Path | None = None,
     key: SecretKey | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
     """Recompute a bundle; with a key, co-sign it when everything agrees.
 
-    `private` is the commitment's folder or its private/ part; only the seed is read from it.
+    `private` is the commitment's folder or its private/ part; only the seed is read from it. `tokens` is the
+    owner's token list, where the statement says that the tokens come from one.
 
     Raises:
-        Rejected: at audit.shape, audit.tokens, audit.root or audit.v; or whatever `verify` rejects.
-        Other `HurefError`s: a file cannot be read.
+        Rejected: at audit.…, the first thing that differs (`recompute`); or whatever `verify` rejects, with the
+            picture drawn again.
+        UsageError: the key signed before. Other `HurefError`s: a file cannot be read.
     """
     progress = progress or Progress()
     with progress.stage("verify"):
         if key is not None:
             clear_leftovers(Path(bundle) / form.COSIGNATURES)  # a bundle with one is malformed
         read = read_bundle(bundle)
-        verdict = verify(read, min_security=0)
-    statement, said = verdict.statement, verdict.directory
-    setup = prepare_statement(statement, verdict.commitment)
+        verdict = verify(read, min_security=0, require_image=True)
+    signed = verdict.unknown_cosigners
+    if key is not None and key.public_key in signed:
+        raise UsageError("this key has already co-signed the bundle")
+    folder = Path(private)
+    seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
+    checks = recompute(Claims.of(read), checkpoint, seed, tokens, progress)
+    if key is not None:
+        signed = _cosign(read, key)
+    return AuditReport(verdict, (*checks, verdict.picture.message), signed)
+
+
+def recompute(
+    claims: Claims, checkpoint: str | Path, seed: SecretSeed, tokens: Path | None, progress: Progress
+) -> tuple[str, ...]:
+    """Make everything again that `claims` says; returns what was found to agree, in sentences.
+
+    Raises:
+        Rejected: at audit.shape.…, sources, tokens.…, root, term_weights, shifts, calibration_sums, v or fidelity.…
+        UsageError: a token list is needed, or not.
+    """
+    said, statement = claims.directory, claims.statement
     with progress.stage("load"):
-        folder = Path(private)
-        seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
         model = open_model(checkpoint)
-        _agree("shape", said.shape, model.shape.to_dict())
-        checks = ["the checkpoint has the shape in the statement", _check_tokens(said, model)]
+        _check_shape(said, model)
+        _check_sources(claims.sources, describe_files(model))
+        rule = _check_tokens(said, model, tokens)
+        program, knobs = compile_directory(said, statement.encoder), knobs_for(said)
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
-        space = StackedWeights.empty(setup.program, weights_geometry(setup.program, setup.knobs).w)
-        weights, steps = quantize_model(model, profile, setup.program, ids, space=space, progress=step)
+        space = StackedWeights.empty(program, weights_geometry(program, knobs).w)
+        measured = claims.fidelity.v is not None or bool(claims.fidelity.terms)
+        reference = FloatReference(program) if measured else None
+        weights, steps = quantize_model(
+            model, profile, program, ids, space=space, reference=reference, progress=step
+        )
     with progress.stage("commit"):
-        root = commit_weights(setup.program, weights, setup.knobs, seed).root
-        _agree("root", verdict.commitment.root, root.hex())
-        checks.append("quantized by the pinned rule, it gives the commitment's root under the secret seed")
+        _agree("root", claims.root, commit_weights(program, weights, knobs, seed).root.hex())
     with progress.stage("run") as step:
-        fitted = fit_term_weights(profile, compile_directory(said), weights, steps, "cpu", step)
+        fitted = fit_term_weights(profile, program, weights, steps, "cpu", step)
         _agree("term_weights", said.term_weights, list(fitted))
         source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, (), fitted)
-        _check_run(statement, run_program(source, statement.encoder, "cpu", step)[1])
-        checks.append("the fingerprint program on it gives the vector")
-    cosigners = verdict.cosigners
-    if key is not None:
-        cosigners = _cosign(read, key)
-    return AuditReport(verdict, tuple(checks), cosigners)
+        program, trace = run_program(source, statement.encoder, "cpu", step)
+        _check_run(statement, trace)
+        if reference is not None:
+            _check_fidelity(claims.fidelity, measure(program, trace, reference, steps, statement.encoder))
+    return (
+        "the checkpoint has the family, sizes and vocabulary in the directory",
+        f"its files have the {len(claims.sources)} names, sizes and hashes in commitment.json",
+        rule,
+        "quantized by the pinned rule, it gives the commitment's root under the secret seed",
+        "the fingerprint program on it gives the vector, the shifts and the sums",
+        "it gives the published fidelity" if measured else "no fidelity is published",
+    )
 
 
-def _check_tokens(said: Directory, model: Model) -> str:
-    """Replay the token rule where the statement says that it was used."""
+def _check_shape(said: Directory, model: Model) -> None:
+    found = model.shape.to_dict()
+    _agree("shape", sorted(said.shape), sorted(found))
+    for name, value in found.items():
+        _agree(f"shape.{name}", said.shape[name], value)
+
+
+def _check_sources(said: Sequence[SourceFile], found: Sequence[SourceFile]) -> None:
+    _agree("sources", [file.name for file in said], [file.name for file in found])
+    for ours, theirs in zip(said, found, strict=True):
+        _agree(f"sources.{ours.name}", ours, theirs)
+
+
+def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
+    """Choose the tokens again by the rule that the statement names."""
     tokens = said.tokens
-    if tokens.source not in _REPLAYED:
-        return f"the tokens come from a {tokens.source} of the owner's: not replayed"
-    order, ids, _, p = find_tokens(model, None, said.k, None)
+    if (tokens.source == "file") != (listed is not None):
+        raise UsageError(
+            f"the tokens come from a {tokens.source}" + ("" if listed is None else ", not from a list"),
+            hint="give the owner's list with --tokens FILE" if listed is None else "leave --tokens out",
+        )
+    order, ids, _, p = find_tokens(model, listed, said.k, None)
     _agree("tokens.source", tokens.source, order.source)
     _agree("tokens.tokenizer", tokens.tokenizer_digest, order.tokenizer_digest)
     _agree("tokens.frequencies", tokens.frequency_digest, order.frequency_digest)
-    _agree("tokens.ids", (said.p, tokens.ids), (p, ids.tolist()))
+    _agree("tokens.p", said.p, p)
+    _agree("tokens.ids", tokens.ids, ids.tolist())
+    if listed is not None:
+        return "the tokens are the last ones of the owner's list; what is in that list is the owner's choice"
     return "the tokens are those that the rule selects for its tokenizer"
 
 
 def _check_run(said: Statement, trace: Trace) -> None:
     _agree("shifts", said.shifts, trace.shifts)
+    _agree("calibration_sums", said.calibration_sums, {n: tuple(sums) for n, sums in trace.sums.items()})
     _agree("v", said.v, trace.v.tolist())
+
+
+def _check_fidelity(said: FidelityReport, found: Fidelity) -> None:
+    pairs = [] if said.v is None else [("fidelity.v", said.v, found.v)]
+    if said.terms:
+        _agree("fidelity.terms", sorted(said.terms), sorted(found.terms))
+        pairs += [(f"fidelity.terms.{name}", value, found.terms[name]) for name, value in said.terms.items()]
+    for name, published, value in pairs:
+        if not abs(published - value) <= FIDELITY_TOLERANCE:  # also where one is no number
+            _agree(name, published, round(value, 4))
 
 
 def _cosign(bundle: Bundle, key: SecretKey) -> tuple[str, ...]:
@@ -120,7 +212,7 @@ def _cosign(bundle: Bundle, key: SecretKey) -> tuple[str, ...]:
         earlier = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
     signed = cosign(key, bundle.digest, earlier)
     write_file(bundle.path / form.COSIGNATURES, signed.encode())
-    return tuple(member.public_key for member in signed.signers)
+    return tuple(signed.signers)
 
 
 def _agree(what: str, said: object, found: object) -> None:

@@ -14,7 +14,8 @@ from huref.common.files.atomic import write_file
 from huref.common.files.bundle import FileEntry, Manifest
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
-from huref.common.files.identity import SecretKey, sign_manifest
+from huref.common.files.identity import sign_manifest
+from huref.common.files.keys import SecretKey
 from huref.common.image.generator import render
 from huref.common.image.png import png_bytes
 from huref.common.image.registry import Installed

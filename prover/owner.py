@@ -21,7 +21,7 @@ from huref.circuits.statement import prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
 from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile, TokenChoice
-from huref.common.files.identity import SecretKey
+from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
 from huref.common.params import Knobs
 from huref.prover import bundle

@@ -17,7 +17,9 @@ class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
     `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` and `cosigners`
-    are public keys whose signatures were checked. `fidelity` is the owner's unproven note.
+    are public keys whose signatures were checked, `cosigners` the auditors whom the caller named. Others who signed
+    as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity` is the
+    owner's unproven note.
     """
 
     statement: Statement
@@ -26,6 +28,7 @@ class Verdict:
     picture: ImageVerdict
     signer: str | None
     cosigners: tuple[str, ...]
+    unknown_cosigners: tuple[str, ...]
     fidelity: float | None
     size: int
     proof_size: int
@@ -121,6 +124,7 @@ class Verdict:
             "picture": self.picture.to_dict(),
             "signer": self.signer,
             "cosigners": list(self.cosigners),
+            "unknown_cosigners": list(self.unknown_cosigners),
             "bytes": {"bundle": self.size, "proof": self.proof_size},
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "proven": self.proven(),

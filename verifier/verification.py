@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import FingerprintFile, read_fingerprint
 from huref.common.files.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
+from huref.common.files.keys import read_public_key
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.image import ImageVerdict, check_image
 from huref.verifier.verdict import Verdict
@@ -38,7 +39,8 @@ def verify(
     expect: str | Path | None = None,
     min_security: int = 100,
     *,
-    signer: str | None = None,
+    signer: str | Path | None = None,
+    auditors: Sequence[str | Path] = (),
     require_image: bool = False,
     recorder: Recorder | None = None,
 ) -> Verdict:
@@ -48,7 +50,9 @@ def verify(
         root: the model id (64 hex digits) that it must be about.
         expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or a bundle.
         min_security: fewest provable bits.
-        signer: public key (96 hex digits) that must have signed it.
+        signer: public key that must have signed it, in hex or as a file.
+        auditors: public keys, in hex or as files, that must have signed as auditors. Only these count as such;
+            the verdict lists all others as unknown.
         require_image: fail when the picture's generator is not installed.
         recorder: sees every transcript message, for `huref inspect`.
 
@@ -58,7 +62,8 @@ def verify(
         InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
     """
     wanted_root = _hex(root, 64, "root")
-    wanted_signer = _hex(signer, 96, "signer")
+    wanted_signer = None if signer is None else read_public_key(signer)
+    named = list(dict.fromkeys(read_public_key(key) for key in auditors))
     wanted = None if expect is None else expected_fingerprint(expect)
     watch = _Watch()
     with watch("read"):
@@ -80,15 +85,20 @@ def verify(
     with watch("picture"):
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
-        owner, auditors = _check_signatures(read, commitment.directory.owner)
+        owner, audited = _check_signatures(read, commitment.directory.owner)
         _require("expect.signer", "not signed by the expected key", wanted_signer, owner)
+        for key in named:
+            if key not in audited:
+                raise Rejected("expect.auditor", "an auditor whom you named has not signed", expected=key,
+                               got=f"{len(audited)} other keys")  # fmt: skip
     return Verdict(
         statement=statement,
         commitment=commitment,
         security=report,
         picture=picture,
         signer=owner,
-        cosigners=auditors,
+        cosigners=tuple(named),
+        unknown_cosigners=tuple(key for key in audited if key not in named),
         fidelity=fingerprint.fidelity.v,
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
@@ -167,7 +177,7 @@ def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tu
     signer: str | None = None
     if form.SIGNATURE in bundle.files:
         signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
-        signer = check_owner(signed, bundle.digest)
+        signer = check_owner(signed, bundle.digest, owner)
     if signer != owner:
         message = "the bundle is not signed by the owner that the model id names"
         raise Rejected("signature.signer", message, expected=owner, got=signer)

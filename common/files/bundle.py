@@ -34,7 +34,7 @@ CAPS: dict[str, int] = {
     FINGERPRINT: 8 << 20,
     PICTURE: 16 << 20,
     SIGNATURE: 4 << 10,
-    COSIGNATURES: 1 << 20,
+    COSIGNATURES: 64 << 10,
 }
 """Every file that a bundle may hold, with the most bytes that are ever read of it."""
 LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)

@@ -1,176 +1,105 @@
-"""Keys and signatures: BLS12-381 in the proof-of-possession scheme, so that auditors' signatures add up to one.
+"""Who stands behind a bundle: its owner's signature, and one aggregate of all its auditors'.
 
-What is signed is the digest of a bundle's manifest, behind a tag that says in which role. `py_ecc` is imported
-only when a signature is made or checked.
+Signed is the digest of the manifest, which covers every other file, behind a tag that says in which role. Auditors'
+signatures are weighted by coefficients that depend on all their keys, so that the aggregate is safe without proofs
+of possession and costs one check of two pairings (docs/protocol.md, Signatures).
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from huref.common.errors import InputOutputError, Malformed, Rejected, UsageError
-from huref.common.files.atomic import write_file
+from huref.common.errors import Malformed, Rejected, UsageError
+from huref.common.files import bls
+from huref.common.files.keys import PublicKey, SecretKey
 from huref.common.files.strict import StrictModel
 
-PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
 Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{192}$")]
 OWNER_TAG = b"huref/signature/owner/1"
 AUDIT_TAG = b"huref/signature/audit/1"
-_MAX_KEY_FILE = 4096
-_GROUP_ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
-"""Order of the prime-order groups of BLS12-381; secret keys are below it."""
-
-
-class Member(StrictModel):
-    """A public key and the proof that its owner knows the secret key (guards sums of signatures)."""
-
-    public_key: PublicKey
-    possession: Signature
+MAX_AUDITORS = 64
 
 
 class OwnerSignature(StrictModel):
     """manifest.sig: the owner's signature of the manifest."""
 
-    format: Literal["huref-signature/1"] = "huref-signature/1"
-    signer: Member
+    format: Literal["huref-signature/2"] = "huref-signature/2"
+    signer: PublicKey
     signature: Signature
 
 
 class AuditSignatures(StrictModel):
-    """audit.sig: one aggregate signature of all auditors, in ascending order of their keys."""
+    """audit.sig: one aggregate signature of all auditors, their keys in ascending order.
 
-    format: Literal["huref-audit/1"] = "huref-audit/1"
-    signers: Annotated[list[Member], Field(min_length=1, max_length=64)]
+    `shares` are the auditors' own signatures in the same order. Nobody who verifies looks at them: with another
+    auditor all coefficients change, and whoever adds a signature makes the aggregate again from them.
+    """
+
+    format: Literal["huref-audit/2"] = "huref-audit/2"
+    signers: Annotated[list[PublicKey], Field(min_length=1, max_length=MAX_AUDITORS)]
     signature: Signature
-
-
-class SecretKey:
-    """A signing key; its repr hides the value."""
-
-    def __init__(self, value: int) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "SecretKey(…)"
-
-    @classmethod
-    def generate(cls) -> SecretKey:
-        """A fresh key from the operating system's generator."""
-        return cls(_scheme().KeyGen(os.urandom(32)))
-
-    @property
-    def public_key(self) -> str:
-        """The public key, hex."""
-        return bytes(_scheme().SkToPk(self._value)).hex()
-
-    def member(self) -> Member:
-        """The public key with its proof of possession."""
-        return Member(public_key=self.public_key, possession=bytes(_scheme().PopProve(self._value)).hex())
-
-    def sign(self, tag: bytes, digest: bytes) -> str:
-        """Signature of `digest` in the role `tag`, hex."""
-        return bytes(_scheme().Sign(self._value, tag + digest)).hex()
-
-    def save(self, path: Path) -> None:
-        """Write the key to a new file that only its owner may read (0600). UsageError if it exists."""
-        if os.path.lexists(path):
-            raise UsageError(f"{path} exists already", hint="keys are never overwritten")
-        content = {
-            "format": "huref-key/1",
-            "public_key": self.public_key,
-            "secret_key": f"{self._value:064x}",
-        }
-        write_file(path, (json.dumps(content) + "\n").encode(), mode=0o600)
-
-    @classmethod
-    def load(cls, path: Path) -> SecretKey:
-        """Read a key file.
-
-        Raises:
-            InputOutputError: it cannot be read.
-            UsageError: others may read it.
-            Malformed: it is not a key file.
-        """
-        try:
-            with path.open("rb") as file:
-                mode, data = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_FILE)
-        except OSError as error:
-            raise InputOutputError(f"{path}: {error.strerror or error}") from None
-        if mode & 0o077:
-            raise UsageError(f"{path} is readable by others", hint=f"chmod 600 {path}")
-        try:
-            content = json.loads(data)
-            value = int(content["secret_key"], 16)
-            if content["format"] != "huref-key/1" or not 0 < value < _GROUP_ORDER:
-                raise ValueError
-            key = cls(value)
-            if key.public_key != content["public_key"]:
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise Malformed(f"{path}: not a huref key file") from None
-        return key
+    shares: Annotated[list[Signature], Field(min_length=1, max_length=MAX_AUDITORS)]
 
 
 def sign_manifest(key: SecretKey, digest: bytes) -> OwnerSignature:
     """The owner's signature of a manifest's digest."""
-    return OwnerSignature(signer=key.member(), signature=key.sign(OWNER_TAG, digest))
+    return OwnerSignature(signer=key.public_key, signature=key.sign(OWNER_TAG, digest))
 
 
-def check_owner(signed: OwnerSignature, digest: bytes) -> str:
-    """The signer's public key. Raises `Rejected`."""
-    _check_member(signed.signer, "signature")
-    public, signature = bytes.fromhex(signed.signer.public_key), bytes.fromhex(signed.signature)
-    if not _holds(lambda: _scheme().Verify(public, OWNER_TAG + digest, signature)):
+def check_owner(signed: OwnerSignature, digest: bytes, expected: str | None = None) -> str:
+    """The signer's public key, which must be `expected` if that is given (hex).
+
+    Raises `Rejected` at signature.signer (somebody else signed) or signature (not of this bundle).
+    """
+    if expected is not None and signed.signer != expected:
+        raise Rejected(
+            "signature.signer", "signed by another key than the owner's", expected=expected, got=signed.signer
+        )
+    if not _hold([signed.signer], [1], OWNER_TAG + digest, signed.signature):
         raise Rejected("signature", "the owner's signature is not of this bundle")
-    return signed.signer.public_key
+    return signed.signer
 
 
 def cosign(key: SecretKey, digest: bytes, earlier: AuditSignatures | None) -> AuditSignatures:
-    """Add an auditor's signature to those already there. UsageError if this key signed before."""
-    members = list(earlier.signers) if earlier else []
-    if key.public_key in {member.public_key for member in members}:
+    """Add an auditor's signature to those already there.
+
+    Raises:
+        UsageError: this key signed before, or there are as many as a file holds.
+        Malformed, Rejected: the earlier signatures, or the shares to make the new aggregate of, do not hold.
+    """
+    shares = {}
+    if earlier is not None:
+        shares = dict(zip(check_auditors(earlier, digest), earlier.shares, strict=True))
+    if key.public_key in shares:
         raise UsageError("this key has already co-signed the bundle")
-    parts = [bytes.fromhex(key.sign(AUDIT_TAG, digest))]
-    parts += [bytes.fromhex(earlier.signature)] if earlier else []
-    members = sorted([*members, key.member()], key=lambda member: member.public_key)
-    return AuditSignatures(signers=members, signature=bytes(_scheme().Aggregate(parts)).hex())
+    if len(shares) == MAX_AUDITORS:
+        raise UsageError(f"{MAX_AUDITORS} auditors have signed, more are not possible")
+    shares = dict(sorted({**shares, key.public_key: key.sign(AUDIT_TAG, digest)}.items()))
+    keys, parts = list(shares), list(shares.values())
+    weights = bls.coefficients([bytes.fromhex(public) for public in keys])
+    total = bls.backend().combine([bytes.fromhex(part) for part in parts], weights)
+    made = AuditSignatures(signers=keys, signature=total.hex(), shares=parts)
+    if not _hold(keys, weights, AUDIT_TAG + digest, made.signature):
+        raise Rejected("audit.shares", "an earlier auditor's own signature is not of this bundle")
+    return made
 
 
 def check_auditors(signed: AuditSignatures, digest: bytes) -> tuple[str, ...]:
-    """Public keys of all auditors. Raises `Malformed` (order, repeats) or `Rejected`."""
-    keys = [member.public_key for member in signed.signers]
+    """Public keys of all auditors. Raises `Malformed` (order, repeats, number of shares) or `Rejected`."""
+    keys = signed.signers
     if keys != sorted(set(keys)):
         raise Malformed("audit.sig: signers must be different and in ascending order")
-    for number, member in enumerate(signed.signers):
-        _check_member(member, f"audit.signers.{number}")
-    public: Sequence[bytes] = [bytes.fromhex(key) for key in keys]
-    signature = bytes.fromhex(signed.signature)
-    if not _holds(lambda: _scheme().FastAggregateVerify(public, AUDIT_TAG + digest, signature)):
+    if len(keys) != len(signed.shares):
+        raise Malformed("audit.sig: every signer has one share")
+    weights = bls.coefficients([bytes.fromhex(key) for key in keys])
+    if not _hold(keys, weights, AUDIT_TAG + digest, signed.signature):
         raise Rejected("audit", "the auditors' signature is not of this bundle")
     return tuple(keys)
 
 
-def _check_member(member: Member, path: str) -> None:
-    key, proof = bytes.fromhex(member.public_key), bytes.fromhex(member.possession)
-    if not _holds(lambda: _scheme().PopVerify(key, proof)):
-        raise Rejected(f"{path}.possession", "no proof that the signer knows the secret key")
-
-
-def _holds(check: Any) -> bool:
-    """A check of `py_ecc`; points off the curve and the like count as false."""
-    try:
-        return bool(check())
-    except (ValueError, AssertionError, OverflowError):
-        return False
-
-
-def _scheme() -> Any:
-    from py_ecc.bls import G2ProofOfPossession
-
-    return G2ProofOfPossession
+def _hold(keys: Sequence[str], weights: Sequence[int], message: bytes, signature: str) -> bool:
+    public = [bytes.fromhex(key) for key in keys]
+    return bls.backend().holds(public, weights, message, bytes.fromhex(signature))

@@ -22,7 +22,7 @@ ProofsOption = Annotated[
 OwnerOption = Annotated[
     str | None,
     typer.Option(
-        help="Public key, 96 hex digits, that must sign every bundle; without it nobody may sign one."
+        help="Public key, or its file, that must sign every bundle; without it nobody may sign one."
     ),
 ]
 DeviceOption = Annotated[
@@ -57,6 +57,7 @@ def commit(
 ) -> None:
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
     with exit_on_error(as_json=as_json):
+        from huref.common.files.keys import read_public_key
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
@@ -64,7 +65,8 @@ def commit(
 
         keep_freed_memory()
         with ProgressBar(("load", "quantize", "commit")) as progress:
-            options = Options(profile, tokens, k, security, proofs, owner)
+            named = None if owner is None else read_public_key(owner)
+            options = Options(profile, tokens, k, security, proofs, named)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory
     if as_json:

@@ -1,4 +1,4 @@
-"""`huref keygen` and `huref audit`: who vouches for a bundle."""
+"""`huref audit`: recompute a bundle from the checkpoint, and vouch for it."""
 
 from __future__ import annotations
 
@@ -7,48 +7,33 @@ from typing import Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.output import exit_on_error, result, result_json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the two commands to the root command."""
-    app.command("keygen")(keygen)
+    """Add `huref audit` to the root command."""
     app.command("audit")(audit)
-
-
-def keygen(
-    out: Annotated[Path, typer.Option(help="Key file to make (mode 0600).")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Make a signing key; prints the public key."""
-    with exit_on_error(as_json=as_json):
-        from huref.common.files.identity import SecretKey
-
-        key = SecretKey.generate()
-        key.save(out)
-        if as_json:
-            result_json({"public_key": key.public_key, "file": str(out)})
-        else:
-            result(key.public_key)
-            note(f"secret key in {out}; publish the line above, keep the file to yourself")
 
 
 def audit(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
     checkpoint: Annotated[Path, typer.Option(help="The checkpoint the auditor was shown.")],
     private: Annotated[Path, typer.Option(help="The commitment's folder, or its private/ part.")],
+    tokens: Annotated[
+        Path | None, typer.Option(help="The owner's token list, where the tokens come from one.")
+    ] = None,
     key: Annotated[Path | None, typer.Option(help="Co-sign with this key file on success.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Recompute a bundle's commitment and vector from the checkpoint; co-sign it if they agree."""
+    """Recompute from the checkpoint all that a bundle says; co-sign it if everything agrees."""
     with exit_on_error(as_json=as_json):
-        from huref.common.files.identity import SecretKey
+        from huref.common.files.keys import SecretKey
         from huref.prover.audit import audit as recompute
         from huref.prover.commands.progress import ProgressBar
 
         signer = None if key is None else SecretKey.load(key)
         with ProgressBar(("verify", "load", "quantize", "commit", "run")) as progress:
-            report = recompute(bundle, checkpoint, private, key=signer, progress=progress)
+            report = recompute(bundle, checkpoint, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
         checks = list(report.checks)
         result_json({"agrees": True, "checks": checks, "cosigners": list(report.cosigners)})

@@ -52,7 +52,7 @@ def prove(
 ) -> None:
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json):
-        from huref.common.files.identity import SecretKey
+        from huref.common.files.keys import SecretKey
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options

@@ -19,7 +19,8 @@ from huref.common.errors import InputOutputError, Malformed, ProverError, Reject
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.files.commitment_file import FILE_NAME, CommitmentFile
-from huref.common.files.identity import SecretKey, sign_manifest
+from huref.common.files.identity import sign_manifest
+from huref.common.files.keys import SecretKey
 from huref.prover import owner
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment import folder as commitment_folder

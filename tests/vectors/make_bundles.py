@@ -11,9 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from huref.circuits.program.digest import configuration
 from huref.circuits.statement import prepare_statement
-from huref.common.files.identity import SecretKey
+from huref.common.files.keys import SecretKey
 from huref.prover.audit import audit
 from huref.prover.owner import Options, Proved, prove
 from tests import ROOT
@@ -28,12 +27,15 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        llama, gpt2 = (tiny_models.build(name, work / name) for name in ("llama", "gpt2"))
+        llama, gpt2 = (tiny_models.build(name, work / name, vocab_size=600) for name in ("llama", "gpt2"))
         signed = prove(llama, work / "signed.huref", Options(k=64), key=KEYS[0])
         for key in KEYS[1:]:
             audit(signed.path, llama, signed.commitment, key=key)
         _keep("signed", signed)
-        _keep("paper", prove(gpt2, work / "paper.huref", Options(profile="paper", k=256, security=128, proofs=1)))
+        _keep(
+            "paper",
+            prove(gpt2, work / "paper.huref", Options(profile="paper", k=512, security=128, proofs=1)),
+        )
 
 
 def _keep(name: str, made: Proved) -> None:

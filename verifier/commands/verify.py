@@ -28,7 +28,12 @@ def verify(
     ] = None,
     min_security: Annotated[int, typer.Option(help="Fewest provable bits to accept.")] = 100,
     signer: Annotated[
-        str | None, typer.Option(help="Public key that must have signed it, 96 hex digits.")
+        str | None,
+        typer.Option(metavar="KEY|FILE", help="Public key that must have signed it, or its .pub file."),
+    ] = None,
+    auditor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY|FILE", help="Auditor who must have signed it; may be given several times."),
     ] = None,
     require_image: Annotated[
         bool, typer.Option("--require-image", help="Fail when the picture's generator is not installed.")
@@ -40,7 +45,13 @@ def verify(
         from huref.verifier.verification import verify as verify_bundle
 
         verdict = verify_bundle(
-            bundle, root, expect, min_security, signer=signer, require_image=require_image
+            bundle,
+            root,
+            expect,
+            min_security,
+            signer=signer,
+            auditors=auditor or (),
+            require_image=require_image,
         )
     if as_json:
         result_json(verdict.to_dict())
@@ -58,6 +69,7 @@ def describe(bundle: Path, verdict: Verdict) -> list[str]:
         f"  picture      {_picture(verdict.picture)}",
         f"  signer       {verdict.signer or 'none'}",
         *(f"  auditor      {key}" for key in verdict.cosigners),
+        *(f"  unknown key  {key}" for key in verdict.unknown_cosigners),
         f"  size, time   {verdict.size / 1e6:.2f} MB, {sum(verdict.seconds.values()):.2f} s",
         "Proven:",
         *(f"  - {line}" for line in verdict.proven()),

@@ -1,142 +1,179 @@
-"""Keys, signatures, audits and co-signatures."""
+"""Signatures of owners and auditors, and what a forger would try with them."""
 
 from __future__ import annotations
 
-import shutil
-import stat
-from pathlib import Path
+import json
+from hashlib import sha256
 
 import pytest
+from py_ecc.bls.g2_primitives import G1_to_pubkey, G2_to_signature, pubkey_to_G1
+from py_ecc.bls.hash_to_curve import hash_to_G2
+from py_ecc.optimized_bls12_381 import G1, add, multiply, neg
 
-from huref.common.errors import InputOutputError, Malformed, Rejected, UsageError
+from huref.common.errors import Malformed, Rejected, UsageError
+from huref.common.files import bls
 from huref.common.files import bundle as form
 from huref.common.files.identity import (
+    AUDIT_TAG,
+    MAX_AUDITORS,
+    OWNER_TAG,
     AuditSignatures,
-    SecretKey,
+    OwnerSignature,
     check_auditors,
     check_owner,
     cosign,
     sign_manifest,
 )
-from huref.prover.audit import audit
-from huref.prover.owner import Options, prove
-from huref.verifier import verify
-from tests.conftest import Made
-from tests.support import tiny_models
+from huref.common.files.keys import SecretKey
+from tests.support.bls_points import NO_KEY, NO_SIGNATURE, TORSION
 
 DIGEST = bytes(range(32))
 KEYS = [SecretKey(1234567 + i) for i in range(3)]
 
 
-@pytest.fixture
-def copy(tiny: Made, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny.bundle, tmp_path / "copy.huref"))
+def _audited(*keys: SecretKey) -> AuditSignatures:
+    signed: AuditSignatures | None = None
+    for key in keys:
+        signed = cosign(key, DIGEST, signed)
+    if signed is None:
+        raise ValueError("no auditors")
+    return signed
 
 
-def test_key_files(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    key = SecretKey.generate()
-    key.save(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert SecretKey.load(path).public_key == key.public_key
-    assert key.public_key not in repr(key) and "…" in repr(key)
-    with pytest.raises(UsageError, match="exists already"):
-        SecretKey.generate().save(path)
-    path.chmod(0o644)
-    with pytest.raises(UsageError, match="readable by others"):
-        SecretKey.load(path)
-    for content in (b"", b"{}", b"[]", b'{"format":"huref-key/1","secret_key":"00","public_key":"00"}'):
-        path.write_bytes(content)
-        path.chmod(0o600)
-        with pytest.raises(Malformed):
-            SecretKey.load(path)
-    with pytest.raises(InputOutputError):
-        SecretKey.load(tmp_path / "absent")
+def _rejected(signed: AuditSignatures, digest: bytes = DIGEST) -> str:
+    with pytest.raises(Rejected) as caught:
+        check_auditors(signed, digest)
+    return caught.value.path
 
 
 def test_owners_signature() -> None:
     signed = sign_manifest(KEYS[0], DIGEST)
     assert check_owner(signed, DIGEST) == KEYS[0].public_key
+    assert check_owner(signed, DIGEST, KEYS[0].public_key) == KEYS[0].public_key
+    forged = [
+        signed.model_copy(update={"signer": KEYS[1].public_key}),
+        signed.model_copy(update={"signer": NO_KEY.hex(), "signature": NO_SIGNATURE.hex()}),
+        *(signed.model_copy(update={"signature": bad}) for bad in ("00" * 96, "ff" * 96, NO_SIGNATURE.hex())),
+    ]
+    for each, digest in ((signed, bytes(32)), *((each, DIGEST) for each in forged)):
+        with pytest.raises(Rejected) as caught:
+            check_owner(each, digest)
+        assert caught.value.path == "signature"
+
+
+def test_a_stranger_signs_again() -> None:
     with pytest.raises(Rejected) as caught:
-        check_owner(signed, bytes(32))
-    assert caught.value.path == "signature"
-    stranger = KEYS[1].member()
-    for member in (stranger, signed.signer.model_copy(update={"possession": stranger.possession})):
-        with pytest.raises(Rejected):
-            check_owner(signed.model_copy(update={"signer": member}), DIGEST)
-    for broken in ("00" * 96, "ff" * 96):
-        with pytest.raises(Rejected):
-            check_owner(signed.model_copy(update={"signature": broken}), DIGEST)
+        check_owner(sign_manifest(KEYS[1], DIGEST), DIGEST, KEYS[0].public_key)
+    assert caught.value.path == "signature.signer"
+    assert (caught.value.expected, caught.value.got) == (KEYS[0].public_key, KEYS[1].public_key)
 
 
 def test_auditors_signatures_add_up() -> None:
-    signed: AuditSignatures | None = None
-    for key in KEYS[:2]:
-        signed = cosign(key, DIGEST, signed)
-    assert signed is not None and len(signed.signature) == 192
-    keys = tuple(sorted(key.public_key for key in KEYS[:2]))
-    assert check_auditors(signed, DIGEST) == keys
-    with pytest.raises(Rejected):
-        check_auditors(signed.model_copy(update={"signers": signed.signers[:1]}), DIGEST)
-    with pytest.raises(Malformed):
-        check_auditors(signed.model_copy(update={"signers": signed.signers[::-1]}), DIGEST)
+    signed = _audited(*KEYS[:2])
+    assert len(signed.signature) == 192
+    assert check_auditors(signed, DIGEST) == tuple(sorted(key.public_key for key in KEYS[:2]))
+    assert signed == _audited(*KEYS[1::-1])
+    fewer = {"signers": signed.signers[:1], "shares": signed.shares[:1]}
+    assert _rejected(signed.model_copy(update=fewer)) == "audit"
+    assert _rejected(signed, bytes(32)) == "audit"  # put beside another bundle
+    assert _rejected(signed.model_copy(update={"signature": _audited(KEYS[0]).signature})) == "audit"
     with pytest.raises(UsageError, match="already"):
         cosign(KEYS[0], DIGEST, signed)
 
 
-def test_an_owners_signature_is_no_audit() -> None:
+def test_auditors_in_another_order_or_twice() -> None:
+    signed = _audited(*KEYS[:2])
+    both = {"signers": signed.signers[::-1], "shares": signed.shares[::-1]}
+    twice = {"signers": signed.signers[:1] * 2, "shares": signed.shares[:1] * 2}
+    for change in (both, twice, {"shares": signed.shares[:1]}):
+        with pytest.raises(Malformed):
+            check_auditors(signed.model_copy(update=change), DIGEST)
+
+
+def test_a_signature_counts_in_its_role_alone() -> None:
     owner = sign_manifest(KEYS[0], DIGEST)
-    forged = AuditSignatures(signers=[owner.signer], signature=owner.signature)
+    audit = _audited(KEYS[0])
+    weights = bls.coefficients([bytes.fromhex(owner.signer)])
+    total = bls.backend().combine([bytes.fromhex(owner.signature)], weights).hex()
+    assert _rejected(audit.model_copy(update={"signature": total, "shares": [owner.signature]})) == "audit"
+    own = bls.backend().combine([bytes.fromhex(KEYS[0].sign(AUDIT_TAG, DIGEST))], weights).hex()
+    check_auditors(audit.model_copy(update={"signature": own}), DIGEST)  # so the role made the difference
     with pytest.raises(Rejected):
-        check_auditors(forged, DIGEST)
+        check_owner(OwnerSignature(signer=owner.signer, signature=audit.shares[0]), DIGEST)
+    assert OWNER_TAG != AUDIT_TAG and len(OWNER_TAG) == len(AUDIT_TAG)
 
 
-def test_a_key_chosen_to_cancel_anothers_is_refused() -> None:
-    """Without its proof of possession a rogue key could sign for itself and its victim alone."""
-    signed = cosign(KEYS[0], DIGEST, None)
-    victim = KEYS[1].member()
-    rogue = victim.model_copy(update={"public_key": KEYS[2].public_key})
-    members = sorted([signed.signers[0], rogue], key=lambda member: member.public_key)
-    with pytest.raises(Rejected) as caught:
-        check_auditors(AuditSignatures(signers=members, signature=signed.signature), DIGEST)
-    assert caught.value.path.endswith("possession")
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_rogue_key_does_not_sign_for_its_victim(adaptive: bool) -> None:
+    """sk·G − victim, plain or scaled by the coefficients that the key would have had to know beforehand."""
+    victim, secret = bytes.fromhex(KEYS[0].public_key), 424242
+    scale, order = 1, bls.GROUP_ORDER
+    if adaptive:
+        guess = bytes(G1_to_pubkey(multiply(G1, secret)))
+        mine, other = bls.coefficients([victim, guess])
+        scale = mine * pow(other, -1, order) % order
+    rogue = bytes(G1_to_pubkey(add(multiply(G1, secret), multiply(neg(pubkey_to_G1(victim)), scale))))
+    keys = sorted([victim, rogue])
+    weights = dict(zip(keys, bls.coefficients(keys), strict=True))
+    share = bytes.fromhex(SecretKey(secret).sign(AUDIT_TAG, DIGEST))
+    for weight in (1, weights[rogue]):
+        forged = bls.backend().combine([share], [weight]).hex()
+        names = [key.hex() for key in keys]
+        assert _rejected(AuditSignatures(signers=names, signature=forged, shares=[forged] * 2)) == "audit"
 
 
-def test_audit_and_cosign_a_bundle(copy: Path, tiny: Made, other: Made) -> None:
-    (copy / f".{form.COSIGNATURES}.0123456789abcdef.tmp").write_bytes(b"{")  # an earlier audit was killed
-    report = audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
-    assert report.cosigners == (KEYS[0].public_key,)
-    report = audit(copy, tiny.checkpoint, tiny.commitment / "private", key=KEYS[1])
-    assert set(report.cosigners) == {KEYS[0].public_key, KEYS[1].public_key}
-    assert verify(copy).cosigners == report.cosigners
-    for checkpoint, private in ((other.checkpoint, tiny.commitment), (tiny.checkpoint, other.commitment)):
-        with pytest.raises(Rejected) as caught:
-            audit(copy, checkpoint, private, key=KEYS[2])
-        assert caught.value.path == "audit.root"
-    assert len(verify(copy).cosigners) == 2
+def test_no_signature_for_no_key() -> None:
+    nothing = {"signature": NO_SIGNATURE.hex(), "shares": [NO_SIGNATURE.hex()]}
+    for key in (NO_KEY, TORSION):
+        assert _rejected(AuditSignatures(signers=[key.hex()], **nothing)) == "audit"
+    signed = _audited(KEYS[0])
+    beside = {"signers": [*signed.signers, NO_KEY.hex()], "shares": signed.shares * 2}
+    assert signed.signers[0] < NO_KEY.hex()
+    assert _rejected(signed.model_copy(update=beside)) == "audit"
 
 
-def test_signed_bundles(tmp_path: Path) -> None:
-    checkpoint = tiny_models.build("bert", tmp_path / "model")
-    bundle = prove(checkpoint, tmp_path / "a.huref", Options(k=64, proofs=1), key=KEYS[0]).path
-    signed = (bundle / form.SIGNATURE).read_bytes()
-    assert verify(bundle, signer=KEYS[0].public_key).signer == KEYS[0].public_key
-    with pytest.raises(Rejected) as caught:
-        verify(bundle, signer=KEYS[1].public_key)
-    assert caught.value.path == "expect.signer"
-    (bundle / form.SIGNATURE).write_bytes(sign_manifest(KEYS[0], DIGEST).encode())
-    with pytest.raises(Rejected) as caught:
-        verify(bundle)
-    assert caught.value.path == "signature"
-    (bundle / form.SIGNATURE).write_bytes(signed + b"\n")
+def test_damaged_shares_are_seen_by_the_next_auditor() -> None:
+    signed = _audited(KEYS[0])
+    check_auditors(signed.model_copy(update={"shares": ["00" * 96]}), DIGEST)
     with pytest.raises(Malformed):
-        verify(bundle)
-
-
-def test_anybody_signs_an_unsigned_bundle(copy: Path) -> None:
-    """The model id names no owner, so a signature is a stranger's."""
-    digest = bytes.fromhex(form.FileEntry.of((copy / form.MANIFEST).read_bytes()).sha256)
-    (copy / form.SIGNATURE).write_bytes(sign_manifest(KEYS[0], digest).encode())
+        cosign(KEYS[1], DIGEST, signed.model_copy(update={"shares": ["00" * 96]}))
+    other = _audited(KEYS[2]).shares
     with pytest.raises(Rejected) as caught:
-        verify(copy)
-    assert caught.value.path == "signature.signer"
+        cosign(KEYS[1], DIGEST, signed.model_copy(update={"shares": other}))
+    assert caught.value.path == "audit.shares"
+    with pytest.raises(Rejected):  # nobody's signature is made better by one more
+        cosign(KEYS[1], DIGEST, signed.model_copy(update={"signature": other[0]}))
+
+
+def test_number_of_auditors_is_capped_before_any_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = _audited(KEYS[0])
+
+    def never() -> None:
+        raise RuntimeError("a curve was reached")
+
+    monkeypatch.setattr(bls, "backend", never)
+    for number in (MAX_AUDITORS + 1, 10_000):
+        names = [f"{0x80 << 376 | i:096x}" for i in range(number)]
+        many = {**signed.model_dump(), "signers": names, "shares": signed.shares * number}
+        data = json.dumps(many, sort_keys=True, separators=(",", ":")).encode()
+        with pytest.raises(Malformed, match="signers"):
+            AuditSignatures.decode(data, form.COSIGNATURES)
+    full = signed.model_copy(update={"signers": names[:MAX_AUDITORS], "shares": signed.shares * MAX_AUDITORS})
+    assert len(full.encode()) < form.CAPS[form.COSIGNATURES]
+    assert AuditSignatures.decode(full.encode(), form.COSIGNATURES) == full
+    assert len(sign_manifest(KEYS[0], DIGEST).encode()) < form.CAPS[form.SIGNATURE]
+    with pytest.raises(RuntimeError):
+        check_auditors(full, DIGEST)
+
+
+def test_a_full_file_takes_nobody_more() -> None:
+    point = hash_to_G2(AUDIT_TAG + DIGEST, bls.DST, sha256)  # once for all
+    secrets = range(1000, 1000 + MAX_AUDITORS)
+    made = {SecretKey(i).public_key: bytes(G2_to_signature(multiply(point, i))).hex() for i in secrets}
+    shares = dict(sorted(made.items()))
+    weights = bls.coefficients([bytes.fromhex(key) for key in shares])
+    total = bls.backend().combine([bytes.fromhex(share) for share in shares.values()], weights)
+    full = AuditSignatures(signers=list(shares), signature=total.hex(), shares=list(shares.values()))
+    assert len(check_auditors(full, DIGEST)) == MAX_AUDITORS
+    with pytest.raises(UsageError, match="64 auditors"):
+        cosign(KEYS[0], DIGEST, full)

@@ -1,0 +1,200 @@
+"""An audit makes every fact of a bundle again: each one that is false by itself is found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from huref.common.errors import Rejected, UsageError
+from huref.common.files import bundle as form
+from huref.common.files.bundle import read_bundle
+from huref.common.files.keys import SecretKey
+from huref.prover.audit import Claims, audit, recompute
+from huref.prover.commitment.folder import read_seed
+from huref.prover.owner import Options, prove
+from huref.prover.progress import Progress
+from huref.verifier import image, verify
+from tests.conftest import Made
+from tests.support import tiny_models
+from tests.support.forge import load, reseal
+
+KEYS = [SecretKey(1234567 + i) for i in range(3)]
+
+
+@pytest.fixture
+def copy(tiny: Made, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny.bundle, tmp_path / "copy.huref"))
+
+
+@pytest.fixture(scope="module")
+def claims(tiny: Made) -> Claims:
+    return Claims.of(read_bundle(tiny.bundle))
+
+
+def failure(made: Made, claims: Claims, tokens: Path | None = None) -> str:
+    """Path of the fact that differs from the checkpoint."""
+    with pytest.raises(Rejected) as caught:
+        recompute(claims, made.checkpoint, read_seed(made.commitment / "private"), tokens, Progress())
+    return caught.value.path
+
+
+def _said(claims: Claims, **fields: Any) -> Claims:
+    return replace(claims, statement=claims.statement.model_copy(update=fields))
+
+
+def _under(claims: Claims, **fields: Any) -> Claims:
+    return replace(claims, directory=claims.directory.model_copy(update=fields))
+
+
+def _tokens(claims: Claims, **fields: Any) -> Claims:
+    return _under(claims, tokens=claims.directory.tokens.model_copy(update=fields))
+
+
+def _first_source(claims: Claims, **fields: Any) -> Claims:
+    changed = claims.sources[0].model_copy(update=fields)
+    return replace(claims, sources=[changed, *claims.sources[1:]])
+
+
+def _bump(values: dict[str, Any]) -> dict[str, Any]:
+    name = sorted(values)[0]
+    value = values[name]
+    return {**values, name: (value[0] + 1, *value[1:]) if isinstance(value, tuple) else value + 1}
+
+
+FACTS: dict[str, Callable[[Claims], Claims]] = {
+    "audit.sources": lambda c: _first_source(c, name="another.safetensors"),
+    "audit.sources.model.safetensors": lambda c: _first_source(c, sha256="0" * 64),
+    "audit.shape.vocab": lambda c: _under(
+        c, shape={**c.directory.shape, "vocab": c.directory.shape["vocab"] + 1}
+    ),
+    "audit.shape.layers": lambda c: _under(
+        c, shape={**c.directory.shape, "layers": c.directory.shape["layers"] + 1}
+    ),
+    "audit.tokens.source": lambda c: _tokens(c, source="word-list"),
+    "audit.tokens.tokenizer": lambda c: _tokens(c, tokenizer_digest="0" * 64),
+    "audit.tokens.frequencies": lambda c: _tokens(c, frequency_digest="0" * 64),
+    "audit.tokens.p": lambda c: _under(c, p=c.directory.p * 2),
+    "audit.tokens.ids": lambda c: _tokens(c, ids=c.directory.tokens.ids[::-1]),
+    "audit.root": lambda c: replace(c, root="0" * 64),
+    "audit.shifts": lambda c: _said(c, shifts=_bump(c.statement.shifts)),
+    "audit.calibration_sums": lambda c: _said(c, calibration_sums=_bump(c.statement.calibration_sums)),
+    "audit.v": lambda c: _said(c, v=[c.statement.v[0] + 1, *c.statement.v[1:]]),
+    "audit.fidelity.v": lambda c: replace(c, fidelity=c.fidelity.model_copy(update={"v": 0.9})),
+    "audit.fidelity.terms": lambda c: replace(
+        c, fidelity=c.fidelity.model_copy(update={"terms": {"x": 1.0}})
+    ),
+}
+
+
+@pytest.mark.parametrize("path", FACTS)
+def test_each_false_fact_is_found(tiny: Made, claims: Claims, path: str) -> None:
+    assert failure(tiny, FACTS[path](claims)) == path
+
+
+@pytest.mark.slow
+def test_false_term_weights_are_found(tmp_path: Path) -> None:
+    checkpoint = tiny_models.build("gpt2", tmp_path / "model", vocab_size=600)
+    done = prove(checkpoint, tmp_path / "a.huref", Options(profile="paper", k=512, proofs=1))
+    claims, seed = Claims.of(read_bundle(done.path)), read_seed(done.commitment / "private")
+    recompute(claims, checkpoint, seed, None, Progress())
+    weights = claims.directory.term_weights
+    wrong = _under(claims, term_weights=[*weights[:-1], weights[-1] ^ 1])
+    with pytest.raises(Rejected) as caught:
+        recompute(wrong, checkpoint, seed, None, Progress())
+    assert caught.value.path == "audit.term_weights"
+
+
+def test_one_false_cosine_is_found(tiny: Made, claims: Claims) -> None:
+    for value in (0.9, float("nan")):
+        terms = dict(claims.fidelity.terms)
+        name = sorted(terms)[-1]
+        terms[name] = value
+        changed = replace(claims, fidelity=claims.fidelity.model_copy(update={"terms": terms}))
+        assert failure(tiny, changed) == f"audit.fidelity.terms.{name}"
+
+
+def test_a_source_more_or_less_is_found(tiny: Made, claims: Claims) -> None:
+    for sources in ([], [*claims.sources, claims.sources[0]]):
+        assert failure(tiny, replace(claims, sources=sources)) == "audit.sources"
+
+
+def test_another_checkpoint_or_seed_is_found(tiny: Made, other: Made, claims: Claims) -> None:
+    """Another model of the same shape that even has the file's name, size and hash; another seed."""
+    with pytest.raises(Rejected) as caught:
+        recompute(claims, tiny.checkpoint, read_seed(other.commitment / "private"), None, Progress())
+    assert caught.value.path == "audit.root"
+    theirs = replace(claims, sources=Claims.of(read_bundle(other.bundle)).sources)
+    with pytest.raises(Rejected) as caught:
+        recompute(theirs, other.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
+    assert caught.value.path == "audit.root"
+
+
+def test_true_claims_agree(tiny: Made, claims: Claims) -> None:
+    checks = recompute(claims, tiny.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
+    assert len(checks) == 6 and claims.fidelity.v is not None
+
+
+def test_tokens_by_another_rule(tiny: Made, claims: Claims, tmp_path: Path) -> None:
+    """The rule is replayed, so a list that merely calls itself the rule's, or a rule that is not used, is found."""
+    tokens = claims.directory.tokens
+    listed = _tokens(claims, source="file", tokenizer_digest=None, frequency_digest=None)
+    with pytest.raises(UsageError, match="from a file"):
+        recompute(listed, tiny.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
+    file = tmp_path / "ids.txt"
+    file.write_text("".join(f"{i}\n" for i in tokens.ids[1:] + tokens.ids[:1]))
+    assert failure(tiny, listed, file) == "audit.tokens.ids"
+    with pytest.raises(UsageError, match="not from a list"):
+        recompute(claims, tiny.checkpoint, read_seed(tiny.commitment / "private"), file, Progress())
+    file.write_text("".join(f"{i}\n" for i in tokens.ids))
+    checks = recompute(listed, tiny.checkpoint, read_seed(tiny.commitment / "private"), file, Progress())
+    assert any("owner's list" in check for check in checks)
+
+
+def test_the_picture_is_drawn_again(copy: Path, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = load(copy)
+    picture = bytearray(files[form.PICTURE])
+    picture[len(picture) // 2] ^= 1
+    for name, data in reseal({**files, form.PICTURE: bytes(picture)}).items():
+        (copy / name).write_bytes(data)
+    with pytest.raises(Rejected) as caught:
+        audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
+    assert caught.value.path == "image"
+    for name, data in files.items():
+        (copy / name).write_bytes(data)
+    monkeypatch.setattr(image, "find", lambda digest: None)
+    verify(copy)  # a reader without the generator may go on, an auditor may not
+    with pytest.raises(Rejected) as caught:
+        audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
+    assert caught.value.path == "image" and not (copy / form.COSIGNATURES).exists()
+
+
+def test_audit_and_cosign_a_bundle(copy: Path, tiny: Made, other: Made) -> None:
+    (copy / f".{form.COSIGNATURES}.0123456789abcdef.tmp").write_bytes(b"{")  # an earlier audit was killed
+    report = audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
+    assert report.cosigners == (KEYS[0].public_key,) and len(report.checks) == 7
+    report = audit(copy, tiny.checkpoint, tiny.commitment / "private", key=KEYS[1])
+    assert set(report.cosigners) == {KEYS[0].public_key, KEYS[1].public_key}
+    verdict, before = verify(copy), read_bundle(copy).files[form.COSIGNATURES]
+    assert verdict.unknown_cosigners == report.cosigners and verdict.cosigners == ()
+    with pytest.raises(Rejected) as caught:
+        audit(copy, other.checkpoint, tiny.commitment, key=KEYS[2])
+    assert caught.value.path == "audit.sources.model.safetensors"
+    with pytest.raises(UsageError, match="already"):
+        audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
+    assert read_bundle(copy).files[form.COSIGNATURES] == before
+
+
+def test_a_checkpoint_saved_in_another_way_is_another_source(
+    tiny: Made, claims: Claims, tmp_path: Path
+) -> None:
+    """The same weights under another file name: the name is a fact, too."""
+    folder = Path(shutil.copytree(tiny.checkpoint, tmp_path / "model"))
+    (folder / claims.sources[0].name).rename(folder / "renamed.safetensors")
+    with pytest.raises(Rejected) as caught:
+        recompute(claims, folder, read_seed(tiny.commitment / "private"), None, Progress())
+    assert caught.value.path == "audit.sources"

@@ -1,0 +1,48 @@
+"""`huref keygen` and `huref pubkey`: signing keys of owners and auditors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.output import exit_on_error, note, result, result_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands to the root command."""
+    app.command("keygen")(keygen)
+    app.command("pubkey")(pubkey)
+
+
+def keygen(
+    out: Annotated[Path, typer.Option(help="Key file to make (mode 0600); the public key goes to OUT.pub.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a signing key; prints the public key."""
+    with exit_on_error(as_json=as_json):
+        from huref.common.files.keys import SecretKey
+
+        key = SecretKey.generate()
+        public = key.save(out)
+        if as_json:
+            result_json({"public_key": key.public_key, "file": str(out), "public_file": str(public)})
+        else:
+            result(key.public_key)
+            note(f"secret key in {out}, keep it to yourself; publish {public}, which holds the line above")
+
+
+def pubkey(
+    key: Annotated[str, typer.Argument(help="Key file, .pub file, or the key itself.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the public key of a key file."""
+    with exit_on_error(as_json=as_json):
+        from huref.common.files.keys import read_public_key
+
+        public = read_public_key(key)
+        if as_json:
+            result_json({"public_key": public})
+        else:
+            result(public)
