@@ -270,7 +270,7 @@ def test_private_files_are_never_open_to_others(tmp_path: Path, monkeypatch: pyt
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o700
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 8 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
+    assert len(files) == 7 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
 
 
 def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:

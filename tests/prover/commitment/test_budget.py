@@ -18,7 +18,6 @@ from huref.common.errors import Malformed, ProverError
 from huref.prover.commitment.budget import OpeningBudget
 from huref.prover.commitment.randomness import SecretSeed
 
-
 ID = "ab"
 
 
