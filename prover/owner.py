@@ -41,7 +41,7 @@ from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
 DEFAULT_SECURITY = 100
-DEFAULT_PROOFS = 16
+DEFAULT_PROOFS = 256
 COMMITMENT_SUFFIX = ".commitment"
 
 
@@ -64,12 +64,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Proved:
-    """A bundle that was written and verified. `remaining` opened positions are left on the commitment."""
+    """A bundle that was written and verified. `remaining` positions, enough for `proofs_left` proofs, can still be
+    opened on the commitment.
+    """
 
     path: Path
     commitment: Path
     verdict: Verdict
     remaining: int
+    proofs_left: int
     seconds: Mapping[str, float]
 
 
@@ -142,8 +145,9 @@ def prove(
                 fidelity = measure(program, trace, reference, opened.source.steps, chosen)
         draft = bundle.draft(opened, chosen, trace, fidelity, picture, progress.seconds)
         setup = prepare_statement(draft.statement, opened.public)
-        with opened.lock() as budget:
-            counter = budget.reserve(setup.geometry.weights.queries)
+        with opened.lock(progress.warn) as budget:
+            queries = setup.geometry.weights.queries
+            counter = budget.reserve(queries)
             seed = fresh_proof_seed(budget.seed, counter, draft.statement.digest())
             with progress.stage("prove") as step:
                 weights = dict(opened.source.weights)
@@ -156,7 +160,7 @@ def prove(
                 verdict, positions = _verify_own(temporary, setup)
             budget.settle(positions)
             remaining = budget.remaining
-    return Proved(out, folder, verdict, remaining, progress.seconds)
+    return Proved(out, folder, verdict, remaining, remaining // queries, progress.seconds)
 
 
 def _open_or_commit(

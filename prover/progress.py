@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,10 @@ class Progress:
 
     def entered(self, text: str) -> None:
         """Called with what is being done."""
+
+    def warn(self, text: str) -> None:
+        """Called with what the owner must know although the call goes on."""
+        warnings.warn(text, stacklevel=2)
 
     def left(self, name: str) -> None:
         """Called when a stage is finished."""

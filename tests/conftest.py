@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,16 @@ class Made:
 
 def _make(folder: Path, seed: int) -> Made:
     checkpoint = tiny_models.build("llama", folder / "model", seed)
-    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(k=64)))
+    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(k=64, proofs=16)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """High-water marks of the commitments that tests make lie here, not in the developer's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state-home")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

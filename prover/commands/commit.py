@@ -17,7 +17,7 @@ SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest to
 SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]
 ProofsOption = Annotated[
     int | None,
-    typer.Option(help="How many proofs this commitment must outlive (16); more cost a little size."),
+    typer.Option(help="How many proofs this commitment must outlive (256); more cost a little size."),
 ]
 OwnerOption = Annotated[
     str | None,

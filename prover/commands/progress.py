@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from huref.common.output import result
+from huref.common.output import note, result
 from huref.prover.progress import Progress
 
 
@@ -35,6 +35,12 @@ class ProgressBar(Progress):
         """Print a result line on stdout without breaking the bar."""
         self._bar.clear()
         result(text)
+        self._bar.refresh()
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr without breaking the bar."""
+        self._bar.clear()
+        note(f"warning: {text}")
         self._bar.refresh()
 
     def entered(self, text: str) -> None:

@@ -77,11 +77,12 @@ def prove(
     verdict = done.verdict
     if as_json:
         summary = {**verdict.to_dict(), "bundle": str(done.path), "commitment": str(done.commitment)}
-        result_json({**summary, "seconds": done.seconds, "positions_left": done.remaining})
+        left = {"proofs_left": done.proofs_left, "positions_left": done.remaining}
+        result_json({**summary, "seconds": done.seconds, **left})
         return
     result(f"{done.path}: fingerprint {verdict.fingerprint}")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items())
     note(f"time: {times}")
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")
     note(f"security: {verdict.security.bits:.1f} provable bits (weakest: {verdict.security.binding.label})")
-    note(f"commitment: {done.commitment} (its private/ part is secret), {done.remaining} openings left")
+    note(f"commitment: {done.commitment} (its private/ part is secret), {done.proofs_left} proofs left")

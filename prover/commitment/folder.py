@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentF
 from huref.common.params import Knobs
 from huref.prover.checkpoint.families import Model
 from huref.prover.commitment import leaf_cache
-from huref.prover.commitment.budget import OpeningBudget
+from huref.prover.commitment.budget import OpeningBudget, Say
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
@@ -88,9 +89,9 @@ class OpenedCommitment:
     source: Source
     committed: WeightsCommitment
 
-    def lock(self) -> OpeningBudget:
+    def lock(self, say: Say = warnings.warn) -> OpeningBudget:
         """The opening budget, locked; a context manager. Raises what `OpeningBudget.load` raises."""
-        return OpeningBudget.load(self.folder / PRIVATE)
+        return OpeningBudget.load(self.folder / PRIVATE, self.public.root, say)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Draft:
     program: Program
     weights: StackedWeights
     knobs: Knobs
-    seed: SecretSeed
+    budget: OpeningBudget
 
     def finish(
         self, steps: Mapping[str, float], term_weights: tuple[int, ...], device: Device = COMPILED
@@ -114,12 +115,14 @@ class Draft:
             os.fsync(file.fileno())
         weights = _read_weights(private, program, self.weights.data.shape[1])
         source = replace(self.source, weights=weights, steps=steps, term_weights=term_weights)
-        committed = commit_weights(program, weights, self.knobs, self.seed, device)
+        seed = self.budget.seed
+        committed = commit_weights(program, weights, self.knobs, seed, device)
         if device.for_proofs is device:  # what other machines made is checked by making it again here
-            leaf_cache.write(private, weights.data, self.seed, committed.committed.tree.levels[0])
+            leaf_cache.write(private, weights.data, seed, committed.committed.tree.levels[0])
         write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
         public = _public_file(source, program, self.knobs, committed.root.hex())
         write_file(self.temporary / FILE_NAME, public.encode())
+        self.budget.bind(public.root)
         return OpenedCommitment(self.folder, public, source, committed)
 
 
@@ -138,7 +141,7 @@ def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
             weights = _new_weights(private / _WEIGHTS, program, geometry.w)
-            yield Draft(temporary, folder, source, program, weights, knobs, budget.seed)
+            yield Draft(temporary, folder, source, program, weights, knobs, budget)
 
 
 def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
@@ -176,6 +179,18 @@ def read_public(folder: Path) -> CommitmentFile:
     if len(data) > MAX_BYTES:
         raise Malformed(f"{path}: more than {MAX_BYTES} bytes")
     return CommitmentFile.decode(data, str(path))
+
+
+def restore(folder: Path, *, everything: bool = False, say: Say = warnings.warn) -> tuple[int, int, int]:
+    """Adopt the private state of a folder that was copied or put back (`OpeningBudget.restore`).
+
+    Returns the positions declared spent by this, those that are left, and how many a proof needs.
+    """
+    public = read_public(folder)
+    _, program = _read_source(folder / PRIVATE, public)
+    queries = weights_geometry(program, knobs_for(public.directory)).code.queries
+    with OpeningBudget.restore(folder / PRIVATE, public.root, everything=everything, say=say) as budget:
+        return budget.declared, budget.remaining, queries
 
 
 def read_seed(private: Path) -> SecretSeed:

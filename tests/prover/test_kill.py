@@ -126,7 +126,7 @@ def remove_valid_commitment(folder: Path) -> bool:
     if not folder.exists():
         return False
     commitment_folder.load(folder)  # recomputes the root
-    OpeningBudget.load(folder / "private").close()
+    OpeningBudget.load(folder / "private", commitment_folder.read_public(folder).root).close()
     shutil.rmtree(folder)
     return True
 
@@ -162,6 +162,7 @@ class Counter:
 
     def __init__(self, commitment: Path) -> None:
         self._private = commitment / "private"
+        self._root = commitment_folder.read_public(commitment).root
         self.last = self.read()
 
     def read(self) -> dict[str, Any]:
@@ -176,7 +177,9 @@ class Counter:
         assert now["spent"] >= last["spent"] and now["proofs"] >= last["proofs"]
         assert set(now["opened"]) >= set(last["opened"])
         assert now["forfeited"] >= last["forfeited"]
-        with OpeningBudget.load(self._private) as budget:  # the dead process's lock does not block
+        with OpeningBudget.load(
+            self._private, self._root, str
+        ) as budget:  # the dead process's lock does not block
             assert budget.remaining == now["capacity"] - now["spent"]
             assert budget.proofs == now["proofs"]
         self.last = self.read()

@@ -37,16 +37,26 @@ from tests.support import tiny_models
 from tests.support.forge import load
 
 
+def root_of(folder: Path) -> str:
+    """The public root of a commitment's folder."""
+    return commitment_folder.read_public(folder).root
+
+
 @pytest.fixture
-def copy(tiny: Made, tmp_path: Path) -> Path:
+def copy(
+    tiny: Made, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The tiny model's commitment under another name, adopted as the original with a full budget."""
     folder = Path(shutil.copytree(tiny.commitment, tmp_path / "copy.commitment"))
     private = folder / commitment_folder.PRIVATE
     seed = (private / "seed").read_bytes()
-    for name in ("instance", "state", "seed"):
+    for name in ("lock", "witness.0", "witness.1", "state", "seed"):
         (private / name).unlink()
-    rows = commitment_folder.read_public(folder).directory.random_rows
-    OpeningBudget.create(private, rows, seed=SecretSeed(seed)).close()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state-home")))
+    public = commitment_folder.read_public(folder)
+    rows = public.directory.random_rows
+    with OpeningBudget.create(private, rows, seed=SecretSeed(seed)) as budget:
+        budget.bind(public.root)
     return folder
 
 
@@ -99,7 +109,7 @@ def test_nothing_secret_enters_a_bundle(tiny: Made, monkeypatch: pytest.MonkeyPa
 
 
 def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
-    before = OpeningBudget.load(copy / "private")
+    before = OpeningBudget.load(copy / "private", root_of(copy))
     left = before.remaining
     before.close()
     first = prove(None, copy.parent / "1.huref", commitment=copy)
@@ -107,7 +117,7 @@ def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
     assert left > first.remaining > second.remaining
     assert (first.path / form.PROOF).read_bytes() != (second.path / form.PROOF).read_bytes()
     assert first.verdict.statement.v == second.verdict.statement.v
-    with OpeningBudget.load(copy / "private") as budget:
+    with OpeningBudget.load(copy / "private", root_of(copy)) as budget:
         assert len(budget.opened) == left - second.remaining
         assert budget.proofs == 2
 
@@ -128,7 +138,8 @@ def test_the_counter_is_on_disk_before_positions_are_drawn(
     def drawn(*arguments: object) -> SecretSeed:
         state = json.loads((private / "state").read_bytes())
         at_draw.append((state["reserved"], state["proofs"]))
-        assert synced[-2:] == [(private / "state").stat().st_ino, private.stat().st_ino]
+        content = synced.index((private / "state").stat().st_ino)
+        assert synced[content + 1] == private.stat().st_ino
         return fresh(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "fsync", record)
@@ -140,7 +151,7 @@ def test_the_counter_is_on_disk_before_positions_are_drawn(
 
 
 def test_an_exhausted_budget_writes_no_bundle(copy: Path) -> None:
-    OpeningBudget.restore(copy / "private").close()
+    OpeningBudget.restore(copy / "private", root_of(copy), everything=True).close()
     with pytest.raises(ProverError, match="opening budget"):
         prove(None, copy.parent / "x.huref", commitment=copy)
     assert not (copy.parent / "x.huref").exists()
@@ -165,7 +176,7 @@ def test_a_failed_proof_leaves_nothing_and_forfeits_its_positions(
         prove(None, copy.parent / "x.huref", commitment=copy)
     assert "made to fail" in caught.value.message
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
-    with OpeningBudget.load(copy / "private") as budget:
+    with OpeningBudget.load(copy / "private", root_of(copy)) as budget:
         assert budget.remaining < commitment_folder.read_public(copy).directory.random_rows - 1
         assert not budget.opened
 
@@ -178,7 +189,7 @@ def test_an_interrupted_commit_leaves_nothing(
 
     monkeypatch.setattr(commitment_folder, "commit_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        commit(tiny.checkpoint, tmp_path / "c", Options(k=64))
+        commit(tiny.checkpoint, tmp_path / "c", Options(k=64, proofs=16))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,7 +197,7 @@ def test_a_commitment_is_made_without_torch(tiny: Made, tmp_path: Path) -> None:
     """Importing it takes longer than committing to a small model."""
     code = (
         "import sys\nfrom huref.prover.owner import Options, commit\n"
-        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(k=64), device='cpu')\n"
+        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(k=64, proofs=16), device='cpu')\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -293,7 +304,7 @@ def test_private_files_are_never_open_to_others(tmp_path: Path, monkeypatch: pyt
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o700
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 5 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
+    assert len(files) == 7 and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in files)
 
 
 def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
@@ -304,7 +315,7 @@ def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             commit(tiny.checkpoint, tmp_path / "y", options)
     with pytest.raises(UsageError, match="exists"):
-        commit(tiny.checkpoint, copy, Options(k=64))
+        commit(tiny.checkpoint, copy, Options(k=64, proofs=16))
     with pytest.raises(UsageError, match="exists"):
         prove(None, tiny.bundle, commitment=copy)
     with pytest.raises(UsageError, match="no encoder"):
@@ -325,7 +336,7 @@ def test_every_opened_position_is_counted(tiny: Made) -> None:
     from huref.verifier import inspect
 
     found = inspect(tiny.bundle)
-    with OpeningBudget.load(tiny.commitment / "private") as budget:
+    with OpeningBudget.load(tiny.commitment / "private", root_of(tiny.commitment)) as budget:
         assert budget.opened == set(found.positions["opening.weights"])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -19,18 +18,33 @@ from huref.common.errors import Malformed, ProverError
 from huref.prover.commitment.budget import OpeningBudget
 from huref.prover.commitment.randomness import SecretSeed
 
+ID = "ab"
+
+
+@pytest.fixture(autouse=True)
+def own_state_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test begins without a high-water mark."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state-home")))
+
+
+def new(directory: Path, rows: int) -> OpeningBudget:
+    """A new state of the commitment `ID`, with its mark."""
+    budget = OpeningBudget.create(directory, rows)
+    budget.bind(ID, str)
+    return budget
+
 
 def test_files_are_private(tmp_path: Path) -> None:
-    with OpeningBudget.create(tmp_path / "s", 11) as budget:
+    with new(tmp_path / "s", 11) as budget:
         assert budget.remaining == 10
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
-    for name in ("seed", "state", "instance"):
+    for name in ("seed", "state", "lock", "witness.0", "witness.1"):
         assert stat.S_IMODE((tmp_path / "s" / name).stat().st_mode) == 0o600
     assert repr(SecretSeed((tmp_path / "s/seed").read_bytes())) == "SecretSeed()"
 
 
 def test_settling_refunds_repeats_and_persists(tmp_path: Path) -> None:
-    with OpeningBudget.create(tmp_path, 11) as budget:
+    with new(tmp_path, 11) as budget:
         seed = budget.seed.value
         assert budget.reserve(4) == 1
         assert budget.remaining == 6
@@ -38,7 +52,7 @@ def test_settling_refunds_repeats_and_persists(tmp_path: Path) -> None:
         assert budget.reserve(4) == 2
         budget.settle([3, 4, 5, 6])
         assert budget.remaining == 4
-    with OpeningBudget.load(tmp_path) as budget:
+    with OpeningBudget.load(tmp_path, ID, str) as budget:
         assert budget.opened == {1, 2, 3, 4, 5, 6}
         assert (budget.remaining, budget.proofs, budget.seed.value) == (4, 2, seed)
         with pytest.raises(ProverError, match="allows 4 more"):
@@ -52,14 +66,14 @@ def test_settling_refunds_repeats_and_persists(tmp_path: Path) -> None:
 
 def test_reservation_is_durable_before_positions_are_drawn(tmp_path: Path) -> None:
     """A process that dies after `reserve` has spent its positions."""
-    OpeningBudget.create(tmp_path, 11).close()
+    new(tmp_path, 11).close()
     script = (
         "import os, sys, pathlib; from huref.prover.commitment.budget import OpeningBudget;"
-        "OpeningBudget.load(pathlib.Path(sys.argv[1])).reserve(4); os._exit(9)"
+        "OpeningBudget.load(pathlib.Path(sys.argv[1]), 'ab').reserve(4); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert done.returncode == 9
-    with OpeningBudget.load(tmp_path) as budget:
+    with OpeningBudget.load(tmp_path, ID, str) as budget:
         assert (budget.remaining, budget.proofs, budget.opened) == (6, 1, frozenset())
 
 
@@ -78,14 +92,21 @@ def test_a_reservation_returns_when_its_rename_is_on_disk(
         replace(source, target)
         done.append(("name", os.stat(target).st_ino))
 
-    with OpeningBudget.create(tmp_path, 11) as budget:
+    with new(tmp_path, 11) as budget:
         monkeypatch.setattr(os, "fsync", record_sync)
         monkeypatch.setattr(os, "replace", record_replace)
-        for change in (lambda: budget.reserve(4), lambda: budget.settle([1, 2, 3, 4])):
-            done.clear()
-            change()
-            content, folder = (tmp_path / "state").stat().st_ino, tmp_path.stat().st_ino
-            assert done == [("sync", content), ("name", content), ("sync", folder)]
+        budget.reserve(4)
+        content, folder = (tmp_path / "state").stat().st_ino, tmp_path.stat().st_ino
+        witnesses = [(tmp_path / f"witness.{i}").stat().st_ino for i in (1, 0)]
+        kept = [("sync", content), ("name", content), ("sync", folder)]
+        assert done[:5] == [("sync", witnesses[0]), *kept, ("sync", witnesses[1])]
+        assert [kind for kind, _ in done[5:]] == ["sync", "sync", "name", "sync", "sync"], (
+            "the mark, in the same way"
+        )
+        done.clear()
+        budget.settle([1, 2, 3, 4])
+        content = (tmp_path / "state").stat().st_ino
+        assert done == [("sync", content), ("name", content), ("sync", folder)]
 
 
 class Death(BaseException):
@@ -104,14 +125,14 @@ def _die_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in ("open", "write", "fsync", "replace"):
+    for name in ("open", "write", "pwrite", "ftruncate", "fsync", "replace"):
         monkeypatch.setattr(os, name, limited(getattr(os, name)))
 
 
-@pytest.mark.parametrize("moment", range(13))
+@pytest.mark.parametrize("moment", range(44))
 def test_death_at_every_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
     """Whatever was handed out is spent for the next process, and the state is the one before or after a step."""
-    budget = OpeningBudget.create(tmp_path, 11)
+    budget = new(tmp_path, 11)
     handed, settled = 0, False
     with monkeypatch.context() as patched:
         _die_at(moment, patched)
@@ -122,8 +143,8 @@ def test_death_at_every_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             settled = True
         except Death:
             pass
-    os.close(budget._lock)  # what the system does for a dead process
-    with OpeningBudget.load(tmp_path) as after:
+    budget._release()  # what the system does for a dead process
+    with OpeningBudget.load(tmp_path, ID, str) as after:
         assert after.remaining in ({10, 6} if not handed else {6, 7} if not settled else {7})
         assert after.remaining <= 10 - len(after.opened)
         if handed:
@@ -134,44 +155,26 @@ def test_death_at_every_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_aborted_proof_counts(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), OpeningBudget.create(tmp_path, 11) as budget:
+    with pytest.raises(RuntimeError), new(tmp_path, 11) as budget:
         budget.reserve(3)
         raise RuntimeError
-    with OpeningBudget.load(tmp_path) as budget:
+    with OpeningBudget.load(tmp_path, ID, str) as budget:
         assert budget.remaining == 7
 
 
 def test_the_lock_is_exclusive(tmp_path: Path) -> None:
-    with OpeningBudget.create(tmp_path, 5):
+    with new(tmp_path, 5):
         with pytest.raises(ProverError, match="in use"):
-            OpeningBudget.load(tmp_path)
+            OpeningBudget.load(tmp_path, ID, str)
         with pytest.raises(ProverError, match="in use"):
-            OpeningBudget.restore(tmp_path)
-    OpeningBudget.load(tmp_path).close()
-
-
-def test_a_copy_is_refused_until_restored_and_then_opens_nothing(tmp_path: Path) -> None:
-    with OpeningBudget.create(tmp_path / "a", 11) as budget:
-        budget.reserve(2)
-        budget.settle([5, 6])
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(ProverError, match="copy"):
-        OpeningBudget.load(tmp_path / "b")
-    with OpeningBudget.restore(tmp_path / "b") as copy:
-        assert copy.remaining == 0
-        assert copy.opened == {5, 6}
-        with pytest.raises(ProverError):
-            copy.reserve(1)
-    with OpeningBudget.load(tmp_path / "b") as copy:
-        assert copy.remaining == 0
-    with OpeningBudget.load(tmp_path / "a") as budget:
-        assert budget.remaining == 8
+            OpeningBudget.restore(tmp_path, ID)
+    OpeningBudget.load(tmp_path, ID, str).close()
 
 
 def test_misuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProverError, match="no private state"):
-        OpeningBudget.load(tmp_path)
-    with OpeningBudget.create(tmp_path, 11) as budget:
+        OpeningBudget.load(tmp_path, ID, str)
+    with new(tmp_path, 11) as budget:
         with pytest.raises(ProverError):
             budget.settle([1])
         budget.reserve(2)
@@ -180,32 +183,32 @@ def test_misuse_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ProverError):
             budget.settle([1, 2, 3])
     with pytest.raises(ProverError, match="already"):
-        OpeningBudget.create(tmp_path, 11)
+        new(tmp_path, 11)
     with pytest.raises(ProverError, match="closed"):
         budget.reserve(1)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"version": 1}'])
 def test_damaged_state_is_malformed(tmp_path: Path, damage: bytes) -> None:
-    OpeningBudget.create(tmp_path, 11).close()
+    new(tmp_path, 11).close()
     (tmp_path / "state").write_bytes(damage)
     with pytest.raises(Malformed):
-        OpeningBudget.load(tmp_path)
+        OpeningBudget.load(tmp_path, ID, str)
 
 
 def test_negative_counts_are_malformed(tmp_path: Path) -> None:
-    OpeningBudget.create(tmp_path, 11).close()
+    new(tmp_path, 11).close()
     state = tmp_path / "state"
     state.write_bytes(state.read_bytes().replace(b'"forfeited": 0', b'"forfeited": -9'))
     with pytest.raises(Malformed):
-        OpeningBudget.load(tmp_path)
+        OpeningBudget.load(tmp_path, ID, str)
 
 
 def test_readable_by_others_is_refused(tmp_path: Path) -> None:
-    OpeningBudget.create(tmp_path, 11).close()
+    new(tmp_path, 11).close()
     (tmp_path / "seed").chmod(0o644)
     with pytest.raises(ProverError, match="readable"):
-        OpeningBudget.load(tmp_path)
+        OpeningBudget.load(tmp_path, ID, str)
 
 
 @settings(max_examples=15, deadline=None)
@@ -220,7 +223,8 @@ def test_never_more_than_z_minus_1_distinct_positions(
 ) -> None:
     z = 9
     directory = tmp_path_factory.mktemp("budget")
-    budget = OpeningBudget.create(directory, z)
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state-home"))  # put back by the fixture
+    budget = new(directory, z)
     exposed: set[int] = set()
     for action, positions in steps:
         try:
@@ -235,7 +239,7 @@ def test_never_more_than_z_minus_1_distinct_positions(
             budget.abort()
         else:
             budget.close()
-            budget = OpeningBudget.load(directory)
+            budget = OpeningBudget.load(directory, ID, str)
         assert len(exposed) <= z - 1
         assert budget.remaining <= z - 1 - len(exposed) or exposed - budget.opened
         assert budget.remaining >= 0
