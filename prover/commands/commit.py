@@ -30,6 +30,8 @@ SchedulerOption = Annotated[
     ),
 ]
 
+_STAGES = ("load", "quantize", "commit")
+
 
 def register(app: typer.Typer) -> None:
     """Add `huref commit` to the root command."""
@@ -50,13 +52,14 @@ def commit(
 ) -> None:
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
     with exit_on_error(as_json=as_json):
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make
 
         keep_freed_memory()
-        with ProgressBar(("load", "quantize", "commit")) as progress:
+        with announced(*_STAGES), ProgressBar(_STAGES) as progress:
             options = Options(profile, tokens, k, security, proofs)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
     public = opened.public

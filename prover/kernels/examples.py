@@ -1,7 +1,8 @@
 """One small call of every kernel that an owner's commands need on the CPU, in the order of a proof.
 
 Calling is what compiles: types are those of the wrappers, so nothing is said twice. Stages are those of
-`huref.prover.owner`; `large` is needed beyond 2^25 looked-up values only.
+`huref.prover.owner`; `other` holds what small models and
+very large ones need besides.
 """
 
 from __future__ import annotations
@@ -89,12 +90,10 @@ def _witness() -> list[Example]:
     narrow, wide = np.zeros((1, 16), np.int8), np.zeros((1, 16), np.int16)
     return [
         lambda: sites.signed_sums(_sketch(), 1, narrow),
-        lambda: sites.signed_sums(_sketch(), 1, wide),
         lambda: sites.requantize(site, np.zeros((1, 1), np.int32), 1),
         lambda: integer_gemm.product(wide, narrow),
         lambda: integer_gemm.product(wide, wide),
         lambda: histogram.count_digits(narrow, 4),
-        lambda: histogram.count_digits(wide, 4),
         lambda: histogram.count_entries(np.zeros(1, np.int64), 1),
     ]
 
@@ -113,21 +112,16 @@ def _prove() -> list[Example]:
             np.zeros((1, domain.subgroup, ntt.BATCH), np.uint32), 0, plan.log2,
             ntt.as_source(np.zeros((1, 1), np.int16)), 1, 0, 1, 0, 1,
         ),
-        lambda: rows.fill_tiles(made, 0, 1),
         lambda: lookup_leaves.folded(made, 1),
         lambda: gkr.up(long, long, 64),
-        lambda: gkr.up(long[0], long, 64),
         lambda: vectors.mul(short, short),
         lambda: vectors.add(short, short),
         lambda: vectors.scale(short, one),
         lambda: vectors.sub(short, short),
         lambda: vectors.dot(short, short),
         lambda: vectors.lerp(short, short, one),
-        lambda: vectors.mul_base(short, short[0].copy()),
         lambda: gkr.first_round(long, long, 64, one, short),
-        lambda: gkr.first_round(long[0], long, 64, one, short),
         lambda: gkr.bind_first(long, long, 64, one, one, short),
-        lambda: gkr.bind_first(long[0], long, 64, one, one, short),
         lambda: gkr.bind_round([_k(64) for _ in range(4)], 64, 64, one, short),
         lambda: gkr.bind([_k(64)], 64, 64, one),
         lambda: gkr.round_sums([long] * 4, 64, 64, eq),
@@ -156,10 +150,18 @@ def _prove() -> list[Example]:
     ]
 
 
-def _large() -> list[Example]:
+def _other() -> list[Example]:
     made, tiles = _leaf_rows(32), np.zeros(1, np.int64)
     eq, one = _k(32 * _ROW), np.zeros(DEGREE, np.uint32)
+    short, long, wide = _k(16), _k(64), np.zeros((1, 16), np.int16)
     return [
+        lambda: rows.fill_tiles(made, 0, 1),
+        lambda: gkr.up(long[0], long, 64),
+        lambda: gkr.first_round(long[0], long, 64, one, short),
+        lambda: gkr.bind_first(long[0], long, 64, one, one, short),
+        lambda: vectors.mul_base(short, short[0].copy()),
+        lambda: sites.signed_sums(_sketch(), 1, wide),
+        lambda: histogram.count_digits(wide, 4),
         lambda: lookup_leaves.folded(made, 2),
         lambda: lookup_leaves.first_round(made, tiles, 1, one, eq),
         lambda: lookup_leaves.bind_first(made, tiles, 1, one, one, eq),
@@ -200,7 +202,7 @@ _STAGES: dict[str, Callable[[], list[Example]]] = {
     "commit": _commit,
     "witness": _witness,
     "prove": _prove,
-    "large": _large,
+    "other": _other,
 }
 STAGES = tuple(_STAGES)
 

@@ -18,10 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.core import config
+from numba import njit as _njit
+from numba.core import config as _config
 
 from huref.prover.kernels import cache
+
+njit: Any = _njit  # the declared types know neither these options
+config: Any = _config  # nor this setting
 
 
 def _decorator(**options: bool) -> Callable[[Any], Any]:
