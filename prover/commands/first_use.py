@@ -6,7 +6,7 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
-_SECONDS = {"load": 1, "quantize": 7, "commit": 5, "witness": 3, "prove": 19}
+_SECONDS = {"load": 1, "quantize": 7, "commit": 4, "witness": 2, "prove": 21}
 """What compiling the kernels of a stage takes one CPU (benchmarks/first_use.py)."""
 
 
