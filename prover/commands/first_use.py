@@ -6,8 +6,8 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
-_SECONDS = {"load": 1, "quantize": 7, "commit": 4, "witness": 2, "prove": 21}
-"""What compiling the kernels of a stage takes one CPU (benchmarks/first_use.py)."""
+_SECONDS = {"load": 2, "quantize": 13, "commit": 7, "witness": 3, "prove": 39}
+"""CPU time of compiling the kernels of a stage, together as measured in docs/kernels.md, on a busy machine."""
 
 
 def announced(*stages: str) -> AbstractContextManager[Any]:
