@@ -36,6 +36,8 @@ SchedulerOption = Annotated[
     ),
 ]
 
+_STAGES = ("load", "quantize", "commit")
+
 
 def register(app: typer.Typer) -> None:
     """Add `huref commit` to the root command."""
@@ -58,14 +60,15 @@ def commit(
     """Quantize a checkpoint's fingerprinted tensors and commit to them."""
     with exit_on_error(as_json=as_json):
         from huref.common.files.keys import read_public_key
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make
 
         keep_freed_memory()
-        with ProgressBar(("load", "quantize", "commit")) as progress:
-            named = None if owner is None else read_public_key(owner)
+        named = None if owner is None else read_public_key(owner)
+        with announced(*_STAGES), ProgressBar(_STAGES) as progress:
             options = Options(profile, tokens, k, security, proofs, named)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory

@@ -21,6 +21,7 @@ def demo(
     """Prove and verify a real model's fingerprint, reject forgeries, compare with other models."""
     with exit_on_error():
         from huref.common.errors import UsageError
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.demo.demo import MODEL, RELATED, UNRELATED, free_folder
@@ -31,7 +32,8 @@ def demo(
         if folder.exists():
             raise UsageError(f"{folder} exists already")
         stages = ["load", "quantize", "commit", "witness", "prove", "self-verify"]
+        compiling = announced(*stages[:-1])
         stages += [f"fingerprint {name}" for name in (RELATED, UNRELATED)]
-        with ProgressBar(stages) as progress:
+        with compiling, ProgressBar(stages) as progress:
             done = run(folder, say=progress.say, progress=progress)
         result(f"look at it: huref inspect {done.folder / MODEL}.huref --html page.html")

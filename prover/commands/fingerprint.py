@@ -85,11 +85,12 @@ def _derive(
     p: int | None,
     device: str = "cpu",
 ) -> FingerprintFile:
+    from huref.prover.commands.first_use import announced
     from huref.prover.devices.choose import choose
     from huref.prover.run.fingerprint import derive
 
     executor = choose(device).executor
-    with _progress_bar("fingerprint", _STEPS) as progress:
+    with announced("load", "quantize", "witness"), _progress_bar("fingerprint", _STEPS) as progress:
         derivation = derive(
             model, profile, encoder, tokens=tokens, k=k, p=p, device=executor, progress=progress
         )
@@ -213,10 +214,11 @@ def _checkpoint_similarity(
 ) -> dict[str, Any]:
     import numpy as np
 
+    from huref.prover.commands.first_use import announced
     from huref.prover.compare.similarity import invariant_similarity, parameter_similarity
 
     sides = [(model, np.array(file.token_ids, dtype=np.int64)) for model, file in (first, second)]
-    with _progress_bar("ICS", 6) as progress:
+    with announced("load", "quantize"), _progress_bar("ICS", 6) as progress:
         terms = invariant_similarity(sides[0], sides[1], profile, progress)
     return {
         "ics": terms.overall,

@@ -29,10 +29,12 @@ def audit(
     with exit_on_error(as_json=as_json):
         from huref.common.files.keys import SecretKey
         from huref.prover.audit import audit as recompute
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
 
         signer = None if key is None else SecretKey.load(key)
-        with ProgressBar(("verify", "load", "quantize", "commit", "run")) as progress:
+        compiling = announced("load", "quantize", "commit", "witness")
+        with compiling, ProgressBar(("verify", "load", "quantize", "commit", "run")) as progress:
             report = recompute(bundle, checkpoint, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
         checks = list(report.checks)

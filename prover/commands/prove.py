@@ -53,6 +53,7 @@ def prove(
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json):
         from huref.common.files.keys import SecretKey
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
@@ -60,7 +61,7 @@ def prove(
 
         keep_freed_memory()
         signer = None if key is None else SecretKey.load(key)
-        with ProgressBar(_STAGES) as progress:
+        with announced(*_STAGES[:-1]), ProgressBar(_STAGES) as progress:
             done = make(
                 checkpoint,
                 out,

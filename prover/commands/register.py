@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from huref.prover.commands import commit, demo, fingerprint, generator, identity, prove, restore, tokens
+from huref.prover.commands import (
+    commit,
+    demo,
+    fingerprint,
+    generator,
+    identity,
+    prove,
+    restore,
+    tokens,
+    warmup,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, prove, restore, identity, demo, generator):
+    for module in (tokens, fingerprint, commit, prove, restore, identity, demo, generator, warmup):
         module.register(app)

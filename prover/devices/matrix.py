@@ -17,7 +17,7 @@ from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import P
 from huref.common.errors import ProverError
 from huref.prover.kernels.threads import run_ranges
-from huref.prover.kernels.transforms.ntt import BATCH, load_columns, pack_bytes, split
+from huref.prover.kernels.transforms.ntt import BATCH, as_source, load_columns, pack_bytes, split
 
 _TOGETHER = 4  # batches read at once
 _DTYPES = (np.int8, np.int16, np.int32, np.uint32)
@@ -158,11 +158,13 @@ class BatchReader:
             _in_field(part[:, at : at + columns], f" in rows {packed + row} and on")
             run_ranges(
                 load_columns, len(part), 1 << 10,
-                wide, row, log2, part.reshape(-1), part.shape[1], at, columns,
+                wide, row, log2, as_source(part), part.shape[1], at, columns,
                 align=1,
             )  # fmt: skip
             row += len(part)
-        load_columns(wide, row, log2, self._wide, 0, 0, 0, 0, wide.shape[1] - row)  # zeros up to a whole i1
+        load_columns(
+            wide, row, log2, as_source(self._wide), 0, 0, 0, 0, wide.shape[1] - row
+        )  # zeros up to a whole i1
         return small, wide
 
     def _buffers(self, batches: int, packed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from huref.common.algebra.field import DEGREE, KArray, P, fmul
+from huref.prover.kernels.jit import helper
 
 U32 = npt.NDArray[np.uint32]
 
@@ -29,21 +29,21 @@ _R = np.uint64((1 << 32) % P)
 _R_INVERSE = np.uint64(pow(1 << 32, -1, P))
 
 
-@njit(cache=True)
+@helper
 def madd(a: Any, b: Any) -> Any:
     """a + b of two residues in Montgomery (or plain) form."""
     s = np.uint32(a + b)
     return min(s, np.uint32(s - P32))
 
 
-@njit(cache=True)
+@helper
 def msub(a: Any, b: Any) -> Any:
     """a - b of two residues in Montgomery (or plain) form."""
     s = np.uint32(a - b)
     return min(s, np.uint32(s + P32))
 
 
-@njit(cache=True)
+@helper
 def mreduce(t: Any) -> Any:
     """t / 2^32 mod p for an unsigned 64-bit t < p * 2^32."""
     q = ((t & _LOW) * MU) & _LOW
@@ -51,20 +51,20 @@ def mreduce(t: Any) -> Any:
     return min(d, np.uint32(d + P32))
 
 
-@njit(cache=True)
+@helper
 def mmul(a: Any, b: Any) -> Any:
     """Montgomery product a * b / 2^32; a plain residue times a Montgomery one is a plain product."""
     return mreduce(np.uint64(a) * np.uint64(b))
 
 
-@njit(cache=True)
+@helper
 def centred(a: Any) -> Any:
     """The representative in [-(p-1)/2, (p-1)/2], as int64."""
     x = np.int64(a)
     return x - _SIGNED_P if x > _HALF else x
 
 
-@njit(cache=True)
+@helper
 def mreduce_signed(t: Any) -> Any:
     """t / 2^32 mod p for a signed 64-bit |t| < 2.27 p^2: sums of nine products of centred residues."""
     q = np.int64(np.int32(np.uint32(t) * np.uint32(MU)))
@@ -75,7 +75,7 @@ def mreduce_signed(t: Any) -> Any:
     return np.uint32(r)
 
 
-@njit(cache=True)
+@helper
 def kmul_signed(
     a0: Any, a1: Any, a2: Any, a3: Any, a4: Any, b0: Any, b1: Any, b2: Any, b3: Any, b4: Any
 ) -> Any:
@@ -89,7 +89,7 @@ def kmul_signed(
     )
 
 
-@njit(cache=True)
+@helper
 def kmul(a0: Any, a1: Any, a2: Any, a3: Any, a4: Any, b0: Any, b1: Any, b2: Any, b3: Any, b4: Any) -> Any:
     """The five Montgomery limbs of the K product of (a0..a4) and (b0..b4)."""
     return kmul_signed(

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import register_model
 
 from huref.common.algebra.field import DEGREE, P
+from huref.prover.kernels.jit import helper
 
 LANES = 8
 
@@ -37,6 +38,7 @@ class _V8Type(types.Type):
 
 
 V8 = _V8Type()
+_V8_TUPLE = types.UniTuple(V8, DEGREE)
 
 
 @register_model(_V8Type)
@@ -236,18 +238,13 @@ def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
     return V8(array, types.int64, types.int64), codegen
 
 
-@intrinsic
-def vintegers(typing_context: Any, array: Any, index: Any) -> Any:
+def _integers(context: Any, b: ir.IRBuilder, kind: Any, array: Any, index: Any) -> Any:
     """Eight entries of a contiguous integer array of at most 32 bits, negative ones as 32-bit words."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        kind = signature.args[0].dtype
-        data = context.make_array(signature.args[0])(context, b, args[0]).data
-        own = ir.VectorType(ir.IntType(kind.bitwidth), LANES)
-        loaded = b.load(b.bitcast(b.gep(data, [args[1]]), own.as_pointer()), align=kind.bitwidth // 8)
-        return loaded if kind.bitwidth == 32 else b.sext(loaded, _V32)
-
-    return V8(array, types.int64), codegen
+    bits = kind.dtype.bitwidth
+    pointer = b.gep(context.make_array(kind)(context, b, array).data, [index])
+    own = ir.VectorType(ir.IntType(bits), LANES)
+    loaded = b.load(b.bitcast(pointer, own.as_pointer()), align=bits // 8)
+    return loaded if bits == 32 else b.sext(loaded, _V32)
 
 
 def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
@@ -291,10 +288,14 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
     return out
 
 
-@njit(cache=True)
-def vresidues(array: Any, index: int) -> Any:
-    """Eight entries in (-p, p), as `vintegers`, as residues."""
-    return vsub(vintegers(array, index), vbroadcast(np.uint32(0)))
+@intrinsic
+def vresidues(typing_context: Any, array: Any, index: Any) -> Any:
+    """Eight entries in (-p, p), negative ones as such, as residues."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _sub(b, _integers(context, b, signature.args[0], *args), _all(0))
+
+    return V8(array, types.int64), codegen
 
 
 @intrinsic
@@ -308,46 +309,123 @@ def vkmul(
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         return context.make_tuple(b, signature.return_type, _kmul(b, args[:DEGREE], args[DEGREE:]))
 
-    return types.UniTuple(V8, DEGREE)(*[V8] * (2 * DEGREE)), codegen
+    return _V8_TUPLE(*[V8] * (2 * DEGREE)), codegen
 
 
-@njit(cache=True)
-def load5(a: Any, i: int) -> Any:
+def _limbs(b: ir.IRBuilder, value: Any) -> list[Any]:
+    return [b.extract_value(value, limb) for limb in range(DEGREE)]
+
+
+def _limb_pointers(context: Any, b: ir.IRBuilder, kind: Any, array: Any, index: Any) -> list[Any]:
+    """Where the eight entries from `index` on of each row of a contiguous (5, n) array are."""
+    made = context.make_array(kind)(context, b, array)
+    n, at, pointers = b.extract_value(made.shape, 1), index, []
+    for _ in range(DEGREE):
+        pointers.append(b.bitcast(b.gep(made.data, [at]), _V32.as_pointer()))
+        at = b.add(at, n)
+    return pointers
+
+
+@intrinsic
+def load5(typing_context: Any, a: Any, i: Any) -> Any:
     """Limbs of the eight elements from i on of a contiguous (5, n) K vector."""
-    n = a.shape[1]
-    return vload(a, i), vload(a, n + i), vload(a, 2 * n + i), vload(a, 3 * n + i), vload(a, 4 * n + i)
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        pointers = _limb_pointers(context, b, signature.args[0], *args)
+        limbs = [b.load(pointer, align=4) for pointer in pointers]
+        return context.make_tuple(b, signature.return_type, limbs)
+
+    return _V8_TUPLE(a, types.int64), codegen
 
 
-@njit(cache=True)
-def store5(a: Any, i: int, x: Any) -> None:
+@intrinsic
+def store5(typing_context: Any, a: Any, i: Any, x: Any) -> Any:
     """Store five V8 limbs at elements i.. of a contiguous (5, n) K vector."""
-    n = a.shape[1]
-    vstore(a, i, x[0])
-    vstore(a, n + i, x[1])
-    vstore(a, 2 * n + i, x[2])
-    vstore(a, 3 * n + i, x[3])
-    vstore(a, 4 * n + i, x[4])
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        pointers = _limb_pointers(context, b, signature.args[0], *args[:2])
+        for limb, pointer in zip(_limbs(b, args[2]), pointers, strict=True):
+            b.store(limb, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(a, types.int64, _V8_TUPLE), codegen
 
 
-@njit(cache=True)
-def broadcast5(s: Any) -> Any:
-    """Five V8 limbs whose lanes all hold the element s of shape (5,)."""
-    return vbroadcast(s[0]), vbroadcast(s[1]), vbroadcast(s[2]), vbroadcast(s[3]), vbroadcast(s[4])
+@intrinsic
+def broadcast5(typing_context: Any, s: Any) -> Any:
+    """Five V8 limbs whose lanes all hold the element s, a contiguous uint32 array of shape (5,)."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, b, args[0]).data
+        limbs = [_splat(b, b.load(b.gep(data, [ir.Constant(_I64, limb)]))) for limb in range(DEGREE)]
+        return context.make_tuple(b, signature.return_type, limbs)
+
+    return (_V8_TUPLE(s), codegen) if s.layout == "C" else None
 
 
-@njit(cache=True)
+@intrinsic
+def broadcast_column(typing_context: Any, a: Any, i: Any) -> Any:
+    """As `broadcast5` of column i of a contiguous (5, n) K vector."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        places = _limb_pointers(context, b, signature.args[0], *args)
+        limbs = [_splat(b, b.load(b.bitcast(place, _I32.as_pointer()))) for place in places]
+        return context.make_tuple(b, signature.return_type, limbs)
+
+    return _V8_TUPLE(a, types.int64), codegen
+
+
+@intrinsic
+def zero5(typing_context: Any) -> Any:
+    """Five V8 limbs of zeros."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return context.make_tuple(b, signature.return_type, [_all(0)] * DEGREE)
+
+    return _V8_TUPLE(), codegen
+
+
+@intrinsic
+def lane_sums(typing_context: Any, x: Any) -> Any:
+    """The sums mod p of the eight lanes of five V8 limbs, five uint32."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        sums = []
+        for limb in _limbs(b, args[0]):
+            total = limb
+            for distance in (4, 2, 1):
+                turned = [(lane + distance) % LANES for lane in range(LANES)]
+                mask = ir.Constant(_V32, turned)
+                total = _add(b, total, b.shuffle_vector(total, total, mask))
+            sums.append(b.extract_element(total, ir.Constant(_I32, 0)))
+        return context.make_tuple(b, signature.return_type, sums)
+
+    return types.UniTuple(types.uint32, DEGREE)(_V8_TUPLE), codegen
+
+
+@helper
 def vkmul5(x: Any, y: Any) -> Any:
     """`vkmul` on two 5-tuples."""
     return vkmul(x[0], x[1], x[2], x[3], x[4], y[0], y[1], y[2], y[3], y[4])
 
 
-@njit(cache=True)
-def vkadd5(x: Any, y: Any) -> Any:
+def _limbwise(operation: Any) -> Any:
+    """An intrinsic's typing and code for two 5-tuples, limb by limb."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        pairs = zip(_limbs(b, args[0]), _limbs(b, args[1]), strict=True)
+        return context.make_tuple(b, signature.return_type, [operation(b, x, y) for x, y in pairs])
+
+    return _V8_TUPLE(_V8_TUPLE, _V8_TUPLE), codegen
+
+
+@intrinsic
+def vkadd5(typing_context: Any, x: Any, y: Any) -> Any:
     """Limb-wise sum of two 5-tuples."""
-    return vadd(x[0], y[0]), vadd(x[1], y[1]), vadd(x[2], y[2]), vadd(x[3], y[3]), vadd(x[4], y[4])
+    return _limbwise(_add)
 
 
-@njit(cache=True)
-def vksub5(x: Any, y: Any) -> Any:
+@intrinsic
+def vksub5(typing_context: Any, x: Any, y: Any) -> Any:
     """Limb-wise difference of two 5-tuples."""
-    return vsub(x[0], y[0]), vsub(x[1], y[1]), vsub(x[2], y[2]), vsub(x[3], y[3]), vsub(x[4], y[4])
+    return _limbwise(_sub)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from huref.common.algebra.field import DEGREE, P
 from huref.prover.kernels.field.field import (
@@ -36,15 +35,17 @@ from huref.prover.kernels.field.short_simd import (
 )
 from huref.prover.kernels.field.simd import (
     LANES,
-    broadcast5,
+    broadcast_column,
+    lane_sums,
     load5,
     store5,
-    vbroadcast,
     vkadd5,
     vmul,
     vresidues,
     vstore,
+    zero5,
 )
+from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _DIGITS = 2 * DEGREE
@@ -55,13 +56,13 @@ _MOST_COLUMNS = 1 << 22  # of a matrix of bytes: digit sums stay below 2^45
 _BIAS = np.int64(P << 31)
 
 
-@njit(cache=True)
+@helper
 def _joined(low: Any, high: Any) -> Any:
     """low + 2^16 high mod p of digit sums below 2^45."""
     return mmul(mreduce(np.uint64(low + (high << 16) + _BIAS)), ONE_SQUARED)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> None:
     """out[:, row] = sum_j matrix[row, j] vector[:, j]; `matrix` and the vector's ten rows of digits flat."""
     n = flat.size // _DIGITS
@@ -101,7 +102,7 @@ def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> No
             out[limb, row] = _joined(sums[2 * limb], sums[2 * limb + 1])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bytes_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> Any:
     """sum_i digits[d, i] matrix[i, j] over rows [start, stop), as int64 (10, n); `matrix` flat."""
     out = np.zeros((_DIGITS, n), dtype=np.int64)
@@ -155,42 +156,38 @@ def _bytes_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> An
     return out
 
 
-@njit(cache=True)
+@helper
 def _residue(value: Any) -> Any:
     x = np.int64(value)
     return np.uint32(x + P if x < 0 else x)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _wide_matvec(out: Any, matrix: Any, vector: Any, start: int, stop: int) -> None:
     """out[:, row] = sum_j matrix[row, j] vector[:, j], `matrix` flat; the vector has an extra factor 2^32."""
     n = vector.shape[1]
     whole = n // LANES * LANES
-    zero = vbroadcast(np.uint32(0))
-    lanes = np.empty((DEGREE, LANES), dtype=np.uint32)
     for row in range(start, stop):
-        total = (zero, zero, zero, zero, zero)
+        total = zero5()
         for j in range(0, whole, LANES):
             x, v = vresidues(matrix, row * n + j), load5(vector, j)
             product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
             total = vkadd5(total, product)
-        store5(lanes, 0, total)
+        sums = lane_sums(total)
         for limb in range(DEGREE):
-            value = np.uint32(0)
-            for lane in range(LANES):
-                value = madd(value, lanes[limb, lane])
+            value = sums[limb]
             for j in range(whole, n):
                 value = madd(value, mmul(_residue(matrix[row * n + j]), vector[limb, j]))
             out[limb, row] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _wide_vecmat(vector: Any, matrix: Any, n: int, start: int, stop: int) -> Any:
     """As `_wide_matvec` from the other side: (5, n), over rows [start, stop)."""
     out = np.zeros((DEGREE, n), dtype=np.uint32)
     whole = n // LANES * LANES
     for row in range(start, stop):
-        v = broadcast5(vector[:, row])
+        v = broadcast_column(vector, row)
         for j in range(0, whole, LANES):
             x = vresidues(matrix, row * n + j)
             product = (vmul(x, v[0]), vmul(x, v[1]), vmul(x, v[2]), vmul(x, v[3]), vmul(x, v[4]))
@@ -202,7 +199,7 @@ def _wide_vecmat(vector: Any, matrix: Any, n: int, start: int, stop: int) -> Any
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _split(out: Any, vector: Any, start: int, stop: int) -> None:
     for limb in range(len(vector)):
         for i in range(start, stop):
@@ -231,7 +228,8 @@ def _checked(matrix: npt.NDArray[Any], vector: U32, axis: int) -> npt.NDArray[An
         raise ValueError(f"a {matrix.shape} matrix does not fit a K vector of length {vector.shape[1]}")
     if matrix.dtype not in (np.int8, np.int16, np.int32, np.uint32):
         raise ValueError(f"entries must be int8, int16, int32 or canonical uint32, got {matrix.dtype}")
-    return np.ascontiguousarray(matrix)
+    contiguous = np.ascontiguousarray(matrix)  # a residue is below 2^31
+    return frozen(contiguous.view(np.int32) if matrix.dtype == np.uint32 else contiguous)
 
 
 def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import ONE_SQUARED, P64, U32, check_k, kmul, madd, mmul, msub
 from huref.prover.kernels.field.simd import (
     LANES,
     broadcast5,
+    broadcast_column,
     load5,
     store5,
     vadd,
@@ -28,12 +28,13 @@ from huref.prover.kernels.field.simd import (
     vstore,
     vsub,
 )
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 14
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
     whole = start + (stop - start) // LANES * LANES
     for i in range(start, whole, LANES):
@@ -42,7 +43,7 @@ def _add(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
         out[i] = madd(a[i], b[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sub(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
     whole = start + (stop - start) // LANES * LANES
     for i in range(start, whole, LANES):
@@ -51,12 +52,12 @@ def _sub(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
         out[i] = msub(a[i], b[i])
 
 
-@njit(cache=True)
+@helper
 def _kmul_at(a: Any, i: int, b: Any, j: int) -> Any:
     return kmul(a[0, i], a[1, i], a[2, i], a[3, i], a[4, i], b[0, j], b[1, j], b[2, j], b[3, j], b[4, j])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mul(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
     whole = start + (stop - start) // LANES * LANES
     for i in range(start, whole, LANES):
@@ -67,30 +68,30 @@ def _mul(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
             out[limb, i] = product[limb]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _scale_add(out: Any, a: Any, s: Any, b: Any, add: bool, start: int, stop: int) -> None:
     """out = s * b, plus a if `add`."""
     whole = start + (stop - start) // LANES * LANES
-    wide = broadcast5(s[:, 0])
+    wide = broadcast5(s)
     for i in range(start, whole, LANES):
         x = vkmul5(wide, load5(b, i))
         store5(out, i, vkadd5(x, load5(a, i)) if add else x)
     for i in range(whole, stop):
-        product = _kmul_at(s, 0, b, i)
+        product = kmul(s[0], s[1], s[2], s[3], s[4], b[0, i], b[1, i], b[2, i], b[3, i], b[4, i])
         for limb in range(DEGREE):
             out[limb, i] = madd(product[limb], a[limb, i]) if add else product[limb]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lerp(out: Any, low: Any, high: Any, offset: int, r: Any, start: int, stop: int) -> None:
     whole = start + (stop - start) // LANES * LANES
-    wide = broadcast5(r[:, 0])
+    wide = broadcast5(r)
     for i in range(start, whole, LANES):
         x = load5(low, i)
         store5(out, i, vkadd5(x, vkmul5(wide, vksub5(load5(high, offset + i), x))))
     for i in range(whole, stop):
         product = kmul(
-            r[0, 0], r[1, 0], r[2, 0], r[3, 0], r[4, 0],
+            r[0], r[1], r[2], r[3], r[4],
             msub(high[0, offset + i], low[0, i]), msub(high[1, offset + i], low[1, i]),
             msub(high[2, offset + i], low[2, i]), msub(high[3, offset + i], low[3, i]),
             msub(high[4, offset + i], low[4, i]),
@@ -99,7 +100,7 @@ def _lerp(out: Any, low: Any, high: Any, offset: int, r: Any, start: int, stop: 
             out[limb, i] = madd(low[limb, i], product[limb])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _dot(a: Any, b: Any, start: int, stop: int) -> Any:
     lanes = np.zeros((DEGREE, LANES), dtype=np.uint32)
     whole = start + (stop - start) // LANES * LANES
@@ -114,7 +115,7 @@ def _dot(a: Any, b: Any, start: int, stop: int) -> Any:
     return lanes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mul_base(out: Any, a: Any, f: Any, start: int, stop: int) -> None:
     whole = start + (stop - start) // LANES * LANES
     n = a.shape[1]
@@ -125,26 +126,26 @@ def _mul_base(out: Any, a: Any, f: Any, start: int, stop: int) -> None:
             out[limb, i] = mmul(a[limb, i], f[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _from_plain(out: Any, values: Any, start: int, stop: int) -> None:
     for i in range(start, stop):
         for limb in range(DEGREE):
             out[limb, i] = mmul(np.uint32(values[i, limb]), ONE_SQUARED)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_plain(out: Any, a: Any, start: int, stop: int) -> None:
     for i in range(start, stop):
         for limb in range(DEGREE):
             out[i, limb] = mmul(a[limb, i], np.uint32(1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_outer(out: Any, at: int, left: Any, right: Any, start: int, stop: int) -> None:
     count = right.shape[1]
     whole = count // LANES * LANES
     for i in range(start, stop):
-        wide, to = broadcast5(left[:, i]), at + i * count
+        wide, to = broadcast_column(left, i), at + i * count
         for j in range(0, whole, LANES):
             store5(out, to + j, vkadd5(load5(out, to + j), vkmul5(wide, load5(right, j))))
         for j in range(whole, count):
@@ -167,7 +168,7 @@ def _pair(a: U32, b: U32, out: U32 | None) -> tuple[U32, U32, U32]:
 
 
 def _scalar(s: U32) -> U32:
-    return np.ascontiguousarray(s, dtype=np.uint32).reshape(DEGREE, 1)
+    return np.ascontiguousarray(s, dtype=np.uint32).reshape(DEGREE)
 
 
 def add(a: U32, b: U32, out: U32 | None = None) -> U32:

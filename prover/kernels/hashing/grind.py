@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from huref.common.errors import ProverError
 from huref.prover.kernels.hashing.sha256 import IV, compress8
+from huref.prover.kernels.jit import kernel
 from huref.prover.kernels.threads import run_tasks, thread_count
 
 _PREFIX = b"huref/grind\x00"
@@ -16,7 +16,7 @@ _NONCE_WORD = 11  # the nonce follows the 12-byte prefix and the 32-byte seed
 _CHUNK = 1 << 17
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _search(message: Any, initial: Any, bits: int, start: int, count: int) -> int:
     """Eight nonces at a time; `count` is a multiple of eight."""
     data, states = np.empty(8 * 16, np.uint32), np.empty(8 * 8, np.uint32)
@@ -29,7 +29,7 @@ def _search(message: Any, initial: Any, bits: int, start: int, count: int) -> in
             data[16 * i + _NONCE_WORD + 1] = np.uint32((first + i) >> 32)
             for j in range(8):
                 states[8 * i + j] = initial[j]
-        compress8(states, 0, data, 0, 16)
+        compress8(states, np.int64(0), data, np.int64(0), np.int64(16))
         for i in range(8):
             if states[8 * i] >> np.uint32(32 - bits) == 0:
                 return first + i

@@ -7,19 +7,24 @@ reversed k2). At the end the leaf digests are made from them in one go, in point
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from huref.common.algebra.domain import CodeDomain
 from huref.common.argument.merkle import BLOCK_COLUMNS, DIGEST_BYTES, NODE_HEADER, TAG_LEAF, block_header
 from huref.prover.kernels.field.field import U32
 from huref.prover.kernels.hashing.sha256 import IV, byte_swap, compress, compress8, midstate
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import BATCH, Plan, second_pass
 
-_NODE_STATE = midstate(NODE_HEADER)
+
+@cache
+def _node_state() -> U32:
+    """Compiled when the first level is hashed, not when this module is loaded."""
+    return midstate(NODE_HEADER)
 
 
 def padding_words(position: int, total_bytes: int) -> U32:
@@ -62,7 +67,7 @@ class BatchRole:
         return cls(offset == 0, closes, header, columns, padding, tail, closes and not fits)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def hash_pass(
     work: Any, states: Any, base: int, log2: int, twiddles: Any,
     opens: bool, header_state: Any, columns: int, padding: Any, tail: Any, has_tail: bool,
@@ -81,16 +86,16 @@ def hash_pass(
                     states[(base + row) * 8 + j] = header_state[j]
         whole = row0 + n2 // 8 * 8
         for row in range(row0, whole, 8):
-            compress8(states, (base + row) * 8, work, row * 16, 16)
+            compress8(states, (base + row) * 8, work, row * 16, np.int64(16))
             if has_tail:
-                compress8(states, (base + row) * 8, tail, 0, 0)
+                compress8(states, (base + row) * 8, tail, np.int64(0), np.int64(0))
         for row in range(whole, row0 + n2):
             compress(states, (base + row) * 8, work, row * 16)
             if has_tail:
-                compress(states, (base + row) * 8, tail, 0)
+                compress(states, (base + row) * 8, tail, np.int64(0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leaf_digests(
     out: Any, blocks: Any, salt_state: Any, salt_block: Any, leaf_tag: Any, iv: Any, padding: Any,
     log1: int, log2: int, reverse2: Any, start: int, stop: int,
@@ -115,13 +120,13 @@ def _leaf_digests(
                 for j in range(16):
                     message[16 * i + j] = salt_block[j]
                 message[16 * i] = np.uint32(index + i)
-            compress8(salts, 0, message, 0, 16)
+            compress8(salts, np.int64(0), message, np.int64(0), np.int64(16))
             for i in range(lanes):
                 for j in range(6):
                     message[16 * i + j] = leaf_tag[j]
                 message[16 * i + 6], message[16 * i + 7] = np.uint32(index + i), np.uint32(0)
                 _digest_words(message, 16 * i + 8, salts, 8 * i)
-            compress8(states, 0, message, 0, 16)
+            compress8(states, np.int64(0), message, np.int64(0), np.int64(16))
             for block in range(0, len(blocks) + 1, 2):
                 for i in range(lanes):
                     for j in range(16):
@@ -130,19 +135,19 @@ def _leaf_digests(
                         _digest_words(
                             message, 16 * i + 8 * half, blocks[block + half], (place + (i << log2)) * 8
                         )
-                compress8(states, 0, message, 0, 16)
+                compress8(states, np.int64(0), message, np.int64(0), np.int64(16))
             for i in range(lanes):
                 _digest_words(out, (index + i) * 8, states, 8 * i)
 
 
-@njit(cache=True)
+@helper
 def _digest_words(out: Any, to: int, states: Any, at: int) -> None:
     """A digest as words in memory order, from the state that it is."""
     for j in range(8):
         out[to + j] = byte_swap(states[at + j])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash_nodes(out: Any, children: Any, header_state: Any, tail: Any, start: int, stop: int) -> None:
     states = np.empty(64, dtype=np.uint32)
     for first in range(start, stop, 8):
@@ -151,12 +156,12 @@ def _hash_nodes(out: Any, children: Any, header_state: Any, tail: Any, start: in
             for j in range(8):
                 states[8 * i + j] = header_state[j]
         if count == 8:
-            compress8(states, 0, children, first * 16, 16)
-            compress8(states, 0, tail, 0, 0)
+            compress8(states, np.int64(0), children, first * 16, np.int64(16))
+            compress8(states, np.int64(0), tail, np.int64(0), np.int64(0))
         else:
             for i in range(count):
                 compress(states, 8 * i, children, (first + i) * 16)
-                compress(states, 8 * i, tail, 0)
+                compress(states, 8 * i, tail, np.int64(0))
         for i in range(count):
             _digest_words(out, (first + i) * 8, states, 8 * i)
 
@@ -165,7 +170,7 @@ def hash_level(children: np.ndarray) -> np.ndarray:
     """Parents (m, 32) of 2m child digests (2m, 32), both bytes: the `hash_level` of `MerkleTree`."""
     words = np.ascontiguousarray(children).reshape(-1).view(np.uint32)
     out = np.empty(len(children) // 2 * 8, dtype=np.uint32)
-    run_ranges(_hash_nodes, len(children) // 2, 1 << 12, out, words, _NODE_STATE, padding_words(0, 128))
+    run_ranges(_hash_nodes, len(children) // 2, 1 << 12, out, words, _node_state(), padding_words(0, 128))
     return out.view(np.uint8).reshape(-1, DIGEST_BYTES)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 
 from huref.prover.kernels.field.simd import intrinsic
+from huref.prover.kernels.jit import helper, kernel
 
 if sys.byteorder != "little":
     raise ImportError("the compiled hash kernels need a little-endian machine")
@@ -207,7 +208,7 @@ def _sha_lanes(typing_context: Any, states: Any, state: Any, data: Any, block: A
     return types.void(states, index, data, index, index), codegen
 
 
-@njit(cache=True)
+@helper
 def byte_swap(x: Any) -> Any:
     """Reverse the bytes of a uint32."""
     x = np.uint32(x)
@@ -215,12 +216,12 @@ def byte_swap(x: Any) -> Any:
     return np.uint32((swapped << np.uint32(16)) | (np.uint32(swapped) >> np.uint32(16)))
 
 
-@njit(cache=True)
+@helper
 def _rotate(x: Any, n: int) -> Any:
     return np.uint32((x >> np.uint32(n)) | np.uint32(x << np.uint32(32 - n)))
 
 
-@njit(cache=True)
+@kernel
 def compress_portable(states: Any, state: int, data: Any, block: int) -> None:
     """One compression in plain code: flat arrays, index of the state's and of the block's first word."""
     w = np.empty(64, dtype=np.uint32)
@@ -242,19 +243,19 @@ def compress_portable(states: Any, state: int, data: Any, block: int) -> None:
         states[state + i] = np.uint32(states[state + i] + word)
 
 
-@njit(cache=True)
+@kernel
 def _compress_ni(states: Any, state: int, data: Any, block: int) -> None:
     _sha_ni(states, state, data, block)
 
 
-@njit(cache=True)
+@kernel
 def _compress8_ni(states: Any, state: int, data: Any, block: int, stride: int) -> None:
     for i in range(0, 8, 2):
         first, second = block + i * stride, block + (i + 1) * stride
         _sha_ni2(states, state + 8 * i, state + 8 * i + 8, data, first, second)
 
 
-@njit(cache=True)
+@kernel
 def compress8_portable(states: Any, state: int, data: Any, block: int, stride: int) -> None:
     """Eight compressions in vector lanes: states at `state` + 8i, blocks at `block` + i*`stride`."""
     _sha_lanes(states, state, data, block, stride)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 Float32 = NDArray[np.float32]
@@ -21,7 +22,7 @@ Float64 = NDArray[np.float64]
 LANES = 64
 
 
-@njit(cache=True)
+@helper
 def _lane_sum(lanes: Any) -> Any:
     half = LANES // 2
     while half > 0:
@@ -31,7 +32,7 @@ def _lane_sum(lanes: Any) -> Any:
     return lanes[0]
 
 
-@njit(cache=True)
+@helper
 def dot(x: Any, y: Any, lanes: Any) -> Any:
     """Σ x_i·y_i of float32 rows in float64, where every product is exact; `lanes` is scratch space."""
     n = len(x)
@@ -46,7 +47,7 @@ def dot(x: Any, y: Any, lanes: Any) -> Any:
     return _lane_sum(lanes)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fold_rows(
     rows: Any, gain: Any, direction: Any, length: float, squares: Any, start: int, stop: int
 ) -> None:
@@ -73,7 +74,7 @@ def fold_rows(rows: Float32, gain: Float32, direction: Float32, length: float) -
     return squares
 
 
-@njit(cache=True)
+@helper
 def _two_points(low: Any, high: Any) -> None:
     for i in range(len(low)):
         a, b = low[i], high[i]
@@ -86,7 +87,7 @@ def _eight_points(step: int) -> Any:
     A constant distance and unsigned indices let the compiler see that the eight entries are apart.
     """
 
-    @njit(cache=True)
+    @helper
     def transform(part: Any) -> None:
         one, block = uint64(step), uint64(8 * step)
         for top in range(uint64(len(part)) // block):
@@ -109,7 +110,7 @@ def _eight_points(step: int) -> Any:
 _eight_1, _eight_8, _eight_64, _eight_512 = (_eight_points(step) for step in (1, 8, 64, 512))
 
 
-@njit(cache=True)
+@helper
 def hadamard(part: Any) -> None:
     """The Walsh–Hadamard transform of a power of two of entries, unscaled, smallest distance first."""
     step = 1
@@ -131,7 +132,7 @@ def hadamard(part: Any) -> None:
         step *= 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mix_rows(
     rows: Any, factors: Any, signs: Any, starts: Any, window: int, scale: Any, start: int, stop: int
 ) -> None:
@@ -159,7 +160,7 @@ def mix_rows(rows: Float32, factors: Float64, signs: Float32, starts: NDArray[np
     run_ranges(_mix_rows, len(rows), 64, rows, factors, signs, starts, window, scale, align=1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _measure_rows(rows: Any, squares: Any, peaks: Any, start: int, stop: int) -> None:
     lanes, highest = np.empty(LANES, np.float64), np.empty(LANES, np.float32)
     for r in range(start, stop):
@@ -187,7 +188,7 @@ def measure_rows(rows: Float32) -> tuple[Float64, Float32]:
     return squares, peaks
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _round_rows(values: Any, step: Any, largest: Any, out: Any, start: int, stop: int) -> None:
     for r in range(start, stop):
         row, rounded = values[r], out[r]

@@ -10,19 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from huref.prover.kernels.jit import helper, kernel
 
 _EPSILON = 2.0**-52
 _QL_STEPS = 60  # per eigenvalue; two are usual
 
 
-@njit(cache=True)
+@helper
 def _subtract(row: Any, factor: float, other: Any) -> None:
     for i in range(len(row)):
         row[i] -= factor * other[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cholesky(gram: Any, tolerance: float, factor: Any, inverse: Any) -> int:
     """Fill `factor` Fᵀ and `inverse` T (n × n) with gram = F·Fᵀ and Fᵀ = T·gram; returns the rank r.
 
@@ -61,7 +62,7 @@ def cholesky(gram: Any, tolerance: float, factor: Any, inverse: Any) -> int:
     return n
 
 
-@njit(cache=True)
+@helper
 def _tridiagonal(matrix: Any, rows: Any, diagonal: Any, beside: Any) -> None:
     """matrix = rowsᵀ·tridiagonal·rows by Householder reflections; destroys `matrix`, `rows` starts as the identity."""
     n = len(matrix)
@@ -101,7 +102,7 @@ def _tridiagonal(matrix: Any, rows: Any, diagonal: Any, beside: Any) -> None:
     beside[n - 1] = 0.0
 
 
-@njit(cache=True)
+@helper
 def _rotate(low: Any, high: Any, cosine: float, sine: float) -> None:
     for i in range(len(low)):
         a, b = low[i], high[i]
@@ -109,7 +110,7 @@ def _rotate(low: Any, high: Any, cosine: float, sine: float) -> None:
         high[i] = sine * a + cosine * b
 
 
-@njit(cache=True)
+@helper
 def _ql_step(diagonal: Any, beside: Any, rows: Any, first: int, last: int) -> None:
     """One implicit QL step on the unreduced block first…last, with Wilkinson's shift."""
     g = (diagonal[first + 1] - diagonal[first]) / (2.0 * beside[first])
@@ -136,7 +137,7 @@ def _ql_step(diagonal: Any, beside: Any, rows: Any, first: int, last: int) -> No
     beside[last] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def symmetric_eigen(matrix: Any, values: Any, rows: Any) -> None:
     """Fill `values` (n,), descending, and `rows` (n × n), eigenvectors, of a symmetric matrix; destroys it."""
     n = len(matrix)

@@ -9,18 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
 from huref.prover.kernels.integers.canonical import Float32, Float64
 from huref.prover.kernels.integers.eigen import cholesky, symmetric_eigen
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 256
 
 
-@njit(cache=True, nogil=True)
-def accumulate(out: Any, a: Any, b: Any, upper: bool = False) -> None:
+@kernel
+def accumulate(out: Any, a: Any, b: Any, upper: bool) -> None:
     """out (m × n) += a (m × k) · b (k × n), contiguous float64, one term after the other.
 
     With `upper` only the entries on the diagonal and right of it mean anything.
@@ -45,11 +46,11 @@ def accumulate(out: Any, a: Any, b: Any, upper: bool = False) -> None:
 
 def _product(a: Float64, b: Float64) -> Float64:
     out = np.zeros((len(a), b.shape[1]))
-    accumulate(out, np.ascontiguousarray(a), np.ascontiguousarray(b))
+    accumulate(out, np.ascontiguousarray(a), np.ascontiguousarray(b), False)
     return out
 
 
-@njit(cache=True)
+@helper
 def _turn(rows: Any, first: int, turned: Any) -> None:
     """turned (k × n) float64 = columns first … of rows (n × d), transposed."""
     n = len(rows)
@@ -60,7 +61,7 @@ def _turn(rows: Any, first: int, turned: Any) -> None:
                 turned[k, i] = rows[i, first + k]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gram(members: Any, probe: Any, out: Any, along: Any) -> None:
     """out (n × n) = Σ rows · rowsᵀ over the members (m, n, d), and along (1 × n) = Σ probe · rowsᵀ."""
     _, n, d = members.shape
@@ -76,8 +77,8 @@ def gram(members: Any, probe: Any, out: Any, along: Any) -> None:
             for k in range(count):
                 part[0, k] = probe[first + k]
             _turn(rows, first, turned[:count])
-            accumulate(out, block, turned[:count], True)
-            accumulate(along, part, turned[:count])
+            accumulate(out, block, turned[:count], np.bool_(True))
+            accumulate(along, part, turned[:count], np.bool_(False))
     for i in range(n):
         for j in range(i):
             out[i, j] = out[j, i]
@@ -125,7 +126,7 @@ def balance_heads(
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _apply_maps(maps: Any, rows: Any, start: int, stop: int) -> None:
     group = len(rows) // len(maps)
     n, d = rows.shape[1:]
@@ -138,7 +139,7 @@ def _apply_maps(maps: Any, rows: Any, start: int, stop: int) -> None:
                 for k in range(count):
                     block[i, k] = rows[head, i, first + k]
             out[:] = 0.0
-            accumulate(out, maps[head // group], block)
+            accumulate(out, maps[head // group], block, np.bool_(False))
             for i in range(n):
                 for k in range(count):
                     rows[head, i, first + k] = out[i, k]

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from huref.prover.kernels.field.short_simd import SHORT_LANES, horizontal, multiply_add, shorts16, zero8
+from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 4096
 """Inner entries per block: 256 rows of them are two megabytes. Shorter blocks add up their lanes too often."""
 
 
-@njit(cache=True)
+@helper
 def _dot(left: Any, right: Any, i: int, j: int, count: int) -> Any:
     total = np.int32(0)
     for k in range(count):
@@ -27,7 +27,7 @@ def _dot(left: Any, right: Any, i: int, j: int, count: int) -> Any:
     return total
 
 
-@njit(cache=True)
+@helper
 def _square(left: Any, right: Any, n: int, i: int, j: int, count: int, out: Any, row: int, col: int) -> None:
     """out[row + 0…3, col + 0…3] += products over `count` entries; i, j are where the first rows' entries start."""
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero8()
@@ -53,7 +53,7 @@ def _square(left: Any, right: Any, n: int, i: int, j: int, count: int, out: Any,
             out[row + r, col + s] += np.int32(horizontal(sums[r][s]))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _product(left: Any, right: Any, n: int, out: Any, start: int, stop: int) -> None:
     """out[:, start : stop] of left·rightᵀ, both flat with rows of n."""
     m = out.shape[0]
@@ -80,6 +80,6 @@ def product(left: NDArray[np.int16], right: NDArray[np.int8] | NDArray[np.int16]
     if left.dtype != np.int16 or right.dtype not in (np.int8, np.int16) or right.shape[1] != n:
         raise ValueError(f"a {left.dtype} {left.shape} and a {right.dtype} {right.shape} matrix do not fit")
     out = np.zeros((m, len(right)), np.int32)
-    flat = [np.ascontiguousarray(x).reshape(-1) for x in (left, right)]
+    flat = [frozen(np.ascontiguousarray(x).reshape(-1)) for x in (left, right)]
     run_ranges(_product, len(right), 16, *flat, n, out, align=4)
     return out

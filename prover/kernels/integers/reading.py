@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from huref.prover.kernels.jit import frozen, kernel
 from huref.prover.kernels.threads import run_ranges
 
 Float32 = NDArray[np.float32]
@@ -18,7 +18,7 @@ _TILE = 32
 _EXPONENT = np.uint32(0x7F800000)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _widen(raw: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
     """Entries [start, stop) as bits of float32; the highest exponent among them."""
     source, target = raw[start:stop], out[start:stop]
@@ -30,7 +30,7 @@ def _widen(raw: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
     return highest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _highest(bits: Any, start: int, stop: int) -> Any:
     highest = np.uint32(0)
     part = bits[start:stop]
@@ -39,7 +39,7 @@ def _highest(bits: Any, start: int, stop: int) -> Any:
     return highest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _transpose(matrix: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
     """Rows [start, stop) of `out` as `_widen`, by way of tiles that stay in cache whatever the distance of rows."""
     tile = np.empty((_TILE, _TILE), np.uint32)
@@ -64,7 +64,8 @@ def _transpose(matrix: Any, shift: Any, out: Any, start: int, stop: int) -> Any:
 def _bits(stored: Stored) -> tuple[NDArray[Any], np.uint32]:
     """Contiguous unsigned integers, and by how much they are to be shifted to be bits of float32."""
     narrow = stored.dtype == np.uint16
-    return np.ascontiguousarray(stored).view(np.uint16 if narrow else np.uint32), np.uint32(16 * narrow)
+    bits = np.ascontiguousarray(stored).view(np.uint16 if narrow else np.uint32)
+    return frozen(bits), np.uint32(16 * narrow)
 
 
 def widen(stored: Stored) -> tuple[Float32, bool]:

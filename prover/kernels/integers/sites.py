@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from huref.circuits.program.program import Site, SketchSum
+from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 
-@njit(cache=True)
+@helper
 def _add_row(total: Any, sign: Any, row: Any) -> None:
     for j in range(len(total)):
         total[j] += sign * row[j]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _signed_sums(source: Any, starts: Any, token: Any, sign: Any, out: Any, first: int, last: int) -> None:
     for row in range(first, last):
         for entry in range(starts[row], starts[row + 1]):
@@ -32,11 +32,11 @@ def signed_sums(acc: SketchSum, rows: int, source: NDArray[Any]) -> NDArray[Any]
     """
     kind = np.float32 if source.dtype == np.float32 else np.int32
     out = np.zeros((rows, source.shape[1]), kind)
-    run_ranges(_signed_sums, rows, 8, np.ascontiguousarray(source), *acc.by_row(rows), out, align=1)
+    run_ranges(_signed_sums, rows, 8, frozen(np.ascontiguousarray(source)), *acc.by_row(rows), out, align=1)
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _requantize(
     acc: Any, half: int, shift: int, low: int, high: int, out: Any, quotient: Any, start: int, stop: int
 ) -> Any:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32, madd
 from huref.prover.kernels.field.simd import (
     LANES,
     broadcast5,
+    lane_sums,
     load5,
     store5,
     vadd,
@@ -27,32 +27,32 @@ from huref.prover.kernels.field.simd import (
     vload,
     vmul,
     vsub,
+    zero5,
 )
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 
-@njit(cache=True)
+@helper
 def _base_times(f: Any, x: Any) -> Any:
     return vmul(f, x[0]), vmul(f, x[1]), vmul(f, x[2]), vmul(f, x[3]), vmul(f, x[4])
 
 
-@njit(cache=True)
+@helper
 def plus_base(x: Any, f: Any) -> Any:
     return vadd(x[0], f), x[1], x[2], x[3], x[4]
 
 
-@njit(cache=True)
-def finish(lanes: Any, total: Any, sums: Any, which: int, tile: int) -> None:
-    """Add the eight lanes of `total` to sums[which, :, tile]."""
-    store5(lanes, 0, total)
+@helper
+def finish(at_zero: Any, at_infinity: Any, sums: Any, tile: int) -> None:
+    """Add the eight lanes of both totals to sums[:, :, tile]."""
+    first, second = lane_sums(at_zero), lane_sums(at_infinity)
     for limb in range(DEGREE):
-        x = sums[which, limb, tile]
-        for lane in range(LANES):
-            x = madd(x, lanes[limb, lane])
-        sums[which, limb, tile] = x
+        sums[0, limb, tile] = madd(sums[0, limb, tile], first[limb])
+        sums[1, limb, tile] = madd(sums[1, limb, tile], second[limb])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tile_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int, stop: int) -> None:
     half = m // 2
     for tile in range(start, stop):
@@ -63,7 +63,7 @@ def tile_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int,
             store5(out_q, to, vkmul5(q0, q1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def leaf_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int, stop: int) -> None:
     half = m // 2
     for tile in range(start, stop):
@@ -74,17 +74,15 @@ def leaf_up(p: Any, q: Any, m: int, out_p: Any, out_q: Any, at: int, start: int,
             store5(out_q, to, vkmul5(q0, q1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tile_first_round(
     p: Any, q: Any, m: int, mu: Any, eq: Any, eq_at: int, sums: Any, at: int, start: int, stop: int
 ) -> None:
     """Weights are eq from `eq_at` on; sums are added to those of tiles `at` on."""
     quarter = m // 4
     wide_mu = broadcast5(mu)
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
+        at_zero = at_infinity = zero5()
         for y in range(0, quarter, LANES):
             i = tile * m + y
             weight = load5(eq, eq_at + y)
@@ -96,21 +94,18 @@ def tile_first_round(
             low, high = (a0, b0, c0, d0), (a1, b1, c1, d1)
             at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
-        finish(lanes, at_zero, sums, 0, at + tile)
-        finish(lanes, at_infinity, sums, 1, at + tile)
+        finish(at_zero, at_infinity, sums, at + tile)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def leaf_first_round(
     p: Any, q: Any, m: int, mu: Any, eq: Any, eq_at: int, sums: Any, at: int, start: int, stop: int
 ) -> None:
     """As `tile_first_round`, with numerators in the base field."""
     quarter = m // 4
     wide_mu = broadcast5(mu)
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
+        at_zero = at_infinity = zero5()
         for y in range(0, quarter, LANES):
             i = tile * m + y
             weight = load5(eq, eq_at + y)
@@ -125,16 +120,15 @@ def leaf_first_round(
             high = vkadd5(_base_times(vsub(a1, a0), step), vkmul5(vksub5(c1, c0), rise))
             at_zero = vkadd5(at_zero, vkmul5(weight, low))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, high))
-        finish(lanes, at_zero, sums, 0, at + tile)
-        finish(lanes, at_infinity, sums, 1, at + tile)
+        finish(at_zero, at_infinity, sums, at + tile)
 
 
-@njit(cache=True)
+@helper
 def between(r: Any, low: Any, high: Any) -> Any:
     return vkadd5(low, vkmul5(r, vksub5(high, low)))
 
 
-@njit(cache=True)
+@helper
 def _tile_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """a, b, c, d at entry i with the top bit bound to r."""
     b = between(r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
@@ -143,7 +137,7 @@ def _tile_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
 
 
-@njit(cache=True)
+@helper
 def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """As `_tile_bound`, with numerators in the base field."""
     a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
@@ -153,7 +147,7 @@ def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
 
 
-@njit(cache=True)
+@helper
 def _bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """Which of the two is decided when the kernel is compiled, from the dimensions of p."""
     if p.ndim == 1:
@@ -161,7 +155,7 @@ def _bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return _tile_bound(p, q, i, quarter, mu, r)
 
 
-@njit(cache=True)
+@helper
 def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
     store5(a, to, x[0])
     store5(b, to, x[1])
@@ -169,18 +163,18 @@ def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
     store5(d, to, x[3])
 
 
-@njit(cache=True)
+@helper
 def _at_zero(x: Any) -> Any:
     return vkadd5(vkmul5(x[0], x[1]), vkmul5(x[2], x[3]))
 
 
-@njit(cache=True)
+@helper
 def _at_infinity(x: Any, y: Any) -> Any:
     first = vkmul5(vksub5(y[0], x[0]), vksub5(y[1], x[1]))
     return vkadd5(first, vkmul5(vksub5(y[2], x[2]), vksub5(y[3], x[3])))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def bind_round_of_tiles(
     p: Any, q: Any, m: int, mu: Any, r: Any, eq: Any, eq_at: int,
     a: Any, b: Any, c: Any, d: Any, at: int, far: int, sums: Any, sum_at: int, start: int, stop: int,
@@ -191,10 +185,8 @@ def bind_round_of_tiles(
     """
     eighth = m // 8
     wide_mu, wide_r = broadcast5(mu), broadcast5(r)
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
+        at_zero = at_infinity = zero5()
         for y in range(0, eighth, LANES):
             i, to = tile * m + y, at + tile * 2 * eighth + y
             low = _bound(p, q, i, 2 * eighth, wide_mu, wide_r)
@@ -204,49 +196,43 @@ def bind_round_of_tiles(
             weight = load5(eq, eq_at + y)
             at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
-        finish(lanes, at_zero, sums, 0, sum_at + tile)
-        finish(lanes, at_infinity, sums, 1, sum_at + tile)
+        finish(at_zero, at_infinity, sums, sum_at + tile)
 
 
-@njit(cache=True)
+@helper
 def _load4(a: Any, b: Any, c: Any, d: Any, i: int) -> Any:
     return load5(a, i), load5(b, i), load5(c, i), load5(d, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _round(
     a: Any, b: Any, c: Any, d: Any, m: int, stride: int, eq: Any, sums: Any, start: int, stop: int
 ) -> None:
     half = m // 2
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
+        at_zero = at_infinity = zero5()
         for y in range(0, half, LANES):
             low = _load4(a, b, c, d, tile * stride + y)
             high = _load4(a, b, c, d, tile * stride + half + y)
             weight = load5(eq, y)
             at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
-        finish(lanes, at_zero, sums, 0, tile)
-        finish(lanes, at_infinity, sums, 1, tile)
+        finish(at_zero, at_infinity, sums, tile)
 
 
-@njit(cache=True)
+@helper
 def _between4(r: Any, x: Any, y: Any) -> Any:
     return between(r, x[0], y[0]), between(r, x[1], y[1]), between(r, x[2], y[2]), between(r, x[3], y[3])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bind_round(
     a: Any, b: Any, c: Any, d: Any, m: int, stride: int, r: Any, eq: Any, sums: Any, start: int, stop: int
 ) -> None:
     quarter = m // 4
     wide_r = broadcast5(r)
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    zero = load5(lanes, 0)
     for tile in range(start, stop):
-        at_zero, at_infinity = zero, zero
+        at_zero = at_infinity = zero5()
         for y in range(0, quarter, LANES):
             i = tile * stride + y
             j = i + quarter
@@ -257,11 +243,10 @@ def _bind_round(
             weight = load5(eq, y)
             at_zero = vkadd5(at_zero, vkmul5(weight, _at_zero(low)))
             at_infinity = vkadd5(at_infinity, vkmul5(weight, _at_infinity(low, high)))
-        finish(lanes, at_zero, sums, 0, tile)
-        finish(lanes, at_infinity, sums, 1, tile)
+        finish(at_zero, at_infinity, sums, tile)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bind(x: Any, m: int, stride: int, r: Any, start: int, stop: int) -> None:
     half = m // 2
     wide_r = broadcast5(r)

@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
-from huref.prover.kernels.field.simd import LANES, broadcast5, load5, store5, vkadd5, vkmul5, vksub5
+from huref.prover.kernels.field.simd import LANES, broadcast5, load5, store5, vkadd5, vkmul5, vksub5, zero5
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import between, finish
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 1 << 9  # entries of a tile whose sums stay in the cache while all tiles are visited
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
     """Parents of the leaves q (5, m), 1/q_low + 1/q_high, to entry `at` on."""
     half = m // 2
@@ -31,25 +31,25 @@ def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
         store5(out_q, at + y, vkmul5(q0, q1))
 
 
-@njit(cache=True)
+@helper
 def _add_products(sums: Any, y: int, b0: Any, b1: Any, c0: Any, c1: Any) -> None:
     """B·C at 0 and at ∞ added to entry y of sums[0] and sums[1]."""
     store5(sums[0], y, vkadd5(load5(sums[0], y), vkmul5(b0, c0)))
     store5(sums[1], y, vkadd5(load5(sums[1], y), vkmul5(vksub5(b1, b0), vksub5(c1, c0))))
 
 
-@njit(cache=True)
+@helper
 def add_weighted(sums: Any, n: int, eq: Any, eq_at: int, total: Any) -> None:
     """Adds Σ eq·sums over the first n entries, weights from `eq_at` on, to `total` (2, 5, 1)."""
-    lanes = np.zeros((DEGREE, LANES), np.uint32)
-    for which in range(2):
-        part = load5(np.zeros((DEGREE, LANES), np.uint32), 0)
-        for y in range(0, n, LANES):
-            part = vkadd5(part, vkmul5(load5(eq, eq_at + y), load5(sums[which], y)))
-        finish(lanes, part, total, which, 0)
+    at_zero = at_infinity = zero5()
+    for y in range(0, n, LANES):
+        weight = load5(eq, eq_at + y)
+        at_zero = vkadd5(at_zero, vkmul5(weight, load5(sums[0], y)))
+        at_infinity = vkadd5(at_infinity, vkmul5(weight, load5(sums[1], y)))
+    finish(at_zero, at_infinity, total, np.int64(0))
 
 
-@njit(cache=True)
+@helper
 def unit_first_round(q: Any, sums: Any, at: int) -> None:
     """Products of four rows of B and C, q (5, 4w) = (C, C, B, B), added to the sums from entry `at` on."""
     w = q.shape[1] // 4
@@ -58,7 +58,7 @@ def unit_first_round(q: Any, sums: Any, at: int) -> None:
         _add_products(sums, at + y, b0, b1, c0, c1)
 
 
-@njit(cache=True)
+@helper
 def unit_bind_round(q: Any, r: Any, b: Any, c: Any, to: int, far: int, sums: Any, at: int) -> None:
     """Binds the first variable of eight rows, q (5, 8w) = (4 of C, 4 of B), and adds the next round's products.
 
@@ -78,7 +78,7 @@ def unit_bind_round(q: Any, r: Any, b: Any, c: Any, to: int, far: int, sums: Any
         _add_products(sums, at + y, b0, b1, c0, c1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bind_round(b: Any, c: Any, m: int, stride: int, r: Any, eq: Any, start: int, stop: int) -> Any:
     quarter = m // 4
     wide_r = broadcast5(r)

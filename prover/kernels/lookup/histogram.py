@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 Counts = NDArray[np.int32]
@@ -15,19 +15,19 @@ Counts = NDArray[np.int32]
 _CHUNK = 1 << 12
 
 
-@njit(cache=True)
+@helper
 def _shift_in(index: Any, values: Any, bits: int, half: int) -> None:
     for i in range(len(values)):
         index[i] = (index[i] << np.int32(bits)) + np.int32(values[i]) + np.int32(half)
 
 
-@njit(cache=True)
+@helper
 def _increment(counts: Any, index: Any) -> None:
     for i in range(len(index)):
         counts[index[i]] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(values: Any, bits: int, size: int, start: int, stop: int) -> Any:
     counts = np.zeros(size, np.int32)
     indices = np.empty(_CHUNK, np.int32)
@@ -48,7 +48,7 @@ def count_digits(values: NDArray[Any], bits: int) -> Counts:
     At most 2^31 tuples, of at most 31 bits together. The caller has checked the range: an entry outside it would
     index another tuple.
     """
-    flat = values.reshape(len(values), -1)
+    flat = frozen(values.reshape(len(values), -1))
     size = 1 << bits * len(values)
     if flat.shape[1] == 0:
         return np.zeros(size, np.int32)
@@ -59,7 +59,7 @@ def count_digits(values: NDArray[Any], bits: int) -> Counts:
     return counts
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_entries(index: Any, size: int) -> Any:
     counts = np.zeros(size, np.int32)
     for i in index:
@@ -71,5 +71,5 @@ def _count_entries(index: Any, size: int) -> Any:
 
 def count_entries(index: NDArray[np.int64], size: int) -> Counts:
     """How often each of 0 … size − 1 occurs in `index` (n,). ValueError if something else does."""
-    counts: Counts = _count_entries(index, size)
+    counts: Counts = _count_entries(frozen(index), size)
     return counts

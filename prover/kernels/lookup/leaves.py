@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import (
     bind_round_of_tiles,
     leaf_first_round,
@@ -24,110 +24,114 @@ from huref.prover.kernels.lookup.rows import LeafRows, fill_denominators, fill_l
 from huref.prover.kernels.threads import run_ranges
 
 
-@njit(cache=True)
+@helper
 def _scratch(rows: Any, count: int) -> Any:
     return np.empty(count * rows.w, np.uint32), np.empty((DEGREE, count * rows.w), np.uint32)
 
 
-@njit(cache=True)
+@helper
 def _k_scratch(rows: Any, count: int) -> Any:
     return np.empty((DEGREE, count * rows.w), np.uint32), np.empty((DEGREE, count * rows.w), np.uint32)
 
 
-@njit(cache=True)
+@helper
 def _fold_scratch(rows: Any, count: int, depth: int) -> Any:
     """Space for `_fold`: of the leaves, the layer above them, and the one above that."""
     return _scratch(rows, count << depth), _k_scratch(rows, count << (depth - 1)), _k_scratch(rows, count)
 
 
-@njit(cache=True)
+@helper
 def _leaves_up(
     rows: Any, tile: int, first: int, count: int, p: Any, q: Any, out_p: Any, out_q: Any, at: int
 ) -> None:
     """The parents of `count` rows of leaves that fold onto each other, to entry `at` on; p and q are space."""
-    if fill_denominators(rows, tile, first, count, q, 0):
+    if fill_denominators(rows, tile, first, count, q, np.int64(0)):
         unit_up(q, count * rows.w, out_p, out_q, at)
     else:
-        fill_numerators(rows, tile, first, count, p, 0)
-        leaf_up(p, q, count * rows.w, out_p, out_q, at, 0, 1)
+        fill_numerators(rows, tile, first, count, p, np.int64(0))
+        leaf_up(p, q, count * rows.w, out_p, out_q, at, np.int64(0), np.int64(1))
 
 
-@njit(cache=True)
+@helper
 def _fold(rows: Any, tile: int, first: int, count: int, depth: int, space: Any) -> Any:
     """`count` rows that fold onto each other of the layer `depth` (1 or 2) foldings above the leaves."""
     (p, q), (mid_p, mid_q), (top_p, top_q) = space
-    _leaves_up(rows, tile, first, count << depth, p, q, mid_p, mid_q, 0)
+    _leaves_up(rows, tile, first, count << depth, p, q, mid_p, mid_q, np.int64(0))
     if depth == 1:
         return mid_p, mid_q
-    tile_up(mid_p, mid_q, 2 * count * rows.w, top_p, top_q, 0, 0, 1)
+    tile_up(mid_p, mid_q, 2 * count * rows.w, top_p, top_q, np.int64(0), np.int64(0), np.int64(1))
     return top_p, top_q
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fold_once(rows: Any, out_p: Any, out_q: Any, start: int, stop: int) -> None:
-    p, q = _scratch(rows, 2)
+    p, q = _scratch(rows, np.int64(2))
     half = rows.job.shape[1] // 2
     for tile in range(start, stop):
         for row in range(half):
-            _leaves_up(rows, tile, row, 2, p, q, out_p, out_q, (tile * half + row) * rows.w)
+            _leaves_up(rows, tile, row, np.int64(2), p, q, out_p, out_q, (tile * half + row) * rows.w)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fold_more(rows: Any, depth: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
-    space = _fold_scratch(rows, 2, depth - 1)
+    space = _fold_scratch(rows, np.int64(2), depth - 1)
     part, w = rows.job.shape[1] >> depth, rows.w
     for tile in range(start, stop):
         for row in range(part):
-            p, q = _fold(rows, tile, row, 2, depth - 1, space)
-            tile_up(p, q, 2 * w, out_p, out_q, (tile * part + row) * w, 0, 1)
+            p, q = _fold(rows, tile, row, np.int64(2), depth - 1, space)
+            tile_up(p, q, 2 * w, out_p, out_q, (tile * part + row) * w, np.int64(0), np.int64(1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
-    p, q = _scratch(rows, 4)
+    p, q = _scratch(rows, np.int64(4))
     for i in range(start, stop):
         for row in range(rows.job.shape[1] // 4):
-            fill_leaves(rows, tiles[i], row, 4, p, q, 0)
-            leaf_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, 0, 1)
+            fill_leaves(rows, tiles[i], row, np.int64(4), p, q, np.int64(0))
+            leaf_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, np.int64(0), np.int64(1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _inner_round(
     rows: Any, tiles: Any, depth: int, mu: Any, eq: Any, sums: Any, start: int, stop: int
 ) -> None:
-    space = _fold_scratch(rows, 4, depth)
+    space = _fold_scratch(rows, np.int64(4), depth)
     for i in range(start, stop):
         for row in range(rows.job.shape[1] >> (2 + depth)):
-            p, q = _fold(rows, tiles[i], row, 4, depth, space)
-            tile_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, 0, 1)
+            p, q = _fold(rows, tiles[i], row, np.int64(4), depth, space)
+            tile_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, np.int64(0), np.int64(1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leaf_bind(
     rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
-    p, q = _scratch(rows, 8)
+    p, q = _scratch(rows, np.int64(8))
     eighth, w = rows.job.shape[1] // 8, rows.w
     for i in range(start, stop):
         for row in range(eighth):
-            fill_leaves(rows, tiles[i], row, 8, p, q, 0)
+            fill_leaves(rows, tiles[i], row, np.int64(8), p, q, np.int64(0))
             to, far = (2 * i * eighth + row) * w, eighth * w
-            bind_round_of_tiles(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
+            bind_round_of_tiles(
+                p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, np.int64(0), np.int64(1)
+            )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _inner_bind(
     rows: Any, tiles: Any, depth: int, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
-    space = _fold_scratch(rows, 8, depth)
+    space = _fold_scratch(rows, np.int64(8), depth)
     part, w = rows.job.shape[1] >> (3 + depth), rows.w
     for i in range(start, stop):
         for row in range(part):
-            p, q = _fold(rows, tiles[i], row, 8, depth, space)
+            p, q = _fold(rows, tiles[i], row, np.int64(8), depth, space)
             to, far = (2 * i * part + row) * w, part * w
-            bind_round_of_tiles(p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, 0, 1)
+            bind_round_of_tiles(
+                p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, np.int64(0), np.int64(1)
+            )
 
 
 def folded(rows: LeafRows, depth: int) -> tuple[U32, U32]:

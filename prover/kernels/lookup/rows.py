@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE, P
@@ -25,6 +24,7 @@ from huref.prover.kernels.field.simd import (
     vmul,
     vstore,
 )
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 WEIGHTS, DIGITS, HALVES, WORDS = 0, 1, 2, 3
@@ -69,13 +69,13 @@ class LeafRows(NamedTuple):
         return np.asarray(whole.all(axis=1))
 
 
-@njit(cache=True)
+@helper
 def _lifted3(data: Any, at: int, deltas: Any, lift: int) -> Any:
     """Eight tuples from place `at` on, component by component."""
     return vlifted(data, at, lift), vlifted(data, at + deltas[0], lift), vlifted(data, at + deltas[1], lift)
 
 
-@njit(cache=True)
+@helper
 def _byte_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, low: Any, high: Any, slot: int
 ) -> None:
@@ -98,7 +98,7 @@ def _byte_row(
             vstore(q, limb * n + at + c, x)
 
 
-@njit(cache=True)
+@helper
 def _half_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, scales: Any, offsets: Any, slot: int
 ) -> None:
@@ -111,7 +111,7 @@ def _half_row(
             vstore(q, limb * n + at + c, vadd(x, vbroadcast(offsets[slot, limb])))
 
 
-@njit(cache=True)
+@helper
 def _word_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, scales: Any, offsets: Any, slot: int
 ) -> None:
@@ -125,24 +125,24 @@ def _word_row(
             vstore(q, limb * n + at + c, vadd(x, vbroadcast(offsets[slot, limb])))
 
 
-@njit(cache=True, forceinline=True)
+@helper
 def denominators(rows: Any, job: int, base: int, constants: Any, slot: int, q: Any, at: int) -> None:
     """A row's q (5, …) from `at` on; `constants` holds scales, offsets, low and high of some jobs or multiples of
     them, the row's in place `slot`.
     """
     scales, offsets, low, high = constants
     cols, deltas = rows.cols[job], rows.deltas[job]
-    if rows.kind[job] == WEIGHTS:
-        _byte_row(q, at, rows.weights, base, deltas, cols, low, high, slot)
-    elif rows.kind[job] == DIGITS:
-        _byte_row(q, at, rows.digits, base, deltas, cols, low, high, slot)
-    elif rows.kind[job] == HALVES:
+    kind = rows.kind[job]
+    if kind != HALVES and kind != WORDS:
+        data = rows.weights if kind == WEIGHTS else rows.digits
+        _byte_row(q, at, data, base, deltas, cols, low, high, slot)
+    elif kind == HALVES:
         _half_row(q, at, rows.halves, base, deltas, cols, scales, offsets, slot)
     else:
         _word_row(q, at, rows.words, base, deltas, cols, scales, offsets, slot)
 
 
-@njit(cache=True)
+@helper
 def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: int) -> bool:
     """q of `count` rows of a tile that fold onto each other, row `first` being the first of them; whether all of
     them are full and their numerators one.
@@ -156,7 +156,7 @@ def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: 
         cols = 0
         if job >= 0:
             cols = rows.cols[job]
-            denominators(rows, job, rows.base[tile, row], constants, job, q, at + j * w)
+            denominators(rows, job, rows.base[tile, row], constants, np.int64(job), q, at + j * w)
         if cols < w:
             q[0, at + j * w + cols : at + j * w + w] = ONE
             q[1:, at + j * w + cols : at + j * w + w] = 0
@@ -164,7 +164,7 @@ def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: 
     return unit
 
 
-@njit(cache=True)
+@helper
 def fill_numerators(rows: Any, tile: int, first: int, count: int, p: Any, at: int) -> None:
     """p of the same rows."""
     step, w = rows.job.shape[1] // count, rows.w
@@ -182,18 +182,18 @@ def fill_numerators(rows: Any, tile: int, first: int, count: int, p: Any, at: in
             row[c] = 0
 
 
-@njit(cache=True)
+@helper
 def fill_leaves(rows: Any, tile: int, first: int, count: int, p: Any, q: Any, at: int) -> None:
     """p and q of the same rows."""
     fill_denominators(rows, tile, first, count, q, at)
     fill_numerators(rows, tile, first, count, p, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_tiles(rows: Any, first: int, p: Any, q: Any, start: int, stop: int) -> None:
     count = rows.job.shape[1]
     for tile in range(start, stop):
-        fill_leaves(rows, first + tile, 0, count, p, q, tile * count * rows.w)
+        fill_leaves(rows, first + tile, np.int64(0), count, p, q, tile * count * rows.w)
 
 
 def fill_tiles(rows: LeafRows, first: int, count: int) -> tuple[U32, U32]:

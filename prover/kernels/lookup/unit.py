@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import ONE, U32, kmul, madd, mmul
+from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr_unit import add_weighted, unit_bind_round, unit_first_round
 from huref.prover.kernels.lookup.rows import COMPONENTS, LeafRows, denominators
 from huref.prover.kernels.threads import run_ranges
@@ -21,7 +21,7 @@ from huref.prover.kernels.threads import run_ranges
 _ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
 
 
-@njit(cache=True)
+@helper
 def _space(rows: Any, count: int) -> Any:
     """Space for `_fill` of `count` rows, for the sums of a block, and for their total.
 
@@ -41,7 +41,7 @@ def _space(rows: Any, count: int) -> Any:
     return made, np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
 
 
-@njit(cache=True)
+@helper
 def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any, slot: int) -> None:
     """The constants of weight·(q + κ)."""
     scales, offsets, low, high = constants
@@ -66,7 +66,7 @@ def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any,
             low[slot, m, limb], high[slot, m, limb] = value & np.uint32(0xFFFF), value >> np.uint32(16)
 
 
-@njit(cache=True)
+@helper
 def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) -> None:
     """Rows of a tile that fold onto each other: the lower half is C, the upper half B."""
     q, constants, seen, one = made
@@ -82,9 +82,9 @@ def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) 
         denominators(rows, job, rows.base[tile, row], constants, slot, q, j * rows.w)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start: int, stop: int) -> Any:
-    made, sums, total = _space(rows, 4)
+    made, sums, total = _space(rows, np.int64(4))
     part = rows.job.shape[1] // 4
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)
@@ -97,11 +97,11 @@ def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bind_first(
     rows: Any, tiles: Any, weights: Any, kappa: Any, r: Any, eq: Any, b: Any, c: Any, start: int, stop: int
 ) -> Any:
-    made, sums, total = _space(rows, 8)
+    made, sums, total = _space(rows, np.int64(8))
     part, w = rows.job.shape[1] // 8, rows.w
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)

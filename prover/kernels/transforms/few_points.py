@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from huref.circuits.argument.opening import vandermonde
 from huref.common.algebra.field import FArray, P, fadd, fmul, fpow
@@ -31,6 +30,7 @@ from huref.prover.kernels.field.short_simd import (
 )
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
 from huref.prover.kernels.field.small import split_digits
+from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import power
 
@@ -40,14 +40,14 @@ _MOST_POINTS = 256
 _SHIFT = np.uint32(to_mont(np.array(1 << 16, dtype=np.uint64)))
 
 
-@njit(cache=True)
+@helper
 def _residues(low: Any, high: Any) -> Any:
     """low + 2^16·high mod p of signed words in (-p, p)."""
     zero = vbroadcast(np.uint32(0))
     return vadd(vsub(low, zero), vmul(vsub(high, zero), vbroadcast(_SHIFT)))
 
 
-@njit(cache=True)
+@helper
 def _add4(sums: Any, x: Any, y: Any) -> Any:
     return (
         multiply_add(sums[0], x[0], y),
@@ -57,7 +57,7 @@ def _add4(sums: Any, x: Any, y: Any) -> Any:
     )
 
 
-@njit(cache=True)
+@helper
 def _fold_tile(folded: Any, wide: Any, at: int, step: int, digits: Any, row: int, terms: int) -> None:
     """The inner sums of 32 columns for the two v whose four rows of digits start at `row`, to folded (2, 32)."""
     a = b = c = d = (zero8(), zero8(), zero8(), zero8())
@@ -73,7 +73,7 @@ def _fold_tile(folded: Any, wide: Any, at: int, step: int, digits: Any, row: int
         vstore(folded, _TILE + 8 * k, _residues(c[k], d[k]))
 
 
-@njit(cache=True)
+@helper
 def _widen(wide: Any, to: int, matrix: Any, columns: int, row: int, other: int) -> None:
     """Two rows of the flat matrix, interleaved; zeros for rows past its end."""
     rows = matrix.size // columns
@@ -85,7 +85,7 @@ def _widen(wide: Any, to: int, matrix: Any, columns: int, row: int, other: int) 
         wide[to + 2 * c + 1] = matrix[other * columns + c] if other < rows else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _values(
     matrix: Any, columns: int, stride: int, digits: Any, terms: int, first_point: Any, points: Any, weights: Any,
     start: int, stop: int,
@@ -143,7 +143,7 @@ def evaluate_bytes(matrix: npt.NDArray[np.int8], points: FArray, weights: FArray
     terms += terms % 2
     digits = split_digits(vandermonde(values, terms).astype(np.uint32)).reshape(-1)
     parts = run_ranges(
-        _values, stride, 16, np.ascontiguousarray(matrix).reshape(-1), matrix.shape[1], stride, digits, terms,
+        _values, stride, 16, frozen(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1], stride, digits, terms,
         first_point, to_mont(points[order]), to_mont(weights[order]),
         align=1,
     )  # fmt: skip

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import P, fpowers, root_of_unity
 from huref.common.algebra.ntt import bit_reversal
 from huref.prover.kernels.field.field import ONE, U32, mmul, to_mont
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vresidues, vstore, vsub
+from huref.prover.kernels.jit import frozen, helper, kernel
 
 BATCH = 16
 _LOG_GROUP = 2  # four i2 are handled together in pass one: 256 contiguous bytes
@@ -79,7 +79,7 @@ def _twiddles(log_n: int, shift: int) -> U32:
     return table
 
 
-@njit(cache=True)
+@helper
 def _butterflies(x: Any, base: int, log_n: int, twiddles: Any) -> None:
     """In-place transform of the 2^log_n rows from flat element `base` on; bit-reversed in, natural out."""
     n = 1 << log_n
@@ -112,7 +112,7 @@ def _butterflies(x: Any, base: int, log_n: int, twiddles: Any) -> None:
         quarter *= 4
 
 
-@njit(cache=True)
+@helper
 def power(x: Any, exponent: int) -> Any:
     """x^exponent of a Montgomery residue."""
     result, base = ONE, x
@@ -124,7 +124,7 @@ def power(x: Any, exponent: int) -> Any:
     return result
 
 
-@njit(cache=True)
+@helper
 def _butterflies_reversed(x: Any, base: int, log_n: int, twiddles: Any) -> None:
     """As `_butterflies` without shift, but natural order in and bit-reversed order out."""
     n = 1 << log_n
@@ -155,7 +155,7 @@ def _butterflies_reversed(x: Any, base: int, log_n: int, twiddles: Any) -> None:
                 vstore(x, lane + 16, vsub(low, high))
 
 
-@njit(cache=True)
+@helper
 def place_of(row: int, stretch: int, log2: int) -> int:
     """Where pass one wants row i1*N2 + i2 of a batch of `stretch` values of i1: the rows that it reads together."""
     i1, i2 = row >> log2, row & ((1 << log2) - 1)
@@ -163,13 +163,13 @@ def place_of(row: int, stretch: int, log2: int) -> int:
     return (((i2 >> group) * stretch + i1) << group) + (i2 & ((1 << group) - 1))
 
 
-@njit(cache=True)
+@helper
 def _residues(array: Any, at: int) -> Any:
     """16 entries in (-p, p) as residues, in two vectors."""
     return vresidues(array, at), vresidues(array, at + 8)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def first_pass(
     work: Any, small: Any, wide: Any, shift: Any, wrap: Any, root: Any,
     log1: int, log2: int, twiddles: Any, reverse1: Any, start: int, stop: int,
@@ -217,13 +217,13 @@ def first_pass(
                 factors[g] = mmul(factors[g], steps[g])
 
 
-@njit(cache=True)
+@helper
 def second_pass(work: Any, k1: int, log2: int, twiddles: Any) -> None:
     """Pass two for the run of rows with index k1."""
     _butterflies_reversed(work, k1 * 16 << log2, log2, twiddles)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def evaluate_rows(
     out: Any, work: Any, places: Any, root: Any, log1: int, log2: int, start: int, stop: int
 ) -> None:
@@ -245,7 +245,7 @@ def evaluate_rows(
         vstore(out, r * 16 + 8, high)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def load_columns(
     target: Any, first_row: int, log2: int, source: Any, width: int, column: int, columns: int,
     start: int, stop: int,
@@ -271,7 +271,7 @@ def load_columns(
                     flat[to + j] = np.uint32(value + P if value < 0 else value)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def pack_bytes(target: Any, log2: int, source: Any, column: int, start: int, stop: int) -> None:
     """As `load_columns` for bytes that stay bytes, eight in a word: source (rows, w/8), target (b, rows, 2)."""
     batches, rows, _ = target.shape
@@ -280,3 +280,9 @@ def pack_bytes(target: Any, log2: int, source: Any, column: int, start: int, sto
         for batch in range(batches):
             target[batch, place, 0] = source[row, column + 2 * batch]
             target[batch, place, 1] = source[row, column + 2 * batch + 1]
+
+
+def as_source(part: np.ndarray) -> np.ndarray:
+    """The entries flat as `load_columns` takes them, residues (below 2^31) as int32."""
+    flat = part.reshape(-1)
+    return frozen(flat.view(np.int32) if part.dtype == np.uint32 else flat)

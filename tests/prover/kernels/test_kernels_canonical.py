@@ -88,7 +88,7 @@ def test_products_add_in_the_order_of_the_inner_index(shape: tuple[int, int, int
     m, inner, n = shape
     a, b = normal(6, m, inner).astype(np.float64), normal(7, inner, n) / 3.0
     out = np.zeros((m, n))
-    accumulate(out, a, b.astype(np.float64))
+    accumulate(out, a, b.astype(np.float64), False)
     assert np.array_equal(out, ordered_product(a, b.astype(np.float64)))
     accumulate(upper := np.zeros((m, n)), a, b.astype(np.float64), True)
     assert np.array_equal(np.triu(upper), np.triu(out))

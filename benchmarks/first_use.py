@@ -1,0 +1,55 @@
+"""What the first `huref prove` costs while nothing is compiled yet; run as `python -m benchmarks.first_use`.
+
+A real checkpoint (all-MiniLM-L6-v2, demo/checkpoints.py) is proven with an empty cache folder, then again; then
+`huref warmup` adds what other models need. Writes results/first_use.json. CPU seconds are those of all processes: on a
+machine that others use, the wall seconds say little.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.environment import store
+from huref.prover.demo.checkpoints import find
+
+
+def run(arguments: list[str], cache: Path) -> dict[str, float | list[str]]:
+    """Wall and CPU seconds of a huref command, and what it says about compiling."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "huref", *arguments],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    said = [line.strip() for line in done.stderr.splitlines() if "compiling kernels" in line]
+    return {"wall_seconds": round(wall, 1), "cpu_seconds": round(cpu, 1), "said": said}
+
+
+def main() -> None:
+    """Measure cold and warm, and store the table."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for label in ("cold", "warm"):
+            command = [
+                "prove",
+                str(find("minilm")),
+                "--out",
+                str(folder / f"{label}.huref"),
+                "--device",
+                "cpu",
+            ]
+            rows[f"prove, {label}"] = run(command, folder / "kernels")
+        rows["warmup of what is left"] = run(["warmup"], folder / "kernels")
+    store("first_use", {"runs": rows})
+
+
+if __name__ == "__main__":
+    main()
