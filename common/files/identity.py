@@ -102,7 +102,7 @@ class SecretKey:
                 mode, data = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_FILE)
         except OSError as error:
             raise InputOutputError(f"{path}: {error.strerror or error}") from None
-        if mode & 0o077:
+        if mode & 0o077 and os.name == "posix":  # elsewhere the mode says nothing
             raise UsageError(f"{path} is readable by others", hint=f"chmod 600 {path}")
         try:
             content = json.loads(data)

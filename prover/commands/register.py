@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from huref.prover.commands import commit, demo, fingerprint, generator, identity, prove, tokens
+from huref.prover.commands import audit, commit, demo, fingerprint, generator, prove, tokens
 
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, prove, identity, demo, generator):
+    for module in (tokens, fingerprint, commit, prove, audit, demo, generator):
         module.register(app)

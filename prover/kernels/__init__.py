@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from huref.prover.kernels.cache import place_cache
+
 _INLINED = (
     "field/field.py",
     "field/simd.py",
@@ -27,3 +29,4 @@ def _drop_stale_cache(folder: Path) -> None:
 
 
 _drop_stale_cache(Path(__file__).parent)
+place_cache(Path(__file__).parent)

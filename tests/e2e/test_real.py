@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.prover.checkpoint.families import open_model
-from huref.prover.compare.similarity import compare_vectors
 from huref.prover.demo import checkpoints as demo_checkpoints
 from huref.prover.demo.demo import demo
 from huref.prover.derivatives.catalogue import derive as derive_model

@@ -21,8 +21,8 @@ from huref.common.image.png import png_pixels
 from huref.common.image.registry import embedded
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commands import register as prover_cli
-from huref.prover.compare.picture import captioned, in_terminal
 from huref.prover.run.fingerprint import derive
+from huref.verifier.report.picture import captioned, in_terminal
 from tests.support.tiny_models import VOCAB, build
 
 if not any(command.name == "fingerprint" for command in app.registered_commands):

@@ -1,4 +1,4 @@
-"""`huref keygen` and `huref audit`: who vouches for a bundle."""
+"""`huref audit`: who has seen the checkpoint vouches for a bundle."""
 
 from __future__ import annotations
 
@@ -7,30 +7,12 @@ from typing import Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.output import exit_on_error, result, result_json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the two commands to the root command."""
-    app.command("keygen")(keygen)
+    """Add `huref audit` to the root command."""
     app.command("audit")(audit)
-
-
-def keygen(
-    out: Annotated[Path, typer.Option(help="Key file to make (mode 0600).")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Make a signing key; prints the public key."""
-    with exit_on_error(as_json=as_json):
-        from huref.common.files.identity import SecretKey
-
-        key = SecretKey.generate()
-        key.save(out)
-        if as_json:
-            result_json({"public_key": key.public_key, "file": str(out)})
-        else:
-            result(key.public_key)
-            note(f"secret key in {out}; publish the line above, keep the file to yourself")
 
 
 def audit(
