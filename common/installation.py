@@ -25,7 +25,11 @@ EXTRAS = {
 
 
 class MissingPackage(UsageError, ImportError):
-    """A package of an extra is not installed, or cannot be loaded; the hint is the command that installs it."""
+    """A package is not installed, or cannot be loaded; the message ends in the command that installs it."""
+
+    def __init__(self, what: str, extra: str | None) -> None:
+        command = f"pip install 'huref[{extra}]'" if extra else "pip install --upgrade huref"
+        super().__init__(f"{what}: {command}")
 
 
 def missing_package(error: ImportError, torch_extra: str = "gpu") -> MissingPackage | None:
@@ -38,16 +42,11 @@ def missing_package(error: ImportError, torch_extra: str = "gpu") -> MissingPack
     named = (error.name or "").split(".")[0]
     if named == "huref":
         return None
-    package = named or next((name for name in EXTRAS if name in str(error)), "")
+    package = named or next((name for name in EXTRAS if name in str(error).lower()), "")
     extra = torch_extra if package == "torch" else EXTRAS.get(package)
     if isinstance(error, ModuleNotFoundError) or not str(error):
         message = f"this needs the package {package}"
     else:
         reason = str(error).splitlines()[0]
         message = f"the package {package} cannot be loaded ({reason})" if package else reason
-    return MissingPackage(message, hint=install_command(extra))
-
-
-def install_command(extra: str | None) -> str:
-    """The command that brings an extra; None: the base install."""
-    return f"pip install 'huref[{extra}]'" if extra else "pip install --upgrade huref"
+    return MissingPackage(message, extra)

@@ -28,7 +28,7 @@ from huref.common.algebra.field import FArray
 from huref.common.argument import merkle
 from huref.common.argument.merkle import Digests, block_count
 from huref.common.errors import InputOutputError, ProverError, UsageError
-from huref.common.installation import MissingPackage, install_command
+from huref.common.installation import MissingPackage
 from huref.prover.devices.compiled import BlockHasher, ColumnBlock
 from huref.prover.devices.interface import Device
 from huref.prover.devices.matrix import Matrix, StackedMatrix, column_parts
@@ -77,8 +77,7 @@ def on_cluster(scheduler: str | None, local: Device) -> Iterator[Device]:
     try:
         import distributed
     except ImportError:
-        hint = install_command("cluster")
-        raise MissingPackage("--scheduler needs the package distributed", hint=hint) from None
+        raise MissingPackage("--scheduler needs the package distributed", "cluster") from None
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
     if address.startswith("tls:") and not distributed.Security().get_connection_args("client")["ssl_context"]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
-from huref.common.installation import MissingPackage, install_command
+from huref.common.installation import MissingPackage
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.json_file import read_object
 from huref.prover.kernels.integers.reading import Stored
@@ -33,9 +33,7 @@ class OnnxCheckpoint(Checkpoint):
         try:
             import onnx
         except ImportError:
-            raise MissingPackage(
-                f"{path}: reading ONNX needs the package onnx", hint=install_command("onnx")
-            ) from None
+            raise MissingPackage(f"{path}: reading ONNX needs the package onnx", "onnx") from None
         try:
             self._graph = onnx.load(str(path), load_external_data=False).graph
         except OSError as error:
