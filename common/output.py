@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +35,6 @@ def _print_result(text: str) -> None:
         _print(sys.stdout, text)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        _abandon_stdout()
         reason = getattr(error, "strerror", None) or error
         raise InputOutputError(f"the result cannot be written to standard output: {reason}") from None
 
@@ -46,14 +44,6 @@ def _print(stream: TextIO | None, text: str) -> None:
     if stream is not None:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
-def _abandon_stdout() -> None:
-    """Lead what is still buffered nowhere, or Python tries again when it ends and changes the exit code."""
-    with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from huref.common.files import atomic
 from huref.common.files.atomic import clear_leftovers, new_folder, write_file
 
 ID = "0123456789abcdef"
-DIE = "import os, signal, sys; from pathlib import Path; from huref.common import atomic; {}"
+DIE = "import os, signal, sys; from pathlib import Path; from huref.common.files import atomic; {}"
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
