@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from benchmarks.environment import store
 from huref.circuits.fingerprint.encoder import standardize
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER
+from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.circuits.program.program import OUTPUTS
 from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.compare.similarity import compare_vectors, factors, invariant_similarity
+from huref.prover.compare.similarity import factors, invariant_similarity
 from huref.prover.demo import checkpoints as demo_checkpoints
 from huref.prover.derivatives.catalogue import derive as make_derivative
 from huref.prover.derivatives.invariances import applicable, attack

@@ -7,11 +7,12 @@ the prover's commands import torch and numba only when they run.
 from __future__ import annotations
 
 import importlib
+from typing import Annotated
 
 import typer
 
 from huref.common.errors import ExitCode
-from huref.common.output import note
+from huref.common.output import exit_on_error, note, result
 
 app = typer.Typer(
     name="huref",
@@ -23,17 +24,30 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        result(f"huref {version('huref')}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Keeps every command a subcommand, however few are registered."""
 
 
 def main() -> None:
     """Console entry point; an unexpected exception is an internal bug (exit code 70)."""
-    for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
-        importlib.import_module(module).register(app)
     try:
-        app()
+        with exit_on_error():
+            for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
+                importlib.import_module(module).register(app)
+            app()
     except Exception as error:  # the last line of defence: never a traceback as the user's message
         note(f"internal error: {type(error).__name__}: {error}")
         note("hint: this is a bug in huref; please report it with the command you ran")

@@ -13,6 +13,11 @@ __all__ = ["Options", "Proved", "commit", "prove"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from huref.prover import owner
+    from huref.common.installation import missing_package
+
+    try:
+        from huref.prover import owner
+    except ImportError as error:
+        raise (missing_package(error) or error) from None
 
     return getattr(owner, name)

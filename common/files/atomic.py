@@ -14,11 +14,18 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from huref.common.errors import InputOutputError, UsageError
+from huref.common.errors import InputOutputError, Unsupported, UsageError
+from huref.common.files.flags import BINARY, CLOEXEC, DIRECTORY, NOFOLLOW, NONBLOCK
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -27,7 +34,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         InputOutputError: the file cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOEXEC | BINARY
     try:
         clear_leftovers(path)
         temporary, descriptor = _claim(path, lambda name: os.open(name, flags, mode))
@@ -38,6 +45,9 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            if fcntl:  # named while the lock is held
+                os.replace(temporary, path)
+        if not fcntl:  # Windows renames no open file
             os.replace(temporary, path)
         _sync(path.parent)
     except BaseException as error:
@@ -45,6 +55,22 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         if isinstance(error, OSError):
             raise InputOutputError(f"{path}: {error.strerror or error}") from None
         raise
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before long work, that a file can be made in `folder`, or the folder itself; nothing is left there.
+
+    Raises:
+        InputOutputError: it cannot.
+    """
+    place = Path(os.path.abspath(folder))
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise InputOutputError(f"{folder}: nothing can be written here: {error.strerror or error}") from None
 
 
 @contextmanager
@@ -100,12 +126,12 @@ def clear_leftovers(path: Path) -> None:
 
 def _clear(leftover: Path, target: Path) -> None:
     try:
-        descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(leftover, os.O_RDONLY | NOFOLLOW | NONBLOCK | CLOEXEC)
     except OSError:
         return  # gone meanwhile, or nothing of ours
     try:
         found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or not _lock(descriptor, if_unsupported=False):
+        if not fcntl or found.st_uid != os.geteuid() or not _lock(descriptor, if_unsupported=False):
             return
         if not _names(leftover, descriptor):
             return
@@ -131,10 +157,12 @@ def _claim(path: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
 
 
 def _make_folder(path: Path) -> int:
+    if not DIRECTORY:
+        raise Unsupported("commitments and bundles are made on Linux or macOS only")
     while True:
         path.mkdir(exist_ok=True)
         try:
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return os.open(path, os.O_RDONLY | DIRECTORY | CLOEXEC)
         except FileNotFoundError:
             continue  # taken for a leftover before it could be locked
 
@@ -156,7 +184,7 @@ def _publish(temporary: Path, path: Path, replace: bool) -> None:
 def _exchange(temporary: Path, path: Path) -> None:
     """Retire the old folder, locked so that nobody takes it for a leftover, and put the new one in its place."""
     retired = _hidden(path, "old")
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | DIRECTORY | CLOEXEC)
     try:
         if not _lock(descriptor, if_unsupported=True):
             raise UsageError(f"{path} is being replaced by another process")
@@ -185,8 +213,8 @@ def _hidden(path: Path, suffix: str) -> Path:
 
 def _lock(descriptor: int, *, if_unsupported: bool) -> bool:
     """Take the exclusive lock without waiting; False if it is held, `if_unsupported` if there are no locks."""
-    import fcntl  # absent where only the verifier runs
-
+    if not fcntl:
+        return if_unsupported
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -205,7 +233,9 @@ def _names(path: Path, descriptor: int) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if not DIRECTORY:  # Windows opens no folders; it writes their entries through
+        return
+    descriptor = os.open(folder, os.O_RDONLY | DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

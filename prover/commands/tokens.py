@@ -21,9 +21,14 @@ def register(app: typer.Typer) -> None:
         rarest: Annotated[int | None, typer.Option("-k", help="Only the K rarest tokens.")] = None,
     ) -> None:
         """List ordinary token ids by descending frequency, one a line (the format of --tokens)."""
-        from huref.prover.vocabulary.tokens import format_ids, order_tokens, select_rarest, write_token_file
-
         with exit_on_error():
+            from huref.prover.vocabulary.tokens import (
+                format_ids,
+                order_tokens,
+                select_rarest,
+                write_token_file,
+            )
+
             order = order_tokens(checkpoint, corpus)
             ids = order.ids if rarest is None else select_rarest(order.ids, rarest)
             if out is None:

@@ -1,69 +1,26 @@
-"""How similar two models are: cos(v), ICS (invariant terms) and PCS (parameters); fingerprint §1, §5."""
+"""How similar two checkpoints are: ICS (invariant terms) and PCS (parameters); fingerprint §1, §5."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import erfc, sqrt
+from math import sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.encoder import TERMS, output_segments, standardize
+from huref.circuits.fingerprint.encoder import TERMS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.program.program import OUTPUTS, View
+from huref.circuits.fingerprint.similarity import term_names
+from huref.circuits.program.program import View
 from huref.common.errors import UsageError
 from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
 from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.families import LayerTensors, Model
 
-TERM_NAMES = ("qk", "vo", "ud")
-SAME_BASE = 0.5
-UNRELATED = 0.2
-"""Thresholds of `VectorSimilarity.verdict`, from real pairs (docs/fidelity.md), not from random matrices."""
 _BLOCK = 512
 _EMBEDDING_BLOCK = 8192
-
-
-@dataclass(frozen=True)
-class VectorSimilarity:
-    """cos(v, v') of standardized vectors, the chance that an independent model reaches it, cosines per term.
-
-    The chance takes cos ~ N(0, 1/512), which holds for the hardened profile only. `terms` is empty where
-    the encoder mixes the terms.
-    """
-
-    cosine: float
-    false_match: float
-    terms: dict[str, float]
-
-    @property
-    def verdict(self) -> str:
-        """ "same base", "unrelated", or "unclear"."""
-        if self.cosine >= SAME_BASE:
-            return "same base"
-        return "unrelated" if abs(self.cosine) <= UNRELATED else "unclear"
-
-
-def compare_vectors(a: ArrayLike, b: ArrayLike, encoder: str) -> VectorSimilarity:
-    """Similarity of two fingerprint vectors (512 integers each) of the same profile and encoder."""
-    x, y = standardize(a, encoder), standardize(b, encoder)
-    cosine = _cosine(x, y)
-    parts = output_segments(encoder)
-    names = term_names() if len(parts) == TERMS else ()
-    terms = {name: _cosine(x[part], y[part]) for name, part in zip(names, parts, strict=False)}
-    return VectorSimilarity(cosine, 0.5 * erfc(cosine * sqrt(OUTPUTS / 2)), terms)
-
-
-def term_names() -> tuple[str, ...]:
-    """Names of the six terms, counted from the end so that models of different depth share them."""
-    return tuple(f"layer{n - LAYERS}.{term}" for n in range(LAYERS) for term in TERM_NAMES)
-
-
-def _cosine(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    norm = sqrt(float(np.dot(x, x)) * float(np.dot(y, y)))
-    return float(np.dot(x, y)) / norm if norm > 0 else 0.0
 
 
 @dataclass(frozen=True)

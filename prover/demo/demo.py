@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from huref.circuits.fingerprint.profiles import get_profile
+from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.common.errors import HurefError, ProverError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
@@ -20,7 +21,6 @@ from huref.common.files.bundle import FileEntry, Manifest, read_bundle
 from huref.common.image.generator import render
 from huref.common.image.png import png_bytes, png_pixels
 from huref.prover.checkpoint.families import open_model
-from huref.prover.compare.similarity import compare_vectors
 from huref.prover.demo import checkpoints as demo_checkpoints
 from huref.prover.owner import Proved, prove
 from huref.prover.progress import Progress

@@ -12,15 +12,20 @@ from huref.prover.devices.interface import Device
 
 
 def choose(name: str) -> Device:
-    """`auto`: CUDA if torch finds a GPU, else as `cpu`. `cpu`: the compiled kernels. `torch-cpu`: tensors on
-    the CPU, slow, to test what a GPU would run. Otherwise a torch device such as `cuda` or `cuda:1`.
+    """`auto`: CUDA if there is torch and it finds a GPU, else as `cpu`. `cpu`: the compiled kernels. `torch-cpu`:
+    tensors on the CPU, slow, to test what a GPU would run. Otherwise a torch device such as `cuda` or `cuda:1`.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device here. ImportError: it needs torch, which is not installed.
     """
     if name == "cpu" or (name == "auto" and not _has_driver()):
         return COMPILED
-    import torch
+    try:
+        import torch
+    except (ImportError, OSError):  # OSError: its libraries cannot be loaded
+        if name == "auto":
+            return COMPILED
+        raise
 
     from huref.prover.devices.tensors import CPU_WORKING_SET, TensorDevice
 

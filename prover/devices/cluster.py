@@ -28,6 +28,7 @@ from huref.common.algebra.field import FArray
 from huref.common.argument import merkle
 from huref.common.argument.merkle import Digests, block_count
 from huref.common.errors import InputOutputError, ProverError, UsageError
+from huref.common.installation import MissingPackage
 from huref.prover.devices.compiled import BlockHasher, ColumnBlock
 from huref.prover.devices.interface import Device
 from huref.prover.devices.matrix import Matrix, StackedMatrix, column_parts
@@ -39,7 +40,6 @@ _POLL_SECONDS = 5.0
 _PIECE_BYTES = 1 << 23  # `distributed` advises against larger task arguments
 _AHEAD = 2  # tasks in flight per worker
 _SCHEMES = {"dask": "tcp", "tcp": "tcp", "tls": "tls"}
-_INSTALL = "pip install 'huref[cluster]'"
 _SAME_VERSION = "install the same huref on every machine of the cluster"
 
 
@@ -77,7 +77,7 @@ def on_cluster(scheduler: str | None, local: Device) -> Iterator[Device]:
     try:
         import distributed
     except ImportError:
-        raise UsageError("--scheduler needs the package distributed", hint=_INSTALL) from None
+        raise MissingPackage("--scheduler needs the package distributed", "cluster") from None
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised
     if address.startswith("tls:") and not distributed.Security().get_connection_args("client")["ssl_context"]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from huref.verifier.commands import inspect as inspect_cli
-from huref.verifier.commands import keys as keys_cli
-from huref.verifier.commands import verify as verify_cli
+from huref.verifier.commands import compare, inspect, keys, verify
 
 
 def register(app: typer.Typer) -> None:
     """Add the verifier's commands to the root command."""
-    verify_cli.register(app)
-    inspect_cli.register(app)
-    keys_cli.register(app)
+    for module in (verify, inspect, compare, keys):
+        module.register(app)

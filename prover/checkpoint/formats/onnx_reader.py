@@ -3,7 +3,7 @@
 Exporters keep the names of embeddings, biases and norms but rename the (in, out) matrices; the bias added
 right after a matrix product tells which one it is. Quantized weights are dequantized by evaluating the
 few constant operators between initializer and product. There is no config, so one is read off the
-shapes. Needs the `onnx` package (it comes with `huref[dev]`).
+shapes. Needs the `onnx` package (`huref[onnx]`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
+from huref.common.installation import MissingPackage
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.json_file import read_object
 from huref.prover.kernels.integers.reading import Stored
@@ -32,9 +33,7 @@ class OnnxCheckpoint(Checkpoint):
         try:
             import onnx
         except ImportError:
-            raise Unsupported(
-                f"{path}: reading ONNX needs the onnx package", hint="pip install onnx"
-            ) from None
+            raise MissingPackage(f"{path}: reading ONNX needs the package onnx", "onnx") from None
         try:
             self._graph = onnx.load(str(path), load_external_data=False).graph
         except OSError as error:

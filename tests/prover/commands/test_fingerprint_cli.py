@@ -21,12 +21,15 @@ from huref.common.image.png import png_pixels
 from huref.common.image.registry import embedded
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commands import register as prover_cli
-from huref.prover.compare.picture import captioned, in_terminal
 from huref.prover.run.fingerprint import derive
+from huref.verifier.commands import register as verifier_cli
+from huref.verifier.report.picture import captioned, in_terminal
 from tests.support.tiny_models import VOCAB, build
 
 if not any(command.name == "fingerprint" for command in app.registered_commands):
     prover_cli.register(app)
+if not any(command.name == "compare" for command in app.registered_commands):
+    verifier_cli.register(app)
 
 
 @pytest.fixture(scope="module")

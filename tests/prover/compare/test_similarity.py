@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER
+from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.common.errors import UsageError
 from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.compare.similarity import compare_vectors, invariant_similarity, parameter_similarity
+from huref.prover.compare.similarity import invariant_similarity, parameter_similarity
 from huref.prover.derivatives.invariances import applicable, attack
 from huref.prover.derivatives.store import save_model
 from huref.prover.run.fingerprint import derive

@@ -1,4 +1,4 @@
-"""`huref audit`: recompute a bundle from the checkpoint, and vouch for it."""
+"""`huref audit`: who has seen the checkpoint recomputes a bundle, and vouches for it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,141 @@
+"""`huref compare`: two models by their fingerprints, which the base install compares, or from their checkpoints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from huref.common.errors import InputOutputError
+from huref.common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from huref.verifier.compare import FingerprintComparison
+
+_CHECKPOINTS = "huref.prover.commands.compare"
+"""What makes fingerprints of checkpoints; found by name, since the verifier's side imports nothing of the prover's."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref compare` to the root command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    first: Annotated[
+        Path, typer.Argument(help="Bundle, fingerprint.json, a folder with one, or a checkpoint.")
+    ],
+    second: Annotated[Path, typer.Argument(help="The same, for the other model.")],
+    profile: Annotated[
+        str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="sketch, cnn or meanpool.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: both pictures side by side, with the numbers.")
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Name or digest of the generator that draws both; default: embedded.")
+    ] = None,
+    show: Annotated[
+        bool | None, typer.Option(help="Show both pictures in the terminal; by default if it is one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
+    with exit_on_error(as_json=as_json):
+        if picture is not None:
+            from huref.common.files.atomic import check_writable
+
+            check_writable(picture.parent)
+        found, more = _compare((first, second), profile, encoder)
+        report = {**found.to_dict(), **more}
+        shown = not as_json and (_on_terminal() if show is None else show)
+        if picture is not None or shown:
+            _draw(found, report, (first, second), generator, picture, shown)
+        if as_json:
+            result_json(report)
+        else:
+            _print_report(report)
+
+
+def _compare(
+    paths: Sequence[Path], profile: str | None, encoder: str | None
+) -> tuple[FingerprintComparison, dict[str, Any]]:
+    """The comparison, and what only two checkpoints tell."""
+    from huref.common.files.fingerprint_file import read_fingerprint
+    from huref.verifier.compare import compare_fingerprints
+
+    for path in paths:
+        if not path.exists():
+            raise InputOutputError(f"{path}: no such file or folder")
+    files = [read_fingerprint(path) if _is_fingerprint(path) else None for path in paths]
+    if None in files:
+        checkpoints = importlib.import_module(_CHECKPOINTS)
+        (a, b), more = checkpoints.complete(paths, files, profile, encoder)
+        return compare_fingerprints(a, b, profile, encoder), more
+    first, second = (file for file in files if file is not None)
+    return compare_fingerprints(first, second, profile, encoder), {}
+
+
+def _is_fingerprint(path: Path) -> bool:
+    from huref.common.files.fingerprint_file import FILE_NAME
+
+    if path.is_dir():
+        return (path / FILE_NAME).is_file() and not (path / "config.json").exists()
+    return path.suffix == ".json"
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _draw(
+    found: FingerprintComparison,
+    report: dict[str, Any],
+    paths: Sequence[Path],
+    generator: str | None,
+    out: Path | None,
+    shown: bool,
+) -> None:
+    """Draw both vectors with one generator, whatever pictures their bundles hold."""
+    from huref.common.files.atomic import write_file
+    from huref.common.image.generator import render
+    from huref.common.image.png import png_bytes
+    from huref.common.image.registry import by_name, embedded
+    from huref.verifier.report.picture import captioned, in_terminal
+
+    chosen = by_name(generator) if generator else embedded()
+    pictures = [render(file.v, chosen) for file in (found.first, found.second)]
+    names = [path.resolve().name for path in paths]
+    if out is not None:
+        write_file(out, png_bytes(captioned(pictures, names, _summary(report))))
+    if shown:
+        result(in_terminal(pictures, names, []))
+
+
+def _summary(report: dict[str, Any]) -> list[str]:
+    """Cosine and verdict, and the chance of a false match where it is known."""
+    verdict = f"  ({report['verdict']})" if report["verdict"] else ""
+    lines = [f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}"]
+    if verdict:
+        lines.append(f"chance for unrelated models {report['false_match_probability']:.2e}")
+    return lines
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    for line in _summary(report):
+        result(line)
+    if not report["verdict"]:
+        note("hint: the paper profile does not separate unrelated models well; read the hardened one")
+    for name, value in report["vector_terms"].items():
+        result(f"  {name:<20} {value:+.4f}")
+    if "ics" in report:
+        result(f"ICS of the terms            {report['ics']:+.4f}")
+        for name, value in report["ics_terms"].items():
+            result(f"  {name:<20} {value:+.4f}")
+        pcs = report["pcs"]
+        result("PCS of the parameters       " + ("shapes differ" if pcs is None else f"{pcs:+.4f}"))
