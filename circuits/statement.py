@@ -21,7 +21,7 @@ from huref.circuits.fingerprint.sizes import choose_sizes
 from huref.circuits.program.bounds import MAX_SHIFT
 from huref.circuits.program.program import OUTPUTS, Program
 from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
-from huref.common.files.strict import Hex32, StrictModel
+from huref.common.files.strict import Hex32, Identifier, StrictModel
 from huref.common.params import Knobs
 
 FORMAT: Literal["huref-statement/1"] = "huref-statement/1"
@@ -59,8 +59,8 @@ class Statement(StrictModel):
 
     format: Literal["huref-statement/1"]
     protocol: Literal["huref/proof/1"]
-    profile: Annotated[str, Field(max_length=64)]
-    encoder: Annotated[str, Field(max_length=64)]
+    profile: Identifier
+    encoder: Identifier
     shape: dict[str, Any]
     k: Annotated[int, Field(ge=1, le=MAX_TOKENS)]
     p: Annotated[int, Field(ge=1, le=MAX_TOKENS)]
@@ -70,8 +70,8 @@ class Statement(StrictModel):
     proofs: Annotated[int, Field(ge=1, le=MAX_PROOFS)]
     random_rows: Annotated[int, Field(ge=1)]
     root: Hex32
-    shifts: dict[str, Annotated[int, Field(ge=0, le=MAX_SHIFT)]]
-    calibration_sums: dict[str, Annotated[tuple[int, int | None], Strict(False)]]
+    shifts: dict[Identifier, Annotated[int, Field(ge=0, le=MAX_SHIFT)]]
+    calibration_sums: dict[Identifier, Annotated[tuple[int, int | None], Strict(False)]]
     v: Annotated[list[int], Field(min_length=OUTPUTS, max_length=OUTPUTS)]
     generator: Hex32
     notes: Notes

@@ -1,4 +1,7 @@
-"""One sink for what people and programs read: results on stdout, everything else on stderr."""
+"""One sink for what people and programs read: results on stdout, everything else on stderr.
+
+Lines are escaped here (`huref.common.text`), whatever they hold: a caller cannot forget it.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,40 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-from huref.common.errors import ExitCode, HurefError
+from huref.common.errors import ExitCode, HurefError, InputOutputError, Rejected, UsageError
+from huref.common.rejection import meaning, rejection_lines
+from huref.common.text import MAX_LINE, escape, shorten
 
+ERROR_SCHEMA = "huref-error/1"
 _OWN = ("common", "circuits", "prover", "verifier")
 
 
-def result(text: str) -> None:
-    """Print a result line on stdout."""
-    sys.stdout.write(text + "\n")
+def result(*lines: str) -> None:
+    """Print result lines on stdout; a newline inside a line is shown escaped."""
+    _print(sys.stdout, "".join(escape(line) + "\n" for line in lines))
+
+
+def drawing(text: str) -> None:
+    """Print a picture of our own making (colours and all) on stdout, as it is."""
+    _print(sys.stdout, text + "\n")
 
 
 def result_json(value: Any) -> None:
-    """Print exactly one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, sort_keys=True) + "\n")
+    """Print exactly one JSON object on stdout; everything but printable ASCII is escaped."""
+    _print(sys.stdout, json.dumps(value, sort_keys=True).replace("\x7f", "\\u007f") + "\n")
 
 
-def note(text: str) -> None:
-    """Print progress, warnings and hints on stderr."""
-    sys.stderr.write(text + "\n")
+def note(*lines: str) -> None:
+    """Print progress, warnings and hints on stderr, escaped like results."""
+    _print(sys.stderr, "".join(escape(line) + "\n" for line in lines))
+
+
+def _print(stream: TextIO, text: str) -> None:
+    """Characters that the stream's encoding lacks are escaped too."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 @contextmanager
@@ -34,22 +51,40 @@ def exit_on_error(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except HurefError as error:
-        _report(type(error).__name__, error.message, error.hint, as_json)
+        _report(error, as_json)
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in _OWN:
             raise  # a module of huref's itself is missing: a bug, not an installation
         hint = "install everything a model's owner needs: pip install 'huref[prover]'"
-        _report("UsageError", f"this command needs the package {error.name}", hint, as_json)
+        _report(UsageError(f"this command needs the package {error.name}", hint=hint), as_json)
         raise SystemExit(ExitCode.USAGE) from None
     except OSError as error:
-        _report("InputOutputError", f"{error.filename or 'file'}: {error.strerror or error}", None, as_json)
+        _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
         raise SystemExit(ExitCode.IO) from None
 
 
-def _report(kind: str, message: str, hint: str | None, as_json: bool) -> None:
+def error_json(error: HurefError) -> dict[str, Any]:
+    """What a program reads when a command fails (docs/schemas/error.json); `verified` is always false."""
+    rejected = isinstance(error, Rejected)
+    return {
+        "schema": ERROR_SCHEMA,
+        "verified": False,
+        "error": type(error).__name__,
+        "message": shorten(error.message, MAX_LINE),
+        "hint": error.hint,
+        "meaning": meaning(error.path) if isinstance(error, Rejected) else None,
+        "path": error.path if isinstance(error, Rejected) else None,
+        "expected": shorten(error.expected) if rejected and error.expected is not None else None,
+        "got": shorten(error.got) if rejected and error.got is not None else None,
+    }
+
+
+def _report(error: HurefError, as_json: bool) -> None:
     if as_json:
-        result_json({"error": kind, "message": message, "hint": hint})
-    note(f"error: {message}")
-    if hint:
-        note(f"hint: {hint}")
+        result_json(error_json(error))
+    elif isinstance(error, Rejected):
+        result(*rejection_lines(error.path, error.reason, error.expected, error.got))
+    note(f"error: {error.message}")
+    if error.hint:
+        note(f"hint: {error.hint}")

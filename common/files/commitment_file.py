@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from huref.common.files.strict import Hex32, StrictModel
+from huref.common.files.strict import FileName, Hex32, Identifier, StrictModel
 
 FILE_NAME = "commitment.json"
 MAX_BYTES = 4 << 20
@@ -16,7 +16,7 @@ MAX_BYTES = 4 << 20
 class TensorEntry(StrictModel):
     """One committed tensor: `rows` × `cols` signed `bits`-bit integers from row `start` of the matrix on."""
 
-    name: Annotated[str, Field(max_length=64)]
+    name: Identifier
     rows: int
     cols: int
     bits: int
@@ -26,7 +26,7 @@ class TensorEntry(StrictModel):
 class SourceFile(StrictModel):
     """A checkpoint file that the weights were read from: the owner's note, not proven."""
 
-    name: Annotated[str, Field(min_length=1, max_length=255)]
+    name: FileName
     size: Annotated[int, Field(ge=0)]
     sha256: Hex32
 
@@ -36,7 +36,7 @@ class CommitmentFile(StrictModel):
 
     format: Literal["huref-commitment/1"] = "huref-commitment/1"
     protocol: Literal["huref/proof/1"] = "huref/proof/1"
-    profile: Annotated[str, Field(max_length=64)]
+    profile: Identifier
     shape: dict[str, Any]
     k: int
     p: int
