@@ -66,17 +66,25 @@ def exit_on_error(*, as_json: bool = False) -> Iterator[None]:
 
 def error_json(error: HurefError) -> dict[str, Any]:
     """What a program reads when a command fails (docs/schemas/error.json); `verified` is always false."""
-    rejected = isinstance(error, Rejected)
-    return {
+    found: dict[str, Any] = {
         "schema": ERROR_SCHEMA,
         "verified": False,
         "error": type(error).__name__,
         "message": shorten(error.message, MAX_LINE),
         "hint": error.hint,
-        "meaning": meaning(error.path) if isinstance(error, Rejected) else None,
-        "path": error.path if isinstance(error, Rejected) else None,
-        "expected": shorten(error.expected) if rejected and error.expected is not None else None,
-        "got": shorten(error.got) if rejected and error.got is not None else None,
+    }
+    return {**found, **_check_json(error)}
+
+
+def _check_json(error: HurefError) -> dict[str, str | None]:
+    """The failed check, where it was one: what that means, its path, what it expected and what it got."""
+    if not isinstance(error, Rejected):
+        return dict.fromkeys(("meaning", "path", "expected", "got"))
+    values = (None if x is None else shorten(x) for x in (error.expected, error.got))
+    return {
+        "meaning": meaning(error.path),
+        "path": error.path,
+        **dict(zip(("expected", "got"), values, strict=True)),
     }
 
 

@@ -6,13 +6,10 @@ expect (layout habit 16).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport
@@ -22,13 +19,15 @@ from huref.circuits.statement import Statement, fingerprint_id, prepare_statemen
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
-from huref.common.files.bundle import Bundle, SecuritySummary, read_bundle
+from huref.common.files.bundle import Bundle, SecuritySummary, is_bundle, read_bundle
 from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.files.fingerprint_file import FingerprintFile, read_fingerprint
+from huref.common.files.fingerprint_file import FingerprintFile, parse_fingerprint, read_fingerprint
 from huref.common.files.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
+from huref.common.text import shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.image import ImageVerdict, check_image
+from huref.verifier.expectations import parse_digest, parse_hex, parse_root, parse_signer
+from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.verdict import Verdict
 
 _FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "v")
@@ -42,16 +41,20 @@ def verify(
     *,
     signer: str | None = None,
     require_image: bool = False,
+    generator: str | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
 
     Args:
-        root: the commitment (64 hex digits) that it must be about.
-        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or a bundle.
+        bundle: a folder, a zip of one, the https address of a zip, or one that was read before.
+        root: the commitment that it must be about: 64 hex digits or a commitment.json.
+        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
+            which is verified first.
         min_security: fewest provable bits.
         signer: public key (96 hex digits) that must have signed it.
-        require_image: fail when the picture's generator is not installed.
+        require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
+        generator: digest (64 hex digits) of the generator that must have drawn the picture.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -59,8 +62,9 @@ def verify(
         Malformed, Unsupported: it is not a bundle that this version can read.
         InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
     """
-    wanted_root = _hex(root, 64, "root")
-    wanted_signer = _hex(signer, 96, "signer")
+    wanted_root = None if root is None else parse_root(root)
+    wanted_signer = None if signer is None else parse_signer(signer)
+    wanted_generator = None if generator is None else parse_digest(generator, "generator")
     wanted = None if expect is None else expected_fingerprint(expect)
     watch = _Watch()
     with watch("read"):
@@ -82,6 +86,8 @@ def verify(
         _require("security", "the manifest claims another level", summarize(statement, report),
                  read.manifest.security)  # fmt: skip
     with watch("picture"):
+        if require_image or wanted_generator:
+            require_generator(statement.generator, wanted_generator)
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
         owner, auditors = _check_signatures(read)
@@ -93,7 +99,11 @@ def verify(
         signer=owner,
         cosigners=auditors,
         fidelity=fingerprint.fidelity.v,
-        sources=tuple(f"{file.name} {file.sha256}" for file in commitment.sources),
+        sources=tuple(commitment.sources),
+        ignored=read.ignored,
+        expected=tuple(
+            name for name, given in (("root", root), ("fingerprint", expect), ("signer", signer)) if given
+        ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
@@ -101,9 +111,12 @@ def verify(
 
 
 def expected_fingerprint(expect: str | Path) -> str:
-    """The fingerprint's hex name, from itself or from a file or folder that holds the fingerprint."""
-    if re.fullmatch("[0-9a-f]{64}", str(expect)):
-        return str(expect)
+    """The fingerprint's hex name: given as such, or that of a bundle (verified here) or a fingerprint.json."""
+    name = parse_hex(str(expect), 64)
+    if name is not None:
+        return name
+    if is_bundle(expect):
+        return verify(expect).fingerprint
     file = read_fingerprint(Path(expect))
     return fingerprint_id(file.profile, file.encoder, file.k, file.v)
 
@@ -139,10 +152,7 @@ def check_commitment(bundle: Bundle, statement: Statement, setup: Setup) -> Comm
 def check_fingerprint(bundle: Bundle, statement: Statement) -> FingerprintFile:
     """fingerprint.json must be the statement's. Raises `Rejected` with the field."""
     data = bundle.files[form.FINGERPRINT]
-    try:
-        found = FingerprintFile.model_validate_json(data)
-    except (ValidationError, RecursionError):
-        raise Malformed(f"{form.FINGERPRINT}: not a fingerprint file") from None
+    found = parse_fingerprint(data, form.FINGERPRINT)
     for name in _FINGERPRINT_FIELDS:
         _require(f"fingerprint.{name}", "differs from the statement", getattr(statement, name),
                  getattr(found, name))  # fmt: skip
@@ -184,18 +194,7 @@ def _check_signatures(bundle: Bundle) -> tuple[str | None, tuple[str, ...]]:
 def _require(path: str, message: str, expected: object, got: object) -> None:
     """Reject unless equal; an expectation of None is none."""
     if expected is not None and got != expected:
-        raise Rejected(path, message, expected=_short(expected), got=_short(got))
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:197]}…"
-
-
-def _hex(value: str | None, digits: int, name: str) -> str | None:
-    if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
-        raise UsageError(f"{name}: expected {digits} lower-case hex digits")
-    return value
+        raise Rejected(path, message, expected=shorten(expected), got=shorten(got))
 
 
 class _Watch:

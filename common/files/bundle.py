@@ -100,6 +100,22 @@ class Bundle:
         return sum(len(data) for data in self.files.values())
 
 
+def is_bundle(path: str | Path) -> bool:
+    """Whether this names a bundle, whole or damaged: an address, a zip, or a folder with a file that only it has."""
+    if is_address(str(path)):
+        return True
+    folder = Path(path)
+    if folder.is_dir():
+        return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))
+    try:
+        if not folder.is_file():
+            return False  # nothing else is opened: a pipe would wait
+        with folder.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
 def read_bundle(path: str | Path) -> Bundle:
     """Read a bundle: a folder, a zip of one, or the https address of a zip.
 

@@ -1,8 +1,8 @@
 """Canonical JSON: one byte string per value, so that files can be hashed, signed and compared.
 
 Keys are sorted, nothing is indented, text is ASCII, and a file ends after the value. Reading accepts exactly
-what writing produces: repeated keys, other spellings of a number and trailing bytes are all errors. A file holds no newline, so
-that no tool can translate one. Reading takes time linear in the input, and little of it (`MAX_VALUES`).
+what writing produces: repeated keys, other spellings of a number and trailing bytes are all errors. A file holds
+no newline, so that no tool can translate one. Reading takes time linear in the input, and little of it.
 """
 
 from __future__ import annotations

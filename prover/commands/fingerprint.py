@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huref.common.errors import InputOutputError, UsageError
-from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.output import drawing, exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
 if TYPE_CHECKING:
     from huref.circuits.fingerprint.profiles import Profile
     from huref.common.files.fingerprint_file import FingerprintFile
     from huref.prover.checkpoint.families import Model
+    from huref.verifier.compare import PublishedVector
 
 _STEPS = 13 + 20
 """Tensors and sites of a program without convolutions; the bar adapts when there are more."""
@@ -97,8 +98,8 @@ def _derive(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Checkpoint, fingerprint.json, or a folder with one.")],
-    second: Annotated[Path, typer.Argument(help="The same, for the other model.")],
+    first: Annotated[str, typer.Argument(help="Bundle (verified first), fingerprint.json, or checkpoint.")],
+    second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
     ] = None,
@@ -129,7 +130,7 @@ def compare(
 def _draw(
     report: dict[str, Any],
     vectors: Sequence[list[int]],
-    paths: Sequence[Path],
+    paths: Sequence[str],
     generator: str | None,
     out: Path | None,
     shown: bool,
@@ -142,30 +143,34 @@ def _draw(
 
     chosen = by_name(generator) if generator else embedded()
     pictures = [render(v, chosen) for v in vectors]
-    names = [path.resolve().name for path in paths]
+    sources = (report["first"], report["second"])
+    names = [_name(path, side) for path, side in zip(paths, sources, strict=True)]
     lines = _summary(report)
+    if chosen.digest != embedded().digest:
+        lines.append(f"drawn by the foreign generator {chosen.weights.name}")
     if out is not None:
         temporary = out.with_name(out.name + ".part")
         temporary.write_bytes(png_bytes(captioned(pictures, names, lines)))
         temporary.replace(out)
     if shown:
-        result(in_terminal(pictures, names, []))
+        drawing(in_terminal(pictures, names, lines[len(_summary(report)) :]))
 
 
 def _compare(
-    first: Path, second: Path, profile: str | None, encoder: str | None
+    first: str, second: str, profile: str | None, encoder: str | None
 ) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
     """The report, and both vectors."""
     from huref.circuits.fingerprint.profiles import get_profile
-    from huref.common.files.fingerprint_file import read_fingerprint
     from huref.prover.checkpoint.families import open_model
     from huref.prover.compare.similarity import compare_vectors
+    from huref.verifier.compare import is_published, load_vector
 
     paths = (first, second)
     for path in paths:
-        if not path.exists():
+        if not is_published(path) and not Path(path).exists():
             raise InputOutputError(f"{path}: no such file or folder")
-    files = [read_fingerprint(path) if _is_fingerprint(path) else None for path in paths]
+    published = [load_vector(path) if is_published(path) else None for path in paths]
+    files = [None if one is None else one.file for one in published]
     given = [file for file in files if file is not None]
     pattern = given[0] if given else None
     if profile is None:
@@ -186,6 +191,8 @@ def _compare(
         raise UsageError(f"the fingerprints are {a.profile}, {a.encoder}, not what was asked for")
     vector = compare_vectors(a.v, b.v, a.encoder)
     report: dict[str, Any] = {
+        "schema": "huref-comparison/1",
+        **dict(zip(("first", "second"), (_side(one) for one in published), strict=True)),
         "profile": a.profile,
         "encoder": a.encoder,
         "cosine": vector.cosine,
@@ -200,12 +207,17 @@ def _compare(
     return report, (a.v, b.v)
 
 
-def _is_fingerprint(path: Path) -> bool:
-    from huref.common.files.fingerprint_file import FILE_NAME
+def _side(published: PublishedVector | None) -> dict[str, Any]:
+    """What one side is and whether anything proves its vector; a checkpoint's was computed here."""
+    if published is not None:
+        return {**published.to_dict(), "label": published.label}
+    label = "a checkpoint, its fingerprint computed here"
+    return {"kind": "checkpoint", "proven": False, "fingerprint": None, "root": None, "label": label}
 
-    if path.is_dir():
-        return (path / FILE_NAME).is_file() and not (path / "config.json").exists()
-    return path.suffix == ".json"
+
+def _name(path: str, side: dict[str, Any]) -> str:
+    name = Path(path).resolve().name
+    return f"{name[:24]} (unproven)" if side["kind"] == "fingerprint" else name
 
 
 def _checkpoint_similarity(
@@ -235,6 +247,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    for side in ("first", "second"):
+        result(f"{side:<6}  {report[side]['label']}")
     for line in _summary(report):
         result(line)
     if not report["verdict"]:

@@ -72,7 +72,7 @@ def install(
 
     with exit_on_error():
         if what == NAME:
-            note(LICENCE)
+            note(*LICENCE.splitlines())
             one = install_faces(accept_licence=accept_licence, wheel=wheel)
         else:
             one = add(Path(what).read_bytes())

@@ -76,7 +76,8 @@ def prove(
             )
     verdict = done.verdict
     if as_json:
-        summary = {**verdict.to_dict(), "bundle": str(done.path), "commitment": str(done.commitment)}
+        summary = {**verdict.to_dict(), "schema": "huref-proved/1"}
+        summary |= {"bundle": str(done.path), "commitment": str(done.commitment)}
         result_json({**summary, "seconds": done.seconds, "positions_left": done.remaining})
         return
     result(f"{done.path}: fingerprint {verdict.fingerprint}")
