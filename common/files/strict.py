@@ -48,8 +48,11 @@ class StrictModel(BaseModel):
 
     @classmethod
     def decode(cls, data: bytes, name: str) -> Self:
-        """Read canonical JSON bytes. Raises `Malformed`."""
-        return cls.read(parse_canonical(data, name), name)
+        """Read canonical JSON bytes; a field with a default must be there too. Raises `Malformed`."""
+        found = cls.read(parse_canonical(data, name), name)
+        if found.encode() != data:
+            raise Malformed(f"{name}: a field is missing or in another form than it is written in")
+        return found
 
     def encode(self) -> bytes:
         """The canonical JSON bytes."""
