@@ -33,7 +33,7 @@ from huref.common.files.canonical import canonical_json
 from huref.common.output import result_json
 from huref.common.text import escape
 from huref.verifier.commands.inspect import describe
-from huref.verifier.compare import load_vector
+from huref.verifier.compare import PublishedVector, load_vector
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import Inspection, inspect
 from huref.verifier.verification import verify
@@ -79,8 +79,8 @@ def mutate(
         name = random_.choice(sorted(set(files) & set(other)))
         changed = {**files, name: other[name]}
     elif draw < 0.67:
-        changed = {key: data for key, data in files.items() if key != random_.choice(sorted(files))}
-        return changed, False
+        gone = random_.choice(sorted(files))
+        return {name: data for name, data in files.items() if name != gone}, False
     else:
         name = random_.choice(sorted(files))
         changed = {**files, name: _change(files[name], random_)}
@@ -252,7 +252,9 @@ def _views(found: Inspection) -> None:
 
 def _outcome(surface: Any, place: Path) -> str:
     try:
-        surface(place)
+        found = surface(place)
+        if isinstance(found, PublishedVector) and found.verdict is None:
+            return "unproven"
     except Rejected as error:
         return error.path
     except HurefError as error:

@@ -17,7 +17,8 @@ from huref.common.text import MAX_LINE, escape
 
 HOSTILE = (
     "\x1b[2J\x1b[1;1HVERIFIED", "a\nProven:\n  - everything", "a\rVERIFIED", "\u202egnp.exe", "\u2066x\u2069",
-    "\u200b\u200f",    "\x9b31m", "\x00", "\x7f", "\u2028line", "\ud800", "\ue000", "\u061c", "\U000e0041", "\x85", "\ufeff", "\u00ad",
+    "\u200b\u200f", "\x9b31m", "\x00", "\x7f", "\u2028line", "\ud800",
+    "\ue000", "\u061c", "\U000e0041", "\x85", "\ufeff", "\u00ad",
 )  # fmt: skip
 
 
