@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,7 @@ def is_published(path: str | Path) -> bool:
     if is_bundle(path):
         return True
     place = Path(path)
-    if place.is_dir():
+    if os.path.isdir(place):
         return (place / FILE_NAME).is_file() and not (place / "config.json").exists()
     return place.suffix == ".json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,9 +30,9 @@ def parse_root(text: str) -> str:
     if found is not None:
         return found
     path = Path(text)
-    if path.is_dir():
+    if os.path.isdir(path):
         path /= commitment_file.FILE_NAME
-    if not _exists(path):
+    if not os.path.lexists(path):
         raise UsageError(
             f"root: {shorten(text)} is neither 64 hex digits nor a {commitment_file.FILE_NAME}",
             hint="take the commitment from where its owner published it, not from the bundle",
@@ -54,10 +55,3 @@ def parse_signer(text: str) -> str:
     if found is None:
         raise UsageError("signer: expected 96 hex digits")
     return found
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False

@@ -105,10 +105,10 @@ def is_bundle(path: str | Path) -> bool:
     if is_address(str(path)):
         return True
     folder = Path(path)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))
     try:
-        if not folder.is_file():
+        if not os.path.isfile(folder):
             return False  # nothing else is opened: a pipe would wait
         with folder.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -127,7 +127,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     if is_address(str(path)):
         files, ignored = read_archive(download(str(path), MAX_ARCHIVE), str(path), CAPS, MANIFEST)
-    elif Path(path).is_dir():
+    elif os.path.isdir(path):
         files, ignored = _read_folder(Path(path))
     else:
         data = read_capped(Path(path), MAX_ARCHIVE)

@@ -25,11 +25,11 @@ def read_capped(path: Path, cap: int) -> bytes:
     try:
         descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise Damaged(f"{path}: a link to a file that is not there", hint="download it again") from None
         raise InputOutputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # systems differ in whether a folder can be opened
+        if os.path.isdir(path):  # systems differ in whether a folder can be opened
             raise Malformed(f"{path}: not a regular file") from None
         raise InputOutputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,7 +69,7 @@ def read_fingerprint(path: Path) -> FingerprintFile:
         InputOutputError: the file cannot be read.
         Malformed: it is not a fingerprint file.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = path / FILE_NAME if os.path.isdir(path) else path
     return parse_fingerprint(read_capped(file, MAX_BYTES), str(file))
 
 

@@ -43,7 +43,7 @@ class StrictModel(BaseModel):
             return cls.model_validate(dict(value))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(shorten(part, 64) for part in (name, *first["loc"]))
+            where = ".".join((name, *(shorten(part, 64) for part in first["loc"])))
             raise Malformed(f"{where}: {first['msg']}") from None
 
     @classmethod
