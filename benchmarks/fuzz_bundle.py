@@ -178,7 +178,8 @@ def follow(files: Files) -> Files:
             renamed = {"token_source": "source", "token_ids": "ids"}
             for field in ("token_source", "token_ids", "tokenizer_digest", "frequency_digest"):
                 content[field] = tokens.get(renamed.get(field, field))
-        changed[name] = canonical_json(content)
+        if content != json.loads(files[name]):
+            changed[name] = canonical_json(content)
     return changed
 
 

@@ -54,6 +54,10 @@ class FingerprintFile(StrictModel):
     fidelity: FidelityReport
     timings: dict[Identifier, float]
 
+    def encode(self) -> bytes:
+        """Its JSON in the order of the fields above; like every file of ours it holds no newline."""
+        return self.model_dump_json().encode("ascii")
+
 
 def parse_fingerprint(data: bytes, name: str) -> FingerprintFile:
     """Read the bytes of fingerprint.json, in any spelling of JSON. Raises `Malformed`; `name` is the file's."""
