@@ -1,10 +1,15 @@
-"""Random mutations of a bundle's files: the verifier must never crash and never accept a changed bundle.
+"""Random mutations of a bundle, through everything that shows a reader something.
 
-    python -m benchmarks.fuzz_bundle BUNDLE [--count 20000] [--deep 0.1] [--seed 1]
+    python -m benchmarks.fuzz_bundle BUNDLE OTHER [--count 2000] [--seed 1] [--out benchmarks/results/fuzz_bundle.json]
 
-Most mutations leave the manifest alone and die at a hash. A share of `deep` is resealed: sizes, hashes and the
-statement's notes are repaired, so that the checks behind them must do the work. Prints one JSON object with the
-number of mutations by the check that stopped them.
+Each mutation goes through `huref inspect` (which verifies), its terminal lines, JSON and HTML page, through the vector
+that `huref compare` reads, and through `huref verify` (where the proof itself was reached, verify and compare run on
+a tenth: all three call the same verification). A mutation may be a change of bytes, a file of OTHER, or a change of
+a JSON value or key; the last is followed through the files that repeat it, and resealed, so that hashes do not hide
+the checks behind them. A crash is anything but a `HurefError`, and so is a page with a control character.
+
+With --out, counts are added to those that are there: run it in pieces with different seeds. Exit code 1 if a changed
+bundle verified.
 """
 
 from __future__ import annotations
@@ -13,27 +18,128 @@ import argparse
 import hashlib
 import json
 import random
+import shutil
+import tempfile
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from huref.circuits.fingerprint.encoder import standardize
 from huref.common.errors import HurefError, Rejected
 from huref.common.files import bundle as form
-from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
 from huref.common.output import result_json
+from huref.common.text import escape
+from huref.verifier.commands.inspect import describe
+from huref.verifier.compare import PublishedVector, load_vector
+from huref.verifier.report.inspect_html import page
+from huref.verifier.report.inspection import Inspection, inspect
 from huref.verifier.verification import verify
 
 Files = dict[str, bytes]
 
+JSON_FILES = (form.MANIFEST, form.COMMITMENT, form.FINGERPRINT)
+NASTY: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2, 63, 64, 1 << 16, (1 << 31) - 1, 1 << 32, (1 << 61) - 1, 1 << 61, 1 << 64,
+    -(1 << 63), 10**39, 10**41, 0.5, -0.0, 1e300, 5e-324, "", " ", "0", "f" * 64, "0" * 64, "x" * 5000, "é", "\ud800",
+    "\x1b[2J\x1b[31mVERIFIED", "a\nProven:\n  - everything", "\r", "\u202egnp.exe", "\u2066\u200b", "\x00",
+    "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "../../etc/passwd", "llama", "hardened",
+    "paper-1", "cnn", "meanpool", "word-list", "corpus", "file", [], {}, [[]], {"": {}}, [0] * 600, [None], ["ys"],
+    {"ys": 1}, {"\x1b[31m": 0}, {"a": [{"b": [{"c": [0]}]}]},
+)  # fmt: skip
+REPEATED = {
+    form.COMMITMENT: ("profile", "shape", "k", "p", "tokens", "security", "proofs", "random_rows", "root"),
+    form.FINGERPRINT: (
+        "profile",
+        "encoder",
+        "shape",
+        "k",
+        "p",
+        "term_weights",
+        "shifts",
+        "calibration_sums",
+        "v",
+    ),
+}
+"""Fields of the statement that the other files repeat."""
+EARLY = ("files", "statement", "commitment", "fingerprint", "expect")
+"""Checks before the proof."""
 
-def mutate(files: Files, random_: random.Random, deep: float) -> tuple[Files, bool]:
-    """One random change of one file; whether it was resealed."""
-    name = random_.choice(sorted(files))
-    changed = {**files, name: _change(files[name], random_)}
+
+def mutate(
+    files: Files, random_: random.Random, deep: float, other: Files | None = None
+) -> tuple[Files, bool]:
+    """One random change; whether it was resealed. `deep` is the share of byte changes that are."""
+    draw = random_.random()
+    if draw < 0.6:
+        return change_value(files, random_, other)
+    if draw < 0.65 and other is not None:
+        name = random_.choice(sorted(set(files) & set(other)))
+        changed = {**files, name: other[name]}
+    elif draw < 0.67:
+        gone = random_.choice(sorted(files))
+        return {name: data for name, data in files.items() if name != gone}, False
+    else:
+        name = random_.choice(sorted(files))
+        changed = {**files, name: _change(files[name], random_)}
     if random_.random() < deep and name != form.MANIFEST:
-        return _reseal(changed), True
+        return reseal(changed), True
     return changed, False
+
+
+def change_value(files: Files, random_: random.Random, other: Files | None) -> tuple[Files, bool]:
+    """Change a value or a key somewhere in a JSON file, perhaps in what repeats it, and perhaps reseal."""
+    name = random_.choices(JSON_FILES, (6, 2, 2))[0]
+    value = json.loads(files[name])
+    place, key = _place(value, random_)
+    twin = _twin(json.loads(other[name]) if other else None, value, place, key)
+    _alter(place, key, twin, random_)
+    changed = {**files, name: canonical_json(value)}
+    sealed = random_.random() < 0.8
+    if sealed and name == form.MANIFEST and random_.random() < 0.9:
+        changed = follow(changed)
+    return (reseal(changed) if sealed else changed), sealed
+
+
+def _place(value: Any, random_: random.Random) -> tuple[Any, Any]:
+    """A container in the value, reached by random steps, and a key of it."""
+    place, key = value, random_.choice(list(value))
+    while isinstance(place[key], (dict, list)) and place[key] and random_.random() < 0.85:
+        place = place[key]
+        key = random_.choice(list(place)) if isinstance(place, dict) else random_.randrange(len(place))
+    return place, key
+
+
+def _twin(foreign: Any, value: Any, place: Any, key: Any) -> Any:
+    """What another bundle has at the same place, where that is found by name."""
+    if isinstance(foreign, dict) and place is value:
+        return foreign.get(key)
+    statement = foreign.get("statement", {}) if isinstance(foreign, dict) else {}
+    return statement.get(key) if isinstance(statement, dict) and isinstance(key, str) else None
+
+
+def _alter(place: Any, key: Any, twin: Any, random_: random.Random) -> None:
+    old = place[key]
+    match random_.randrange(8):
+        case 0 if isinstance(place, dict):
+            del place[key]
+        case 1 if isinstance(place, dict):
+            place[str(random_.choice(NASTY))[:200]] = place.pop(key)
+        case 2 if isinstance(place, dict):
+            place[str(random_.choice(NASTY))[:200]] = random_.choice(NASTY)
+        case 3 if isinstance(place, list):
+            place.insert(key, random_.choice(place))
+        case 4 if isinstance(place, list) and len(place) > 1:
+            other = random_.randrange(len(place))
+            place[key], place[other] = place[other], place[key]
+        case 5 if type(old) is int:
+            place[key] = old + random_.choice((-1, 1, -2, 2, 1 << random_.randrange(62)))
+        case 6 if twin is not None:
+            place[key] = twin
+        case _:
+            place[key] = random_.choice(NASTY)
 
 
 def _change(data: bytes, random_: random.Random) -> bytes:
@@ -58,21 +164,98 @@ def _change(data: bytes, random_: random.Random) -> bytes:
             return data[:at] + bytes(length) + data[at + length :]
 
 
-def _reseal(files: Files) -> Files:
+def follow(files: Files) -> Files:
+    """Repeat the statement's fields where the other files repeat them."""
+    statement = json.loads(files[form.MANIFEST]).get("statement")
+    if not isinstance(statement, dict):
+        return files
+    changed = dict(files)
+    for name, fields in REPEATED.items():
+        content = json.loads(files[name])
+        content.update({field: statement[field] for field in fields if field in statement})
+        tokens = statement.get("tokens")
+        if name == form.FINGERPRINT and isinstance(tokens, dict):
+            renamed = {"token_source": "source", "token_ids": "ids"}
+            for field in ("token_source", "token_ids", "tokenizer_digest", "frequency_digest"):
+                content[field] = tokens.get(renamed.get(field, field))
+        if content != json.loads(files[name]):
+            changed[name] = canonical_json(content)
+    return changed
+
+
+def reseal(files: Files) -> Files:
+    """Repair sizes, hashes and the statement's notes, as far as the manifest still has places for them."""
     manifest = json.loads(files[form.MANIFEST])
-    for name in form.LISTED:
-        digest = hashlib.sha256(files[name]).hexdigest()
-        manifest["files"][name] = {"size": len(files[name]), "sha256": digest}
-    notes = manifest["statement"]["notes"]
-    for name, file in (("commitment", form.COMMITMENT), ("fingerprint", form.FINGERPRINT)):
-        notes[name] = manifest["files"][file]["sha256"]
+    entries = {name: {"size": len(files[name]), "sha256": _sha256(files[name])} for name in form.LISTED}
+    if isinstance(manifest.get("files"), dict):
+        manifest["files"].update(
+            {name: entry for name, entry in entries.items() if name in manifest["files"]}
+        )
+    statement = manifest.get("statement")
+    if isinstance(statement, dict) and isinstance(statement.get("notes"), dict):
+        for name, file in (("commitment", form.COMMITMENT), ("fingerprint", form.FINGERPRINT)):
+            if name in statement["notes"]:
+                statement["notes"][name] = entries[file]["sha256"]
     return {**files, form.MANIFEST: canonical_json(manifest)}
 
 
-def stopped_by(files: Files) -> str:
-    """The check that refuses these files. Anything but a `HurefError` is a crash and propagates."""
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def show(files: Files, folder: Path, random_: random.Random) -> str:
+    """The check that refuses these files, after everything that shows them ran; "verified" if none does.
+
+    `folder` is made and removed. Anything but a `HurefError` is a crash and propagates.
+    """
+    place = _write(files, folder, random_)
     try:
-        verify(parse_bundle(Path("mutated"), files))
+        found = inspect(place)
+        _views(found)
+        stopped = "verified"
+        if found.failure is not None:
+            stopped = found.failure.path or found.failure.kind
+        if stopped.split(".")[0] in EARLY or stopped[0].isupper() or random_.random() < 0.1:
+            for surface in (verify, load_vector):
+                again = _outcome(surface, place)
+                if again != stopped:
+                    raise AssertionError(f"{surface.__name__} says {again}, inspect {stopped}")
+        _bare(folder / form.FINGERPRINT, files)
+        return stopped
+    finally:
+        shutil.rmtree(folder)
+
+
+def _write(files: Files, folder: Path, random_: random.Random) -> Path:
+    """As a folder, or now and then as a zip of it."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    if random_.random() >= 0.1:
+        return folder
+    with zipfile.ZipFile(folder / "bundle.zip", "w") as archive:
+        for name in files:
+            archive.write(folder / name, f"model/{name}")
+    return folder / "bundle.zip"
+
+
+def _views(found: Inspection) -> None:
+    """Terminal, JSON and page; none may hold a character that a terminal or browser obeys, or an unchecked picture."""
+    json.dumps(found.to_dict(), allow_nan=False)
+    text = page(found)
+    lines = [escape(line) for line in describe(found)]
+    broken = [line for line in (*lines, *text.splitlines()) if not line.isprintable()]
+    if broken or "<script" in text or "<img src=x" in text:
+        raise AssertionError(f"not escaped: {broken[:1]}")
+    if found.verdict is None and "data:image" in text:
+        raise AssertionError("an unchecked picture is shown")
+
+
+def _outcome(surface: Any, place: Path) -> str:
+    try:
+        found = surface(place)
+        if isinstance(found, PublishedVector) and found.verdict is None:
+            return "unproven"
     except Rejected as error:
         return error.path
     except HurefError as error:
@@ -80,29 +263,75 @@ def stopped_by(files: Files) -> str:
     return "verified"
 
 
+def _bare(path: Path, files: Files) -> None:
+    """The fingerprint file alone, as `huref compare` takes it: refused, or a vector that can be compared."""
+    if form.FINGERPRINT not in files:
+        return
+    alone = path.with_name("alone.json")
+    path.rename(alone)
+    try:
+        file = load_vector(alone).file
+    except HurefError:
+        return
+    standardize(file.v, file.encoder)
+
+
+def load(bundle: Path) -> Files:
+    """The files of a bundle's folder."""
+    return {path.name: path.read_bytes() for path in bundle.iterdir() if path.name in form.CAPS}
+
+
+def run(bundle: Path, other: Path, count: int, seed: int, deep: float) -> dict[str, Any]:
+    """Counts of mutations by what stopped them, with the seed that makes them again."""
+    files, foreign = load(bundle), load(other)
+    random_, counts, unchanged, resealed = random.Random(seed), Counter[str](), 0, 0
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(count):
+            changed, sealed = mutate(files, random_, deep, foreign)
+            if changed == files:
+                unchanged += 1
+                continue
+            resealed += sealed
+            try:
+                counts[show(changed, Path(scratch) / "bundle", random_)] += 1
+            except Exception as error:
+                error.add_note(f"mutation {number} of seed {seed}")
+                raise
+    return {
+        "mutations": counts.total(), "resealed": resealed, "identical": unchanged, "seeds": [seed],
+        "cpu_seconds": round(time.process_time() - start, 1), "verified": counts["verified"], "crashed": 0,
+        "stopped_by": dict(counts.most_common()),
+    }  # fmt: skip
+
+
+def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    """The sum of two results."""
+    total = {key: one[key] + two[key] for key in one if key != "stopped_by"}
+    return {
+        **total,
+        "stopped_by": dict((Counter(one["stopped_by"]) + Counter(two["stopped_by"])).most_common()),
+    }
+
+
 def main() -> None:
     """Run and report; exit code 1 if a mutation verified."""
-    parser = argparse.ArgumentParser(description="Mutate a bundle at random and verify each mutation.")
+    parser = argparse.ArgumentParser(
+        description="Mutate a bundle at random and show each mutation to a reader."
+    )
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("other", type=Path, help="a valid bundle of another model")
+    parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--deep", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    files = {path.name: path.read_bytes() for path in options.bundle.iterdir()}
-    random_, counts, unchanged, resealed = random.Random(options.seed), Counter[str](), 0, 0
-    start = time.perf_counter()
-    for _ in range(options.count):
-        changed, deep = mutate(files, random_, options.deep)
-        unchanged += changed == files
-        if changed != files:
-            resealed += deep
-            counts[stopped_by(changed)] += 1
-    seconds = round(time.perf_counter() - start, 1)
-    result_json(
-        {"mutations": counts.total(), "resealed": resealed, "identical": unchanged, "seconds": seconds,
-         "stopped_by": dict(counts.most_common())}
-    )  # fmt: skip
-    raise SystemExit(1 if counts["verified"] else 0)
+    found = run(options.bundle, options.other, options.count, options.seed, options.deep)
+    if options.out is not None:
+        total = merged(json.loads(options.out.read_text()), found) if options.out.exists() else found
+        options.out.write_text(json.dumps(total))
+    result_json(found)
+    raise SystemExit(1 if found["verified"] else 0)
 
 
 if __name__ == "__main__":

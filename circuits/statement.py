@@ -18,7 +18,7 @@ from huref.circuits.program.bounds import MAX_SHIFT
 from huref.circuits.program.program import OUTPUTS
 from huref.common.errors import Malformed, Rejected
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.files.strict import Hex32, StrictModel
+from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 FORMAT: Literal["huref-statement/1"] = "huref-statement/1"
 PROTOCOL: Literal["huref/proof/1"] = "huref/proof/1"
@@ -38,9 +38,9 @@ class Statement(StrictModel):
     protocol: Literal["huref/proof/1"]
     kind: Literal["fingerprint"]
     model_id: Hex32
-    encoder: Annotated[str, Field(max_length=64)]
-    shifts: dict[str, Annotated[int, Field(ge=0, le=MAX_SHIFT)]]
-    calibration_sums: dict[str, Annotated[tuple[int, int | None], Strict(False)]]
+    encoder: Identifier
+    shifts: dict[Identifier, Annotated[int, Field(ge=0, le=MAX_SHIFT)]]
+    calibration_sums: dict[Identifier, Annotated[tuple[int, int | None], Strict(False)]]
     v: Annotated[list[int], Field(min_length=OUTPUTS, max_length=OUTPUTS)]
     generator: Hex32
     notes: Notes

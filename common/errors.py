@@ -41,6 +41,10 @@ class Malformed(HurefError):
     exit_code = ExitCode.MALFORMED
 
 
+class Damaged(Malformed):
+    """A file that is not all there: cut off, missing beside the others, a placeholder for the real one."""
+
+
 class Unsupported(HurefError):
     """Well-formed, but of a kind or version this build does not handle."""
 
@@ -60,7 +64,7 @@ class ProverError(HurefError):
 
 
 class Rejected(HurefError):
-    """A check of the verifier failed at `path` (dotted), with what was expected and what was got."""
+    """A check of the verifier failed at `path` (dotted), for `reason`, with what was expected and what was got."""
 
     exit_code = ExitCode.REJECTED
 
@@ -68,5 +72,6 @@ class Rejected(HurefError):
         detail = "" if expected is None and got is None else f" (expected {expected}, got {got})"
         super().__init__(f"{path}: {message}{detail}")
         self.path = path
+        self.reason = message
         self.expected = expected
         self.got = got

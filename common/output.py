@@ -1,4 +1,7 @@
-"""One sink for what people and programs read: results on stdout, everything else on stderr."""
+"""One sink for what people and programs read: results on stdout, everything else on stderr.
+
+Lines are escaped here (`huref.common.text`), whatever they hold: a caller cannot forget it.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from huref.common.errors import ExitCode, HurefError, InputOutputError
+from huref.common.errors import ExitCode, HurefError, InputOutputError, Rejected
 from huref.common.installation import missing_package
+from huref.common.rejection import meaning, rejection_lines
+from huref.common.text import MAX_LINE, escape, shorten
+
+ERROR_SCHEMA = "huref-error/1"
 
 
-def result(text: str) -> None:
-    """Print a result line on stdout. InputOutputError if it cannot be written: a result is never lost in silence."""
+def result(*lines: str) -> None:
+    """Print result lines on stdout; a newline inside a line is shown escaped.
+
+    InputOutputError if they cannot be written: a result is never lost in silence.
+    """
+    _print_result("".join(escape(line) + "\n" for line in lines))
+
+
+def drawing(text: str) -> None:
+    """Print a picture of our own making (colours and all) on stdout, as it is. Raises as `result`."""
     _print_result(text + "\n")
 
 
 def result_json(value: Any) -> None:
-    """Print exactly one JSON object on stdout. Raises as `result`."""
-    _print_result(json.dumps(value, sort_keys=True) + "\n")
+    """Print exactly one JSON object on stdout; everything but printable ASCII is escaped. Raises as `result`."""
+    _print_result(json.dumps(value, sort_keys=True).replace("\x7f", "\\u007f") + "\n")
 
 
-def note(text: str) -> None:
-    """Print progress, warnings and hints on stderr; where nobody can read them they are dropped."""
+def note(*lines: str) -> None:
+    """Print progress, warnings and hints on stderr, escaped like results; where nobody reads they are dropped."""
     with suppress(OSError, ValueError):
-        _print(sys.stderr, text + "\n")
+        _print(sys.stderr, "".join(escape(line) + "\n" for line in lines))
 
 
 def _print_result(text: str) -> None:
@@ -40,7 +55,7 @@ def _print_result(text: str) -> None:
 
 
 def _print(stream: TextIO | None, text: str) -> None:
-    """Characters that the stream's encoding lacks are escaped."""
+    """Characters that the stream's encoding lacks are escaped too."""
     if stream is not None:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -58,19 +73,45 @@ def exit_on_error(*, as_json: bool = False, torch_extra: str = "gpu") -> Iterato
         missing = missing_package(error, torch_extra)
         if missing is None:
             raise  # a module of huref's itself is missing: a bug, not an installation
-        _report("UsageError", missing.message, missing.hint, as_json)
+        _report(missing, as_json)
         raise SystemExit(ExitCode.USAGE) from None
     except HurefError as error:
-        _report(type(error).__name__, error.message, error.hint, as_json)
+        _report(error, as_json)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        _report("InputOutputError", f"{error.filename or 'file'}: {error.strerror or error}", None, as_json)
+        _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
         raise SystemExit(ExitCode.IO) from None
 
 
-def _report(kind: str, message: str, hint: str | None, as_json: bool) -> None:
+def error_json(error: HurefError) -> dict[str, Any]:
+    """What a program reads when a command fails (docs/schemas/error.json); `verified` is always false."""
+    found: dict[str, Any] = {
+        "schema": ERROR_SCHEMA,
+        "verified": False,
+        "error": type(error).__name__,
+        "message": shorten(error.message, MAX_LINE),
+        "hint": error.hint,
+    }
+    return {**found, **_check_json(error)}
+
+
+def _check_json(error: HurefError) -> dict[str, str | None]:
+    """The failed check, where it was one: what that means, its path, what it expected and what it got."""
+    if not isinstance(error, Rejected):
+        return dict.fromkeys(("meaning", "path", "expected", "got"))
+    values = (None if x is None else shorten(x) for x in (error.expected, error.got))
+    return {
+        "meaning": meaning(error.path),
+        "path": error.path,
+        **dict(zip(("expected", "got"), values, strict=True)),
+    }
+
+
+def _report(error: HurefError, as_json: bool) -> None:
     if as_json:
-        result_json({"error": kind, "message": message, "hint": hint})
-    note(f"error: {message}")
-    if hint:
-        note(f"hint: {hint}")
+        result_json(error_json(error))
+    elif isinstance(error, Rejected):
+        result(*rejection_lines(error.path, error.reason, error.expected, error.got))
+    note(f"error: {error.message}")
+    if error.hint:
+        note(f"hint: {error.hint}")

@@ -64,7 +64,7 @@ def draft(
     )
     files = {
         form.COMMITMENT: public.encode(),
-        form.FINGERPRINT: fingerprint.model_dump_json().encode() + b"\n",
+        form.FINGERPRINT: fingerprint.encode(),
         form.PICTURE: png_bytes(render(v, generator)),
     }
     statement = Statement.read(

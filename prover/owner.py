@@ -157,7 +157,7 @@ def prove(
             report = security_report(setup.layout, setup.geometry, setup.knobs)
             bundle.write(temporary, draft, proof, report, key)
             with progress.stage("self-verify"):
-                verdict, positions = _verify_own(temporary, setup)
+                verdict, positions = _verify_own(temporary, setup, picture.digest)
             budget.settle(positions)
             remaining = budget.remaining
     return Proved(out, folder, verdict, remaining, remaining // queries, progress.seconds)
@@ -234,7 +234,7 @@ def _commit(
     return opened, reference
 
 
-def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]:
+def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, NDArray[np.int64]]:
     """Verify a bundle of ours; also the positions it opens of the weights' commitment."""
     opened: list[NDArray[np.int64]] = []
 
@@ -243,7 +243,13 @@ def _verify_own(folder: Path, setup: Setup) -> tuple[Verdict, NDArray[np.int64]]
             opened.append(np.frombuffer(data, "<i8"))
 
     try:
-        verdict = verify(folder, min_security=setup.knobs.security, require_image=True, recorder=record)
+        verdict = verify(
+            folder,
+            min_security=setup.knobs.security,
+            require_image=True,
+            generator=generator,
+            recorder=record,
+        )
     except HurefError as error:
         raise ProverError(
             f"the finished proof does not verify ({error.message}); no bundle was written",

@@ -1,4 +1,8 @@
-"""The typed result of a successful verification, and the plain words for what it does and does not mean."""
+"""The typed result of a successful verification, and the plain words for what it does and does not mean.
+
+Three headings, the same wherever a verdict is shown: what the proof establishes, whose signatures were checked, and
+what only the owner says. Family, layers, vocabulary, names and sources are the owner's words: no proof reads them.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,34 @@ from huref.circuits.statement import Statement, fingerprint_id
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.verifier.image import ImageVerdict
 
+SCHEMA = "huref-verdict/1"
+PROVEN = "Proven"
+SIGNED = "Signed by"
+SAID = "Said by the owner, not proven"
+
+_SAID_OF_SHAPE = {"family": "family", "layers": "layers", "vocab": "vocabulary"}
+"""Fields of the shape that no proof reads, with the names that people read. The other fields cut the weights."""
+_MAX_SOURCES = 8
+
+NO_MODEL = (
+    "That there is a model behind the vector. Anybody can write down, in seconds and without a model, integers that "
+    "reach any vector, another model's too. Only a challenge drawn after the commitment, or a proof of inference under "
+    "the same model id, shows a model; this bundle has neither."
+)
+EXPECT_ALONE = (
+    "you named a fingerprint, but no model id (--root) and no signer (--signer): that the vector is the one you "
+    "expect shows nothing about who made this bundle, since anybody can reach a vector that is published"
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
-    `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` and `cosigners`
-    are public keys whose signatures were checked, `cosigners` the auditors whom the caller named. Others who signed
-    as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity` is the
-    owner's unproven note.
+    `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` is the owner's key,
+    `cosigners` the auditors whom the caller named; others who signed as auditors are `unknown_cosigners`: anybody can
+    make such keys, so no sentence counts them. `fidelity` is the owner's unproven note. `expected` says what the
+    caller named ("root", "fingerprint", "signer"), `ignored` which files lay beside.
     """
 
     statement: Statement
@@ -33,6 +56,8 @@ class Verdict:
     size: int
     proof_size: int
     seconds: Mapping[str, float]
+    ignored: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
 
     @property
     def model_id(self) -> str:
@@ -55,78 +80,112 @@ class Verdict:
         """The fingerprint vector."""
         return self.statement.v
 
+    def sections(self) -> list[tuple[str, list[str]]]:
+        """The three headings in order, each with its lines; every view shows these."""
+        return [(PROVEN, self.proven()), (SIGNED, self.signed_by()), (SAID, self.not_proven())]
+
     def proven(self) -> list[str]:
         """What the proof and the checks establish, in sentences."""
         said = self.directory
         shape = said.shape
         lines = [
-            f"The owner knows integer weights under the model id {self.model_id} for which the fingerprint "
-            f"program of profile {said.profile} with encoder {self.statement.encoder} gives exactly this vector of "
-            f"{len(self.v)} integers.",
-            f"The program read {said.k} token embeddings and the last two of {shape['layers']} layers of a "
-            f"{shape['family']} model with hidden size {shape['hidden']}; every weight is a small integer in "
-            "its declared range, and every rounding step is the one the rule prescribes.",
+            f"Whoever made the proof knew integers under the model id {self.model_id}, each in its declared range, for "
+            f"which the fingerprint program of profile {said.profile} with encoder {self.statement.encoder} gives "
+            f"exactly this vector of {len(self.v)} integers; every rounding step is the one the rule prescribes.",
+            f"The program read them as {said.k} embedding rows and the tensors of two blocks: width {shape['hidden']}, "
+            f"{shape['heads']} heads ({shape['kv_heads']} for keys and values) of {shape['head_dim']}, feed-forward "
+            f"width {shape['ffn']}.",
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
-        if self.signer:
-            lines.append(f"The bundle is signed by {self.signer}.")
-        if self.cosigners:
-            lines.append(f"{len(self.cosigners)} auditor(s) signed that they recomputed the commitment.")
         return lines
+
+    def signed_by(self) -> list[str]:
+        """Whose signatures of this bundle hold. Who holds a key, the reader must know from elsewhere."""
+        lines = []
+        if self.signer:
+            named = "the key you named" if "signer" in self.expected else "a key that you did not name"
+            lines.append(f"{self.signer} as the owner ({named}).")
+        lines += [
+            f"{key} as an auditor, who says that the commitment and the vector were recomputed from a checkpoint."
+            for key in self.cosigners
+        ]
+        lines += [
+            f"{key}, a key that you did not name: it counts for nothing." for key in self.unknown_cosigners
+        ]
+        return lines or ["Nobody."]
 
     def not_proven(self) -> list[str]:
-        """What nobody should read into the verdict."""
+        """What nobody should read into the verdict, and the owner's own notes."""
+        said = self.directory
         lines = [
-            "That the committed weights are those of any deployed or downloadable model: only an auditor "
-            "who recomputes the commitment, or a proof of inference under the same root, links the two.",
-            "Who the owner is"
-            + (", beyond the key above." if self.signer else ": the bundle is not signed."),
+            NO_MODEL,
+            "That the committed integers are the weights of any deployed or downloadable model, quantized by the "
+            "pinned rule: an auditor who was shown a checkpoint can recompute them.",
+            self._tokens(),
         ]
-        if self.cosigners:
-            lines[0] = (
-                "That a deployed service uses the committed weights. The auditors vouch only for the "
-                "checkpoint they were shown."
-            )
-        source = self.directory.tokens.source
-        if source not in ("word-list", "id-order"):
-            lines.append(f"The choice of tokens: it comes from a {source}, not from the pinned rule.")
-        elif not self.cosigners:
-            lines.append(
-                "That the tokens follow the pinned rule for this tokenizer: an auditor can replay it."
-            )
-        if not self.cosigners:
-            lines.append(
-                "That the integers are the pinned quantization of real-valued weights: the proof says only that "
-                "they are in range. An auditor can recompute them."
-            )
+        if not {"root", "signer"} & set(self.expected):
+            lines.append("Whose model it is: you named no model id (--root) and no signer (--signer).")
         if self.picture.status != "matches":
             lines.append(f"The picture: {self.picture.message}.")
-        lines.append("The owner's notes: fidelity, timings and hashes of the source files.")
+        names = ", ".join(f"{name} {said.shape[field]}" for field, name in _SAID_OF_SHAPE.items())
+        lines.append(f"What the model is called and how large it is beyond those two blocks: {names}.")
+        lines += [
+            f"Source file {file.name}, {file.size} bytes, SHA-256 {file.sha256}."
+            for file in self.commitment.sources[:_MAX_SOURCES]
+        ]
+        if len(self.commitment.sources) > _MAX_SOURCES:
+            lines.append(f"{len(self.commitment.sources) - _MAX_SOURCES} more source files.")
+        closeness = "not given" if self.fidelity is None else f"cosine {self.fidelity} with floating point"
+        lines.append(f"Fidelity ({closeness}) and timings.")
         return lines
 
+    def _tokens(self) -> str:
+        source = self.directory.tokens.source
+        if source in ("word-list", "id-order"):
+            return (
+                "That the tokens follow the pinned rule for this model's tokenizer: an auditor can replay it."
+            )
+        return f"The choice of tokens: it comes from a {source}, not from the pinned rule."
+
+    def warnings(self) -> list[str]:
+        """Where the caller's expectations show less than they may seem to."""
+        return [EXPECT_ALONE] if self.expected == ("fingerprint",) else []
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for --json."""
+        """Plain JSON values, for --json (docs/schemas/verdict.json)."""
+        said = self.directory
         return {
+            "schema": SCHEMA,
             "verified": True,
             "fingerprint": self.fingerprint,
             "model_id": self.model_id,
-            "profile": self.directory.profile,
+            "profile": said.profile,
             "encoder": self.statement.encoder,
-            "shape": self.directory.shape,
+            "dimensions": {name: x for name, x in said.shape.items() if name not in _SAID_OF_SHAPE},
             "security": {
                 "bits": round(self.security.bits, 2),
                 "binding": self.security.binding.label,
-                "level": self.directory.security,
+                "level": said.security,
             },
             "picture": self.picture.to_dict(),
             "signer": self.signer,
             "cosigners": list(self.cosigners),
             "unknown_cosigners": list(self.unknown_cosigners),
+            "said_by_owner": {
+                **{name: said.shape[field] for field, name in _SAID_OF_SHAPE.items()},
+                "token_source": said.tokens.source,
+                "sources": [file.model_dump(mode="json") for file in self.commitment.sources],
+                "fidelity": self.fidelity,
+            },
             "bytes": {"bundle": self.size, "proof": self.proof_size},
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "expected": list(self.expected),
+            "ignored": list(self.ignored),
+            "warnings": self.warnings(),
             "proven": self.proven(),
+            "signed_by": self.signed_by(),
             "not_proven": self.not_proven(),
         }

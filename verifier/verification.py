@@ -6,27 +6,26 @@ expect (layout habit 16).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.statement import Statement, fingerprint_id, prepare_statement
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
-from huref.common.files.bundle import Bundle, SecuritySummary, read_bundle
+from huref.common.files.bundle import Bundle, SecuritySummary, is_bundle, read_bundle
 from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.files.fingerprint_file import FingerprintFile, read_fingerprint
+from huref.common.files.fingerprint_file import FingerprintFile, parse_fingerprint, read_fingerprint
 from huref.common.files.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
 from huref.common.files.keys import read_public_key
+from huref.common.text import shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.image import ImageVerdict, check_image
+from huref.verifier.expectations import parse_digest, parse_hex, parse_root
+from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.verdict import Verdict
 
 _OF_STATEMENT = ("encoder", "shifts", "v")
@@ -42,18 +41,22 @@ def verify(
     signer: str | Path | None = None,
     auditors: Sequence[str | Path] = (),
     require_image: bool = False,
+    generator: str | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
 
     Args:
-        root: the model id (64 hex digits) that it must be about.
-        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or a bundle.
+        bundle: a folder, a zip of one, the https address of a zip, or one that was read before.
+        root: the model id that it must be about: 64 hex digits or a commitment.json.
+        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
+            which is verified first.
         min_security: fewest provable bits.
         signer: public key that must have signed it, in hex or as a file.
         auditors: public keys, in hex or as files, that must have signed as auditors. Only these count as such;
             the verdict lists all others as unknown.
-        require_image: fail when the picture's generator is not installed.
+        require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
+        generator: digest (64 hex digits) of the generator that must have drawn the picture.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -61,9 +64,10 @@ def verify(
         Malformed, Unsupported: it is not a bundle that this version can read.
         InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
     """
-    wanted_root = _hex(root, 64, "root")
+    wanted_root = None if root is None else parse_root(root)
     wanted_signer = None if signer is None else read_public_key(signer)
     named = list(dict.fromkeys(read_public_key(key) for key in auditors))
+    wanted_generator = None if generator is None else parse_digest(generator, "generator")
     wanted = None if expect is None else expected_fingerprint(expect)
     watch = _Watch()
     with watch("read"):
@@ -83,6 +87,8 @@ def verify(
         _require("security", "the manifest claims another level", summarize(commitment, report),
                  read.manifest.security)  # fmt: skip
     with watch("picture"):
+        if require_image or wanted_generator:
+            require_generator(statement.generator, wanted_generator)
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
         owner, audited = _check_signatures(read, commitment.directory.owner)
@@ -100,6 +106,10 @@ def verify(
         cosigners=tuple(named),
         unknown_cosigners=tuple(key for key in audited if key not in named),
         fidelity=fingerprint.fidelity.v,
+        ignored=read.ignored,
+        expected=tuple(
+            name for name, given in (("root", root), ("fingerprint", expect), ("signer", signer)) if given
+        ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
@@ -107,9 +117,12 @@ def verify(
 
 
 def expected_fingerprint(expect: str | Path) -> str:
-    """The fingerprint's hex name, from itself or from a file or folder that holds the fingerprint."""
-    if re.fullmatch("[0-9a-f]{64}", str(expect)):
-        return str(expect)
+    """The fingerprint's hex name: given as such, or that of a bundle (verified here) or a fingerprint.json."""
+    name = parse_hex(str(expect), 64)
+    if name is not None:
+        return name
+    if is_bundle(expect):
+        return verify(expect).fingerprint
     file = read_fingerprint(Path(expect))
     return fingerprint_id(file.profile, file.encoder, file.k, file.v)
 
@@ -140,10 +153,7 @@ def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
 def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:
     """fingerprint.json must repeat statement and directory. Raises `Rejected` with the field."""
     data = bundle.files[form.FINGERPRINT]
-    try:
-        found = FingerprintFile.model_validate_json(data)
-    except (ValidationError, RecursionError):
-        raise Malformed(f"{form.FINGERPRINT}: not a fingerprint file") from None
+    found = parse_fingerprint(data, form.FINGERPRINT)
     for said, names in ((statement, _OF_STATEMENT), (commitment.directory, _OF_DIRECTORY)):
         for name in names:
             _require(f"fingerprint.{name}", "differs from what is proven", getattr(said, name),
@@ -190,18 +200,7 @@ def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tu
 def _require(path: str, message: str, expected: object, got: object) -> None:
     """Reject unless equal; an expectation of None is none."""
     if expected is not None and got != expected:
-        raise Rejected(path, message, expected=_short(expected), got=_short(got))
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:197]}…"
-
-
-def _hex(value: str | None, digits: int, name: str) -> str | None:
-    if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
-        raise UsageError(f"{name}: expected {digits} lower-case hex digits")
-    return value
+        raise Rejected(path, message, expected=shorten(expected), got=shorten(got))
 
 
 class _Watch:

@@ -6,11 +6,14 @@ the same model have the same shape (protocol §2, fingerprint §2).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, cast, get_args
 
 from huref.common.errors import Malformed
+from huref.common.files.strict import IDENTIFIER
+from huref.common.text import shorten
 
 Norm = Literal["rms", "layer"]
 NormPosition = Literal["pre", "post"]
@@ -76,27 +79,33 @@ class ModelShape:
         for name in ("hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "layers", "rotary_sections"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= MAX_DIMENSION:
-                raise Malformed(f"shape.{name}: expected an integer in 1..{MAX_DIMENSION}, got {value!r}")
+                raise Malformed(
+                    f"shape.{name}: expected an integer in 1..{MAX_DIMENSION}, got {shorten(repr(value), 64)}"
+                )
         for name in ("gated", "parallel", "output_norm", "qk_norm"):
             if type(getattr(self, name)) is not bool:
-                raise Malformed(f"shape.{name}: expected true or false, got {getattr(self, name)!r}")
-        if not isinstance(self.family, str) or not 1 <= len(self.family) <= 64:
-            raise Malformed(f"shape.family: expected a short name, got {self.family!r}")
+                raise Malformed(
+                    f"shape.{name}: expected true or false, got {shorten(repr(getattr(self, name)), 64)}"
+                )
+        if not isinstance(self.family, str) or not re.fullmatch(IDENTIFIER, self.family):
+            raise Malformed(f"shape.family: expected a short name, got {shorten(ascii(self.family), 64)}")
         if self.heads % self.kv_heads:
             raise Malformed(f"shape: {self.heads} heads do not divide into {self.kv_heads} kv heads")
         if self.norm not in get_args(Norm) or self.norm_position not in get_args(NormPosition):
-            raise Malformed(f"shape: unknown norm {self.norm!r} / {self.norm_position!r}")
+            raise Malformed(f"shape: unknown norm {shorten((self.norm, self.norm_position), 64)}")
         self._check_rotary()
 
     def _check_rotary(self) -> None:
         if type(self.rotary_dim) is not int:
-            raise Malformed(f"shape.rotary_dim: expected an integer, got {self.rotary_dim!r}")
+            raise Malformed(
+                f"shape.rotary_dim: expected an integer, got {shorten(repr(self.rotary_dim), 64)}"
+            )
         if self.rotary is None:
             if self.rotary_dim != 0 or self.rotary_sections != 1:
                 raise Malformed(f"shape: rotary_dim {self.rotary_dim} without a rotary embedding")
             return
         if self.rotary not in get_args(Rotary):
-            raise Malformed(f"shape.rotary: unknown layout {self.rotary!r}")
+            raise Malformed(f"shape.rotary: unknown layout {shorten(repr(self.rotary), 64)}")
         turned = self.rotary_dim * self.rotary_sections
         if self.rotary_dim < 2 or self.rotary_dim % 2 or turned > self.head_dim:
             raise Malformed(f"shape: rotary_dim {self.rotary_dim} does not fit head_dim {self.head_dim}")
@@ -111,5 +120,6 @@ class ModelShape:
         expected = {field.name for field in fields(cls)}
         got = set(value)
         if got != expected:
-            raise Malformed(f"shape: missing {sorted(expected - got)}, unknown {sorted(got - expected)}")
+            unknown = shorten(sorted(got - expected), 200)
+            raise Malformed(f"shape: missing {sorted(expected - got)}, unknown {unknown}")
         return cls(**cast(dict[str, Any], dict(value)))

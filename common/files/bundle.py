@@ -1,14 +1,14 @@
 """A bundle: one folder with a proof, its public statement and the picture (docs/bundle.md).
 
 `read_bundle` checks form only: which files there are, their sizes before they are read, hashes, and canonical
-encodings. What the files say is for `huref.verifier.verify`.
+encodings. What the files say is for `huref.verifier.verify`. The folder may come as a zip of itself, from a path or
+an https address, and may hold foreign files: they are ignored, and named in `Bundle.ignored`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from huref.common.errors import InputOutputError, Malformed, Rejected
-from huref.common.files.flags import BINARY, CLOEXEC, NOFOLLOW, NONBLOCK
-from huref.common.files.strict import Hex32, StrictModel
+from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
+from huref.common.files.archive import MAGIC, read_archive
+from huref.common.files.capped import read_capped
+from huref.common.files.download import download, is_address
+from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -40,6 +42,10 @@ CAPS: dict[str, int] = {
 """Every file that a bundle may hold, with the most bytes that are ever read of it."""
 LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)
 """Files whose hashes the manifest gives; all must be there."""
+MAX_ARCHIVE = sum(CAPS.values()) + (1 << 20)
+"""Most bytes of a zip; the files in it are capped one by one."""
+_MAX_IGNORED = 1000
+"""Foreign files that are named; there may be more."""
 
 
 class FileEntry(StrictModel):
@@ -59,7 +65,7 @@ class SecuritySummary(StrictModel):
 
     level: int
     bits: float
-    binding: Annotated[str, Field(max_length=64)]
+    binding: Identifier
 
 
 class Manifest(StrictModel):
@@ -73,11 +79,15 @@ class Manifest(StrictModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle in memory: well-formed, nothing verified. `files` holds every file that is there."""
+    """A bundle in memory: well-formed, nothing verified. `files` holds every file of a bundle that is there.
+
+    `path` is where it was read from, an address too; `ignored` names foreign files that lay beside it.
+    """
 
     path: Path
     manifest: Manifest
     files: Mapping[str, bytes]
+    ignored: tuple[str, ...] = ()
 
     @property
     def digest(self) -> bytes:
@@ -90,78 +100,86 @@ class Bundle:
         return sum(len(data) for data in self.files.values())
 
 
+def is_bundle(path: str | Path) -> bool:
+    """Whether this names a bundle, whole or damaged: an address, a zip, or a folder with a file that only it has."""
+    if is_address(str(path)):
+        return True
+    folder = Path(path)
+    if os.path.isdir(folder):
+        return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))
+    try:
+        if not os.path.isfile(folder):
+            return False  # nothing else is opened: a pipe would wait
+        with folder.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
 def read_bundle(path: str | Path) -> Bundle:
-    """Read a bundle folder.
+    """Read a bundle: a folder, a zip of one, or the https address of a zip.
 
     Raises:
-        InputOutputError: it cannot be read.
-        Malformed: other files than a bundle's, a file too large, not canonical, or with unknown fields.
+        InputOutputError: it cannot be read. UsageError: an address of another kind.
+        Malformed: a file is too large, not regular, not canonical, or has unknown fields.
+        Damaged: a file is missing or shorter than the manifest says.
         Rejected: a file's size or hash is not the manifest's.
     """
-    folder = Path(path)
-    names = _list(folder)
-    missing = sorted({MANIFEST, *LISTED} - names)
-    if missing:
-        raise Malformed(f"{folder}: not a bundle, {missing[0]} is missing")
-    unknown = sorted(names - set(CAPS))
-    if unknown:
-        raise Malformed(f"{folder}: {unknown[0]!r} does not belong in a bundle")
-    return parse_bundle(folder, {name: _read(folder / name, CAPS[name]) for name in sorted(names)})
+    if is_address(str(path)):
+        files, ignored = read_archive(download(str(path), MAX_ARCHIVE), str(path), CAPS, MANIFEST)
+    elif os.path.isdir(path):
+        files, ignored = _read_folder(Path(path))
+    else:
+        data = read_capped(Path(path), MAX_ARCHIVE)
+        if not data.startswith(MAGIC):
+            raise Malformed(f"{path}: a bundle is a folder or a zip of one, this is another file")
+        files, ignored = read_archive(data, str(path), CAPS, MANIFEST)
+    return parse_bundle(Path(path), files, ignored)
 
 
-def parse_bundle(path: Path, files: Mapping[str, bytes]) -> Bundle:
+def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...] = ()) -> Bundle:
     """A bundle from its files' contents; `path` is only what it is called.
 
     Raises:
         Malformed: the manifest is not canonical or has unknown fields.
+        Damaged: a file is missing or shorter than the manifest says.
         Rejected: a file's size or hash is not the manifest's.
     """
+    missing = [name for name in (MANIFEST, *LISTED) if name not in files]
+    if MANIFEST in missing and len(missing) > len(LISTED):
+        raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
+    if missing:
+        raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)
     if set(manifest.files) != set(LISTED):
         raise Malformed(f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}")
     for name, entry in manifest.files.items():
         found = FileEntry.of(files[name])
+        if found.size < entry.size:
+            raise Damaged(
+                f"{path}: damaged, {name} has {found.size} of {entry.size} bytes",
+                hint="download the bundle again",
+            )
         if found.size != entry.size:
             raise Rejected(f"files.{name}.size", "another size", expected=entry.size, got=found.size)
         if found.sha256 != entry.sha256:
             raise Rejected(f"files.{name}.sha256", "another hash", expected=entry.sha256, got=found.sha256)
-    return Bundle(path, manifest, files)
+    return Bundle(path, manifest, files, ignored)
 
 
-def _list(folder: Path) -> set[str]:
-    """Names in the folder; never more than needed to see that it is no bundle."""
-    names: set[str] = set()
+def _read_folder(folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The bundle's files that are there, and the names of the others."""
+    ignored = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                names.add(entry.name)
-                if len(names) > len(CAPS):
+                if entry.name not in CAPS:
+                    ignored.append(entry.name)
+                if len(ignored) == _MAX_IGNORED:
                     break
-    except NotADirectoryError:
-        raise Malformed(f"{folder}: a bundle is a folder, this is a file") from None
     except (OSError, ValueError) as error:
         raise InputOutputError(f"{folder}: {getattr(error, 'strerror', None) or error}") from None
-    return names
-
-
-def _read(path: Path, cap: int) -> bytes:
-    """A regular file of at most `cap` bytes; links, pipes and devices are refused before reading."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK | BINARY)
-    except OSError as error:
-        if path.is_symlink():
-            raise Malformed(f"{path}: a link does not belong in a bundle") from None
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
-    try:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise Malformed(f"{path}: not a regular file")
-        if state.st_size > cap:
-            raise Malformed(f"{path}: {state.st_size} bytes, at most {cap} are allowed")
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(cap + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > cap:
-        raise Malformed(f"{path}: more than {cap} bytes")
-    return data
+    files = {
+        name: read_capped(folder / name, cap) for name, cap in CAPS.items() if os.path.lexists(folder / name)
+    }
+    return files, tuple(sorted(ignored))

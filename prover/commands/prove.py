@@ -77,7 +77,8 @@ def prove(
             )
     verdict = done.verdict
     if as_json:
-        summary = {**verdict.to_dict(), "bundle": str(done.path), "commitment": str(done.commitment)}
+        summary = {**verdict.to_dict(), "schema": "huref-proved/1"}
+        summary |= {"bundle": str(done.path), "commitment": str(done.commitment)}
         left = {"proofs_left": done.proofs_left, "positions_left": done.remaining}
         result_json({**summary, "seconds": done.seconds, **left})
         return

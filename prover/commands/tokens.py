@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
             order = order_tokens(checkpoint, corpus)
             ids = order.ids if rarest is None else select_rarest(order.ids, rarest)
             if out is None:
-                result(format_ids(ids).rstrip("\n"))
+                result(*format_ids(ids).splitlines())
             else:
                 write_token_file(out, ids)
                 note(f"{len(ids)} token ids written to {out}")

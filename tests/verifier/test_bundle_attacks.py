@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -328,20 +329,20 @@ def test_proof_truncated_extended_or_reordered(files: Files) -> None:
         assert found != "verified" and not found.startswith("Internal"), found
 
 
-def test_random_mutations_never_verify(files: Files) -> None:
-    """A small sample of benchmarks/fuzz_bundle.py, with a fixed seed."""
+def test_random_mutations_never_verify(files: Files, foreign: Files, tmp_path: Path) -> None:
+    """A small sample of benchmarks/fuzz_bundle.py, with a fixed seed: inspect, its page, verify and compare."""
     random_ = random.Random(4)
-    from benchmarks.fuzz_bundle import mutate
+    from benchmarks.fuzz_bundle import mutate, show
 
     seen: set[str] = set()
-    for _ in range(200):
-        changed, sealed = mutate(files, random_, deep=0.05)
+    for _ in range(250):
+        changed, sealed = mutate(files, random_, deep=0.02, other=foreign)
         if changed == files:
             continue
-        found = failure(changed)
+        found = show(changed, tmp_path / "bundle", random_)
         assert found != "verified", sealed
-        seen.add(found.split(":")[0].split(".")[0])
-    assert {"files", "Malformed"} <= seen
+        seen.add(found.split(".")[0])
+    assert {"files", "Malformed", "Damaged", "security", "opening"} <= seen, seen
 
 
 def test_errors_are_of_the_family() -> None:

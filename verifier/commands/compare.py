@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huref.common.errors import InputOutputError
-from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.output import drawing, exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
     from huref.verifier.compare import FingerprintComparison
 
+SCHEMA = "huref-comparison/1"
+_CHECKPOINT = {
+    "kind": "checkpoint",
+    "proven": False,
+    "fingerprint": None,
+    "model_id": None,
+    "label": "a checkpoint, its fingerprint computed here",
+}
 _CHECKPOINTS = "huref.prover.commands.compare"
 """What makes fingerprints of checkpoints; found by name, since the verifier's side imports nothing of the prover's."""
 
@@ -26,10 +35,8 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    first: Annotated[
-        Path, typer.Argument(help="Bundle, fingerprint.json, a folder with one, or a checkpoint.")
-    ],
-    second: Annotated[Path, typer.Argument(help="The same, for the other model.")],
+    first: Annotated[str, typer.Argument(help="Bundle (verified first), fingerprint.json, or a checkpoint.")],
+    second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
     ] = None,
@@ -51,8 +58,8 @@ def compare(
             from huref.common.files.atomic import check_writable
 
             check_writable(picture.parent)
-        found, more = _compare((first, second), profile, encoder)
-        report = {**found.to_dict(), **more}
+        found, sides, more = _compare((first, second), profile, encoder)
+        report = {"schema": SCHEMA, "first": sides[0], "second": sides[1], **found.to_dict(), **more}
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
@@ -63,30 +70,24 @@ def compare(
 
 
 def _compare(
-    paths: Sequence[Path], profile: str | None, encoder: str | None
-) -> tuple[FingerprintComparison, dict[str, Any]]:
-    """The comparison, and what only two checkpoints tell."""
-    from huref.common.files.fingerprint_file import read_fingerprint
+    paths: Sequence[str], profile: str | None, encoder: str | None
+) -> tuple[FingerprintComparison, list[dict[str, Any]], dict[str, Any]]:
+    """The comparison, what either side is, and what only two checkpoints tell."""
     from huref.verifier.compare import compare_fingerprints
+    from huref.verifier.published import is_published, load_vector
 
     for path in paths:
-        if not path.exists():
+        if not is_published(path) and not os.path.exists(path):
             raise InputOutputError(f"{path}: no such file or folder")
-    files = [read_fingerprint(path) if _is_fingerprint(path) else None for path in paths]
+    published = [load_vector(path) if is_published(path) else None for path in paths]
+    sides = [_CHECKPOINT if one is None else one.to_dict() for one in published]
+    files = [None if one is None else one.file for one in published]
+    more: dict[str, Any] = {}
     if None in files:
         checkpoints = importlib.import_module(_CHECKPOINTS)
-        (a, b), more = checkpoints.complete(paths, files, profile, encoder)
-        return compare_fingerprints(a, b, profile, encoder), more
+        files, more = checkpoints.complete([Path(path) for path in paths], files, profile, encoder)
     first, second = (file for file in files if file is not None)
-    return compare_fingerprints(first, second, profile, encoder), {}
-
-
-def _is_fingerprint(path: Path) -> bool:
-    from huref.common.files.fingerprint_file import FILE_NAME
-
-    if path.is_dir():
-        return (path / FILE_NAME).is_file() and not (path / "config.json").exists()
-    return path.suffix == ".json"
+    return compare_fingerprints(first, second, profile, encoder), sides, more
 
 
 def _on_terminal() -> bool:
@@ -96,7 +97,7 @@ def _on_terminal() -> bool:
 def _draw(
     found: FingerprintComparison,
     report: dict[str, Any],
-    paths: Sequence[Path],
+    paths: Sequence[str],
     generator: str | None,
     out: Path | None,
     shown: bool,
@@ -110,11 +111,19 @@ def _draw(
 
     chosen = by_name(generator) if generator else embedded()
     pictures = [render(file.v, chosen) for file in (found.first, found.second)]
-    names = [path.resolve().name for path in paths]
+    names = [_name(path, report[side]) for path, side in zip(paths, ("first", "second"), strict=True)]
+    foreign = []
+    if chosen.digest != embedded().digest:
+        foreign = [f"drawn by the foreign generator {chosen.weights.name}"]
     if out is not None:
-        write_file(out, png_bytes(captioned(pictures, names, _summary(report))))
+        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign])))
     if shown:
-        result(in_terminal(pictures, names, []))
+        drawing(in_terminal(pictures, names, foreign))
+
+
+def _name(path: str, side: dict[str, Any]) -> str:
+    name = Path(path).resolve().name
+    return f"{name[:24]} (unproven)" if side["kind"] == "fingerprint" else name
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
@@ -127,6 +136,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    for side in ("first", "second"):
+        result(f"{side:<6}  {report[side]['label']}")
     for line in _summary(report):
         result(line)
     if not report["verdict"]:

@@ -11,9 +11,10 @@ import typer
 
 from huref.common.errors import ExitCode
 from huref.common.output import exit_on_error, note, result, result_json
+from huref.verifier.commands.verify import ignored_lines
 
 if TYPE_CHECKING:
-    from huref.verifier.report.inspection import Inspection, Message
+    from huref.verifier.report.inspection import Failure, Inspection, Message
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
+    bundle: Annotated[
+        str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write a page for the browser here.")] = None,
 ) -> None:
@@ -40,20 +43,19 @@ def inspect(
     if as_json:
         result_json(found.to_dict())
     else:
-        result("\n".join(_lines(found)))
+        result(*describe(found))
     if found.failure is not None:
         rejected = found.failure.kind == "Rejected"
         raise SystemExit(ExitCode.REJECTED if rejected else ExitCode.MALFORMED)
 
 
-def _lines(found: Inspection) -> list[str]:
-    lines = [f"{'VERIFIED' if found.verdict else 'NOT VERIFIED'}  {found.bundle}"]
+def describe(found: Inspection) -> list[str]:
+    """The inspection in lines for people."""
+    lines = [f"{found.failure.word if found.failure else 'VERIFIED'}  {found.bundle}"]
     if found.failure is not None:
-        failure = found.failure
-        lines += ["First failing check:", f"  {failure.path or failure.kind}: {failure.message}"]
-        lines += [f"  expected  {failure.expected}"] if failure.expected else []
-        lines += [f"  got       {failure.got}"] if failure.got else []
-    lines += ["Statement:", *(f"  {line}" for line in found.words)]
+        lines += _failure(found.failure)
+    lines += ignored_lines(found.ignored)
+    lines += ["Statement, as the bundle says it:", *(f"  {line}" for line in found.words)]
     lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]
     lines += ["Layers:"]
     lines += [
@@ -71,10 +73,17 @@ def _lines(found: Inspection) -> list[str]:
         ]
     for name, positions in found.positions.items():
         lines.append(f"Opened at {name}: {len(positions)} positions, {positions[:8]} ...")
-    if found.verdict is not None:
-        lines += ["Proven:", *(f"  - {line}" for line in found.verdict.proven())]
-        lines += ["Not proven:", *(f"  - {line}" for line in found.verdict.not_proven())]
+    for heading, said in found.verdict.sections() if found.verdict else []:
+        lines += [f"{heading}:", *(f"  - {line}" for line in said)]
     return lines
+
+
+def _failure(failure: Failure) -> list[str]:
+    lines = [f"  {failure.meaning}"] if failure.meaning else []
+    lines += ["First failing check:", f"  {failure.path or failure.kind}: {failure.message}"]
+    lines += [f"  expected  {failure.expected}"] if failure.expected else []
+    lines += [f"  got       {failure.got}"] if failure.got else []
+    return lines + ([f"  hint: {failure.hint}"] if failure.hint else [])
 
 
 def _transcript(messages: Sequence[Message]) -> list[str]:

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, result, result_json
+from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.text import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from huref.verifier.image import ImageVerdict
     from huref.verifier.verdict import Verdict
+
+
+_NAMED = 8
+"""Foreign files that are named on the terminal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -20,8 +27,12 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
-    root: Annotated[str | None, typer.Option(help="Model id it must be about, 64 hex digits.")] = None,
+    bundle: Annotated[
+        str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
+    ],
+    root: Annotated[
+        str | None, typer.Option(help="Model id it must be about: 64 hex digits or a commitment.json.")
+    ] = None,
     expect: Annotated[
         str | None,
         typer.Option(help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle."),
@@ -36,8 +47,14 @@ def verify(
         typer.Option(metavar="KEY|FILE", help="Auditor who must have signed it; may be given several times."),
     ] = None,
     require_image: Annotated[
-        bool, typer.Option("--require-image", help="Fail when the picture's generator is not installed.")
+        bool,
+        typer.Option(
+            "--require-image", help="Fail unless the picture is the one the embedded generator draws."
+        ),
     ] = False,
+    generator: Annotated[
+        str | None, typer.Option(help="Digest of the generator that must have drawn the picture instead.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
@@ -52,34 +69,42 @@ def verify(
             signer=signer,
             auditors=auditor or (),
             require_image=require_image,
+            generator=generator,
         )
     if as_json:
         result_json(verdict.to_dict())
+        note(*(f"warning: {line}" for line in verdict.warnings()))
     else:
-        result("\n".join(describe(bundle, verdict)))
+        result(*describe(bundle, verdict))
 
 
-def describe(bundle: Path, verdict: Verdict) -> list[str]:
+def describe(bundle: str | Path, verdict: Verdict) -> list[str]:
     """The verdict in lines for people."""
-    return [
+    lines = [
         f"VERIFIED  {bundle}",
         f"  fingerprint  {verdict.fingerprint}",
         f"  model id     {verdict.model_id}",
         f"  security     {verdict.security.bits:.1f} provable bits ({verdict.security.binding.label})",
-        f"  picture      {_picture(verdict.picture)}",
-        f"  signer       {verdict.signer or 'none'}",
-        *(f"  auditor      {key}" for key in verdict.cosigners),
-        *(f"  unknown key  {key}" for key in verdict.unknown_cosigners),
+        f"  picture      {picture_line(verdict.picture)}",
         f"  size, time   {verdict.size / 1e6:.2f} MB, {sum(verdict.seconds.values()):.2f} s",
-        "Proven:",
-        *(f"  - {line}" for line in verdict.proven()),
-        "Not proven:",
-        *(f"  - {line}" for line in verdict.not_proven()),
     ]
+    lines += ignored_lines(verdict.ignored)
+    for heading, said in verdict.sections():
+        lines += [f"{heading}:", *(f"  - {line}" for line in said)]
+    return lines + [f"WARNING: {line}" for line in verdict.warnings()]
 
 
-def _picture(found: ImageVerdict) -> str:
+def ignored_lines(ignored: Sequence[str]) -> list[str]:
+    """Foreign files beside the bundle's, one line for people; none if there are none."""
+    if not ignored:
+        return []
+    more = f" and {len(ignored) - _NAMED} more" if len(ignored) > _NAMED else ""
+    return [f"  ignored: {', '.join(shorten(name, 80) for name in ignored[:_NAMED])}{more}"]
+
+
+def picture_line(found: ImageVerdict) -> str:
     """One line, with the command that would help."""
     if found.status == "not checked":
         return f"{found.message}; {found.hint}"
-    return f"{found.status} ({'byte for byte' if found.comparison == 'exact' else 'within a tolerance'})"
+    how = "byte for byte" if found.comparison == "exact" else "within a tolerance"
+    return f"{found.status} ({how}{', by a foreign generator' if found.foreign else ''})"

@@ -1,4 +1,7 @@
-"""An inspection as one self-contained HTML page: no scripts, no outside files, everything escaped."""
+"""An inspection as one self-contained HTML page: no scripts, no outside files, everything escaped.
+
+A policy in the page's head forbids a browser to load or run anything else, should an escape ever be missed.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 
+from huref.common.text import escape as printable
 from huref.verifier.report.inspection import Inspection, Message
 
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_NAMED = 20
+"""Foreign files that are named on the page."""
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f37; --bad: #c62828; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 header { display: flex; gap: 1.5rem; align-items: center; flex-wrap: wrap; }
+figure { margin: 0; max-width: 256px; } figcaption { font-size: .8rem; opacity: .75; }
 header img { width: 256px; height: 256px; border-radius: 12px; image-rendering: auto; border: 1px solid var(--line); }
 h1 { margin: 0 0 .3rem; font-size: 1.6rem; overflow-wrap: anywhere; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
 .badge { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; color: #fff; font-weight: 600; }
@@ -32,12 +40,13 @@ li { overflow-wrap: anywhere; }
 
 def page(found: Inspection) -> str:
     """The whole page."""
-    parts = [_header(found), _failure(found), _statement(found), _verdict(found), _layers(found)]
+    parts = [_header(found), _failure(found), _verdict(found), _statement(found), _layers(found)]
     parts += [_ledger(found), _transcript(found), _positions(found), _timings(found)]
     body = "\n".join(part for part in parts if part)
-    title = escape(found.bundle)
+    title = _text(found.bundle)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body>{body}</body></html>\n"
     )
@@ -47,16 +56,20 @@ def _header(found: Inspection) -> str:
     image = ""
     if found.picture is not None:
         data = base64.b64encode(found.picture).decode()
-        image = f'<img alt="the fingerprint\'s picture" src="data:image/png;base64,{data}">'
-    word, kind = ("verified", "good") if found.verdict else ("rejected", "bad")
-    if found.failure is not None and found.failure.kind != "Rejected":
-        word = found.failure.kind.lower()
-    lines = f'<h1>{escape(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
+        image = f'<figure><img alt="the fingerprint\'s picture" src="data:image/png;base64,{data}">'
+        label = "checked, drawn by the embedded generator"
+        if found.verdict is not None and found.verdict.picture.foreign:
+            label = "drawn by a foreign generator, which can be made to draw anything"
+        image += f"<figcaption>{label}</figcaption></figure>"
+    word, kind = (found.failure.word, "bad") if found.failure else ("VERIFIED", "good")
+    lines = f'<h1>{_text(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
     if found.fingerprint is not None:
         lines += f"<p>fingerprint <code>{found.fingerprint}</code></p>"
-    if found.security is not None:
+    if found.ignored:
+        lines += f"<p>ignored: {_text(', '.join(found.ignored[:_NAMED]))}</p>"
+    if found.security is not None and found.verdict is not None:
         lines += (
-            f"<p>{found.security.bits:.1f} provable bits, set by <code>{escape(found.security.binding.label)}</code>; "
+            f"<p>{found.security.bits:.1f} provable bits, set by <code>{_text(found.security.binding.label)}</code>; "
             f"{sum(found.files.values()) / 1e6:.2f} MB in all</p>"
         )
     return f"<header>{image}<div>{lines}</div></header>"
@@ -67,13 +80,15 @@ def _failure(found: Inspection) -> str:
     if failure is None:
         return ""
     rows = [
+        ("what it means", failure.meaning),
         ("check", failure.path),
         ("message", failure.message),
         ("expected", failure.expected),
         ("got", failure.got),
+        ("hint", failure.hint),
     ]
     shown = "".join(
-        f"<tr><th>{name}</th><td><code>{escape(text)}</code></td></tr>" for name, text in rows if text
+        f"<tr><th>{name}</th><td><code>{_text(text)}</code></td></tr>" for name, text in rows if text
     )
     return f'<h2>First failing check</h2><div class="failure"><table>{shown}</table></div>'
 
@@ -90,13 +105,13 @@ def _statement(found: Inspection) -> str:
     if found.directory is not None:
         ids = ", ".join(map(str, found.directory.tokens.ids))
         lists += _details("token ids", f"{found.directory.k}, most frequent first", f"<code>{ids}</code>")
-    return f"<h2>Statement</h2>{_list(found.words)}{lists}"
+    return f"<h2>Statement, as the bundle says it</h2>{_list(found.words)}{lists}"
 
 
 def _verdict(found: Inspection) -> str:
     if found.verdict is None:
         return ""
-    return f"<h2>Proven</h2>{_list(found.verdict.proven())}<h2>Not proven</h2>{_list(found.verdict.not_proven())}"
+    return "".join(f"<h2>{heading}</h2>{_list(said)}" for heading, said in found.verdict.sections())
 
 
 def _layers(found: Inspection) -> str:
@@ -170,19 +185,24 @@ def _timings(found: Inspection) -> str:
 
 
 def _details(name: str, about: str, inner: str) -> str:
-    head = f"<summary>{escape(name)} <span>{escape(about)}</span></summary>"
+    head = f"<summary>{_text(name)} <span>{_text(about)}</span></summary>"
     return f'<details>{head}<div class="wrap">{inner}</div></details>'
 
 
 def _list(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
     def cells(tag: str, row: Sequence[str]) -> str:
         marks = [' class="n"' if i in numbers else "" for i in range(len(row))]
-        return "".join(f"<{tag}{mark}>{escape(text)}</{tag}>" for mark, text in zip(marks, row, strict=True))
+        return "".join(f"<{tag}{mark}>{_text(text)}</{tag}>" for mark, text in zip(marks, row, strict=True))
 
     head = f"<tr>{cells('th', heads)}</tr>" if heads else ""
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f'<div class="wrap"><table>{head}{body}</table></div>'
+
+
+def _text(text: str) -> str:
+    """Text for the page: control characters and bidi marks shown as escapes, then escaped for HTML."""
+    return escape(printable(text))

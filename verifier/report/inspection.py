@@ -19,14 +19,16 @@ from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
 from huref.circuits.program.program import Conv, GatedMatMul, MatMul, SketchSum
 from huref.circuits.statement import Statement, prepare_statement
-from huref.common.errors import HurefError, InputOutputError, Rejected
+from huref.common.errors import HurefError, InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle, read_bundle
 from huref.common.files.commitment_file import CommitmentFile, Directory
-from huref.common.image.png import png_pixels
+from huref.common.rejection import WORD, meaning
+from huref.common.text import shorten
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import fingerprint_name, read_claim, verify
 
+SCHEMA = "huref-inspection/1"
 _PREVIEW_BYTES = 16
 _POSITIONS = ("opening.weights", "opening.proof", "opening.second")
 
@@ -63,18 +65,28 @@ class LayerView:
 
 @dataclass(frozen=True)
 class Failure:
-    """The first check that failed; `path` is empty for a malformed file."""
+    """The first check that failed; `path` and `meaning` are empty for a file that cannot be read as a bundle."""
 
     kind: str
     path: str
     message: str
+    meaning: str = ""
     expected: str | None = None
     got: str | None = None
+    hint: str | None = None
+
+    @property
+    def word(self) -> str:
+        """REJECTED, or what else is wrong: MALFORMED, DAMAGED, UNSUPPORTED."""
+        return WORD if self.kind == "Rejected" else self.kind.upper()
 
 
 @dataclass
 class Inspection:
-    """Everything about a bundle; fields stay empty from the point where the check failed."""
+    """Everything about a bundle; fields stay empty from the point where the check failed.
+
+    `picture` is there only when it was checked: drawn again from the vector, and equal.
+    """
 
     bundle: str
     verdict: Verdict | None = None
@@ -90,16 +102,19 @@ class Inspection:
     messages: list[Message] = field(default_factory=list)
     positions: dict[str, list[int]] = field(default_factory=dict)
     picture: bytes | None = None
+    ignored: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for --json."""
         report = self.security
         return {
+            "schema": SCHEMA,
             "bundle": self.bundle,
             "verified": self.verdict is not None,
             "failure": None if self.failure is None else asdict(self.failure),
             "verdict": None if self.verdict is None else self.verdict.to_dict(),
             "files": self.files,
+            "ignored": list(self.ignored),
             "statement": None if self.statement is None else self.statement.model_dump(mode="json"),
             "words": self.words,
             "geometry": self.geometry,
@@ -110,13 +125,13 @@ class Inspection:
         }
 
 
-def inspect(path: str | Path, min_security: int = 0) -> Inspection:
+def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
     """Replay the verification of a bundle; a bundle that fails is described, not raised.
 
     Raises:
-        InputOutputError: the bundle cannot be read at all.
+        InputOutputError: the bundle cannot be read at all. UsageError: an address of another kind than https.
     """
-    found = Inspection(str(path))
+    found = Inspection(str(path.path if isinstance(path, Bundle) else path))
     start = time.perf_counter()
 
     def record(kind: str, label: str, data: bytes) -> None:
@@ -126,34 +141,32 @@ def inspect(path: str | Path, min_security: int = 0) -> Inspection:
             found.positions[label] = np.frombuffer(data, "<i8").tolist()
 
     try:
-        bundle = read_bundle(path)
+        bundle = path if isinstance(path, Bundle) else read_bundle(path)
         _describe(found, bundle)
         start = time.perf_counter()
         found.verdict = verify(bundle, min_security=min_security, recorder=record)
+        if found.verdict.picture.status == "matches":
+            found.picture = bundle.files[form.PICTURE]
     except Rejected as error:
         found.failure = Failure(
-            "Rejected", error.path, error.message, _text(error.expected), _text(error.got)
+            "Rejected", error.path, error.reason, meaning(error.path), _text(error.expected), _text(error.got)
         )
     except HurefError as error:
-        if isinstance(error, InputOutputError):
+        if isinstance(error, (InputOutputError, UsageError)):
             raise
-        found.failure = Failure(type(error).__name__, "", error.message)
+        found.failure = Failure(type(error).__name__, "", error.message, hint=error.hint)
     return found
 
 
 def _describe(found: Inspection, bundle: Bundle) -> None:
-    """Fill in what follows from the statement alone."""
+    """Fill in what follows from the statement alone; nothing of it is read before the statement compiles."""
     found.files = {name: len(data) for name, data in bundle.files.items()}
-    try:
-        png_pixels(bundle.files[form.PICTURE])
-        found.picture = bundle.files[form.PICTURE]
-    except HurefError:
-        found.picture = None
+    found.ignored = bundle.ignored
     statement, commitment = read_claim(bundle)
+    setup = prepare_statement(statement, commitment)
     found.statement, found.directory = statement, commitment.directory
     found.fingerprint = fingerprint_name(statement, commitment)
     found.words = _words(statement, commitment)
-    setup = prepare_statement(statement, commitment)
     found.geometry = _geometry(setup)
     found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]
     found.security = security_report(setup.layout, setup.geometry, setup.knobs)
@@ -165,9 +178,9 @@ def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
     ffn = f"{'gated ' if shape['gated'] else ''}feed-forward width {shape['ffn']}"
     return [
         f"Profile {said.profile}, encoder {statement.encoder}, protocol {statement.protocol}.",
-        f"A {shape['family']} model: {shape['layers']} layers, hidden size {shape['hidden']}, {shape['heads']} heads "
-        f"({shape['kv_heads']} for keys and values) of {shape['head_dim']}, {ffn}, vocabulary {shape['vocab']}.",
-        f"{said.k} tokens pooled into {said.p} blocks; token order from: {said.tokens.source}.",
+        f"Weights cut as hidden size {shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and "
+        f"values) of {shape['head_dim']}, {ffn}.",
+        f"{said.k} tokens pooled into {said.p} blocks.",
         f"Model id {statement.model_id}: this directory, and the weights committed under {commitment.root} with "
         f"{said.random_rows} random rows, enough for {said.proofs} proofs.",
         f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in statement.v[:6])}, …).",
@@ -225,4 +238,4 @@ def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else shorten(value)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from huref.common.image.show import side_by_side, terminal_picture
+from huref.common.text import escape
 
 _GAP = 8
 _TEXT, _LINE, _MARGIN = 14, 20, 6
@@ -46,5 +47,5 @@ def in_terminal(
 
 
 def _printable(name: str) -> str:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    shown = escape(name)
     return shown if len(shown) <= _NAME_LETTERS else shown[: _NAME_LETTERS - 1] + "…"

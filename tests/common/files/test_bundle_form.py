@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from huref.common.errors import InputOutputError, Malformed, Rejected
+from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
 from huref.common.files import bundle as form
-from huref.common.files.bundle import parse_bundle, read_bundle
+from huref.common.files.bundle import is_bundle, parse_bundle, read_bundle
 from huref.common.files.canonical import canonical_json, parse_canonical
 from tests.conftest import Made
 from tests.support.forge import load, with_manifest
@@ -35,26 +35,44 @@ def test_every_file_is_needed(copy: Path, name: str) -> None:
         read_bundle(copy)
 
 
-@pytest.mark.parametrize("name", ["extra.txt", ".hidden", "proof.bin.bak"])
-def test_unknown_files_are_refused(copy: Path, name: str) -> None:
-    (copy / name).write_bytes(b"")
-    with pytest.raises(Malformed, match="does not belong"):
-        read_bundle(copy)
+FOREIGN = (".DS_Store", "README.md", ".gitattributes", "extra.txt", "proof.bin.bak", "._proof.bin")
 
 
-def test_a_crowded_folder_is_refused_quickly(tmp_path: Path) -> None:
-    for i in range(100):
-        (tmp_path / f"{i}").write_bytes(b"")
-    with pytest.raises(Malformed):
+def test_foreign_files_are_ignored_and_named(copy: Path) -> None:
+    for name in FOREIGN:
+        (copy / name).write_bytes(b"{")
+    for name in (".git", "__MACOSX"):
+        (copy / name).mkdir()
+        (copy / name / form.MANIFEST).write_bytes(b"{}")
+    read = read_bundle(copy)
+    assert set(read.ignored) == {*FOREIGN, ".git", "__MACOSX"}
+    assert set(read.files) == {form.MANIFEST, *form.LISTED}
+
+
+def test_a_crowded_folder_is_refused_or_read_but_not_listed_for_ever(tmp_path: Path, copy: Path) -> None:
+    for folder in (tmp_path, copy):
+        for i in range(1100):
+            (folder / f"{i}").write_bytes(b"")
+    with pytest.raises(Malformed, match="not a bundle"):
         read_bundle(tmp_path)
+    assert len(read_bundle(copy).ignored) == 1000
 
 
-def test_links_pipes_and_folders_are_refused(copy: Path) -> None:
+def test_links_to_files_are_followed_as_in_a_hub_cache(copy: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    for number, path in enumerate(sorted(copy.iterdir())):
+        path.rename(blobs / str(number))
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", str(number)))
+    assert set(read_bundle(snapshot).files) == {form.MANIFEST, *form.LISTED}
+    (blobs / "0").unlink()
+    with pytest.raises(Damaged, match="not there"):
+        read_bundle(snapshot)
+
+
+def test_pipes_devices_and_folders_are_refused(copy: Path) -> None:
     proof = copy / form.PROOF
-    proof.rename(copy.parent / "elsewhere")
-    proof.symlink_to(copy.parent / "elsewhere")
-    with pytest.raises(Malformed, match="link"):
-        read_bundle(copy)
     proof.unlink()
     os.mkfifo(proof)
     with pytest.raises(Malformed, match="regular"):
@@ -63,6 +81,49 @@ def test_links_pipes_and_folders_are_refused(copy: Path) -> None:
     proof.mkdir()
     with pytest.raises(Malformed, match="regular"):
         read_bundle(copy)
+    proof.rmdir()
+    proof.symlink_to("/dev/zero")
+    with pytest.raises(Malformed, match="regular"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("name", [form.MANIFEST, *form.LISTED])
+def test_a_partial_download_is_damaged_not_rejected(copy: Path, name: str) -> None:
+    data = (copy / name).read_bytes()
+    if name != form.MANIFEST:
+        (copy / name).write_bytes(data[:-1])
+        with pytest.raises(Damaged, match=f"{name} has {len(data) - 1} of {len(data)} bytes"):
+            read_bundle(copy)
+    (copy / name).unlink()
+    with pytest.raises(Damaged, match=f"{name} is missing"):
+        read_bundle(copy)
+
+
+def test_a_git_lfs_pointer_is_named(copy: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 210964\n"
+    (copy / form.PROOF).write_bytes(pointer)
+    with pytest.raises(Damaged, match="Git LFS pointer") as caught:
+        read_bundle(copy)
+    assert caught.value.hint == "run: git lfs pull"
+
+
+def test_no_tool_that_translates_newlines_can_break_a_bundle(copy: Path) -> None:
+    for path in copy.iterdir():
+        data = path.read_bytes()
+        if b"\0" not in data[:8000]:  # what git takes for text
+            assert b"\n" not in data and b"\r" not in data, path.name
+    texts = {path.name for path in copy.iterdir() if b"\0" not in path.read_bytes()[:8000]}
+    assert texts == {form.MANIFEST, form.COMMITMENT, form.FINGERPRINT}
+
+
+def test_what_is_taken_for_a_bundle(copy: Path, tmp_path: Path) -> None:
+    assert is_bundle(copy) and is_bundle("https://example.org/a.zip") and not is_bundle(tmp_path / "absent")
+    (copy / form.MANIFEST).unlink()
+    assert is_bundle(copy), "a damaged bundle does not become a bare fingerprint"
+    (copy / form.PROOF).unlink()
+    assert not is_bundle(copy) and not is_bundle(copy / form.FINGERPRINT)
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_bundle(tmp_path / "pipe")
 
 
 def test_large_files_are_not_read(copy: Path) -> None:
@@ -88,7 +149,7 @@ def test_hash_and_size_of_every_file_are_checked(tiny: Made, name: str) -> None:
         parse_bundle(Path(), {**files, name: bytes(flipped)})
     assert caught.value.path == f"files.{name}.sha256"
     with pytest.raises(Rejected) as caught:
-        parse_bundle(Path(), {**files, name: files[name] + b"\0"})
+        parse_bundle(Path(), {**files, name: files[name] + b"\n"})
     assert caught.value.path == f"files.{name}.size"
 
 
@@ -98,6 +159,7 @@ SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
     "trailing byte": lambda data: data + b"\0",
     "spaces": lambda data: data.replace(b'":', b'": ', 1),
     "repeated key": lambda data: data.replace(b"{", b'{"files":{},', 1),
+    "format left out": lambda data: data.replace(b'"format":"huref-bundle/1",', b"", 1),
     "unknown field": lambda data: data.replace(b'"files":', b'"extra":1,"files":', 1),
     "float for an integer": lambda data: data.replace(b'"size":', b'"size":1.0e0,"sizf":', 1),
     "escaped letter": lambda data: data.replace(b'"files"', b'"\\u0066iles"', 1),

@@ -66,7 +66,8 @@ def test_verify_says_what_it_proved_and_what_not(huref, tiny: Made) -> None:  # 
     done = huref("verify", tiny.bundle)
     assert done.code == ExitCode.VERIFIED
     assert done.out.startswith("VERIFIED")
-    assert "Not proven:" in done.out and "deployed" in done.out and tiny.proved.verdict.model_id in done.out
+    assert "\nSaid by the owner, not proven:\n" in done.out and "deployed" in done.out
+    assert tiny.proved.verdict.model_id in done.out
 
 
 def test_verify_json_prints_one_object(huref, tiny: Made) -> None:  # type: ignore[no-untyped-def]
@@ -93,18 +94,20 @@ def test_exit_codes(huref, tiny: Made, other: Made, tmp_path: Path) -> None:  # 
     with written({**files, form.PROOF: bytes(proof)}, tmp_path / "b") as path:
         done = huref("verify", path, "--json")
         assert done.code == ExitCode.REJECTED
-        assert json.loads(done.out)["error"] == "Rejected" and "files.proof.bin.sha256" in done.err
+        said = json.loads(done.out)
+        assert said["error"] == "Rejected" and "files.proof.bin.sha256" in done.err
+        assert said["verified"] is False and said["path"] == "files.proof.bin.sha256"
 
 
 def test_inspect(huref, tiny: Made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     page = tmp_path / "page.html"
     done = huref("inspect", tiny.bundle, "--html", page)
     assert done.code == ExitCode.VERIFIED
-    for word in ("l2.ud", "lookup.alpha", "opening.weights.queries", "statement", "Not proven"):
+    for word in ("l2.ud", "lookup.alpha", "opening.weights.queries", "statement", "not proven"):
         assert word in done.out, word
     text = page.read_text()
     assert not any(word in text for word in HTML_FORBIDDEN)
-    assert "data:image/png;base64," in text and "<details>" in text and "verified" in text
+    assert "data:image/png;base64," in text and "<details>" in text and "VERIFIED" in text
     value = json.loads(huref("inspect", tiny.bundle, "--json").out)
     labels = [message["label"] for message in value["messages"]]
     assert labels[0] == "config" and labels[1] == "statement"

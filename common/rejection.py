@@ -1,0 +1,37 @@
+"""What a failed check means, in plain words: one vocabulary for the terminal, JSON and HTML."""
+
+from __future__ import annotations
+
+from huref.common.text import shorten
+
+WORD = "REJECTED"
+"""The one word for a well-formed input that does not hold what it says."""
+
+_MEANINGS: dict[str, str] = {
+    "files": "A file is not the one that the bundle's manifest lists: it was changed or exchanged after the bundle was "
+    "made.",
+    "statement": "The statement contradicts itself or the files beside it.",
+    "expect": "The bundle is about something else than what you expect. It may be valid for another model or from "
+    "another signer.",
+    "commitment": "commitment.json does not describe what the proof is about.",
+    "fingerprint": "fingerprint.json does not describe what the proof is about.",
+    "security": "The proof is weaker than you ask for, or the bundle says that it is stronger than it is.",
+    "image": "The picture is not shown to be the one that the fingerprint draws. Don't trust the picture.",
+    "signature": "The owner's signature is not of this bundle: somebody changed the bundle or copied the signature.",
+    "audit": "What an auditor signed or recomputed is not this bundle.",
+}
+_PROOF = (
+    "The proof does not prove the statement: the fingerprint is not shown to come from the committed weights."
+)
+
+
+def meaning(path: str) -> str:
+    """Plain words for the failure of the check at dotted `path`; paths of no other kind are the proof's own."""
+    return _MEANINGS.get(path.split(".")[0], _PROOF)
+
+
+def rejection_lines(path: str, reason: str, expected: object = None, got: object = None) -> list[str]:
+    """A rejection for people: the word, what it means, then the check, what it expected and what it got."""
+    lines = [WORD, f"  {meaning(path)}", f"  check     {path}: {reason}"]
+    lines += [] if expected is None else [f"  expected  {shorten(expected)}"]
+    return lines + ([] if got is None else [f"  got       {shorten(got)}"])

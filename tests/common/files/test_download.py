@@ -1,0 +1,156 @@
+"""Bundles from an address: https only, capped, whole or an error. A server on this machine plays the other side."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from huref.common.errors import Damaged, InputOutputError, Malformed, UsageError
+from huref.common.files import bundle as form
+from huref.common.files.download import download
+from huref.verifier.verification import verify
+from tests.conftest import Made
+
+SCHEMES = ("https", "http")
+CONTENT = bytes(range(256)) * 20
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers by path; `content` is what the good address gives."""
+
+    content = CONTENT
+
+    def do_GET(self) -> None:
+        if self.path == "/bundle.zip":
+            self._send(200, {"Content-Length": str(len(self.content))}, self.content)
+        elif self.path == "/unsized":
+            self._send(200, {}, self.content)
+        elif self.path == "/cut":
+            self._send(200, {"Content-Length": str(len(self.content) + 1)}, self.content)
+        elif self.path == "/huge":
+            self._send(200, {"Content-Length": str(1 << 40)}, b"")
+        elif self.path == "/lies":
+            self._send(200, {"Content-Length": "-5"}, self.content)
+        elif self.path == "/moved":
+            self._send(302, {"Location": "/bundle.zip", "Content-Length": "0"}, b"")
+        elif self.path == "/round":
+            self._send(302, {"Location": "/round", "Content-Length": "0"}, b"")
+        elif self.path.startswith("/to/"):
+            self._send(302, {"Location": self.path[4:], "Content-Length": "0"}, b"")
+        else:
+            self._send(404, {"Content-Length": "0"}, b"")
+
+    def _send(self, code: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server on this machine."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = HTTPServer(("127.0.0.1", 0), _Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def get(address: str, cap: int = 1 << 20, **options: float) -> bytes:
+    return download(address, cap, schemes=SCHEMES, **options)  # type: ignore[arg-type]
+
+
+def test_the_content_comes_whole(site: str) -> None:
+    for path in ("bundle.zip", "unsized", "lies", "moved"):
+        assert get(f"{site}/{path}") == CONTENT, path
+    assert get(f"{site}/bundle.zip", cap=len(CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "message"),
+    [
+        ("cut", Damaged, "5120 of 5121"),
+        ("huge", Malformed, "at most"),
+        ("absent", InputOutputError, "404"),
+        ("round", InputOutputError, "302"),
+        ("to/ftp://127.0.0.1/x", InputOutputError, "leads away"),
+        ("to/file:///etc/passwd", InputOutputError, "not allowed|leads away|302"),
+    ],
+)
+def test_what_the_server_does_wrong(site: str, path: str, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        get(f"{site}/{path}")
+
+
+def test_more_than_the_cap_is_not_read(site: str) -> None:
+    for path in ("bundle.zip", "unsized"):
+        with pytest.raises(Malformed, match=r"more than|at most"):
+            get(f"{site}/{path}", cap=len(CONTENT) - 1)
+
+
+def test_a_download_has_a_deadline(site: str) -> None:
+    with pytest.raises(InputOutputError, match="too long"):
+        get(f"{site}/unsized", deadline=-1.0)
+
+
+def test_no_answer_is_an_error_of_ours(site: str) -> None:
+    for address in ("http://127.0.0.1:1/x", "https://127.0.0.1:1/x"):
+        with pytest.raises(InputOutputError):
+            get(address)
+    with pytest.raises(InputOutputError):
+        get(site.replace("http", "https") + "/bundle.zip")  # the server speaks no TLS
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://example.org/a.zip", "ftp://example.org/a", "file:///etc/passwd", "data://x", "https://", "https://a b/",
+     "https://h:x/", "https://h/\x1b", "https://h/é", "HTTP://EXAMPLE.ORG"],
+)  # fmt: skip
+def test_only_https_addresses_are_asked_for(address: str) -> None:
+    with pytest.raises(UsageError):
+        form.read_bundle(address)
+
+
+def test_a_redirect_may_not_leave_https(site: str) -> None:
+    """The way is checked, not only its beginning: with https alone allowed, plain http is refused on the way."""
+    from huref.common.files import download as module
+
+    redirects = module._Redirects(("https",))
+    request = module.urllib.request.Request("https://example.org/a.zip")
+    with pytest.raises(InputOutputError, match="leads away"):
+        redirects.redirect_request(request, None, 302, "moved", {}, "http://example.org/b.zip")
+    assert (
+        redirects.redirect_request(request, None, 302, "moved", {}, "https://example.org/b.zip") is not None
+    )
+    names = {type(handler).__name__ for handler in module._opener(("https",)).handlers}
+    assert not names & {"HTTPHandler", "FileHandler", "FTPHandler", "DataHandler"}
+
+
+def test_a_bundle_verifies_from_its_address(site: str, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as out:
+        for path in tiny.bundle.iterdir():
+            out.write(path, Path("tiny.huref") / path.name)
+    monkeypatch.setattr(_Server, "content", data.getvalue())
+    monkeypatch.setattr(form, "download", functools.partial(download, schemes=SCHEMES))
+    verdict = verify(f"{site}/bundle.zip", root=tiny.proved.verdict.root)
+    assert verdict.v == tiny.proved.verdict.v
+    monkeypatch.setattr(_Server, "content", b"<html>sign in</html>")
+    with pytest.raises(Malformed, match="not a whole zip"):
+        verify(f"{site}/bundle.zip")

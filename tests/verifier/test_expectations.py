@@ -1,0 +1,111 @@
+"""What a caller expects, as people write it, and which expectation shows what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
+from huref.common.files import bundle as form
+from huref.verifier.expectations import parse_digest, parse_hex, parse_root, parse_signer
+from huref.verifier.verification import expected_fingerprint, verify
+from tests.conftest import Made
+from tests.support.forge import Files, check, load, reseal
+
+
+@pytest.fixture(scope="module")
+def files(tiny: Made) -> Files:
+    return load(tiny.bundle)
+
+
+def test_a_root_is_read_as_people_write_it(tiny: Made) -> None:
+    root = tiny.proved.verdict.root
+    ways = (root, root.upper(), f"0x{root}", f"0X{root.upper()}", f" {root}\n", str(tiny.commitment),
+            str(tiny.commitment / "commitment.json"), str(tiny.bundle / form.COMMITMENT))  # fmt: skip
+    for text in ways:
+        assert parse_root(text) == root, text
+    assert parse_digest("0x" + "AB" * 32, "generator") == "ab" * 32
+    assert parse_signer("AB" * 48) == "ab" * 48
+
+
+@pytest.mark.parametrize(
+    "text", ["", "xyz", "0" * 63, "0" * 65, "0x" + "0" * 63, "g" * 64, "0x0x" + "0" * 60, "\0", "x" * 5000]
+)
+def test_anything_else_is_a_wrong_call(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_hex(text, 64) is None
+    with pytest.raises(HurefError) as caught:
+        parse_root(text)
+    assert isinstance(caught.value, (UsageError, InputOutputError)) and len(caught.value.message) < 400
+    for wrong in (lambda: parse_signer(text), lambda: parse_digest(text, "generator")):
+        with pytest.raises(UsageError):
+            wrong()
+
+
+def test_a_root_file_is_read_through_the_capped_reader(tmp_path: Path) -> None:
+    path = tmp_path / "commitment.json"
+    path.write_bytes(b"{}")
+    with pytest.raises(Malformed):
+        parse_root(str(path))
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Malformed, match="at most"):
+        parse_root(str(path))
+
+
+def test_an_expected_bundle_is_verified_first(files: Files, tiny: Made, tmp_path: Path) -> None:
+    """A forged bundle that says the wanted vector is no expectation; neither is half of one."""
+    assert expected_fingerprint(tiny.bundle) == tiny.proved.verdict.fingerprint
+    for name, data in reseal({**files, form.PROOF: files[form.PROOF][:-1] + b"\1"}).items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(Rejected):
+        check(files, expect=tmp_path)
+    (tmp_path / form.MANIFEST).unlink()
+    with pytest.raises(Malformed, match="missing"):
+        check(files, expect=tmp_path)
+    alone = tmp_path / "other" / form.FINGERPRINT
+    alone.parent.mkdir()
+    alone.write_bytes(files[form.FINGERPRINT])
+    for place in (alone, alone.parent, tiny.proved.verdict.fingerprint.upper()):
+        assert check(files, expect=place).expected == ("fingerprint",)
+
+
+def test_an_expected_fingerprint_file_is_capped(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / form.FINGERPRINT
+    content = json.loads(files[form.FINGERPRINT])
+    for change in (
+        {"v": [10**30] * 512},
+        {"v": [1.5] * 512},
+        {"v": ["1"] * 512},
+        {"profile": "\x1b[31m"},
+        {"timings": {"a\n": 1}},
+    ):
+        path.write_text(json.dumps({**content, **change}))
+        with pytest.raises(Malformed, match="not a fingerprint file"):
+            check(files, expect=path)
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Malformed, match="at most"):
+        check(files, expect=path)
+
+
+def test_expect_alone_warns_that_it_shows_nothing_about_who(tiny: Made, files: Files) -> None:
+    found = tiny.proved.verdict
+    alone = check(files, expect=found.fingerprint)
+    assert len(alone.warnings()) == 1 and "who made this bundle" in alone.warnings()[0]
+    assert alone.to_dict()["warnings"] == alone.warnings()
+    with_root = check(files, expect=found.fingerprint, root=found.root)
+    assert with_root.warnings() == [] and with_root.expected == ("root", "fingerprint")
+    assert check(files).warnings() == []
+    unnamed = [line for line in check(files).not_proven() if line.startswith("Whose model")]
+    assert unnamed and not any(line.startswith("Whose model") for line in with_root.not_proven())
+
+
+def test_a_bundle_of_another_root_is_rejected_in_every_spelling(tiny: Made, other: Made) -> None:
+    root = other.proved.verdict.root
+    for text in (root, root.upper(), "0x" + root, str(other.commitment / "commitment.json")):
+        with pytest.raises(Rejected) as caught:
+            verify(tiny.bundle, root=text)
+        assert caught.value.path == "expect.root" and caught.value.expected == root
