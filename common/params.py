@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isqrt
 
 from huref.common.algebra.domain import CodeDomain
+from huref.common.algebra.field import DEGREE, K_BYTES
 from huref.common.algebra.multilinear import log2_ceil
+from huref.common.argument.merkle import DIGEST_BYTES, SALT_BYTES
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
-CLEAR_ROWS = 4096  # up to this many rows y' is sent in the clear instead of committed
 FAST_RATE_FROM = 1 << 27  # weights from which W and A are encoded at 1/FAST_RATE_INV
 FAST_RATE_INV = 2
+LEVEL_WIDTHS = (4, 8, 16, 32, 64)  # elements of K in a row of a level after the first
+LEVEL_RATES_INV = (4, 8, 16)
+MOST_LEVELS = 3  # levels after the first
+LEVEL_MASK_ROWS = 2  # R and R' of every level after the first (protocol §7.4)
+ENCODED_PER_BYTE = 4096  # encoded field elements that are worth a byte of the proof
+LEAF_ELEMENTS = 64  # of them, what a leaf's own hash and its share of the tree count for
 
 
 @dataclass(frozen=True)
 class Knobs:
     """`security` λ in bits; `grinding` bits before each query round; `proofs` a commitment must outlive;
-    1/`rate_inv` is the code rate of everything but the large matrices of a large model (`choose_rate`).
+    1/`rate_inv` is the code rate of W and A unless the model is large (`choose_rate`).
     """
 
     security: int = 100
@@ -85,7 +93,9 @@ def code_geometry(
 
 @dataclass(frozen=True)
 class WeightGeometry:
-    """What the weights' commitment fixes for all proofs on it: widths w, w2, the code of W and its inverse rate."""
+    """What the weights' commitment fixes for all proofs on it: width w, the width w2 of level 2, of which k' is a
+    multiple, the code of W and its inverse rate.
+    """
 
     w: int
     w2: int
@@ -104,38 +114,90 @@ def choose_width(tensors: Sequence[tuple[int, int]], rate_inv: int, knobs: Knobs
     return min(WIDTHS, key=estimate)
 
 
+Plan = tuple[tuple[int, int], ...]
+"""Row width in elements of K and inverse rate of every level after the first."""
+
+
+def choose_levels(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
+    """The cheapest levels for a vector of `length` elements of K, the first of one of the `widths`.
+
+    The cost is the estimated size of the openings and of the last vector in bytes, and the field elements
+    encoded over `ENCODED_PER_BYTE`. Ties go to fewer levels, then to smaller numbers.
+    """
+    least = {rate_inv: most_queries(rate_inv, knobs) for rate_inv in LEVEL_RATES_INV}
+
+    @cache
+    def best(length: int, w: int, more: int) -> tuple[int, int, Plan]:
+        found: list[tuple[int, int, Plan]] = []
+        for rate_inv, queries in least.items():
+            rows = -(-length // w) + LEVEL_MASK_ROWS + queries + 1
+            own = _level_cost(w, rate_inv, rows, queries) + K_BYTES * (rows + queries)
+            found.append((own, 1, ((w, rate_inv),)))
+            for width in LEVEL_WIDTHS if more else ():
+                whole = -(-rows // width) * width
+                cost, count, plan = best(whole, width, more - 1)
+                own = _level_cost(w, rate_inv, whole, queries) + cost
+                found.append((own, 1 + count, ((w, rate_inv), *plan)))
+        return min(found)
+
+    return min(best(length, w, MOST_LEVELS - 1) for w in widths)[2]
+
+
+def _level_cost(w: int, rate_inv: int, rows: int, queries: int) -> int:
+    """Estimated cost of a level of `rows` rows without a mask, and with what follows left out."""
+    n = rate_inv * rows
+    path = DIGEST_BYTES * max(0, log2_ceil(n) - log2_ceil(queries))
+    messages = 2 * K_BYTES * (log2_ceil(w) + 1) + DIGEST_BYTES
+    work = n * (DEGREE * w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
+    return queries * (K_BYTES * w + SALT_BYTES + path) + messages + work
+
+
 def weight_geometry(rows: int, w: int, rate_inv: int, knobs: Knobs) -> WeightGeometry:
-    """Code and second-level width for a weights' matrix of `rows` data rows of width w."""
-    queries = most_queries(rate_inv, knobs)
-    w2 = 8
-    while w2 < 1024 and (2 * w2) ** 2 * queries <= 4 * rows:
-        w2 *= 2
-    code = code_geometry(rows, knobs.proofs * queries + 1, w, w2, rate_inv, knobs)
-    return WeightGeometry(w, w2, rate_inv, code)
+    """Code and second-level width for a weights' matrix of `rows` data rows of width w.
+
+    w2 is the best for a proof whose two matrices have as many rows each.
+    """
+    random = knobs.proofs * most_queries(rate_inv, knobs) + 1
+    w2 = choose_levels(2 * (rows + random), LEVEL_WIDTHS, knobs)[0][0]
+    return WeightGeometry(w, w2, rate_inv, code_geometry(rows, random, w, w2, rate_inv, knobs))
+
+
+@dataclass(frozen=True)
+class LevelGeometry:
+    """A level after the first: rows of w elements of K, limbs side by side, those of R and R' among them.
+
+    The code of the last level has five more columns for the mask.
+    """
+
+    w: int
+    code: CodeGeometry
 
 
 @dataclass(frozen=True)
 class OpeningGeometry:
-    """All codes of one proof: W, A (five extra columns hold its mask), and level 2 (None: y' in the clear)."""
+    """All codes of one proof: W and A, which have rows of w elements of F, and the levels after them."""
 
     w: int
-    w2: int
     weights: CodeGeometry
     proof: CodeGeometry
-    second: CodeGeometry | None
+    levels: tuple[LevelGeometry, ...]
 
     @property
     def length(self) -> int:
-        """Length of y' = (y'_W ‖ y'_A)."""
+        """Length of y = (y_W ‖ y_A)."""
         return self.weights.k_prime + self.proof.k_prime
 
 
 def opening_geometry(weights: WeightGeometry, proof_rows: int, knobs: Knobs) -> OpeningGeometry:
     """Geometry of the opening of a proof with `proof_rows` data rows in A."""
     random = most_queries(weights.rate_inv, knobs) + 1
-    proof = code_geometry(proof_rows, random, weights.w + 5, weights.w2, weights.rate_inv, knobs)
+    proof = code_geometry(proof_rows, random, weights.w, weights.w2, weights.rate_inv, knobs)
     length = weights.code.k_prime + proof.k_prime
-    second = None
-    if length > CLEAR_ROWS:
-        second = code_geometry(length // weights.w2, 0, 5 * weights.w2, 1, knobs.rate_inv, knobs)
-    return OpeningGeometry(weights.w, weights.w2, weights.code, proof, second)
+    plan = choose_levels(length, (weights.w2,), knobs)
+    levels = []
+    for (w, rate_inv), (align, _) in zip(plan, (*plan[1:], (0, 0)), strict=True):
+        rows, width = length // w + LEVEL_MASK_ROWS, DEGREE * (w if align else w + 1)
+        code = code_geometry(rows, most_queries(rate_inv, knobs) + 1, width, align or 1, rate_inv, knobs)
+        levels.append(LevelGeometry(w, code))
+        length = code.k_prime
+    return OpeningGeometry(weights.w, weights.code, proof, tuple(levels))

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional, Term
+from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional
 from huref.circuits.argument.layout import Layout
-from huref.common.algebra.field import DEGREE, P, fadd, fmul, kdot, kmatvec, kmul, kzero
+from huref.common.algebra.field import DEGREE, P, fmul, kmatvec, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form
-from huref.common.params import OpeningGeometry
 
 SHIFTED = np.array(
     [[2 if limb < shift else 1 for limb in range(DEGREE)] for shift in range(DEGREE)], np.uint64
@@ -53,33 +52,6 @@ def dense_fold(values: Array, choice: NDArray[np.int32], eq_rho: Array) -> Array
         part = kmatvec(np.ascontiguousarray(values[:, limb])[choice], eq_rho)
         out += np.roll(part, limb, axis=1) * SHIFTED[limb]
     return out % np.uint64(P)
-
-
-def row_functional(
-    layout: Layout,
-    geometry: OpeningGeometry,
-    claims: Sequence[Claim],
-    weights: Sequence[KS],
-    columns: Columns,
-    eq_rho: Array,
-) -> Array:
-    """a*: what the reduced claim asks of (y_W ‖ y_A), shape (length, 5)."""
-    out = kzero((geometry.length,))
-    base = {"W": 0, "A": geometry.weights.k_prime}
-    at = {name: KS.from_array(kdot(vector, eq_rho)) for name, vector in columns.vectors.items()}
-    for weight, claim in zip(weights, claims, strict=True):
-        for term in claim.functional.terms:
-            start = base[term.matrix] + term.start
-            if isinstance(term, Term):
-                part = term.scaled(weight * at[term.columns])
-            else:
-                part = kmul(dense_fold(term.values, term.choice, eq_rho), weight.array())
-            out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
-    pads = pad_coefficients(layout, claims, weights)
-    start = base["A"] + pads.start
-    part = dense_fold(pads.values, pads.choice, eq_rho)
-    out[start : start + len(part)] = fadd(out[start : start + len(part)], part)
-    return out
 
 
 def vandermonde(points: Array, count: int) -> Array:

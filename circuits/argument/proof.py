@@ -21,8 +21,10 @@ from huref.common.params import (
     weight_geometry,
 )
 
-MAX_ROWS = 1 << 23
-"""Largest k'_W + k'_A: a verifier's memory grows with it, at about 200 bytes a row."""
+MAX_ROWS = 1 << 24
+"""Largest k'_W + k'_A. A verifier's memory grows with the rows of the tensors, not with these, but both are one in a
+hostile statement whose tensors are no wider than w: about 100 bytes a row.
+"""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from huref.circuits.argument.layout import Layout
 from huref.circuits.program.program import OUTPUTS, GatedMatMul
 from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.multilinear import log2_ceil
-from huref.common.params import CodeGeometry, Knobs, OpeningGeometry
+from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, OpeningGeometry
 
 FIELD_BITS = DEGREE * log2(P)
 HASH_BITS = 128  # collisions of a 256-bit hash
@@ -92,7 +92,6 @@ def _code_terms(name: str, code: CodeGeometry, columns: int, knobs: Knobs) -> li
 def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> SecurityReport:
     """Every term of protocol §8 for this proof."""
     claims, constraints = count_claims(layout)
-    total_queries = geometry.weights.queries + geometry.proof.queries
     terms = [
         _lookup_term(layout, lookup_grinding(layout, knobs)),
         _algebraic("lookup.mu", "1", 1),
@@ -105,16 +104,22 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
         _algebraic("pads.merge", "constraints", constraints),
         _algebraic("opening.gamma", "claims", claims),
         _algebraic("opening.reduction", "degree 2", 2),
-        _algebraic("opening.beta", "relation 1 + mask lines n",
-                   1 + geometry.weights.domain.n + geometry.proof.domain.n),
-        _algebraic("opening.delta", "evaluation claims + 1", total_queries + 1),
         *_code_terms("opening.weights", geometry.weights, geometry.w, knobs),
         *_code_terms("opening.proof", geometry.proof, geometry.w, knobs),
-    ]  # fmt: skip
+    ]
     if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
         terms.append(_algebraic("gated.round", "degree 3", 3))
-    if geometry.second is not None:
-        terms.append(_algebraic("opening.second", "degree 2", 2))
-        terms += _code_terms("opening.second", geometry.second, geometry.w2, knobs)
+    queries = geometry.weights.queries + geometry.proof.queries
+    for number, level in enumerate(geometry.levels, 2):
+        label = f"opening.level{number}"
+        evaluated = queries + LEVEL_MASK_ROWS
+        terms += [
+            _algebraic(f"{label}.delta", "evaluation and mask claims", evaluated),
+            _algebraic(f"{label}.round", "degree 2", 2),
+            *_code_terms(label, level.code, level.w, knobs),
+        ]
+        queries = level.code.queries
+    last = geometry.levels[-1].code.domain.n
+    terms.append(_algebraic("opening.beta", "relation 1 + mask line n", 1 + last))
     terms.append(Term("hash", "collisions of SHA-256 and SHAKE-256", HASH_BITS))
     return SecurityReport(tuple(terms))

@@ -34,6 +34,15 @@ def eq_index(point: Sequence[KS], index: int) -> KS:
     return value
 
 
+def eq_point(left: Sequence[KS], right: Sequence[KS]) -> KS:
+    """eq(left, right) of two points. ValueError if they differ in length."""
+    value = KS(1)
+    for a, b in zip(left, right, strict=True):
+        product = a * b
+        value = value * (1 - a - b + product + product)
+    return value
+
+
 def prefix_sums(point: Sequence[KS], count: int) -> tuple[KS, KS]:
     """Σ eq(point, e) and Σ eq(point, e)·e over e < count, for count ≤ 2^n, in O(n).
 

@@ -3,7 +3,7 @@
 Every hash starts with a full 64-byte header, so that a kernel can start from one compression:
 
     block digest  H(tag_block padded to 48 | block number u64 | columns in block u64 | values, 4 bytes each)
-    leaf digest   H(tag_leaf padded to 24 | leaf index u64 | salt 32 | block digests in order)
+    leaf digest   H(tag_leaf padded to 40 | leaf index u64 | salt 16 | block digests in order)
     node digest   H(tag_node padded to 64 | left 32 | right 32)
     empty digest  H(tag_empty padded to 64)
 
@@ -27,7 +27,7 @@ from huref.common.algebra.field import FArray, encode_f
 from huref.common.errors import Rejected
 
 DIGEST_BYTES = 32
-SALT_BYTES = 32
+SALT_BYTES = 16
 BLOCK_COLUMNS = 256
 TAG_BLOCK = b"huref/merkle/block/1"
 TAG_LEAF = b"huref/merkle/leaf/1"
@@ -47,7 +47,7 @@ def block_header(block: int, columns: int) -> bytes:
 
 def leaf_header(index: int, salt: bytes) -> bytes:
     """The 64 bytes before the block digests of leaf `index`."""
-    return TAG_LEAF.ljust(24, b"\0") + index.to_bytes(8, "little") + salt
+    return TAG_LEAF.ljust(40, b"\0") + index.to_bytes(8, "little") + salt
 
 
 def block_count(width: int) -> int:
@@ -72,7 +72,7 @@ def leaf_digest(index: int, salt: bytes, row: bytes, width: int) -> bytes:
 
 
 def leaf_digests(indices: Sequence[int], salts: npt.NDArray[np.uint8], values: FArray) -> list[bytes]:
-    """Digests of opened leaves: salts (t, 32) bytes, values (t, width) canonical."""
+    """Digests of opened leaves: salts (t, 16) bytes, values (t, width) canonical."""
     width = values.shape[1]
     return [
         leaf_digest(int(index), salts[row].tobytes(), encode_f(values[row]), width)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.opening import dense_fold, mask_claim, pad_coefficients, vandermonde
-from huref.common.algebra.field import DEGREE, encode_f, fmul, kdot, kmul, kpowers, kscale, to_field
+from huref.common.algebra.field import DEGREE, encode_f, fmul, fpow, kdot, kmul, kpowers, kscale, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
-from huref.common.params import OpeningGeometry
+from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, LevelGeometry, OpeningGeometry
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup_tree import UNIT, mont, scalar
 from huref.prover.commitment.committed import Committed, commit
@@ -31,11 +31,10 @@ Ints = NDArray[Any]
 
 @dataclass(frozen=True)
 class OpenedMatrix:
-    """One committed matrix: row segments (data, then random), its tree, and its mask g (k', 5), canonical."""
+    """One committed matrix: row segments (data, then random), and its tree."""
 
     segments: tuple[Ints, ...]
     committed: Committed
-    mask: Ints
 
     def vecmat(self, start: int, vector: U32) -> U32:
         """vectorᵀ·U[start : start + n] for a Montgomery K vector (5, n), (5, w)."""
@@ -103,6 +102,16 @@ def public_rounds(channel: ProverChannel, label: str, oracle: PairsOracle, round
     return point
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A committed code to be queried, with the vector y that its rows fold to, which starts there in the level's."""
+
+    label: str
+    committed: Committed
+    code: CodeGeometry
+    start: int
+
+
 def prove_opening(
     channel: ProverChannel,
     layout: Layout,
@@ -110,12 +119,11 @@ def prove_opening(
     claims: Sequence[Claim],
     columns: Columns,
     weights: OpenedMatrix,
-    weights_mask: Committed,
     proof: OpenedMatrix,
     seed: SecretSeed,
     grinding: int,
 ) -> None:
-    """Open all claims. `weights_mask` is the tree over g_W; `seed` salts the second level's leaves."""
+    """Open all claims. From `seed` come the random rows, masks and salts of the levels after the first."""
     matrices = {"W": weights, "A": proof}
     claims = [*claims, *_mask_claims(channel, layout, columns, proof)]
     gamma = channel.challenge("opening.gamma")
@@ -123,37 +131,31 @@ def prove_opening(
     merged, dense = _merge(layout, claims, powers)
     oracle = _reduction(merged, dense, columns, matrices)
     rho = public_rounds(channel, "opening.reduction", oracle, log2_ceil(layout.w))
-    eq_rho = eq_table(rho)
+    eq_rho, cut = eq_table(rho), geometry.weights.k_prime
     functional = _functional(geometry, merged, dense, columns, eq_rho)
-    mask = vectors.from_plain(np.concatenate([weights.mask, proof.mask]))
-    mask_sum = scalar(vectors.dot(mask, functional))
-    channel.public("opening.mask_sum", [mask_sum])
-    beta = channel.challenge("opening.beta")
     eq_mont = k_to_mont(eq_rho)
-    fold = np.concatenate([*weights.matvec(eq_mont), *proof.matvec(eq_mont)], axis=1)
-    y = vectors.to_plain(vectors.fma(mask, mont(beta), fold, out=fold))
-    if geometry.second is None:
-        channel.array("opening.y", y.astype(np.uint64))
-    else:
-        by_row = y.reshape(-1, DEGREE * geometry.w2)
-        salts, device = seed.derive("second").value, weights.committed.device
-        second = commit(StackedMatrix([by_row]), geometry.second.domain, salts, device)
-        channel.send("opening.root", second.root)
-    channel.grind("opening.grind", grinding)
-    points = _level_one(channel, geometry, weights.committed, weights_mask, proof.committed)
-    delta = channel.challenge("opening.delta")
-    if geometry.second is None:
-        return
-    deltas = kpowers(delta.array(), 1 + len(points))[1:]
-    oracle = _second(geometry, functional, y, points, deltas)
-    public_rounds(channel, "opening.second", oracle, log2_ceil(geometry.w2))
-    channel.array(
-        "opening.y", k_from_mont(np.ascontiguousarray(oracle.left[:, : geometry.second.k_prime, 0]))
-    )
-    channel.grind("opening.second.grind", grinding)
-    code = geometry.second
-    at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
-    _open(channel, "opening.second", second, at)
+    y = np.concatenate([*weights.matvec(eq_mont), *proof.matvec(eq_mont)], axis=1)
+    trees = [
+        Tree("opening.weights", weights.committed, geometry.weights, 0),
+        Tree("opening.proof", proof.committed, geometry.proof, cut),
+    ]
+    for number, level in enumerate(geometry.levels, 2):
+        label, last = f"opening.level{number}", number > len(geometry.levels)
+        rows = _level_rows(level, vectors.to_plain(y), seed, label)
+        mask = (
+            seed.field_elements(f"{label}.mask", rows.shape[0] * DEGREE).reshape(-1, DEGREE) if last else None
+        )
+        salts = seed.derive(f"{label} salts").value
+        device = weights.committed.device
+        committed = commit(StackedMatrix([rows], beside=mask), level.code.domain, salts, device)
+        channel.send(f"{label}.root", committed.root)
+        channel.grind(f"opening.level{number - 1}.grind", grinding)
+        points = _query(channel, trees)
+        y, functional = _level(channel, label, level, rows, functional, trees, points)
+        trees = [Tree(label, committed, level.code, 0)]
+    if mask is None:
+        raise ValueError("an opening has at least one level after the first")
+    _last(channel, trees[0], y, functional, vectors.from_plain(mask), grinding)
 
 
 def _mask_claims(
@@ -242,20 +244,23 @@ def _functional(
     return out
 
 
-def _level_one(
-    channel: ProverChannel,
-    geometry: OpeningGeometry,
-    weights: Committed,
-    weights_mask: Committed,
-    proof: Committed,
-) -> list[int]:
-    code, own = geometry.weights, geometry.proof
-    at_w = channel.transcript.challenge_positions("opening.weights", code.queries, code.domain.n)
-    at_a = channel.transcript.challenge_positions("opening.proof", own.queries, own.domain.n)
-    _open(channel, "opening.weights", weights, at_w)
-    _open(channel, "opening.mask", weights_mask, at_w)
-    _open(channel, "opening.proof", proof, at_a)
-    return [int(x) for x in code.domain.points(at_w)] + [int(x) for x in own.domain.points(at_a)]
+def _level_rows(level: LevelGeometry, y: Ints, seed: SecretSeed, label: str) -> Ints:
+    """The rows of a level, canonical (k', 5w): y (n, 5) by rows of w, then R, R' and the random rows."""
+    data = y.reshape(-1, DEGREE * level.w)
+    count = level.code.k_prime - len(data)
+    own = seed.field_elements(f"{label}.rows", count * DEGREE * level.w).reshape(count, -1)
+    return np.concatenate([data, own])
+
+
+def _query(channel: ProverChannel, trees: Sequence[Tree]) -> list[Array]:
+    """Open the trees of a level at drawn positions; returns the code points of each."""
+    positions = [
+        channel.transcript.challenge_positions(tree.label, tree.code.queries, tree.code.domain.n)
+        for tree in trees
+    ]
+    for tree, at in zip(trees, positions, strict=True):
+        _open(channel, tree.label, tree.committed, at)
+    return [tree.code.domain.points(at) for tree, at in zip(trees, positions, strict=True)]
 
 
 def _open(channel: ProverChannel, label: str, committed: Committed, at: NDArray[np.int64]) -> None:
@@ -265,24 +270,59 @@ def _open(channel: ProverChannel, label: str, committed: Committed, at: NDArray[
     channel.send(f"{label}.path", b"".join(opening.nodes))
 
 
-def _second(
-    geometry: OpeningGeometry, functional: U32, y: Ints, points: Sequence[int], deltas: Array
-) -> PairsOracle:
-    """Pairs of the second sumcheck: (row of y', row of a*) for every row, (Σ_r x^(r·w2)·row, x^c) per query.
+def _level(
+    channel: ProverChannel,
+    label: str,
+    level: LevelGeometry,
+    rows: Ints,
+    functional: U32,
+    trees: Sequence[Tree],
+    points: Sequence[Array],
+) -> tuple[U32, U32]:
+    """The sumcheck of a level: y and the functional on it after folding, both (5, k') Montgomery.
 
-    y is canonical (n, 5), `functional` Montgomery (5, n).
+    `rows` are the level's, `functional` what is claimed of the data in them, (5, length) Montgomery. Pairs: every row
+    with its coefficients (zero for random rows), and (Σ_r x^(r·w)·row r, x^c) for every query.
     """
-    w2 = geometry.w2
-    left = [vectors.from_plain(y).reshape(DEGREE, -1, w2)]
-    right = [functional.reshape(DEGREE, -1, w2)]
-    cut = geometry.weights.k_prime
-    first = geometry.weights.queries
-    for part, wanted in ((y[:cut], slice(0, first)), (y[cut:], slice(first, len(points)))):
-        x = np.array(points[wanted], np.uint64)
-        across = vandermonde(x, w2)
-        rows = part.reshape(-1, w2 * DEGREE).astype(np.uint32, copy=False)
-        sums = evaluate_integers([rows], fmul(across[:, -1], x)).reshape(-1, w2, DEGREE)
-        weighted = kscale(deltas[wanted][:, None, :], across)
-        left.append(np.moveaxis(to_mont(sums), 2, 0))
-        right.append(np.moveaxis(to_mont(weighted), 2, 0))
-    return PairsOracle(np.concatenate(left, axis=1), np.concatenate(right, axis=1))
+    w, log_w = level.w, log2_ceil(level.w)
+    z = [channel.point(f"{label}.z{i}", log_w) for i in range(LEVEL_MASK_ROWS)]
+    data, across = functional.shape[1] // w, [eq_table(point) for point in z]
+    masks = rows[data : data + LEVEL_MASK_ROWS].reshape(LEVEL_MASK_ROWS, w, DEGREE).astype(np.uint64)
+    sums = [KS.from_array(kdot(row, table)) for row, table in zip(masks, across, strict=True)]
+    channel.public(f"{label}.sigma", sums)
+    delta, total = channel.challenge(f"{label}.delta"), sum(len(x) for x in points)
+    powers = kpowers(delta.array(), 1 + total + LEVEL_MASK_ROWS)[1:]
+    right = np.zeros((DEGREE, len(rows), w), np.uint32)
+    right[:, :data] = functional.reshape(DEGREE, data, w)
+    for i, table in enumerate(across):
+        right[:, data + i] = k_to_mont(kmul(table, powers[total + i]))
+    left = [vectors.from_plain(rows.reshape(-1, DEGREE)).reshape(DEGREE, -1, w)]
+    pairs, first = [right], 0
+    for tree, x in zip(trees, points, strict=True):
+        part = rows[tree.start // w : (tree.start + tree.code.k_prime) // w]
+        steps = vandermonde(x, w)
+        folded = evaluate_integers([part], fmul(steps[:, -1], x)).reshape(-1, w, DEGREE)
+        left.append(np.moveaxis(to_mont(folded), 2, 0))
+        weighted = kscale(powers[first : first + len(x), None, :], steps)
+        pairs.append(np.moveaxis(to_mont(weighted), 2, 0))
+        first += len(x)
+    oracle = PairsOracle(np.concatenate(left, axis=1), np.concatenate(pairs, axis=1))
+    public_rounds(channel, label, oracle, log_w)
+    y, after = (np.ascontiguousarray(table[:, : len(rows), 0]) for table in (oracle.left, oracle.right))
+    first = len(rows)
+    for tree, x in zip(trees, points, strict=True):
+        start, count = tree.start // w, tree.code.k_prime // w
+        down = vandermonde(fpow(x, w), count).astype(np.uint32)
+        weights = np.ascontiguousarray(oracle.right[:, first : first + len(x), 0])
+        vectors.add_outer(after, start, UNIT[:, None], small_vecmat(weights, down))
+        first += len(x)
+    return y, after
+
+
+def _last(channel: ProverChannel, tree: Tree, y: U32, functional: U32, mask: U32, grinding: int) -> None:
+    """The last vector, masked and in the clear, and its code's queries."""
+    channel.public("opening.mask_sum", [scalar(vectors.dot(mask, functional))])
+    beta = channel.challenge("opening.beta")
+    channel.array("opening.y", k_from_mont(vectors.fma(mask, mont(beta), y)))
+    channel.grind(f"{tree.label}.grind", grinding)
+    _query(channel, [tree])

@@ -19,7 +19,7 @@ from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import lookup_grinding
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, KArray, kmul
+from huref.common.algebra.field import KArray, kmul
 from huref.common.argument.hidden import PadSpace
 from huref.common.argument.transcript import Transcript
 from huref.prover.argument.channel import ProverChannel
@@ -31,7 +31,7 @@ from huref.prover.argument.lookup_tree import scalar
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
 from huref.prover.argument.triples import prove_triples
 from huref.prover.argument.witness import LookupInputs, lookup_inputs, multiplicities, proof_segments
-from huref.prover.commitment.committed import Committed, commit, with_random_rows
+from huref.prover.commitment.committed import commit, with_random_rows
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment
 from huref.prover.devices.interface import Device
@@ -74,14 +74,12 @@ def prove(
     pads = make_pads(layout.pads, seed)
     step("commit intermediates")
     proof = _commit_proof(setup, inputs, counts, pads, seed, commitment.committed.device)
-    mask, mask_tree = _commit_mask(geometry.weights.k_prime, commitment, seed)
-    opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed, mask)
+    opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed)
 
     transcript = Transcript()
     absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
     channel.send("root.proof", proof.committed.root)
-    channel.send("root.mask", mask_tree.root)
     bits = lookup_grinding(layout, setup.knobs)
     if bits:
         channel.grind("lookup.grind", bits)
@@ -107,7 +105,7 @@ def prove(
     replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
     reduced = reduce_to_claims(replay, setup, statement, commitment.root)
     prove_opening(
-        channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, mask_tree, proof,
+        channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, proof,
         seed.derive("opening"), setup.knobs.grinding,
     )  # fmt: skip
     return channel.finish()
@@ -121,22 +119,10 @@ def _commit_proof(
     seed: SecretSeed,
     device: Device,
 ) -> OpenedMatrix:
-    """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows, and g_A beside them."""
+    """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows."""
     layout, code = setup.layout, setup.geometry.proof
     rows = seed.field_elements("reduction masks", MASK_ROWS * layout.w).reshape(MASK_ROWS, layout.w)
     stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
     stacked = with_random_rows(stacked, code.random, seed, "proof.random")
-    mask = seed.field_elements("proof mask", code.k_prime * DEGREE).reshape(-1, DEGREE)
-    matrix = StackedMatrix(stacked.segments, beside=mask)
-    committed = commit(matrix, code.domain, seed.derive("proof salts").value, device)
-    return OpenedMatrix(stacked.segments, committed, mask)
-
-
-def _commit_mask(
-    rows: int, commitment: WeightsCommitment, seed: SecretSeed
-) -> tuple[NDArray[np.uint32], Committed]:
-    """Commit to g_W over the weights' domain, in a tree of its own."""
-    mask = seed.field_elements("weights mask", rows * DEGREE).reshape(-1, DEGREE)
-    domain, salts = commitment.geometry.code.domain, seed.derive("weights mask salts").value
-    tree = commit(StackedMatrix([mask]), domain, salts, commitment.committed.device)
-    return mask, tree
+    committed = commit(stacked, code.domain, seed.derive("proof salts").value, device)
+    return OpenedMatrix(stacked.segments, committed)

@@ -26,7 +26,7 @@ _TAG_SALT = b"huref/prover/salt/1"
 
 @dataclass(frozen=True)
 class Opening:
-    """Opened leaves: values (t, width) canonical, salts (t, 32) bytes, and the multi-proof's nodes."""
+    """Opened leaves: values (t, width) canonical, salts (t, 16) bytes, and the multi-proof's nodes."""
 
     values: FArray
     salts: npt.NDArray[np.uint8]
@@ -58,7 +58,9 @@ class Committed:
         nodes = self.tree.prove(positions)
         values = self.device.encode_rows(self.matrix, self.domain, positions)
         header = _salt_header(self.salt_seed)
-        salts = b"".join(sha256(header + int(i).to_bytes(8, "little")).digest() for i in positions)
+        salts = b"".join(
+            sha256(header + int(i).to_bytes(8, "little")).digest()[:SALT_BYTES] for i in positions
+        )
         return Opening(values, np.frombuffer(salts, dtype=np.uint8).reshape(-1, SALT_BYTES), nodes)
 
 
@@ -73,7 +75,8 @@ def with_random_rows(matrix: StackedMatrix, count: int, seed: SecretSeed, label:
 def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes, device: Device = COMPILED) -> Committed:
     """Commit to `matrix`, whose rows are the coefficients of degree 0..k'-1 of its columns.
 
-    Salt i is SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to the result.
+    Salt i is the first half of SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to
+    the result.
     Raises ProverError if an entry is not in (-p, p), ValueError if the matrix has not k' rows or no column.
     """
     return restore(

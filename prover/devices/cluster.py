@@ -186,7 +186,8 @@ class ClusterDevice:
 
     def _check_one(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes, leaves: Digests) -> None:
         index = secrets.randbelow(domain.n)
-        salt = np.frombuffer(sha256(salt_header + index.to_bytes(8, "little")).digest(), np.uint8)
+        digest = sha256(salt_header + index.to_bytes(8, "little")).digest()
+        salt = np.frombuffer(digest[: merkle.SALT_BYTES], np.uint8)
         values = self.local.encode_rows(matrix, domain, [index])
         if merkle.leaf_digests([index], salt[None], values) != [leaves[index].tobytes()]:
             raise ProverError("the cluster's workers give wrong digests", hint=_SAME_VERSION)

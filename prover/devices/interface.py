@@ -27,8 +27,8 @@ class Device(Protocol):
     def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
         """Encode every column and hash every code point: (n, 32) bytes in point order.
 
-        Salt i is SHA-256(`salt_header` | i as u64 LE). Raises ProverError if an entry is not in (-p, p),
-        ValueError if the matrix has not k' rows or no column, or entries of another type.
+        Salt i is the first half of SHA-256(`salt_header` | i as u64 LE). Raises ProverError if an entry is not in
+        (-p, p), ValueError if the matrix has not k' rows or no column, or entries of another type.
         """
         ...
 

@@ -16,7 +16,7 @@ from huref.common.argument.merkle import DIGEST_BYTES, NODE_HEADER, TAG_LEAF, Di
 from huref.prover.devices.sha256 import Sha256, block_words, byte_swap
 from huref.prover.kernels.hashing.leaves import BatchRole, padding_words
 
-_LEAF_TAG = block_words(TAG_LEAF.ljust(64, b"\0"))[:6]
+_LEAF_TAG = block_words(TAG_LEAF.ljust(64, b"\0"))[:10]
 
 
 class TensorLeaves:
@@ -43,8 +43,8 @@ class TensorLeaves:
         message[0], message[1] = index, 0
         salt = salted.repeat(1, len(index))
         self._sha.compress(salt, message)
-        message[:6] = torch.tensor(_LEAF_TAG, dtype=torch.int32, device=self._sha.device)[:, None]
-        message[6], message[7], message[8:] = index, 0, salt
+        message[:10] = torch.tensor(_LEAF_TAG, dtype=torch.int32, device=self._sha.device)[:, None]
+        message[10], message[11], message[12:] = index, 0, salt[:4]
         self._sha.compress(self._leaves[:, part], message)
 
     def _block(self, rows: int, words: npt.NDArray[np.uint32]) -> Tensor:

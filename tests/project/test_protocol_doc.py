@@ -27,7 +27,7 @@ from huref.circuits.program.bounds import table_height
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.merkle import proof_length
 from huref.common.argument.transcript import Transcript, grinding_holds
-from huref.common.params import Knobs
+from huref.common.params import CodeGeometry, Knobs
 from huref.verifier.argument.verify import verify_program
 from tests import ROOT
 from tests.proof.programs import Case, everything, several, small_build
@@ -136,14 +136,16 @@ def evaluate(expression: str, names: dict[str, Any]) -> Any:
 def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
     """The names that §5.3 uses."""
     layout, opening = setup.layout, setup.geometry
-    second = opening.second
+    levels = dict(enumerate(opening.levels, 2))
     gated = gated_sites(layout)
     paths = {
         "c_W": (opening.weights, "opening.weights"),
-        "c_M": (opening.weights, "opening.weights"),
         "c_A": (opening.proof, "opening.proof"),
-        "c_2": (second, "opening.second"),
     }
+
+    def path(code: CodeGeometry, label: str) -> int:
+        return proof_length(code.domain.n, positions[label])
+
     return {
         "S": len(STATEMENT),
         "g_L": lookup_grinding(layout, setup.knobs),
@@ -153,17 +155,17 @@ def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
         "gated": [site.name for site, _ in gated],
         "m": {site.name: sum(gated_rounds(layout, site, acc)) for site, acc in gated},
         "w": opening.w,
-        "w2": opening.w2,
         "l_w": opening.w.bit_length() - 1,
-        "l_w2": opening.w2.bit_length() - 1,
         "t_W": opening.weights.queries,
         "t_A": opening.proof.queries,
-        "t_2": second.queries if second else 0,
-        "k_W": opening.weights.k_prime,
-        "k_A": opening.proof.k_prime,
-        "k_2": second.k_prime if second else 0,
-        "clear": second is None,
-        **{name: proof_length(code.domain.n, positions[at]) for name, (code, at) in paths.items() if code},
+        "levels": list(levels),
+        "L": max(levels),
+        "l": {j: level.w.bit_length() - 1 for j, level in levels.items()},
+        "t": {j: level.code.queries for j, level in levels.items()},
+        "width": {j: 5 * (level.w + (j == max(levels))) for j, level in levels.items()},
+        "c": {j: path(level.code, f"opening.level{j}") for j, level in levels.items()},
+        "k_L": opening.levels[-1].code.k_prime,
+        **{name: path(*found) for name, found in paths.items()},
     }
 
 
@@ -185,9 +187,10 @@ def ground() -> Case:
     return dataclasses.replace(case, knobs=Knobs(security=141, grinding=8, proofs=1))
 
 
-@pytest.fixture(scope="module", params=["clear", "committed", "ground"])
+@pytest.fixture(scope="module", params=["cheapest", "two levels", "three levels", "four levels", "ground"])
 def seen(request: pytest.FixtureRequest) -> Iterator[tuple[Setup, list[tuple[str, str, bytes]], bytes]]:
-    with small_build(CAP, clear_rows=1 << 20 if request.param == "clear" else 64):
+    levels = {"two levels": 1, "three levels": 2, "four levels": 3}.get(request.param, 0)
+    with small_build(CAP, levels=levels):
         yield record(ground() if request.param == "ground" else everything())
 
 
@@ -196,7 +199,7 @@ def test_messages_are_those_of_the_document(seen: tuple[Setup, list[tuple[str, s
     positions = {
         label: np.frombuffer(data, "<i8").tolist()
         for kind, label, data in messages
-        if kind == "challenge" and label in ("opening.weights", "opening.proof", "opening.second")
+        if kind == "challenge" and re.fullmatch(r"opening\.(weights|proof|level\d)", label)
     }
     expected = list(Tree.of_document().messages(quantities(setup, positions)))
     assert [(kind, label, len(data)) for kind, label, data in messages] == [line[:3] for line in expected]
@@ -211,7 +214,7 @@ def test_messages_are_those_of_the_document(seen: tuple[Setup, list[tuple[str, s
     assert all(
         what in ("opaque", "public", "hidden", "product") for kind, _, _, what in expected if kind == "absorb"
     )
-    assert (messages[5][1] == "lookup.grind.seed") == (setup.knobs.security > 128)
+    assert (messages[4][1] == "lookup.grind.seed") == (setup.knobs.security > 128)
 
 
 def test_config_is_that_of_the_document(seen: tuple[Setup, list[tuple[str, str, bytes]], bytes]) -> None:
@@ -245,13 +248,11 @@ def test_ledger_rows(seen: tuple[Setup, list[tuple[str, str, bytes]], bytes]) ->
     setup, _, _ = seen
     report = security_report(setup.layout, setup.geometry, setup.knobs)
     named = {label for row in tables("round", "error", "why") for label in re.findall("`(.+?)`", row[0])}
-    named.discard("….queries")
-    named |= {f"opening.{name}.queries" for name in ("weights", "proof", "second")}
     found = [term.label for term in report.terms]
     assert max(Counter(found).values()) == 1
     assert set(found) <= named
     assert {"lookup.alpha_beta", "opening.gamma", "opening.proof.queries", "hash"} <= set(found)
-    if "opening.second" in found and "gated.round" in found:
+    if "opening.level4.round" in found and "gated.round" in found:
         assert set(found) == named
 
 

@@ -1,9 +1,11 @@
-"""Attacks on the opening: leaves, masks and rows that no tree or claim binds once a check is missing."""
+"""Attacks on the opening: leaves and vectors that no tree or claim binds once a check is missing."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
@@ -12,14 +14,14 @@ import pytest
 
 import huref.prover.argument.opening
 import huref.prover.argument.prove
-from huref.circuits.argument.opening import vandermonde
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport
-from huref.common.algebra.field import DEGREE, decode_k, fadd, fdot, fmul, fpow, fsub, kdot, kmul
+from huref.common.algebra.field import DEGREE, P, decode_k, fadd, fmul, fpow, fsub, kmul
 from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_table
 from huref.common.errors import Rejected
 from huref.prover.commitment.weights import commit_weights
-from huref.prover.kernels.field.field import k_from_mont
+from huref.prover.kernels.field.field import k_from_mont, k_to_mont
 from huref.verifier.argument.verify import verify_program
 from tests.proof.attacks import Attack, forge, other_model, setup_for
 from tests.proof.cheating import Alias, edited_array, edited_leaves
@@ -48,108 +50,146 @@ def _false_output(case: Case) -> Setup:
     return case.setup(v=v)
 
 
-def _seen_functional(seen: list[np.ndarray]) -> Any:
-    original = huref.prover.argument.opening._functional
+@dataclass
+class Seen:
+    """What a run shows of its levels: the functional and ρ that each leaves, and the challenges of its rounds."""
 
-    def note(*given: Any) -> np.ndarray:
-        functional = original(*given)
-        seen[:] = [k_from_mont(functional)]
-        return functional
+    functional: dict[int, np.ndarray] = field(default_factory=dict)
+    rho: dict[int, list[KS]] = field(default_factory=dict)
 
-    return mock.patch.object(huref.prover.argument.opening, "_functional", note)
+    def gap(self, level: int, failed: Rejected, beta: KS) -> KS:
+        """By how much the claim on the vector that `level` leaves is off: every later round scales the gap."""
+        gap = (failed.expected - failed.got) / beta
+        for later, challenges in self.rho.items():
+            if later > level:
+                for x in challenges:
+                    gap = gap / x
+        return gap
 
 
-def unbound_mask(matrix: str) -> Attack:
-    """v off by one; y' is moved to satisfy the claim, and the shown mask values of W or A follow it.
+def number_of(label: str) -> int:
+    """1 for W's and A's trees, n for opening.level{n}."""
+    return int(label.removeprefix("opening.level")) if "level" in label else 1
 
-    y' is in the clear here. The gap does not depend on anything sent after y', so a first attempt shows it.
-    """
+
+@contextmanager
+def _watched(seen: Seen) -> Iterator[None]:
+    """Fill in `seen` while proofs are made."""
+    module = huref.prover.argument.opening
+    functional, level, rounds = module._functional, module._level, module.public_rounds
+
+    def first(*given: Any) -> np.ndarray:
+        found = functional(*given)
+        seen.functional[1] = k_from_mont(found)
+        return found
+
+    def later(channel: Any, label: str, *given: Any) -> Any:
+        y, found = level(channel, label, *given)
+        seen.functional[number_of(label)] = k_from_mont(found)
+        return y, found
+
+    def note(channel: Any, label: str, *given: Any) -> list[KS]:
+        point = rounds(channel, label, *given)
+        seen.rho[number_of(label)] = point
+        return point
+
+    with (
+        mock.patch.object(module, "_functional", first),
+        mock.patch.object(module, "_level", later),
+        mock.patch.object(module, "public_rounds", note),
+    ):
+        yield
+
+
+def _failure(case: Case, setup: Setup, seen: Seen) -> tuple[Rejected, KS]:
+    """The failing last equation of an otherwise honest run, and its β."""
+    beta = [KS(1)]
+
+    def record(kind: str, label: str, data: bytes) -> None:
+        if kind == "challenge" and label == "opening.beta":
+            beta[0] = KS.from_array(decode_k(data, 1)[0])
+
+    with _watched(seen):
+        proof = case.prove(setup)
+    with pytest.raises(Rejected) as caught:
+        verify_program(setup, STATEMENT, case.commit().root, proof, case.knobs.security, record)
+    assert caught.value.path == "opening.final"
+    return caught.value, beta[0]
+
+
+@contextmanager
+def moved_vector(level: int, move: Callable[[np.ndarray], np.ndarray]) -> Iterator[None]:
+    """The vector that `level` leaves, canonical (n, 5), is moved before it is committed or, if the last, sent."""
+    module = huref.prover.argument.opening
+    rows, last = module._level_rows, module._last
+
+    def commit_moved(geometry: Any, y: np.ndarray, seed: Any, label: str) -> np.ndarray:
+        y = move(y.astype(np.uint64)).astype(np.uint32) if number_of(label) == level + 1 else y
+        return rows(geometry, y, seed, label)
+
+    def send_moved(channel: Any, tree: Any, y: np.ndarray, *given: Any) -> None:
+        y = k_to_mont(move(k_from_mont(y))) if number_of(tree.label) == level else y
+        last(channel, tree, y, *given)
+
+    with (
+        mock.patch.object(module, "_level_rows", commit_moved),
+        mock.patch.object(module, "_last", send_moved),
+    ):
+        yield
+
+
+def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """x of the square system matrix·x = right over F, for every column of `right`; the matrix is invertible."""
+    work = np.concatenate([matrix, right], axis=1).astype(np.uint64)
+    for column in range(len(matrix)):
+        pivot = column + int(np.flatnonzero(work[column:, column])[0])
+        work[[column, pivot]] = work[[pivot, column]]
+        work[column] = fmul(work[column], np.uint64(pow(int(work[column, column]), -1, P)))
+        for row in range(len(matrix)):
+            if row != column:
+                work[row] = fsub(work[row], fmul(work[column], work[row, column]))
+    return work[:, len(matrix) :]
+
+
+def unbound(label: str) -> Attack:
+    """v off by one; the vector that a level leaves is moved to satisfy the claim, and its opened leaves follow it."""
+    level = number_of(label)
 
     def attack(case: Case) -> SecurityReport:
-        setup = _false_output(case)
-        functional: list[np.ndarray] = []
-        with _seen_functional(functional):
-            failed = _caught(case, setup)
-        at = 0 if matrix == "W" else setup.geometry.weights.k_prime
-        at += int(np.flatnonzero(functional[0][at:].any(axis=1))[0])
-        gap = failed.expected - failed.got
-        move = (gap / KS.from_array(functional[0][at])).array()
-        power = at - (0 if matrix == "W" else setup.geometry.weights.k_prime)
-        code = setup.geometry.weights if matrix == "W" else setup.geometry.proof
+        setup, seen = _false_output(case), Seen()
+        geometry = setup.geometry
+        gap = seen.gap(level, *_failure(case, setup, seen))
+        start = geometry.weights.k_prime if label == "opening.proof" else 0
+        codes = {"opening.weights": geometry.weights, "opening.proof": geometry.proof}
+        codes |= {f"opening.level{n}": found.code for n, found in enumerate(geometry.levels, 2)}
+        power = int(np.flatnonzero(seen.functional[level][start:].any(axis=1))[0])
+        assert power < codes[label].k_prime
+        change = (gap / KS.from_array(seen.functional[level][start + power])).array()
 
-        def shift_y(y: np.ndarray) -> np.ndarray:
+        def move(y: np.ndarray) -> np.ndarray:
             y = y.copy()
-            y[at] = fadd(y[at], move)
+            y[start + power] = fadd(y[start + power], change)
             return y
 
-        def shift_mask(positions: list[int], values: np.ndarray) -> np.ndarray:
-            values = values.copy()
-            factors = fpow(code.domain.points(np.array(positions)), power)
-            values[:, -DEGREE:] = fadd(values[:, -DEGREE:], fmul(factors[:, None], move[None]))
+        def follow(positions: list[int], values: np.ndarray) -> np.ndarray:
+            """Five columns of F, or one of K, of which the leaf's fold moves by x^power·change."""
+            values, factors = values.copy(), fpow(codes[label].domain.points(np.array(positions)), power)
+            wanted, across = fmul(factors[:, None], change[None]), eq_table(seen.rho[level])
+            if level > 1:
+                wanted = kmul(wanted, (KS(1) / KS.from_array(across[0])).array())
+            else:
+                wanted = solve(np.ascontiguousarray(across[:5].T), np.ascontiguousarray(wanted.T)).T
+            values[:, :DEGREE] = fadd(values[:, :DEGREE], wanted)
             return values
 
-        label = "opening.mask" if matrix == "W" else "opening.proof"
-        with edited_array("opening.y", shift_y), edited_leaves(label, shift_mask):
+        with _watched(seen), moved_vector(level, move), edited_leaves(label, follow):
             return forge(case, setup)
 
     return attack
 
 
-def late_second_level(case: Case) -> SecurityReport:
-    """v off by one; y' is chosen after the positions, by a polynomial that vanishes on W's opened points.
-
-    The second level then opens leaves of a code that its root does not hold.
-    """
-    setup = _false_output(case)
-    functional: list[np.ndarray] = []
-    failed, fold = _second_level_failure(case, setup, functional)
-    gap = (failed.expected - failed.got) / fold
-    geometry = setup.geometry
-    assert geometry.second is not None
-    domain, changed = geometry.second.domain, list[np.ndarray]()
-    original = huref.prover.argument.opening._second
-
-    def second(geometry_: Any, a: np.ndarray, y: np.ndarray, points: list[int], deltas: np.ndarray) -> Any:
-        vanishing = np.ones(1, np.uint64)
-        for x in points[: geometry.weights.queries]:
-            longer = np.concatenate([np.zeros(1, np.uint64), vanishing])
-            longer[:-1] = fsub(longer[:-1], fmul(vanishing, np.uint64(x)))
-            vanishing = longer
-        padded = np.zeros((len(y), DEGREE), np.uint64)
-        padded[: len(vanishing), 0] = vanishing
-        scale = gap / KS.from_array(kdot(padded, k_from_mont(a)))
-        changed[:] = [fadd(y, kmul(padded, scale.array()))]
-        return original(geometry_, a, changed[0], points, deltas)
-
-    def leaves(positions: list[int], _: np.ndarray) -> np.ndarray:
-        rows = changed[0].reshape(-1, DEGREE * geometry.w2)
-        return fdot(vandermonde(domain.points(np.array(positions)), len(rows)), rows)
-
-    with (
-        mock.patch.object(huref.prover.argument.opening, "_second", second),
-        edited_leaves("opening.second", leaves),
-    ):
-        return forge(case, setup)
-
-
-def _second_level_failure(case: Case, setup: Setup, functional: list[np.ndarray]) -> tuple[Rejected, KS]:
-    """The failing last equation, and the product of the second sumcheck's challenges that scales the gap."""
-    fold = [KS(1)]
-
-    def record(kind: str, label: str, data: bytes) -> None:
-        if kind == "challenge" and label == "opening.second.challenge":
-            fold[0] = fold[0] * KS.from_array(decode_k(data, 1)[0])
-
-    with _seen_functional(functional):
-        proof = case.prove(setup)
-    with pytest.raises(Rejected) as caught:
-        verify_program(setup, STATEMENT, case.commit().root, proof, case.knobs.security, record)
-    assert caught.value.path == "opening.final"
-    return caught.value, fold[0]
-
-
 def wrong_last_row(case: Case) -> SecurityReport:
-    """v off by one; the row y'' sent in the clear is moved so that the last equation holds."""
+    """v off by one; the masked vector sent in the clear is moved so that the last equation holds."""
     setup = _false_output(case)
 
     def moved(by: KS) -> Callable[[np.ndarray], np.ndarray]:

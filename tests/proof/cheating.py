@@ -92,16 +92,9 @@ def without_final_check() -> Iterator[None]:
 
 
 @contextmanager
-def without_second_code() -> Iterator[None]:
-    """The second level's leaves are read but not compared with the sent row."""
-
-    def read_only(
-        channel: VerifierChannel, code: Any, root: bytes, y: np.ndarray, eq_rho2: np.ndarray
-    ) -> None:
-        at = channel.transcript.challenge_positions("opening.second", code.queries, code.domain.n)
-        huref.verifier.argument.opening._open(channel, "opening.second", root, code, code.width, at)
-
-    with mock.patch.object(huref.verifier.argument.opening, "_level_two", read_only):
+def without_last_code() -> Iterator[None]:
+    """The last level's leaves are read but not compared with the sent vector."""
+    with mock.patch.object(huref.verifier.argument.opening, "_require_code", lambda *_: None):
         yield
 
 
@@ -303,14 +296,13 @@ class Altered:
 
 @contextmanager
 def altered_code(label: str, alter: Callable[[np.ndarray], None]) -> Iterator[None]:
-    """The tree called mask, proof or second (level two) commits to altered leaves."""
-    module = huref.prover.argument.opening if label == "second" else huref.prover.argument.prove
-    original = module.commit
+    """The tree of one proof called proof, level2, level3, … commits to altered leaves."""
+    module = huref.prover.argument.prove if label == "proof" else huref.prover.argument.opening
+    original, names = module.commit, iter(["proof"] if label == "proof" else ["level2", "level3", "level4"])
 
-    def cheat(matrix: Any, domain: Any, seed: bytes, device: Any) -> Any:
-        committed = original(matrix, domain, seed, device)
-        kind = "second" if label == "second" else "mask" if matrix.width == 5 else "proof"
-        return Altered(committed, alter) if kind == label else committed
+    def cheat(*given: Any) -> Any:
+        committed = original(*given)
+        return Altered(committed, alter) if next(names) == label else committed
 
     with mock.patch.object(module, "commit", cheat):
         yield

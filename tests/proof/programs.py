@@ -1,7 +1,7 @@
 """Tiny programs that use every node type, with the parameters that keep a proof well under a second.
 
 `Case` holds a program with weights and does prepare → commit → prove → verify through bytes. `small_build`
-shrinks the lookup tables' cap and the size from which y' is committed; both are size limits of the build, so
+shrinks the lookup tables' cap and sets the number of the opening's levels, which only large models have several of;
 proofs made under it go through exactly the same code.
 """
 
@@ -36,7 +36,7 @@ from huref.circuits.program.program import (
     View,
     Weight,
 )
-from huref.common.params import Knobs
+from huref.common.params import Knobs, Plan, choose_levels
 from huref.prover.argument.prove import prove
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
@@ -48,17 +48,24 @@ CLAMP = 63
 STATEMENT = b"a statement"
 
 
+LEVELS = ((8, 4), (4, 8), (4, 16))
+"""Widths and inverse rates of levels 2, 3 and 4 where a test asks for them."""
+
+
 @contextmanager
-def small_build(cap: int = 512, clear_rows: int = huref.common.params.CLEAR_ROWS) -> Iterator[None]:
-    """Clamp tables of at most 2·cap entries; y' longer than `clear_rows` is committed, not sent."""
+def small_build(cap: int = 512, levels: int = 0) -> Iterator[None]:
+    """Clamp tables of at most 2·cap entries; so many levels after the first, instead of the cheapest, if given."""
 
     def height(bound: int, shift: int, limit: int = cap) -> int:
         return table_height(bound, shift, limit)
 
+    def choose(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
+        return LEVELS[:levels] if levels else choose_levels(length, widths, knobs)
+
     with (
         mock.patch.object(huref.circuits.argument.proof, "table_height", height),
         mock.patch.object(huref.circuits.program.evaluate, "table_height", height),
-        mock.patch.object(huref.common.params, "CLEAR_ROWS", clear_rows),
+        mock.patch.object(huref.common.params, "choose_levels", choose),
     ):
         yield
 

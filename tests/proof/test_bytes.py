@@ -29,7 +29,7 @@ from tests.proof.programs import STATEMENT, Case, chain, small_build
 @pytest.fixture(scope="module")
 def small_proof(_small: None) -> tuple[Case, bytes, list[tuple[str, int]]]:
     """A case, its proof, and (label, start) of every message; level two included."""
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = chain(d=8, k=16, f=4)
         proof, at, messages = case.prove(), [0], []
 
@@ -53,7 +53,7 @@ def refuse(case: Case, setup: Any, root: bytes, proof: bytes) -> None:
 
 def flip_bytes(recorded: Recorded, positions: list[int]) -> None:
     case, proof, _ = recorded
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         setup, root = case.setup(), case.commit().root
         for position in positions:
             changed = bytearray(proof)
@@ -76,18 +76,22 @@ def test_flipped_bytes_everywhere(small_proof: Recorded) -> None:
 
 def test_truncated_extended_reordered(small_proof: Recorded) -> None:
     case, proof, messages = small_proof
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         setup, root = case.setup(), case.commit().root
         for changed in (b"", proof[:-1], proof[: len(proof) // 2], proof[:31], proof[4:]):
             refuse(case, setup, root, changed)
         with pytest.raises(Malformed, match="1 trailing bytes"):
             verify_program(setup, STATEMENT, root, proof + b"\0", case.knobs.security)
-        with pytest.raises(Malformed, match=r"truncated in opening\.second\.path"):
+        with pytest.raises(Malformed, match=r"truncated in opening\.level4\.path"):
             verify_program(setup, STATEMENT, root, proof[:-1], case.knobs.security)
         at = messages[len(messages) // 3][1]
         swapped = proof[at + 20 : at + 40] + proof[at : at + 20]
         refuse(case, setup, root, proof[:at] + swapped + proof[at + 40 :])
-        refuse(case, setup, root, proof[32:64] + proof[:32] + proof[64:])  # the two roots swapped
+        names = [label for label, _ in messages]
+        for level in (2, 3, 4):  # the whole of a level's own messages left out
+            ends = (f"opening.level{level}.root", f"opening.level{level}.round")
+            start, stop = (messages[names.index(label)][1] for label in ends)
+            refuse(case, setup, root, proof[:start] + proof[stop:])
 
 
 def test_non_canonical_field_elements(small_proof: Recorded) -> None:
@@ -95,7 +99,7 @@ def test_non_canonical_field_elements(small_proof: Recorded) -> None:
     case, proof, messages = small_proof
     plain = ("root", "nonce", "salts", "path", "grind")
     kinds = {"".join(c for c in label if not c.isdigit()): start for label, start in messages}
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         setup, root = case.setup(), case.commit().root
         done = 0
         for label, start in kinds.items():
@@ -112,7 +116,7 @@ def test_non_canonical_field_elements(small_proof: Recorded) -> None:
 def test_random_bytes_never_crash_the_verifier(small_proof: Recorded) -> None:
     case, proof, _ = small_proof
     rng = np.random.default_rng(3)
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         setup, root = case.setup(), case.commit().root
         for _ in range(4):
             words = rng.integers(0, P, len(proof) // 4).astype("<u4").tobytes()
@@ -121,7 +125,10 @@ def test_random_bytes_never_crash_the_verifier(small_proof: Recorded) -> None:
         refuse(case, setup, root, bytes(len(proof)))
 
 
-@pytest.mark.parametrize("label", ["lookup.grind", "opening.grind", "opening.second.grind"])
+GROUND = ["lookup.grind", *(f"opening.level{n}.grind" for n in (1, 2, 3, 4))]
+
+
+@pytest.mark.parametrize("label", GROUND)
 def test_a_nonce_that_did_no_work(label: str) -> None:
     def lazy(seed: bytes, bits: int) -> int:
         at_fault = order.pop(0) == label
@@ -132,18 +139,18 @@ def test_a_nonce_that_did_no_work(label: str) -> None:
         )
 
     with (
-        small_build(clear_rows=16),
+        small_build(levels=3),
         mock.patch.object(huref.prover.argument.prove, "grind", lazy),
         mock.patch.object(huref.prover.argument.prove, "lookup_grinding", lambda *_: 4),
         mock.patch.object(huref.verifier.argument.reduce, "lookup_grinding", lambda *_: 4),
         mock.patch.object(huref.circuits.argument.security, "lookup_grinding", lambda *_: 4),
     ):
         case = chain(d=8, k=16, f=4)
-        order = ["lookup.grind", "opening.grind", "opening.second.grind"]
+        order = list(GROUND)
         with pytest.raises(Rejected) as caught:
             forge(case, case.setup())
         assert caught.value.path == f"{label}.nonce"
-        order = ["lookup.grind", "opening.grind", "opening.second.grind"]
+        order = list(GROUND)
         with mock.patch.object(huref.verifier.argument.channel, "grinding_holds", lambda *_: True):
             forge(case, case.setup())
 

@@ -1,19 +1,23 @@
-"""Terms in factors: the row functional as prover and verifier make it, and by its definition."""
+"""Terms in factors: the row functional by its definition, as the prover makes it, and as the verifier folds it."""
 
 from __future__ import annotations
 
-from typing import Literal
+import tracemalloc
+from types import SimpleNamespace
+from typing import Any, Literal
+from unittest import mock
 
 import numpy as np
+import pytest
 
 from huref.circuits.argument.functional import Claim, Columns, Functional, Term
-from huref.circuits.argument.opening import row_functional
-from huref.common.algebra.field import fadd, kdot, kmul
+from huref.common.algebra.field import P, fadd, kdot, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.argument.hidden import Form
 from huref.prover.argument.opening import _functional, _merge
 from huref.prover.kernels.field.field import k_from_mont
+from huref.verifier.argument.folded import Cell, Folded, LevelFunctional, Powers, Rows
 from tests.proof.oracles import elements
 from tests.proof.programs import Case
 
@@ -64,7 +68,70 @@ def test_row_functional(tall: Case) -> None:
                 part = wanted[start : start + term.length]
                 part[:] = fadd(part, kmul(a, at.array()))
             claims.append(Claim(f"claim {i}", functional, Form.public(KS(0))))
-        found = row_functional(layout, geometry, claims, weights, columns, eq_rho)
-        assert np.array_equal(found, wanted)
         merged, dense = _merge(layout, claims, weights)
         assert np.array_equal(k_from_mont(_functional(geometry, merged, dense, columns, eq_rho)), wanted)
+        rows = Rows(layout, geometry.weights.k_prime, claims, weights, columns, eq_rho)
+        for bits in (0, 1, 3, 8):
+            z, folded = folded_vector(geometry.length, bits)
+            assert rows.dot(folded) == KS.from_array(kdot(wanted, z))
+
+
+def folded_vector(length: int, bits: int) -> tuple[np.ndarray, Folded]:
+    """A random vector in factors, and its first `length` entries written out."""
+    values, point = elements(-(-length >> bits) + 3), scalars(bits)
+    whole = kmul(values[:, None], eq_table(point)[None]).reshape(-1, 5)
+    return whole[:length], Folded(values, point)
+
+
+@pytest.mark.parametrize("m", [1, 2, 7, 40])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6, 16, 43, 100])
+def test_outer_products_by_blocks(m: int, n: int) -> None:
+    """Any lengths and starts, and every block size: each gives what the products one by one give."""
+    rng = np.random.default_rng(m + n)
+    z, folded = folded_vector(4200, 5)
+    for start in (0, 1, int(rng.integers(0, 200)), 4200 - m * n):
+        left, right = elements(m), elements(n)
+        wanted = KS.from_array(
+            kdot(kmul(left[:, None], right[None]).reshape(-1, 5), z[start : start + m * n])
+        )
+        assert folded.outer_dot(start, left, right) == wanted
+        for s in range(6):
+            with mock.patch.object(Folded, "_work", staticmethod(lambda bits, *_, s=s: abs(bits - s))):
+                assert folded.outer_dot(start, left, right) == wanted
+
+
+@pytest.mark.parametrize("start,length", [(16, 40), (0, 96), (17, 79), (3, 38), (5, 2), (6, 4), (95, 1)])
+def test_parts_of_a_level_fold_as_the_vector_does(start: int, length: int) -> None:
+    """Powers and cells on 96 entries, folded by rows of 4 and then of 2, against f'[r] = Σ_c f[r·w + c]·eq(ρ, c)."""
+    rng = np.random.default_rng(3)
+    dense, points = kzero((96,)), rng.integers(1, P, 3).astype(np.uint64)
+    nothing: Any = SimpleNamespace(dot=lambda _: KS(0))
+    functional, weights = LevelFunctional(nothing), scalars(3)
+    for x, weight in zip(points, weights, strict=True):
+        for r in range(length):
+            dense[start + r] = fadd(dense[start + r], (weight * pow(int(x), r, P)).array())
+    functional.add(Powers(start, length, points, list(weights)))
+    cell = scalars(1)[0]
+    dense[77] = fadd(dense[77], cell.array())
+    functional.add(Cell(77, cell))
+    for w in (4, 2):
+        rho = scalars(log2_ceil(w))
+        functional.fold(rho)
+        rows = dense.reshape(-1, w, 5)
+        dense = np.stack([kdot(row, eq_table(rho)) for row in rows])
+        y = elements(len(dense))
+        assert functional.dot(y) == KS.from_array(kdot(dense, y))
+
+
+def test_a_whole_model_takes_memory_by_its_claims() -> None:
+    """6.6 million rows, of which three claims and an odd number of column blocks: never one array of that length."""
+    count = 6_600_000
+    folded = Folded(elements(500), scalars(14))
+    left, right = elements(count // 4), elements(4)
+    tracemalloc.start()
+    total = folded.outer_dot(3, left[: count // 8], right)
+    total += folded.outer_dot(1 << 20, elements(3000), elements(512)[:2048])
+    total += folded.outer_dot(5, elements(40_000), elements(43))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total and peak < 600 << 20

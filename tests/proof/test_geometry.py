@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from math import isqrt
 from unittest import mock
 
@@ -37,26 +38,56 @@ def check_code(code: CodeGeometry, rows: int, random: int, align: int, rate_inv:
     assert escape**code.queries <= Fraction(1, 1 << bits) < escape ** (code.queries - 1)
 
 
+LATER = {(100, 4): 118, (100, 8): 97, (100, 16): 88, (128, 4): 160, (128, 8): 131, (128, 16): 119}
+
+
+def cheapest(length: int, widths: tuple[int, ...], security: int) -> list[tuple[int, int]]:
+    """The plan of §4.3 from all plans of up to three levels, one by one."""
+    lg, best = lambda n: (n - 1).bit_length(), None
+    for count in (1, 2, 3):
+        for later in product((4, 8, 16, 32, 64), repeat=count - 1):
+            for first, rates in product(widths, product((4, 8, 16), repeat=count)):
+                plan, cost, rest = list(zip((first, *later), rates, strict=True)), 0, length
+                for (w, rate), align in zip(plan, (*later, 1), strict=True):
+                    t = LATER[security, rate]
+                    rows = -(-(-(-rest // w) + 2 + t + 1) // align) * align
+                    n = rate * rows
+                    cost += t * (20 * w + 16 + 32 * max(0, lg(n) - lg(t))) + 40 * (lg(w) + 1) + 32
+                    cost += n * (5 * w + 64) // 4096
+                    rest = rows
+                cost += 20 * (rest + t)
+                if best is None or (cost, count, plan) < best:
+                    best = cost, count, plan
+    assert best
+    return best[2]
+
+
 @pytest.mark.parametrize(("security", "rate_inv"), MOST)
 @pytest.mark.parametrize("proofs", [1, 16, 1024])
 def test_geometry_at_both_rates(security: int, rate_inv: int, proofs: int) -> None:
-    """Level 2 stays at 1/4; random rows outlast every query that its code's rate can ask for."""
+    """Levels are the cheapest of all plans; random rows outlast every query that a code's rate can ask for."""
     knobs, most, bits = Knobs(security=security, proofs=proofs), MOST[security, rate_inv], security - 20
     rng = np.random.default_rng(security + rate_inv + proofs)
     for rows in (1, 8 * 100 - 1, *(int(x) for x in rng.integers(1, 1 << 21, 20))):
         weights = weight_geometry(rows, 64, rate_inv, knobs)
-        sizes = [w2 for w2 in (8, 16, 32, 64, 128, 256, 512, 1024) if w2 * w2 * most <= 4 * rows]
-        assert weights.w2 == max([8, *sizes]) and weights.rate_inv == rate_inv
+        vector = 2 * (rows + proofs * most + 1)
+        assert weights.w2 == cheapest(vector, (4, 8, 16, 32, 64), security)[0][0]
+        assert weights.rate_inv == rate_inv
         check_code(weights.code, rows, proofs * most + 1, weights.w2, rate_inv, bits)
         assert proofs * weights.code.queries < weights.code.random
         for own in (weights.w2 * 50 - most - 1, int(rng.integers(1, 1 << 20))):
             geometry = opening_geometry(weights, own, knobs)
             check_code(geometry.proof, own, most + 1, weights.w2, rate_inv, bits)
             assert geometry.proof.queries < geometry.proof.random
-            assert (geometry.second is None) == (geometry.length <= 4096)
-            if geometry.second is not None:
-                check_code(geometry.second, geometry.length // weights.w2, 0, 1, 4, bits)
-                assert geometry.second.width == 5 * weights.w2
+            plan = cheapest(geometry.length, (weights.w2,), security)
+            assert len(plan) == len(geometry.levels)
+            length = geometry.length
+            for i, ((w, rate), level) in enumerate(zip(plan, geometry.levels, strict=True)):
+                align = 1 if i + 1 == len(plan) else plan[i + 1][0]
+                check_code(level.code, length // w + 2, LATER[security, rate] + 1, align, rate, bits)
+                assert length % w == 0 and level.w == w and level.code.queries < level.code.random
+                assert level.code.width == 5 * w + 5 * (i + 1 == len(plan))
+                length = level.code.k_prime
 
 
 def test_the_width_counts_the_queries_of_the_rate() -> None:

@@ -43,8 +43,8 @@ from tests.proof.cheating import (
     without_claim,
     without_constraint,
     without_final_check,
+    without_last_code,
     without_root_check,
-    without_second_code,
 )
 from tests.proof.programs import Builder, Case, chain, public_inputs, small_build
 
@@ -60,7 +60,7 @@ class Mutant:
     attack: Attack
     program: str = "tall"
     path: str = "opening.final"
-    clear_rows: int = 4096
+    levels: int = 0
 
 
 def constraint(label: str, attack: Attack, program: str = "tall") -> Mutant:
@@ -75,8 +75,14 @@ def layer(index: int) -> Mutant:
     return constraint(f"lookup.layer{index}.final", attacks.wrong_layer(index))
 
 
-def root(label: str, attack: Attack, clear_rows: int = 4096) -> Mutant:
-    return Mutant(label, lambda: without_root_check(label), attack, "small", f"{label}.root", clear_rows)
+def root(label: str, attack: Attack, levels: int = 0, name: str = "") -> Mutant:
+    path = f"{label}.root"
+    return Mutant(name or label, lambda: without_root_check(label), attack, "small", path, levels)
+
+
+def last_code(levels: int) -> Mutant:
+    path = f"opening.level{1 + levels}.code"
+    return Mutant(path, without_last_code, attacks_opening.wrong_last_row, "small", path, levels)
 
 
 LOOSER = attacks.wrong_calibration(1, lambda limit, coarse, _: (coarse, limit))
@@ -103,17 +109,11 @@ MUTANTS = [
     claim("pads.merge", attacks.wrong_inner_product),
     Mutant("opening.final", without_final_check, attacks.wrong_output),
     root("opening.weights", attacks_opening.other_root),
-    root("opening.mask", attacks_opening.unbound_mask("W")),
-    root("opening.proof", attacks_opening.unbound_mask("A")),
-    root("opening.second", attacks_opening.late_second_level, 16),
-    Mutant(
-        "opening.second.code",
-        without_second_code,
-        attacks_opening.wrong_last_row,
-        "small",
-        "opening.second.code",
-        16,
-    ),
+    root("opening.weights", attacks_opening.unbound("opening.weights"), 1, "opening.weights, moved vector"),
+    root("opening.proof", attacks_opening.unbound("opening.proof"), 2),
+    root("opening.level2", attacks_opening.unbound("opening.level2"), 1, "opening.level2, the last"),
+    *(root(f"opening.level{n}", attacks_opening.unbound(f"opening.level{n}"), 3) for n in (2, 3, 4)),
+    *(last_code(levels) for levels in (1, 2, 3)),
 ]
 LAYERS = [layer(index) for index in range(15)]
 
@@ -124,7 +124,7 @@ def cases(tall: Case, full: Case) -> dict[str, Case]:
 
 
 def check(mutant: Mutant, case: Case) -> None:
-    with small_build(clear_rows=mutant.clear_rows):
+    with small_build(levels=mutant.levels):
         with mutant.mutation():
             mutant.attack(case)
         with pytest.raises(Rejected) as caught:
@@ -172,7 +172,9 @@ def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pyt
 # every opened value counts
 
 
-@pytest.mark.parametrize("label", ["opening.weights", "opening.mask", "opening.proof", "opening.second"])
+@pytest.mark.parametrize(
+    "label", ["opening.weights", "opening.proof", "opening.level2", "opening.level3", "opening.level4"]
+)
 @pytest.mark.parametrize("cell", [(0, 0), (-1, 0), (0, -1), (-1, -1)], ids=str)
 def test_one_wrong_value_in_one_opened_leaf(label: str, cell: tuple[int, int]) -> None:
     """Also without its root, which every such edit fails: no query and no column is left out of the check."""
@@ -183,12 +185,12 @@ def test_one_wrong_value_in_one_opened_leaf(label: str, cell: tuple[int, int]) -
         values[cell] = (values[cell] + np.uint64(1)) % np.uint64(P)
         return values
 
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         with edited_leaves(label, edit):
             proof = case.prove()
         with without_root_check(label), pytest.raises(Rejected) as caught:
             case.verify(proof)
-    assert caught.value.path == ("opening.second.code" if label == "opening.second" else "opening.final")
+    assert caught.value.path == ("opening.level4.code" if label == "opening.level4" else "opening.final")
 
 
 @pytest.mark.parametrize("limb", range(5))
@@ -201,12 +203,12 @@ def test_one_wrong_limb_of_the_last_row(limb: int) -> None:
         values[0, limb] = (values[0, limb] + np.uint64(1)) % np.uint64(P)
         return values
 
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         with edited_array("opening.y", edit):
             proof = case.prove()
         with without_final_check(), pytest.raises(Rejected) as caught:
             case.verify(proof)
-    assert caught.value.path == "opening.second.code"
+    assert caught.value.path == "opening.level4.code"
 
 
 # checks on bytes

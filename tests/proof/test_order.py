@@ -111,11 +111,13 @@ def output_point(channel: ProverChannel, setup: Any, case: Case) -> list[KS]:
 
 
 LATE = [
-    "config", "statement", "root.weights", "root.proof", "root.mask", "lookup.root", "lookup.layer3.round",
+    "config", "statement", "root.weights", "root.proof", "lookup.root", "lookup.layer3.round",
     "lookup.layer3.outer", "lookup.layer3.inner", "products.totals", "inner.round", "inner.final", "triples.round",
-    "triples.final", "opening.sigma", "opening.reduction.round", "opening.mask_sum", "opening.root",
-    "opening.grind.nonce", "opening.weights.leaves", "opening.mask.salts", "opening.proof.path",
-    "opening.second.round", "opening.y", "opening.second.grind.nonce",
+    "triples.final", "opening.sigma", "opening.reduction.round", "opening.level2.root",
+    "opening.level1.grind.nonce", "opening.weights.leaves", "opening.weights.salts", "opening.proof.path",
+    "opening.level2.sigma", "opening.level2.round", "opening.level3.root", "opening.level2.leaves",
+    "opening.level4.root", "opening.level3.grind.nonce", "opening.level4.round", "opening.mask_sum", "opening.y",
+    "opening.level4.grind.nonce",
 ]  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def test_a_challenge_computed_before_its_message(label: str) -> None:
             late[id(self)] = ("", b"")
         return found
 
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = chain(d=8, k=16, f=4)
         with (
             mock.patch.object(Transcript, "absorb", delayed),

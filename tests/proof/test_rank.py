@@ -1,12 +1,13 @@
 """The opening leaks nothing: an exact rank computation on a small instance (protocol §9).
 
 For fixed challenges everything that the opening shows is a linear function of the secrets. Its columns that
-belong to randomness (random rows, R, R', g_W, g_A) must span every change of the view that a change of the
+belong to randomness (random rows and R, R' of every level, g) must span every change of the view that a change of the
 data (pads included) with the same public claims can make. Then each view is equally likely for all such data.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -19,17 +20,16 @@ import huref.prover.argument.opening
 from huref.circuits.argument.functional import Claim, Columns, Functional
 from huref.circuits.argument.opening import pad_coefficients, vandermonde
 from huref.common.algebra.domain import CodeDomain
-from huref.common.algebra.field import DEGREE, P, decode_f, fdot, fmul, kmul, kouter
+from huref.common.algebra.field import DEGREE, P, decode_f, fdot, fmul, kouter
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form, PadSpace
-from huref.common.params import CodeGeometry, OpeningGeometry
+from huref.common.params import CodeGeometry, LevelGeometry, OpeningGeometry
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
 from huref.prover.commitment.committed import Opening
 from huref.prover.devices.compiled import COMPILED
-from huref.prover.kernels.field.field import k_from_mont
 from tests.proof.programs import secret
 
-W, W2 = 4, 2
+W = 4
 PADS = PadSpace(2, 2)
 DATA = {"W": 2, "A": 2}
 PAD_START, MASK_START = DATA["A"], DATA["A"] + 10  # 8 pads are 40 limbs, 10 rows of 4
@@ -81,7 +81,7 @@ class Listener:
     """A prover's channel with fixed challenges that keeps the field elements it is given."""
 
     seen: list[np.ndarray] = field(default_factory=list)
-    sigma: list[np.ndarray] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(11)
@@ -100,17 +100,18 @@ class Listener:
         self.array(label, np.array([tuple(value) for value in values], np.uint64))
 
     def array(self, label: str, values: np.ndarray) -> None:
-        self.seen.append(values.reshape(-1))
+        self._note(label, values.reshape(-1))
 
     def send(self, label: str, data: bytes) -> None:
         if label.endswith(".leaves"):
-            self.seen.append(decode_f(data, len(data) // 4))
+            self._note(label, decode_f(data, len(data) // 4))
 
     def grind(self, label: str, bits: int) -> None:
         pass
 
-    def view(self) -> np.ndarray:
-        return np.concatenate(self.seen)
+    def _note(self, label: str, values: np.ndarray) -> None:
+        self.seen.append(values)
+        self.labels.append(label)
 
 
 class Code:
@@ -123,36 +124,64 @@ class Code:
 
     def open(self, at: list[int]) -> Opening:
         powers = vandermonde(self.domain.points(np.array(at)), len(self.matrix))
-        return Opening(fdot(powers, self.matrix), np.zeros((len(at), 32), np.uint8), [])
+        return Opening(fdot(powers, self.matrix), np.zeros((len(at), 16), np.uint8), [])
 
 
 @dataclass(frozen=True)
 class Instance:
-    """Sizes of the small opening: queries t and random rows z of both matrices."""
+    """Sizes of the small opening: queries t and random rows z of both matrices and of the levels, their widths."""
 
     queries: int = 2
-    random: int = 3
-    two_levels: bool = False
+    random: int = 2
+    level_queries: int = 3
+    level_random: int = 3
+    widths: tuple[int, ...] = (4,)
 
     @property
     def rows(self) -> dict[str, int]:
-        w, a = DATA["W"] + self.random, MASK_START + 10 + self.random
-        return {"W": -(-w // W2) * W2, "A": -(-a // W2) * W2}
+        w, a, align = DATA["W"] + self.random, MASK_START + 10 + self.random, self.widths[0]
+        return {"W": -(-w // align) * align, "A": -(-a // align) * align}
 
     @property
     def geometry(self) -> OpeningGeometry:
-        def code(k: int, width: int) -> CodeGeometry:
-            return CodeGeometry(k, 0, width, CodeDomain.for_length(k), self.queries)
+        def code(k: int, data: int, width: int, queries: int) -> CodeGeometry:
+            return CodeGeometry(data, k - data, width, CodeDomain.for_length(k), queries)
 
-        length = sum(self.rows.values())
-        second = code(length // W2, DEGREE * W2) if self.two_levels else None
-        return OpeningGeometry(W, W2, code(self.rows["W"], W), code(self.rows["A"], W + DEGREE), second)
+        levels, length = [], sum(self.rows.values())
+        for i, w in enumerate(self.widths):
+            last = i + 1 == len(self.widths)
+            align = 1 if last else self.widths[i + 1]
+            data = length // w + 2
+            length = -(-(data + self.level_random) // align) * align
+            width = DEGREE * (w + last)
+            levels.append(LevelGeometry(w, code(length, data, width, self.level_queries)))
+        w, a = (code(self.rows[name], self.rows[name], W, self.queries) for name in "WA")
+        return OpeningGeometry(W, w, a, tuple(levels))
 
     @property
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Shapes of the unknowns: U_W, U_A, g_W, g_A."""
-        w, a = self.rows["W"], self.rows["A"]
-        return {"W": (w, W), "A": (a, W), "gW": (w, DEGREE), "gA": (a, DEGREE)}
+        """Shapes of the unknowns: U_W, U_A, what every level adds to y, and the last one's mask."""
+        found = {name: (rows, W) for name, rows in self.rows.items()}
+        for number, level in enumerate(self.geometry.levels, 2):
+            added = level.code.random + 2
+            found[f"opening.level{number}.rows"] = (added, DEGREE * level.w)
+        found[f"opening.level{number}.mask"] = (level.code.k_prime, DEGREE)
+        return found
+
+
+class Randomness:
+    """In place of the opening's seed: its streams of field elements are unknowns."""
+
+    def __init__(self, parts: dict[str, np.ndarray]) -> None:
+        self.parts = parts
+
+    def field_elements(self, label: str, count: int) -> np.ndarray:
+        found = self.parts[label].reshape(-1).astype(np.uint32)
+        assert len(found) == count
+        return found
+
+    def derive(self, label: str) -> Any:
+        return secret(1)
 
 
 LAYOUT: Any = SimpleNamespace(w=W, pads=PADS, pad_start=PAD_START, mask_start=MASK_START)
@@ -177,57 +206,56 @@ def claims() -> tuple[list[Claim], Columns]:
     return found, columns
 
 
-def view(instance: Instance, unknown: np.ndarray, split_mask_sum: bool = False) -> np.ndarray:
-    """Everything that the real prover's opening shows, for secrets given as one vector."""
+def listen(instance: Instance, unknown: np.ndarray) -> Listener:
+    """What the real prover's opening shows, for secrets given as one vector."""
     parts, at = {}, 0
     for name, shape in instance.sizes.items():
         parts[name] = unknown[at : at + shape[0] * shape[1]].reshape(shape).astype(np.uint64)
         at += shape[0] * shape[1]
     geometry = instance.geometry
-    weights = OpenedMatrix(
-        (parts["W"].astype(np.uint32),),
-        Code(parts["W"], geometry.weights.domain),
-        parts["gW"],  # type: ignore[arg-type]
-    )
-    joined = np.concatenate([parts["A"], parts["gA"]], axis=1)
-    own = OpenedMatrix(
-        (parts["A"].astype(np.uint32),),
-        Code(joined, geometry.proof.domain),
-        parts["gA"],  # type: ignore[arg-type]
+    weights, own = (
+        OpenedMatrix((parts[name].astype(np.uint32),), Code(parts[name], code.domain))  # type: ignore[arg-type]
+        for name, code in (("W", geometry.weights), ("A", geometry.proof))
     )
     listener: Any = Listener()
     given, columns = claims()
-    functional: list[np.ndarray] = []
-    original = huref.prover.argument.opening._functional
 
-    def note(*inputs: Any) -> np.ndarray:
-        found = original(*inputs)
-        functional[:] = [k_from_mont(found)]
-        return found
+    def commit(matrix: Any, domain: CodeDomain, *_: Any) -> Code:
+        rows = [*matrix.segments, *([] if matrix.beside is None else [matrix.beside])]
+        return Code(np.concatenate(rows, axis=1).astype(np.uint64), domain)
 
-    def second(matrix: Any, domain: CodeDomain, *_: Any) -> Code:
-        return Code(matrix.segments[0].astype(np.uint64), domain)
-
-    with (
-        mock.patch.object(huref.prover.argument.opening, "commit", second),
-        mock.patch.object(huref.prover.argument.opening, "_functional", note),
-    ):
-        mask: Any = Code(parts["gW"], geometry.weights.domain)
-        prove_opening(listener, LAYOUT, geometry, given, columns, weights, mask, own, secret(1), 0)
-    if split_mask_sum:
-        alone = kmul(functional[0][: instance.rows["W"]], parts["gW"]).sum(axis=0) % np.uint64(P)
-        listener.seen.append(alone)
-    return np.asarray(listener.view())
+    with mock.patch.object(huref.prover.argument.opening, "commit", commit):
+        seed: Any = Randomness(parts)
+        prove_opening(listener, LAYOUT, geometry, given, columns, weights, own, seed, 0)
+    heard: Listener = listener
+    return heard
 
 
-def linear_map(instance: Instance, **options: bool) -> np.ndarray:
+def view(instance: Instance, unknown: np.ndarray) -> np.ndarray:
+    """All of it in one vector."""
+    return np.concatenate(listen(instance, unknown).seen)
+
+
+def view_labels(instance: Instance) -> list[int]:
+    """For every entry of the view the level that shows it; the last vector and its sum belong to the last level."""
+    count = sum(rows * columns for rows, columns in instance.sizes.values())
+    listener, found = listen(instance, np.zeros(count, np.uint64)), []
+    for label, part in zip(listener.labels, listener.seen, strict=True):
+        own = re.match(r"opening\.level(\d)", label)
+        of_last = label in ("opening.mask_sum", "opening.y")
+        level = int(own[1]) if own else 1 + len(instance.widths) if of_last else 1
+        found += [level] * len(part)
+    return found
+
+
+def linear_map(instance: Instance) -> np.ndarray:
     """The matrix of `view`, one column per unknown."""
     count = sum(rows * columns for rows, columns in instance.sizes.values())
     found = []
     for i in range(count):
         unit = np.zeros(count, np.uint64)
         unit[i] = 1
-        found.append(view(instance, unit, **options))
+        found.append(view(instance, unit))
     return np.stack(found, axis=1)
 
 
@@ -237,15 +265,18 @@ def places(instance: Instance) -> dict[str, np.ndarray]:
     for name, shape in instance.sizes.items():
         index[name] = np.arange(at, at + shape[0] * shape[1]).reshape(shape)
         at += shape[0] * shape[1]
-    return {
+    found = {
         "data": np.concatenate([index["W"][: DATA["W"]].ravel(), index["A"][:MASK_START].ravel()]),
         "R": index["A"][MASK_START : MASK_START + 5].ravel(),
         "R'": index["A"][MASK_START + 5 : MASK_START + 10].ravel(),
         "rows W": index["W"][DATA["W"] :].ravel(),
         "rows A": index["A"][MASK_START + 10 :].ravel(),
-        "g W": index["gW"].ravel(),
-        "g A": index["gA"].ravel(),
     }
+    for number in range(2, 2 + len(instance.widths)):
+        own = index[f"opening.level{number}.rows"]
+        found |= {f"R {number}": own[0], f"R' {number}": own[1], f"rows {number}": own[2:].ravel()}
+    found["g"] = index[f"opening.level{number}.mask"].ravel()
+    return found
 
 
 def claim_map() -> np.ndarray:
@@ -276,9 +307,9 @@ def leaked(matrix: np.ndarray, instance: Instance, without: tuple[str, ...] = ()
     return rank(np.concatenate([masks, changes], axis=1)) - rank(masks)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["clear", "two levels"])
+@pytest.fixture(scope="module", params=[(4,), (4, 2)], ids=["one level", "two levels"])
 def opening(request: pytest.FixtureRequest) -> tuple[Instance, np.ndarray]:
-    instance = Instance(two_levels=request.param)
+    instance = Instance(widths=request.param)
     return instance, linear_map(instance)
 
 
@@ -299,14 +330,20 @@ def test_randomness_covers_every_view(opening: tuple[Instance, np.ndarray]) -> N
     assert leaked(opening[1], opening[0]) == 0
 
 
-@pytest.mark.parametrize(
-    "without", [("R", "R'"), ("R",), ("R'",), ("rows W",), ("g W",), ("g A",)], ids="+".join
-)
-def test_every_kind_of_randomness_is_needed(
-    without: tuple[str, ...], opening: tuple[Instance, np.ndarray]
-) -> None:
+def test_the_view_has_no_freedom_but_the_verifiers_equations(opening: tuple[Instance, np.ndarray]) -> None:
+    """All that is shown is uniform but for what the verifier checks: the simulator of §9 draws exactly this."""
+    instance, matrix = opening
+    where, geometry = places(instance), instance.geometry
+    random = matrix[:, np.concatenate([where[name] for name in where if name != "data"])]
+    levels = geometry.levels
+    equations = 1 + levels[-1].code.queries  # of K: the last equation, and the last code at every query
+    assert rank(random) == matrix.shape[0] - DEGREE * equations
+
+
+@pytest.mark.parametrize("without", ["R", "R'", "rows W", "g"])
+def test_every_kind_of_randomness_is_needed(without: str, opening: tuple[Instance, np.ndarray]) -> None:
     """A build whose stream of this kind is zero leaks: its columns are gone from the randomness."""
-    assert leaked(opening[1], opening[0], without) > 0
+    assert leaked(opening[1], opening[0], (without,)) > 0
 
 
 def test_random_rows_of_the_proof_are_needed() -> None:
@@ -317,15 +354,38 @@ def test_random_rows_of_the_proof_are_needed() -> None:
     assert leaked(matrix, instance, ("rows A",)) > 0
 
 
-def test_fewer_random_rows_than_opened_positions_leak() -> None:
-    instance = Instance(queries=3, random=2)
+def test_every_level_hides_itself(opening: tuple[Instance, np.ndarray]) -> None:
+    """Whatever the vector before is, a level's own rows and masks make what it shows uniform, and each is needed.
+
+    This is the step of §9 from level to level. The last level's g answers for the equations that the verifier checks.
+    """
+    instance, matrix = opening
+    where, labels = places(instance), np.array(view_labels(instance))
+    last = 1 + len(instance.widths)
+    for level in range(1, last + 1):
+        names = (
+            ["R", "R'", "rows W", "rows A"] if level == 1 else [f"R {level}", f"R' {level}", f"rows {level}"]
+        )
+        equations = 0
+        if level == last:
+            names, equations = [*names, "g"], 1 + instance.level_queries
+        shown = matrix[labels == level]
+
+        def reached(kept: list[str], shown: np.ndarray = shown) -> int:
+            return rank(shown[:, np.concatenate([where[name] for name in kept])])
+
+        assert reached(names) == len(shown) - DEGREE * equations
+        for name in names:
+            if name != "rows A":  # R and R' are ten random rows themselves
+                assert reached([other for other in names if other != name]) < reached(names), name
+
+
+@pytest.mark.parametrize(
+    "changed", [{"queries": 3, "random": 2}, {"level_queries": 6, "level_random": 1}], ids=str
+)
+def test_fewer_random_rows_than_opened_positions_leak(changed: dict[str, int]) -> None:
+    instance = Instance(**changed)  # type: ignore[arg-type]
     assert leaked(linear_map(instance), instance) > 0
-
-
-def test_separate_mask_sums_would_leak() -> None:
-    """Why σ_g is joint (§7.3)."""
-    instance = Instance()
-    assert leaked(linear_map(instance, split_mask_sum=True), instance) > 0
 
 
 def test_the_mask_claims_carry_zero_knowledge_only() -> None:

@@ -38,14 +38,20 @@ TERM_OF = {
     r"opening\.gamma": "opening.gamma",
     r"opening\.reduction\.challenge": "opening.reduction",
     r"opening\.beta": "opening.beta",
-    r"opening\.delta": "opening.delta",
-    r"opening\.second\.challenge": "opening.second",
+    r"opening\.level2\.delta": "opening.level2.delta",
+    r"opening\.level3\.delta": "opening.level3.delta",
+    r"opening\.level4\.delta": "opening.level4.delta",
+    r"opening\.level2\.challenge": "opening.level2.round",
+    r"opening\.level3\.challenge": "opening.level3.round",
+    r"opening\.level4\.challenge": "opening.level4.round",
     r"opening\.weights": "opening.weights.queries",
     r"opening\.proof": "opening.proof.queries",
-    r"opening\.second": "opening.second.queries",
+    r"opening\.level2": "opening.level2.queries",
+    r"opening\.level3": "opening.level3.queries",
+    r"opening\.level4": "opening.level4.queries",
 }
 """Which term answers for each challenge of the transcript."""
-FREE = r"opening\.z[01]|(lookup|opening|opening\.second)\.grind\.seed"
+FREE = r"opening\.(level[234]\.)?z[01]|(lookup|opening\.level[1234])\.grind\.seed"
 """Challenges that carry no soundness: the masks' points (zero knowledge) and the seeds of proofs of work."""
 
 
@@ -55,7 +61,7 @@ def cases(_small: None) -> list[Case]:
 
 
 def test_every_challenge_has_a_term(cases: list[Case]) -> None:
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = cases[1]
         setup, drawn = case.setup(), set()
 
@@ -71,7 +77,7 @@ def test_every_challenge_has_a_term(cases: list[Case]) -> None:
         assert bool(matches) != bool(re.fullmatch(FREE, label)), label
         used |= matches
     assert used <= named
-    proximity = {f"opening.{code}.proximity" for code in ("weights", "proof", "second")}
+    proximity = {f"opening.{code}.proximity" for code in ("weights", "proof", "level2", "level3", "level4")}
     assert named - used == proximity | {"hash"}
 
 
@@ -113,24 +119,26 @@ def independent(setup: Setup) -> dict[str, float]:
         "pads.merge": algebraic(constraints),
         "opening.gamma": algebraic(claims),
         "opening.reduction": algebraic(2),
-        "opening.beta": algebraic(1 + geometry.weights.domain.n + geometry.proof.domain.n),
-        "opening.delta": algebraic(1 + geometry.weights.queries + geometry.proof.queries),
+        "opening.beta": algebraic(1 + geometry.levels[-1].code.domain.n),
         **code("opening.weights", geometry.weights, w),
         **code("opening.proof", geometry.proof, w),
         "hash": 128.0,
     }
     if gated:
         terms["gated.round"] = algebraic(3)
-    if geometry.second:
-        terms["opening.second"] = algebraic(2)
-        terms |= code("opening.second", geometry.second, geometry.w2)
+    claimed = geometry.weights.queries + geometry.proof.queries + 2  # two evaluation lists, two masks
+    for i, level in enumerate(geometry.levels):
+        label = f"opening.level{i + 2}"
+        terms |= {f"{label}.delta": algebraic(claimed), f"{label}.round": algebraic(2)}
+        terms |= code(label, level.code, level.w)
+        claimed = level.code.queries + 2
     return terms
 
 
-@pytest.mark.parametrize("clear_rows", [16, 4096])
+@pytest.mark.parametrize("levels", [0, 1, 3])
 @pytest.mark.parametrize("knobs", [Knobs(24, 3, 4, 1), Knobs(), Knobs(security=128), Knobs(128, 20, 2, 4)])
-def test_report_equals_a_second_computation(knobs: Knobs, clear_rows: int, cases: list[Case]) -> None:
-    with small_build(clear_rows=clear_rows):
+def test_report_equals_a_second_computation(knobs: Knobs, levels: int, cases: list[Case]) -> None:
+    with small_build(levels=levels):
         for case in cases:
             setup = Case(case.program, case.weights, knobs).setup()
             report = security_report(setup.layout, setup.geometry, knobs)
@@ -179,15 +187,18 @@ def test_level_is_the_callers(cases: list[Case]) -> None:
 
 def test_every_code_checks_its_own_rate(cases: list[Case]) -> None:
     """Queries follow from the true rate k'/n, and k' covers data and random rows (§4, §8)."""
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         for case in cases:
             geometry = Case(case.program, case.weights, Knobs()).setup().geometry
-            assert geometry.second is not None
-            for code in (geometry.weights, geometry.proof, geometry.second):
+            codes = [geometry.weights, geometry.proof, *(level.code for level in geometry.levels)]
+            for code, rate_inv in zip(codes, (4, 4, 4, 8, 16), strict=True):
                 n, k = code.domain.n, code.domain.k_prime
-                assert k == code.rows + code.random and 4 * k <= n
+                assert k == code.rows + code.random and rate_inv * k <= n and code.queries < code.random
                 escape = Fraction(n + k, 2 * n)
                 assert escape**code.queries <= Fraction(1, 2**80) < escape ** (code.queries - 1)
                 assert code.queries <= n
-            assert geometry.length == geometry.second.rows * geometry.w2
-            assert geometry.weights.k_prime % geometry.w2 == geometry.proof.k_prime % geometry.w2 == 0
+            length = geometry.length
+            for level in geometry.levels:
+                assert length == (level.code.rows - 2) * level.w
+                length = level.code.k_prime
+            assert geometry.weights.k_prime % geometry.levels[0].w == 0

@@ -75,7 +75,12 @@ def variants(setup: Setup) -> dict[str, Setup]:
         output = replace(program.output, **{field: different(getattr(program.output, field))})
         vary(f"output.{field}", program=replace(program, output=output))
     vary("mask rows", layout=replace(setup.layout, mask_start=setup.layout.mask_start + 1))
-    vary("w2", geometry=replace(setup.geometry, w2=setup.geometry.w2 * 2))
+    for field in ("w", "code"):
+        level = setup.geometry.levels[-1]
+        value = level.w * 2 if field == "w" else replace(level.code, width=level.code.width + 5)
+        changed = (*setup.geometry.levels[:-1], replace(level, **{field: value}))
+        vary(f"level {field}", geometry=replace(setup.geometry, levels=changed))
+    vary("a level more", geometry=replace(setup.geometry, levels=(*setup.geometry.levels, level)))
     queries = replace(setup.geometry.weights, queries=setup.geometry.weights.queries - 1)
     vary("queries", geometry=replace(setup.geometry, weights=queries))
     return found
@@ -144,7 +149,7 @@ def test_framing_is_injective() -> None:
 
 def test_the_whole_proof_is_absorbed_in_order() -> None:
     """Statement first; then exactly the proof's bytes; the last draws of positions come after all but leaves."""
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = chain(d=8, k=16, f=4)
         events: list[tuple[str, str, bytes]] = []
         proof, root = case.prove(), case.commit().root
@@ -162,13 +167,18 @@ def test_the_whole_proof_is_absorbed_in_order() -> None:
         assert last < labels.index(then), (first, then)
 
     for first, then in (
-        ("root.proof", "lookup.alpha"), ("root.mask", "lookup.alpha"), ("lookup.root", "lookup.layer0.mu"),
+        ("root.proof", "lookup.alpha"), ("lookup.root", "lookup.layer0.mu"),
         ("products.totals", "inner.challenge"), ("inner.final", "output.point"), ("output.point", "triples.zeta"),
         ("triples.final", "pads.merge"), ("pads.merge", "opening.z0"), ("opening.z1", "opening.sigma"),
-        ("opening.sigma", "opening.gamma"), ("opening.mask_sum", "opening.beta"),
-        ("opening.root", "opening.grind.seed"), ("opening.grind.nonce", "opening.weights"),
-        ("opening.proof.leaves", "opening.delta"), ("opening.y", "opening.second.grind.seed"),
-        ("opening.second.grind.nonce", "opening.second"),
+        ("opening.sigma", "opening.gamma"), ("opening.level2.root", "opening.level1.grind.seed"),
+        ("opening.level1.grind.nonce", "opening.weights"), ("opening.proof.leaves", "opening.level2.delta"),
+        *((f"opening.level{n}.sigma", f"opening.level{n}.delta") for n in (2, 3, 4)),
+        *((f"opening.level{n}.z1", f"opening.level{n}.sigma") for n in (2, 3, 4)),
+        *((f"opening.level{n + 1}.root", f"opening.level{n}.grind.seed") for n in (1, 2, 3)),
+        *((f"opening.level{n}.grind.nonce", f"opening.level{n}") for n in (2, 3, 4)),
+        ("opening.level2.leaves", "opening.level3.delta"), ("opening.level3.leaves", "opening.level4.delta"),
+        ("opening.level4.challenge", "opening.mask_sum"), ("opening.mask_sum", "opening.beta"),
+        ("opening.beta", "opening.y"), ("opening.y", "opening.level4.grind.seed"),
     ):  # fmt: skip
         before(first, then)
 

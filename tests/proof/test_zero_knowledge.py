@@ -6,6 +6,7 @@ stronger than testing real proofs, whose challenges are random and make constant
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -100,7 +101,7 @@ def collect(case: Case, runs: int, first_seed: int) -> tuple[Messages, Messages]
             name = f"{label}#{found.setdefault(label, 0)}"
             found[label] += 1
             digests = label.startswith("root.") or label.split(".")[-1] in ("salts", "path", "nonce")
-            if digests or label == "opening.root":
+            if digests or (label.endswith(".root") and label.startswith("opening.")):
                 raw.setdefault(name, []).append(np.frombuffer(data, np.uint8))
             else:
                 words.setdefault(name, []).append(decode_f(data, len(data) // 4))
@@ -236,8 +237,8 @@ MUTATED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str]] = {
         "lookup.layer1.round",
     ),
     "weights' random rows": (lambda: zero_stream("weights.random"), "opening.weights.leaves"),
-    "weights' mask": (lambda: zero_stream("weights mask"), "opening.y"),
-    "proof's mask": (lambda: zero_stream("proof mask"), "opening.y"),
+    "mask": (lambda: zero_stream("opening.level2.mask"), "opening.y"),
+    "random rows, R and R' of a level": (lambda: zero_stream("opening.level2.rows"), "opening.level2.sigma"),
     "salts": (same_salts, "opening.weights.salts"),
 }
 
@@ -344,19 +345,21 @@ def test_opened_positions_never_exceed_the_random_rows() -> None:
             assert weights.queries * knobs.proofs < weights.random
             assert proof.queries < proof.random
             assert max(weights.queries, proof.queries) <= most_queries(knobs.rate_inv, knobs)
+            for level in setup.geometry.levels:
+                assert level.code.queries < level.code.random
 
 
 def test_the_verifier_reads_each_position_once() -> None:
     drawn: dict[str, np.ndarray] = {}
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = tiny(1)
 
         def record(kind: str, label: str, data: bytes) -> None:
-            if kind == "challenge" and label in ("opening.weights", "opening.proof", "opening.second"):
+            if kind == "challenge" and re.fullmatch(r"opening\.(weights|proof|level\d)", label):
                 drawn[label] = np.frombuffer(data, "<i8")
 
         verify_program(case.setup(), STATEMENT, case.commit().root, case.prove(), TINY.security, record)
-    assert len(drawn) == 3
+    assert len(drawn) == 5
     for positions in drawn.values():
         assert (np.diff(positions) > 0).all()
 

@@ -79,7 +79,8 @@ def reference_config(setup: Setup, cap: int) -> Any:
     """The configuration whose hash is absorbed first; `cap` is the largest clamp table height."""
     program, shifts, opening = setup.program, setup.public.shifts, setup.geometry
     w = opening.w
-    check_opening(setup.knobs, opening.weights, setup.layout.weight_rows, opening.w2, w)
+    w2 = check_levels(setup)
+    check_opening(setup.knobs, opening.weights, setup.layout.weight_rows, w2, w)
     place = {}
     at = 0
     for tensor in sorted(program.weights, key=lambda t: t.bits):
@@ -133,7 +134,7 @@ def reference_config(setup: Setup, cap: int) -> Any:
     rounds = sum(1 + 3 * (lg(cols) + lg(w * ceil(columns, w))) for cols, columns in gated)
     singles = n_l * (n_l - 1) + 1 + 2 * n_i + rounds + 2 * e
     masks = row + ceil(5 * (singles + 3 * 2**e), w)
-    check_opening(setup.knobs, opening.proof, masks + 10, opening.w2, w + 5)
+    check_opening(setup.knobs, opening.proof, masks + 10, w2, w, own=True)
     geometry = {
         "opening": plain(opening),
         "sites": sites,
@@ -163,12 +164,33 @@ def digit_blocks(program: Program, place: dict[str, Any], tiles: Tiles, tallest:
     return out
 
 
-def check_opening(knobs: Knobs, code: CodeGeometry, data: int, w2: int, width: int) -> None:
+def check_levels(setup: Setup) -> int:
+    """The later levels, for whatever plan: k', domain, queries and width; and the last length. Returns w2."""
+    opening, knobs = setup.geometry, setup.knobs
+    length = opening.weights.k_prime + opening.proof.k_prime
+    for level, after in zip(opening.levels, (*opening.levels[1:], None), strict=True):
+        rate_inv = level.code.domain.n // level.code.k_prime
+        rate_inv = max(r for r in (4, 8, 16) if r <= rate_inv)
+        assert length % level.w == 0
+        width = 5 * level.w if after else 5 * (level.w + 1)
+        check_code(knobs, level.code, length // level.w + 2, after.w if after else 1, width, 1, rate_inv)
+        length = level.code.k_prime
+    return opening.levels[0].w
+
+
+def check_opening(
+    knobs: Knobs, code: CodeGeometry, data: int, w2: int, width: int, own: bool = False
+) -> None:
     """k', the domain and the query count of W (many proofs) or A (one)."""
-    most = queries(20, 5, knobs)
-    z = (knobs.proofs if width % 32 == 0 else 1) * most + 1
-    k = ceil(data + z, w2) * w2
-    domains = [(c << a, -a, c) for c in (5, 6, 7, 8) for a in range(28) if c << a >= 4 * k]
+    check_code(knobs, code, data, w2, width, 1 if own else knobs.proofs, 4)
+
+
+def check_code(
+    knobs: Knobs, code: CodeGeometry, data: int, align: int, width: int, proofs: int, rate_inv: int
+) -> None:
+    most = queries(5 * rate_inv, 5, knobs)
+    k = ceil(data + proofs * most + 1, align) * align
+    domains = [(c << a, -a, c) for c in (5, 6, 7, 8) for a in range(28) if c << a >= rate_inv * k]
     n, minus_a, c = min(domains)
     assert (code.rows, code.random, code.width) == (data, k - data, width)
     assert (code.domain.a, code.domain.c, code.k_prime) == (-minus_a, c, k)

@@ -27,10 +27,9 @@ from huref.verifier.argument.triples import merge_constraints, verify_triples
 
 @dataclass(frozen=True)
 class Reduced:
-    """Roots of the per-proof trees, and the claims that the opening must discharge."""
+    """Root of the per-proof tree, and the claims that the opening must discharge."""
 
     proof_root: bytes
-    mask_root: bytes
     claims: list[Claim]
     columns: Columns
 
@@ -53,7 +52,6 @@ def reduce_to_claims(
     layout = setup.layout
     absorb_statement(channel.transcript, setup, statement, weights_root)
     proof_root = channel.take("root.proof", DIGEST_BYTES)
-    mask_root = channel.take("root.mask", DIGEST_BYTES)
     bits = lookup_grinding(layout, setup.knobs)
     if bits:
         channel.grind("lookup.grind", bits)
@@ -76,4 +74,4 @@ def reduce_to_claims(
     claims += calibration_claims(layout, setup.public.sums, columns)
     verify_triples(channel)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
-    return Reduced(proof_root, mask_root, claims, columns)
+    return Reduced(proof_root, claims, columns)

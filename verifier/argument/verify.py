@@ -37,7 +37,7 @@ def verify_program(
         )
     channel = VerifierChannel(Transcript(recorder), proof, setup.layout.pads)
     reduced = reduce_to_claims(channel, setup, statement, weights_root)
-    roots = Roots(weights_root, reduced.mask_root, reduced.proof_root)
+    roots = Roots(weights_root, reduced.proof_root)
     verify_opening(
         channel, setup.layout, setup.geometry, roots, reduced.claims, reduced.columns, setup.knobs.grinding
     )

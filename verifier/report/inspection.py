@@ -6,6 +6,7 @@ first check that failed.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,7 @@ from huref.verifier.verification import fingerprint_name, read_claim, verify
 
 SCHEMA = "huref-inspection/1"
 _PREVIEW_BYTES = 16
-_POSITIONS = ("opening.weights", "opening.proof", "opening.second")
+_POSITIONS = re.compile(r"opening\.(weights|proof|level\d+)")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
     def record(kind: str, label: str, data: bytes) -> None:
         preview = data[:_PREVIEW_BYTES].hex()
         found.messages.append(Message(kind, label, len(data), preview, time.perf_counter() - start))
-        if kind == "challenge" and label in _POSITIONS:
+        if kind == "challenge" and _POSITIONS.fullmatch(label):
             found.positions[label] = np.frombuffer(data, "<i8").tolist()
 
     try:
@@ -195,13 +196,13 @@ def _geometry(setup: Setup) -> dict[str, str]:
         "looked-up tuples and table entries": f"{layout.entries:,}",
         "one-time pads": f"{layout.pads.total:,}",
     }
-    codes = {"weights": geometry.weights, "per-proof matrix": geometry.proof, "second level": geometry.second}
+    codes = {"weights": geometry.weights, "per-proof matrix": geometry.proof}
+    codes |= {f"level {number}": level.code for number, level in enumerate(geometry.levels, 2)}
     for name, code in codes.items():
-        if code is not None:
-            shown[name] = (
-                f"{code.rows:,} rows + {code.random:,} random, {code.width} columns, "
-                f"{code.domain.n:,} code points, {code.queries} opened"
-            )
+        shown[name] = (
+            f"{code.rows:,} rows + {code.random:,} random, {code.width} columns, "
+            f"{code.domain.n:,} code points, {code.queries} opened"
+        )
     return shown
 
 

@@ -122,10 +122,11 @@ def _leaf_digests(
                 message[16 * i] = np.uint32(index + i)
             compress8(salts, np.int64(0), message, np.int64(0), np.int64(16))
             for i in range(lanes):
-                for j in range(6):
+                for j in range(10):
                     message[16 * i + j] = leaf_tag[j]
-                message[16 * i + 6], message[16 * i + 7] = np.uint32(index + i), np.uint32(0)
-                _digest_words(message, 16 * i + 8, salts, 8 * i)
+                message[16 * i + 10], message[16 * i + 11] = np.uint32(index + i), np.uint32(0)
+                for j in range(4):
+                    message[16 * i + 12 + j] = byte_swap(salts[8 * i + j])
             compress8(states, np.int64(0), message, np.int64(0), np.int64(16))
             for block in range(0, len(blocks) + 1, 2):
                 for i in range(lanes):
@@ -189,7 +190,7 @@ class LeafHasher:
         """The leaf digests (n, 32) in point order."""
         domain, plan, blocks = self._domain, Plan.of(self._domain), len(self._digests)
         padding = padding_words(8 if blocks % 2 else 0, 64 + DIGEST_BYTES * blocks)
-        tag = np.frombuffer(TAG_LEAF.ljust(24, b"\0"), dtype=np.uint32)
+        tag = np.frombuffer(TAG_LEAF.ljust(40, b"\0"), dtype=np.uint32)
         out = np.empty(8 * domain.n, dtype=np.uint32)
         run_ranges(
             _leaf_digests, domain.c * -(-(1 << plan.log1) // 8), max(1, 1 << max(0, 9 - plan.log2)),

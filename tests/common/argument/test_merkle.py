@@ -52,7 +52,7 @@ def test_leaf_format() -> None:
         header += block.to_bytes(8, "little") + (stop - start).to_bytes(8, "little")
         message = b"".join(int(v).to_bytes(4, "little") for v in values[0, start:stop])
         digests += sha256(header + message).digest()
-    header = b"huref/merkle/leaf/1".ljust(24, b"\0") + (9).to_bytes(8, "little") + salt.tobytes()
+    header = b"huref/merkle/leaf/1".ljust(40, b"\0") + (9).to_bytes(8, "little") + salt.tobytes()
     assert merkle.leaf_digests([9], salt[None], values) == [sha256(header + digests).digest()]
 
 

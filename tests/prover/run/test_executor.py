@@ -250,7 +250,7 @@ def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_finer_rounding_may_exceed_the_table(device: str) -> None:
     """Its own table has twice the height (protocol §12)."""
-    with small_build(clear_rows=16):
+    with small_build(levels=3):
         case = everything(2, d=64, low=0)
         assert_same(case.trace, execute(case.program, case.weights, device=device))
     below = case.trace.sites["c1"].below

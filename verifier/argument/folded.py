@@ -1,0 +1,197 @@
+"""The functional on the levels' vectors, kept in parts whose size follows the claims, not the rows (protocol §7.6).
+
+Level by level a functional f on y becomes f'[r] = Σ_c f[r·w + c]·eq(ρ, c) on y' = Y·eq(ρ). Nothing is written out:
+at the end ⟨f, y⟩ is taken on the last vector, which stands for z[p] = y[p div B]·eq(all ρ, p mod B) at level 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+
+from huref.circuits.argument.functional import Array, Claim, Columns, Term
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.opening import dense_fold, pad_coefficients, vandermonde
+from huref.common.algebra.field import DEGREE, fmul, fpow, kdot, kfold, kmatvec, kmul, kouter, kzero
+from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import eq_index, eq_table, power_fold
+
+_CALLS = 1 << 13  # products that take as long as the calls for one offset
+
+
+@dataclass(frozen=True)
+class Folded:
+    """z[p] = values[p div 2^b]·eq(point, p mod 2^b), b coordinates; values (n, 5)."""
+
+    values: Array
+    point: Sequence[KS]
+
+    def coarse(self, bits: int, start: int, count: int) -> Array:
+        """Entries `start` … of Z with z[Q·2^bits + c] = Z[Q]·eq(last `bits` coordinates, c); zeros past the end."""
+        inner = len(self.point) - bits
+        first, last = start >> inner, (start + count - 1 >> inner) + 1
+        part = kouter(self.values[first:last], eq_table(self.point[:inner])).reshape(-1, DEGREE)
+        part = part[start - (first << inner) :][:count]
+        return part if len(part) == count else np.concatenate([part, kzero((count - len(part),))])
+
+    def dot(self, start: int, left: Array) -> KS:
+        """Σ_i left[i]·z[start + i]."""
+        return KS.from_array(kdot(left, self.coarse(0, start, len(left))))
+
+    def outer_dot(self, start: int, left: Array, right: Array) -> KS:
+        """Σ_ij left[i]·right[j]·z[start + i·n + j], n entries of `right`.
+
+        In blocks of 2^s, a row of n entries lies in at most k + 1 of them and starts at one of few offsets: `right`
+        is folded once for each offset, and what is left is a product of `left` with blocks at equal distances.
+        """
+        m, n = len(left), len(right)
+        s = min(range(len(self.point) + 1), key=lambda s: self._work(s, start, m, n))
+        size = 1 << s
+        period = size // gcd(n, size)
+        blocks = -(-(size - 1 + n) // size)
+        low, total = eq_table(self.point[len(self.point) - s :]), KS(0)
+        coarse = self.coarse(s, start >> s, (start % size + m * n + size - 1 >> s) + blocks)
+        for first in range(min(period, m)):
+            at = start % size + first * n
+            placed = kzero((blocks * size,))
+            placed[at % size : at % size + n] = right
+            factors = kfold(placed.reshape(blocks, size, DEGREE), low)
+            own = np.ascontiguousarray(left[first::period])
+            used = np.flatnonzero(factors.any(axis=1))
+            shifted = [coarse[(at >> s) + k :: n * period >> s][: len(own)] for k in used]
+            if shifted:
+                total += KS.from_array(kdot(kfold(np.stack(shifted), own), factors[used]))
+        return total
+
+    @staticmethod
+    def _work(s: int, start: int, m: int, n: int) -> int:
+        """About how many products blocks of 2^s cost; an offset costs calls as well."""
+        size = 1 << s
+        blocks = -(-(size - 1 + n) // size)
+        return min(m, size // gcd(n, size)) * (blocks * size + _CALLS) + m * blocks + (m * n >> s)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """a*: what the claims, combined with `weights` and folded by eq(ρ) over the columns, ask of (y_W ‖ y_A)."""
+
+    layout: Layout
+    cut: int
+    claims: Sequence[Claim]
+    weights: Sequence[KS]
+    columns: Columns
+    eq_rho: Array
+
+    def dot(self, z: Folded) -> KS:
+        """⟨a*, z⟩."""
+        base = {"W": 0, "A": self.cut}
+        at = {name: KS.from_array(kdot(vector, self.eq_rho)) for name, vector in self.columns.vectors.items()}
+        total = KS(0)
+        for weight, claim in zip(self.weights, self.claims, strict=True):
+            for term in claim.functional.terms:
+                start = base[term.matrix] + term.start
+                if isinstance(term, Term):
+                    total += weight * at[term.columns] * _term_dot(term, start, z)
+                else:
+                    total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
+        pads = pad_coefficients(self.layout, self.claims, self.weights)
+        return total + z.dot(self.cut + pads.start, dense_fold(pads.values, pads.choice, self.eq_rho))
+
+
+def _term_dot(term: Term, start: int, z: Folded) -> KS:
+    """The row coefficients of a term times z from `start` on."""
+    if term.right is None:
+        return z.dot(start, term.left[: term.length])
+    n = len(term.right)
+    whole, rest = divmod(term.length, n)
+    total = z.outer_dot(start, term.left[:whole], term.right) if whole else KS(0)
+    if rest:
+        last = kmul(term.right[:rest], term.left[whole])
+        total += z.dot(start + whole * n, last)
+    return total
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Σ_q weights[q]·Σ_r y[start + r]·points[q]^r over r < length: evaluations of one code."""
+
+    start: int
+    length: int
+    points: Array
+    weights: list[KS]
+
+    def fold(self, rho: Sequence[KS]) -> list[Powers | Cell]:
+        """The same on the next level: powers on whole rows of w entries, and the rows that are cut at either end."""
+        w, end = 1 << len(rho), self.start + self.length
+        first, last = -(-self.start // w), end // w
+        if first > last:
+            return [self._cell(self.start, end, rho)]
+        parts: list[Powers | Cell] = []
+        if self.start % w:
+            parts.append(self._cell(self.start, first * w, rho))
+        if end % w:
+            parts.append(self._cell(last * w, end, rho))
+        skipped = fpow(self.points, first * w - self.start)
+        weights = [
+            weight * int(skip) * power_fold(rho, int(x))
+            for weight, skip, x in zip(self.weights, skipped, self.points, strict=True)
+        ]
+        return [*parts, Powers(first, last - first, fpow(self.points, w), weights)]
+
+    def _cell(self, start: int, stop: int, rho: Sequence[KS]) -> Cell:
+        """Entries start … stop − 1, all of one row."""
+        row, column = divmod(start, 1 << len(rho))
+        low = fpow(self.points, start - self.start)
+        powers = fmul(vandermonde(self.points, stop - start), low[:, None])
+        entries = kmatvec(powers, eq_table(rho)[column : column + stop - start])
+        total = kdot(np.array([tuple(weight) for weight in self.weights], np.uint64), entries)
+        return Cell(row, KS.from_array(total))
+
+    def dot(self, y: Array) -> KS:
+        """The sum for y (n, 5)."""
+        own = y[self.start : self.start + self.length]
+        values = KS.list_from_array(kmatvec(vandermonde(self.points, self.length), own))
+        return sum((a * b for a, b in zip(self.weights, values, strict=True)), KS(0))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """weight·y[index]: a mask row of a level, or an entry of it later on."""
+
+    index: int
+    weight: KS
+
+    def fold(self, rho: Sequence[KS]) -> list[Powers | Cell]:
+        """The same on the next level, with rows of 2^len(ρ) entries."""
+        row, column = divmod(self.index, 1 << len(rho))
+        return [Cell(row, self.weight * eq_index(rho, column))]
+
+    def dot(self, y: Array) -> KS:
+        """The entry of y (n, 5) times the weight."""
+        return self.weight * KS.from_array(y[self.index])
+
+
+class LevelFunctional:
+    """The functional on the vector of the level that was folded last."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._point: list[KS] = []
+        self._parts: list[Powers | Cell] = []
+
+    def add(self, part: Powers | Cell) -> None:
+        """Add a part on the present vector."""
+        self._parts.append(part)
+
+    def fold(self, rho: Sequence[KS]) -> None:
+        """To the next level."""
+        self._point = [*rho, *self._point]
+        self._parts = [folded for part in self._parts for folded in part.fold(rho)]
+
+    def dot(self, y: Array) -> KS:
+        """Its value on the present vector y (n, 5)."""
+        own = sum((part.dot(y) for part in self._parts), KS(0))
+        return own + self._rows.dot(Folded(y, self._point))
