@@ -25,7 +25,7 @@ COMMITTING = {"prover/kernels", "prover/devices", "prover/commitment"}
 LIBRARY = {"prover"} | READING | COMMITTING | {"prover/canonical", "prover/run", "prover/argument"}
 
 ROOMS: dict[str, set[str]] = {
-    "common": {"common/algebra"},  # the geometry of an opening (params) is made of code domains
+    "common": {"common/algebra", "common/argument"},  # the geometry of an opening (params): domains and trees
     "common/algebra": {"common"},
     "common/argument": {"common", "common/algebra"},
     "common/files": {"common"},
