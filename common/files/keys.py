@@ -13,6 +13,7 @@ from pydantic import StringConstraints
 from huref.common.errors import InputOutputError, Malformed, UsageError
 from huref.common.files import bls
 from huref.common.files.atomic import write_file
+from huref.common.files.canonical import parse_json
 
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
 """48 bytes as lower-case hex."""
@@ -133,7 +134,7 @@ def _read(path: Path) -> tuple[bytes, int]:
 def _key_file(data: bytes) -> dict[str, object] | None:
     """The fields of a key file; None if it is none."""
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
+        content = parse_json(data, "key file")
+    except Malformed:
         return None
-    return content if isinstance(content, dict) and content.get("format") == _FORMAT else None
+    return content if content.get("format") == _FORMAT else None

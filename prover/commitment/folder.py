@@ -35,6 +35,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
 from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected
 from huref.common.files.atomic import new_folder, write_file
+from huref.common.files.canonical import parse_json
 from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile, TokenChoice
 from huref.common.params import Knobs
 from huref.prover.checkpoint.families import Model
@@ -270,11 +271,8 @@ def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program
         program = compile_directory(directory)
     except Rejected as error:
         raise Malformed(f"{FILE_NAME}: {error.message}") from None
-    try:
-        with _named(private / _STEPS):
-            steps = json.loads((private / _STEPS).read_bytes())
-    except ValueError:
-        raise Malformed(f"{private / _STEPS}: not JSON") from None
+    with _named(private / _STEPS):
+        steps = parse_json((private / _STEPS).read_bytes(), str(private / _STEPS))
     source = Source(
         profile=pinned_profile(directory.profile),
         shape=ModelShape.from_dict(directory.shape),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from huref.common.errors import HurefError, Malformed, ProverError
+from huref.common.files.canonical import MAX_NESTING, nesting
 
 MAX_STEP = 1 << 62
 _STATE, _LOCK, _WITNESSES = "state", "lock", ("witness.0", "witness.1")
@@ -228,8 +229,8 @@ def _take_lock(path: Path) -> int:
 
 def _decode(data: bytes, path: Path) -> tuple[dict[str, Any], Seal]:
     try:
-        if len(data) > _MAX_BYTES:
-            raise ValueError("too long")
+        if len(data) > _MAX_BYTES or nesting(data) > MAX_NESTING:
+            raise ValueError("too long or too deep")
         content = json.loads(data)
         seal = Seal(**content.pop("seal"))
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
