@@ -19,12 +19,21 @@ from huref.common.files.commitment_file import SourceFile
 from huref.common.image.registry import Installed, embedded
 from huref.verifier.commands.inspect import describe as inspect_lines
 from huref.verifier.commands.verify import describe
-from huref.verifier.compare import is_published, load_vector
+from huref.verifier.published import is_published, load_vector
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import inspect
 from huref.verifier.verdict import NO_MODEL, PROVEN, SAID, SIGNED, Verdict
 from tests.conftest import Made
-from tests.support.forge import Files, check, load, manifest_of, reseal, with_manifest, with_statement
+from tests.support.forge import (
+    Files,
+    check,
+    load,
+    manifest_of,
+    reseal,
+    with_directory,
+    with_manifest,
+    with_statement,
+)
 
 HEADINGS = [PROVEN, SIGNED, SAID]
 
@@ -38,13 +47,12 @@ def files(tiny: Made) -> Files:
 def verdict(files: Files) -> Verdict:
     """A verdict whose unproven words can be told apart from all others."""
     found = check(files)
-    shape = {**found.statement.shape, "family": "zebra", "layers": 700100, "vocab": 700200}
-    statement = found.statement.model_copy(update={"shape": shape})
-    sources = (SourceFile(name="quagga.safetensors", size=700300, sha256="ab" * 32),)
+    shape = {**found.directory.shape, "family": "zebra", "layers": 700100, "vocab": 700200}
+    directory = found.directory.model_copy(update={"shape": shape})
+    sources = [SourceFile(name="quagga.safetensors", size=700300, sha256="ab" * 32)]
     return replace(
         found,
-        statement=statement,
-        sources=sources,
+        commitment=found.commitment.model_copy(update={"directory": directory, "sources": sources}),
         fidelity=0.700400123,
         signer="c" * 96,
         cosigners=("d" * 96,),
@@ -115,7 +123,7 @@ HOSTILE_NAMES = ("\x1b[2J", "a\nProven:", "llama\u202e", "a b", "", "x" * 65, "Ã
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
 def test_names_are_identifiers(files: Files, name: str) -> None:
-    forged = with_statement(files, lambda s: s["shape"].update(family=name))
+    forged = with_directory(files, lambda d: d["shape"].update(family=name))
     with pytest.raises(Malformed, match=r"shape\.family") as caught:
         check(forged)
     assert caught.value.message.isprintable() and len(caught.value.message) < 200
@@ -212,7 +220,7 @@ def test_the_page_escapes_everything_and_loads_nothing(files: Files, tmp_path: P
         (Path(evil), files),
         (Path("x"), with_manifest(files, lambda m: m["statement"].update({evil: 1}))),
         (Path("x"), with_manifest(files, lambda m: m["files"].update({evil: 1}))),
-        (Path("x"), with_statement(files, lambda s: s["shape"].update({evil: 1}))),
+        (Path("x"), with_directory(files, lambda d: d["shape"].update({evil: 1}))),
     ):
         for name, data in forged.items():
             (tmp_path / name).write_bytes(data)
@@ -255,17 +263,22 @@ def test_ignored_files_are_named(files: Files, tiny: Made) -> None:
 
 def test_inspect_survives_a_statement_of_any_shape(files: Files) -> None:
     """Words are made only after the statement compiled: it may lack every field that they name."""
-    for change in (
-        lambda s: s.update(shape={}),
-        lambda s: s.update(shape={"family": "x"}),
-        lambda s: s["shape"].update(heads="a"),
-        lambda s: s["shape"].update(rotary_dim=None),
+    shapes = (
+        lambda d: d.update(shape={}),
+        lambda d: d.update(shape={"family": "x"}),
+        lambda d: d["shape"].update(heads="a"),
+        lambda d: d["shape"].update(rotary_dim=None),
+    )
+    statements = (
         lambda s: s.update(v=[10**39] * 512),
         lambda s: s.update(shifts={}),
         lambda s: s.update(calibration_sums={}),
         lambda s: s.clear(),
-    ):
-        forged = with_manifest(files, lambda m, change=change: change(m["statement"]))
+    )
+    for forged in [
+        *(with_directory(files, change) for change in shapes),
+        *(with_manifest(files, lambda m, change=change: change(m["statement"])) for change in statements),
+    ]:
         found = inspect(parse_bundle(Path("x"), forged))
         assert found.failure is not None and found.failure.kind == "Malformed"
         assert page(found) and inspect_lines(found)[0].startswith("MALFORMED")
@@ -294,7 +307,7 @@ def test_a_vector_to_compare_is_verified_or_called_unproven(files: Files, tiny: 
     alone.write_bytes(files[form.FINGERPRINT])
     bare = load_vector(alone)
     assert bare.kind == "fingerprint" and bare.to_dict()["proven"] is False and "unproven" in bare.label
-    assert bare.to_dict()["root"] is None and bare.file == good.file
+    assert bare.to_dict()["model_id"] is None and bare.file == good.file
     forged = tmp_path / "forged"
     forged.mkdir()
     for name, data in with_statement(files, lambda s: s["v"].__setitem__(0, s["v"][0] + 1)).items():
