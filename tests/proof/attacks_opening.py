@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -151,8 +151,8 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     return work[:, len(matrix) :]
 
 
-def unbound(label: str) -> Attack:
-    """v off by one; the vector that a level leaves is moved to satisfy the claim, and its opened leaves follow it."""
+def unbound(label: str, leaves: bool = True) -> Attack:
+    """v off by one; the vector that a level leaves is moved to satisfy the claim, and its leaves follow it or not."""
     level = number_of(label)
 
     def attack(case: Case) -> SecurityReport:
@@ -182,7 +182,8 @@ def unbound(label: str) -> Attack:
             values[:, :DEGREE] = fadd(values[:, :DEGREE], wanted)
             return values
 
-        with _watched(seen), moved_vector(level, move), edited_leaves(label, follow):
+        opened = edited_leaves(label, follow) if leaves else nullcontext()
+        with _watched(seen), moved_vector(level, move), opened:
             return forge(case, setup)
 
     return attack

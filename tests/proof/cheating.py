@@ -98,6 +98,28 @@ def without_last_code() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_evaluations(label: str) -> Iterator[None]:
+    """A level does not ask that its vector has the values that the queries of the level before give."""
+    check, prove = huref.verifier.argument.opening._level, huref.prover.argument.opening._level
+
+    def checked(channel: Any, name: str, level: Any, functional: Any, target: KS, evaluations: Any) -> Any:
+        return check(channel, name, level, functional, target, [] if name == label else evaluations)
+
+    def proved(
+        channel: Any, name: str, level: Any, rows: Any, functional: Any, trees: Any, points: Any
+    ) -> Any:
+        if name == label:
+            trees = points = []
+        return prove(channel, name, level, rows, functional, trees, points)
+
+    with (
+        mock.patch.object(huref.verifier.argument.opening, "_level", checked),
+        mock.patch.object(huref.prover.argument.opening, "_level", proved),
+    ):
+        yield
+
+
 # false witnesses
 
 

@@ -28,7 +28,7 @@ from tests.proof.programs import STATEMENT, Case, chain, small_build
 
 @pytest.fixture(scope="module")
 def small_proof(_small: None) -> tuple[Case, bytes, list[tuple[str, int]]]:
-    """A case, its proof, and (label, start) of every message; level two included."""
+    """A case, its proof, and (label, start) of every message; all levels included."""
     with small_build(levels=3):
         case = chain(d=8, k=16, f=4)
         proof, at, messages = case.prove(), [0], []

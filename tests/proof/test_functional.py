@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from huref.circuits.argument.folded import Cell, Folded, LevelFunctional, Powers, Rows
 from huref.circuits.argument.functional import Claim, Columns, Functional, Term
 from huref.common.algebra.field import P, fadd, kdot, kmul, kzero
 from huref.common.algebra.kscalar import KS
@@ -17,7 +18,6 @@ from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.argument.hidden import Form
 from huref.prover.argument.opening import _functional, _merge
 from huref.prover.kernels.field.field import k_from_mont
-from huref.verifier.argument.folded import Cell, Folded, LevelFunctional, Powers, Rows
 from tests.proof.oracles import elements
 from tests.proof.programs import Case
 

@@ -13,6 +13,7 @@ import pytest
 import huref.common.params
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.program.program import Output, Program, Weight
+from huref.common.argument.merkle import DIGEST_BYTES, SALT_BYTES
 from huref.common.errors import Malformed, Rejected
 from huref.common.params import (
     CodeGeometry,
@@ -88,6 +89,10 @@ def test_geometry_at_both_rates(security: int, rate_inv: int, proofs: int) -> No
                 assert length % w == 0 and level.w == w and level.code.queries < level.code.random
                 assert level.code.width == 5 * w + 5 * (i + 1 == len(plan))
                 length = level.code.k_prime
+
+
+def test_estimates_count_what_trees_write() -> None:
+    assert (huref.common.params.SALT_BYTES, huref.common.params.DIGEST_BYTES) == (SALT_BYTES, DIGEST_BYTES)
 
 
 def test_the_width_counts_the_queries_of_the_rate() -> None:

@@ -42,6 +42,7 @@ from tests.proof.cheating import (
     rerun,
     without_claim,
     without_constraint,
+    without_evaluations,
     without_final_check,
     without_last_code,
     without_root_check,
@@ -80,6 +81,12 @@ def root(label: str, attack: Attack, levels: int = 0, name: str = "") -> Mutant:
     return Mutant(name or label, lambda: without_root_check(label), attack, "small", path, levels)
 
 
+def evaluations(level: int, of: str) -> Mutant:
+    """That a level's vector is the fold of the code `of` before it."""
+    name, attack = f"opening.level{level}", attacks_opening.unbound(of, leaves=False)
+    return Mutant(f"{name} evaluations of {of}", lambda: without_evaluations(name), attack, "small", levels=3)
+
+
 def last_code(levels: int) -> Mutant:
     path = f"opening.level{1 + levels}.code"
     return Mutant(path, without_last_code, attacks_opening.wrong_last_row, "small", path, levels)
@@ -113,6 +120,10 @@ MUTANTS = [
     root("opening.proof", attacks_opening.unbound("opening.proof"), 2),
     root("opening.level2", attacks_opening.unbound("opening.level2"), 1, "opening.level2, the last"),
     *(root(f"opening.level{n}", attacks_opening.unbound(f"opening.level{n}"), 3) for n in (2, 3, 4)),
+    evaluations(2, "opening.weights"),
+    evaluations(2, "opening.proof"),
+    evaluations(3, "opening.level2"),
+    evaluations(4, "opening.level3"),
     *(last_code(levels) for levels in (1, 2, 3)),
 ]
 LAYERS = [layer(index) for index in range(15)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.argument.folded import Cell, LevelFunctional, Powers, Rows
 from huref.circuits.argument.functional import Array, Claim, Columns
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.opening import mask_claim, vandermonde
@@ -29,7 +30,6 @@ from huref.common.argument.merkle import (
 from huref.common.errors import Rejected
 from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, LevelGeometry, OpeningGeometry
 from huref.verifier.argument.channel import VerifierChannel
-from huref.verifier.argument.folded import Cell, LevelFunctional, Powers, Rows
 
 
 @dataclass(frozen=True)

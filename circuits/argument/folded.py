@@ -7,7 +7,7 @@ at the end ⟨f, y⟩ is taken on the last vector, which stands for z[p] = y[p d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 
 import numpy as np
@@ -28,12 +28,19 @@ class Folded:
 
     values: Array
     point: Sequence[KS]
+    _tables: dict[tuple[int, int], Array] = field(default_factory=dict, compare=False, repr=False)
+
+    def _eq(self, start: int, stop: int) -> Array:
+        """eq of the coordinates start … stop − 1, kept: most terms ask for the same few."""
+        if (start, stop) not in self._tables:
+            self._tables[start, stop] = eq_table(self.point[start:stop])
+        return self._tables[start, stop]
 
     def coarse(self, bits: int, start: int, count: int) -> Array:
         """Entries `start` … of Z with z[Q·2^bits + c] = Z[Q]·eq(last `bits` coordinates, c); zeros past the end."""
         inner = len(self.point) - bits
         first, last = start >> inner, (start + count - 1 >> inner) + 1
-        part = kouter(self.values[first:last], eq_table(self.point[:inner])).reshape(-1, DEGREE)
+        part = kouter(self.values[first:last], self._eq(0, inner)).reshape(-1, DEGREE)
         part = part[start - (first << inner) :][:count]
         return part if len(part) == count else np.concatenate([part, kzero((count - len(part),))])
 
@@ -52,7 +59,7 @@ class Folded:
         size = 1 << s
         period = size // gcd(n, size)
         blocks = -(-(size - 1 + n) // size)
-        low, total = eq_table(self.point[len(self.point) - s :]), KS(0)
+        low, total = self._eq(len(self.point) - s, len(self.point)), KS(0)
         coarse = self.coarse(s, start >> s, (start % size + m * n + size - 1 >> s) + blocks)
         for first in range(min(period, m)):
             at = start % size + first * n
