@@ -56,6 +56,15 @@ def poison(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return apply
 
 
+def add_tensor(name: str, tensor: torch.Tensor) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        checkpoint = open_checkpoint(folder)
+        tensors = {n: torch.from_numpy(checkpoint.read(n)) for n in checkpoint.names()}
+        save_file({**tensors, name: tensor}, folder / "model.safetensors")
+
+    return apply
+
+
 def rewrite(file: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         (folder / file).write_bytes(change((folder / file).read_bytes()))
@@ -116,7 +125,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[HurefError], str]] = [
     ("unknown family", edit_config(model_type="zebra"), Unsupported, "unknown architecture 'zebra'"),
     ("no family", edit_config(model_type=None), Malformed, "no model_type"),
     ("experts", edit_config(num_local_experts=8), Unsupported, "mixture-of-experts"),
-    ("quantized", edit_config(quantization_config={"quant_method": "gptq"}), Unsupported, "gptq"),
+    ("quantized", add_tensor(f"{DOWN}.absmax", torch.ones(4)), Unsupported, "bitsandbytes 4-bit"),
     ("heads in words", edit_config(num_attention_heads="4"), Malformed, "num_attention_heads"),
     ("zero heads", edit_config(num_attention_heads=0), Malformed, "num_attention_heads"),
     ("no width", edit_config(hidden_size=None), Malformed, "no hidden_size"),
