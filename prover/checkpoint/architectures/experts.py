@@ -146,7 +146,10 @@ MINIMAX = replace(
     experts=_MIXTRAL,
     attention_free=_minimax,
     optional=tuple(f"self_attn.{name}_proj" for name in "qkvo"),
-    ignored=tuple(f"self_attn.{name}.weight" for name in ("qkv_proj", "out_proj", "norm", "output_gate")),
+    ignored=(
+        *(f"self_attn.{name}.weight" for name in ("qkv_proj", "out_proj", "norm", "output_gate")),
+        *("self_attn.slope_rate", "self_attn.*_decay"),
+    ),
 )
 ERNIE4_5_MOE = replace(
     INTERLEAVED,
