@@ -31,6 +31,7 @@ _CONFIG_KEYS = {
     "head_dim": "attention.key_length",
     "rotary_dim": "rope.dimension_count",
     "num_experts": "expert_count",
+    "sliding_window": "attention.sliding_window",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
     "use_parallel_residual": "use_parallel_residual",
 }

@@ -34,7 +34,7 @@ def _llama(name: str, tensor: Rows, model: Model) -> Rows:
 
 
 def _gemma(name: str, tensor: Rows, model: Model) -> Rows:
-    return tensor + np.float32(1) if "norm" in name else tensor
+    return tensor + np.float32(1) if "norm" in name and name.endswith("weight") else tensor
 
 
 def _conv1d(name: str, tensor: Rows, model: Model) -> Rows:
@@ -98,9 +98,19 @@ CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "starcoder2": (_ARCH.STARCODER2, _same),
     "phi": (_ARCH.PHI2, _same),
     "cohere": (_ARCH.COMMAND_R, _same),
+    "cohere-qknorm": (_ARCH.COMMAND_R, _same),
     "bert": (_ARCH.BERT, _same),
     "granite": (_ARCH.GRANITE, _llama),
     "smollm3": (_ARCH.SMOLLM3, _llama),
+    "cohere2": (_ARCH.COHERE2, _same),
+    "olmo": (_ARCH.OLMO, _llama),
+    "olmo2": (_ARCH.OLMO2, _same),
+    "exaone4": (_ARCH.EXAONE4, _same),
+    "arcee": (_ARCH.ARCEE, _llama),
+    "nemotron": (_ARCH.NEMOTRON, _gemma),
+    "seed_oss": (_ARCH.SEED_OSS, _same),
+    "qwen2_vl": (_ARCH.QWEN2VL, _same),
+    "qwen3_vl": (_ARCH.QWEN3VL, _same),
 }
 PUBLISHED_CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "internlm2": (_ARCH.INTERNLM2, _internlm2),
@@ -108,6 +118,7 @@ PUBLISHED_CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "qwen": (_ARCH.QWEN, _same),
     "chatglm2": (_ARCH.CHATGLM, _same),
 }
+_BASE_CLASS = (_ARCH.QWEN2VL, _ARCH.QWEN3VL)
 _UNPREFIXED = (_ARCH.BLOOM, _ARCH.CHATGLM)  # the map knows these without "transformer."
 
 
@@ -128,6 +139,8 @@ def convert(
         writer.add_rope_dimension_count(shape.rotary_dim)
     if "use_parallel_residual" in config:
         writer.add_parallel_residual(config["use_parallel_residual"])
+    if config.get("sliding_window"):
+        writer.add_sliding_window(config["sliding_window"])
     names = gguf.get_tensor_name_map(architecture, shape.layers)
     for name in checkpoint.names():
         if name.endswith(".bias") and "embed" not in name:
@@ -136,6 +149,7 @@ def convert(
         for new, tensor in (changed if isinstance(changed, dict) else {name: changed}).items():
             short = new.removeprefix("bert.")
             short = short.removeprefix("transformer.") if architecture in _UNPREFIXED else short
+            short = f"model.{short}" if architecture in _BASE_CLASS else short
             target_name = names.get_name(short, try_suffixes=(".weight", ".bias"))
             if target_name is None:
                 continue  # heads of the pretraining task

@@ -45,10 +45,8 @@ def _words(entries: Entries, base: str, settings: Mapping[str, Any], source: obj
         raise Unsupported(f"{source}: {names[0]} without matching qzeros and scales", hint=DEQUANTIZE)
     (rows, cols), zeros, (groups, out) = (entries[name].shape for name in names)
     bits = settings_of(settings, "bits") or settings_of(settings, "w_bit") or 4
-    if bits not in (2, 4, 8) or entries[names[0]].dtype != "I32":
-        raise Unsupported(
-            f"{source}: {names[0]} packs {bits} bits, only 2, 4 and 8 are read", hint=DEQUANTIZE
-        )
+    if bits not in (4, 8) or entries[names[0]].dtype != "I32":
+        raise Unsupported(f"{source}: {names[0]} packs {bits} bits, only 4 and 8 are read", hint=DEQUANTIZE)
     if settings.get("checkpoint_format") == "marlin" or settings.get("is_marlin_format"):
         raise Unsupported(f"{source}: {names[0]} is in marlin order, which is not read", hint=DEQUANTIZE)
     per_word = _WORD // bits
