@@ -53,6 +53,7 @@ DEFAULTS: dict[str, Defaults] = {
     "helium": Defaults(20, 20, 128, False),
     "hunyuan_v1_dense": Defaults(32, None, None, False),
     "hunyuan_v1_moe": Defaults(32, None, None, False),
+    "internlm3": Defaults(32, 2, 128, False),
     "llama": Defaults(32, None, None, False),
     "llama4_text": Defaults(40, 8, 128, False),
     "minicpm3": Defaults(40, None, None, True),

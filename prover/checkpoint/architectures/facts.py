@@ -21,7 +21,7 @@ def model_shape(layout: Layout) -> ModelShape:
     entry, config, checkpoint = layout.entry, layout.config, layout.checkpoint
     embedding = checkpoint.shape(layout.embedding)
     hidden = config.integer(*HIDDEN)
-    if hidden is None and config.nested and entry.embedding_projection is None:
+    if hidden is None and embedding and config.nested and entry.embedding_projection is None:
         hidden = embedding[-1]
     hidden = hidden or config.required(*HIDDEN)
     layers = config.integer(*LAYERS)

@@ -39,8 +39,8 @@ def full_unrotated(config: Config, index: int) -> bool:
 
 
 def _granite_hybrid(entry: Architecture, config: Config) -> Architecture:
-    kinds = config.get("layer_types", "layers_block_type") or ()
-    if any(kind not in ("attention", "full_attention") for kind in kinds):
+    kinds = config.get("layer_types", "layers_block_type")
+    if isinstance(kinds, list) and any(kind not in ("attention", "full_attention") for kind in kinds):
         raise Unsupported(f"{config.source}: granitemoehybrid with state-space layers is not read")
     rotary = config.get("position_embedding_type") in (None, "rope")
     return entry if rotary else replace(entry, rotary=None)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.common.errors import Malformed
 from huref.prover.checkpoint.architectures.latent import latent_pieces
 from huref.prover.checkpoint.architectures.layer import LayerReader
 from huref.prover.checkpoint.architectures.layout import Layout
@@ -84,17 +85,17 @@ def _scores(reader: LayerReader) -> tuple[Float32, Float32]:
     for rows, gain in ((q, reader.q_gain), (k, reader.k_gain)):
         if gain is not None:
             rows *= gain.astype(np.float64)[:, None]
-    return _round(q), _round(k)
+    return _rounded(reader, q, k)
 
 
 def _values(reader: LayerReader) -> tuple[Float32, Float32]:
     v = _reading(reader.v, reader.attn_gain, reader.attn_stream_gain, reader.shape)
-    return _round(v), _round(_writing(reader.o, reader.attn_output_gain, reader.shape))
+    return _rounded(reader, v, _writing(reader.o, reader.attn_output_gain, reader.shape))
 
 
 def _neurons(reader: LayerReader, up: Float32, down: Float32) -> tuple[Float32, Float32]:
     read = _reading(up, reader.ffn_gain, reader.ffn_stream_gain, reader.shape)
-    return _round(read), _round(_writing(down, reader.ffn_output_gain, reader.shape))
+    return _rounded(reader, read, _writing(down, reader.ffn_output_gain, reader.shape))
 
 
 def _experts(reader: LayerReader, mixture: Mixture) -> Pairs:
@@ -106,7 +107,7 @@ def _router(reader: LayerReader, mixture: Mixture) -> tuple[Float32, Float32]:
     rows = _reading(mixture.router(), reader.ffn_gain, reader.ffn_stream_gain, reader.shape)
     if mixture.experts.softmax:
         rows -= rows.mean(axis=0)
-    return _round(rows), _round(rows)
+    return _rounded(reader, rows, rows)
 
 
 def _latent(reader: LayerReader) -> list[Term]:
@@ -118,8 +119,8 @@ def _latent(reader: LayerReader) -> list[Term]:
             reader, name, lambda rows: _reading(rows, reader.attn_gain, None, reader.shape)
         )
         if name == "values":
-            right = _writing(_round(right), reader.attn_output_gain, reader.shape)
-        yield _round(left), _round(right)
+            right = _writing(right, reader.attn_output_gain, reader.shape)
+        yield _rounded(reader, left, right)
 
     return [
         Term("scores", heads, heads, lambda: pair("scores")),
@@ -145,7 +146,7 @@ def _reading(rows: Float32, gain: Float32 | None, stream_gain: Float32 | None, s
     return wide - (wide @ direction)[:, None] * direction
 
 
-def _writing(rows: Float32, gain: Float32 | None, shape: ModelShape) -> Float64:
+def _writing(rows: Float32 | Float64, gain: Float32 | None, shape: ModelShape) -> Float64:
     """A weight that writes the stream, whose mean no later reader sees if norms subtract it."""
     wide = rows.astype(np.float64)
     if gain is not None:
@@ -160,5 +161,10 @@ def _unit(rows: Float64, size: int) -> Float64:
     return (groups / np.where(norms > 0, norms, 1.0)).reshape(rows.shape)
 
 
-def _round(rows: Float64) -> Float32:
-    return rows.astype(np.float32)
+def _rounded(reader: LayerReader, left: Float64, right: Float64) -> tuple[Float32, Float32]:
+    """float32 factors. Raises `Malformed` where a gain that was folded in makes one overflow."""
+    with np.errstate(over="ignore"):
+        pair = left.astype(np.float32), right.astype(np.float32)
+    if not all(np.isfinite(rows).all() for rows in pair):
+        raise Malformed(f"{reader.checkpoint.path}: layer {reader.index} overflows when norms are folded in")
+    return pair

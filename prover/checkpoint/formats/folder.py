@@ -89,7 +89,8 @@ class SafetensorsCheckpoint(Checkpoint):
 
     def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
         if name in self._packed:
-            return self._packed[name].load(self._part, rows)
+            with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for infinity and NaN
+                return self._packed[name].load(self._part, rows)
         if name not in self._home:
             raise self.missing(name)
         return self._home[name].load(self._stored[name], rows)

@@ -159,6 +159,14 @@ def test_one_clear_error(
     assert str(copy) in caught.value.message
 
 
+def test_mutated_headers_and_configs() -> None:
+    """A small sample of benchmarks/fuzz_checkpoint.py, with a fixed seed: anything but a typed error propagates."""
+    from benchmarks.fuzz_checkpoint import run
+
+    found = run(300, seed=5)
+    assert found.total() == 300 and found["read"] > 10 and found["Malformed, exit 3"] > 100
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 2000), byte=st.integers(0, 255), cut=st.booleans())
 def test_damaged_safetensors_headers_raise_typed_errors_only(

@@ -12,6 +12,7 @@ import torch
 from huref.prover.checkpoint.families import open_model
 from tests.support import tiny_models
 from tests.support.reference_block import Array, Extras, block
+from tests.support.same_model import assert_same, wrapped_shards
 
 TOKENS = 7
 
@@ -62,6 +63,7 @@ def test_block_outputs_are_reproduced(family: str, tmp_path: Path) -> None:
     reference = tiny_models.random_model(family, biases=False)
     reference.save_pretrained(tmp_path)
     model, (inputs, outputs) = open_model(tmp_path), run_blocks(reference)
+    assert_same(open_model(wrapped_shards(tmp_path, tmp_path / "wrapped")), model)
     layers = [model.layer(i) for i in range(model.shape.layers)]
     assert len(inputs) == model.shape.layers == tiny_models.LAYERS
     for i, layer in enumerate(layers):

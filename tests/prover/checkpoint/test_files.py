@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from huref.common.errors import HurefError, InputOutputError, Malformed, Unsupported, UsageError
 from huref.prover.checkpoint.checkpoint import open_checkpoint
-from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.checkpoint.families import open_model
 from tests.support import tiny_models
+from tests.support.same_model import assert_same
 
 Tensors = dict[str, torch.Tensor]
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -40,19 +40,6 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(llama: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(llama, tmp_path / "copy"))
-
-
-def assert_same(got: Model, expected: Model) -> None:
-    assert got.shape == expected.shape
-    ids = [5, 0, 319]
-    np.testing.assert_array_equal(got.embedding_rows(ids), expected.embedding_rows(ids))
-    for index in range(expected.shape.layers):
-        a, b = got.layer(index), expected.layer(index)
-        for item in fields(b):
-            one, other = getattr(a, item.name), getattr(b, item.name)
-            assert (one is None) == (other is None), item.name
-            if one is not None:
-                np.testing.assert_array_equal(one, other, err_msg=item.name)
 
 
 def rename(folder: Path, change: Callable[[str], str]) -> None:

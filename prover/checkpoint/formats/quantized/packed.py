@@ -45,7 +45,8 @@ def _words(entries: Entries, base: str, settings: Mapping[str, Any], source: obj
         raise Unsupported(f"{source}: {names[0]} without matching qzeros and scales", hint=DEQUANTIZE)
     (rows, cols), zeros, (groups, out) = (entries[name].shape for name in names)
     bits = settings_of(settings, "bits") or settings_of(settings, "w_bit") or 4
-    if bits not in (4, 8) or entries[names[0]].dtype != "I32":
+    kinds = {entries[name].dtype for name in names[:2]}
+    if bits not in (4, 8) or kinds != {"I32"}:
         raise Unsupported(f"{source}: {names[0]} packs {bits} bits, only 4 and 8 are read", hint=DEQUANTIZE)
     if settings.get("checkpoint_format") == "marlin" or settings.get("is_marlin_format"):
         raise Unsupported(f"{source}: {names[0]} is in marlin order, which is not read", hint=DEQUANTIZE)
@@ -61,6 +62,7 @@ def _words(entries: Entries, base: str, settings: Mapping[str, Any], source: obj
     ):
         raise Malformed(f"{source}: {names[1]} of shape {zeros} does not fit {names[0]}")
     index = f"{base}.g_idx"
+    _integers(entries, source, index)
     parts = (*names, index) if index in entries else tuple(names)
     offset = 0 if awq or settings.get("checkpoint_format") == "gptq_v2" else 1
 
@@ -92,6 +94,9 @@ def _compressed(entries: Entries, base: str, settings: Mapping[str, Any], source
     if rows != out or groups == 0:
         raise Malformed(f"{source}: scale {scale} of shape {(rows, groups)} does not fit {name}")
     zero, index = f"{base}.weight_zero_point", f"{base}.weight_g_idx"
+    _integers(entries, source, zero, index)
+    if zero in entries and entries[zero].shape != (-(-out * bits // _WORD), groups):
+        raise Malformed(f"{source}: {zero} of shape {entries[zero].shape} does not fit {name}")
     parts = tuple(part for part in (name, scale, size, zero, index) if part in entries)
 
     def load(part: Part, taken: Rows) -> Float32:
@@ -106,6 +111,12 @@ def _compressed(entries: Entries, base: str, settings: Mapping[str, Any], source
     return Packed((out, width), parts, load)
 
 
+def _integers(entries: Entries, source: object, *names: str) -> None:
+    for name in names:
+        if name in entries and entries[name].dtype != "I32":
+            raise Unsupported(f"{source}: {name} has dtype {entries[name].dtype}, not I32", hint=DEQUANTIZE)
+
+
 def _groups(
     index: NDArray[Any] | None, width: int, groups: int, source: object, name: str
 ) -> NDArray[np.int64]:
@@ -113,7 +124,7 @@ def _groups(
     if index is None:
         return np.arange(width) // -(-width // groups)
     group = np.asarray(index, np.int64)
-    if group.shape != (width,) or not 0 <= int(group.min()) <= int(group.max()) < groups:
+    if group.shape != (width,) or not width or not 0 <= int(group.min()) <= int(group.max()) < groups:
         raise Malformed(f"{source}: {name} names groups outside 0..{groups - 1}")
     return group
 

@@ -13,9 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.common.errors import Malformed
+from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.formats.base import Float32
-from huref.prover.checkpoint.formats.quantized.scheme import Entries, Packed, Part, Rows, settings_of
+from huref.prover.checkpoint.formats.dtypes import FLOATS
+from huref.prover.checkpoint.formats.quantized.scheme import (
+    DEQUANTIZE,
+    Entries,
+    Packed,
+    Part,
+    Rows,
+    settings_of,
+)
 
 _NUMBERS = ("F8_E4M3", "F8_E5M2", "I8")
 _BLOCK = 128  # DeepSeek's, where the config does not say
@@ -56,6 +64,10 @@ def _scaled(
     if blocks is None:
         raise Malformed(f"{source}: scale {scale} of shape {given} does not fit {name} of shape {shape}")
     zero = f"{name}_zero_point"
+    if entries[scale].dtype not in FLOATS or (zero in entries and entries[zero].shape != given):
+        raise Unsupported(
+            f"{source}: {scale} and {zero} scale {name} in a way that is not known", hint=DEQUANTIZE
+        )
     parts = (name, scale, zero) if zero in entries else (name, scale)
 
     def load(part: Part, rows: Rows) -> Float32:
@@ -72,6 +84,8 @@ def _scaled(
 
 def _blocks(shape: tuple[int, ...], scale: tuple[int, ...], stated: object) -> tuple[int, ...] | None:
     """How many entries along each axis share a scale, None if the scale fits in no known way."""
+    if 0 in shape or 0 in scale:
+        return None
     if prod(scale) == 1:
         return shape
     if len(scale) == 1 and scale[0] == shape[0]:
