@@ -85,11 +85,11 @@ UNIT_UP = ("gpt_oss",)
 
 
 @torch.no_grad()
-def random_model(name: str, seed: int = 0) -> Any:
+def random_model(name: str, seed: int = 0, **overrides: Any) -> Any:
     """The model in float64, with zero biases, random gains, and attention far from uniform."""
     model_type, changes = MODELS[name]
     config = transformers.AutoConfig.for_model(
-        model_type, **{**_SIZES, "rope_parameters": dict(_ROPE), **changes}
+        model_type, **{**_SIZES, "rope_parameters": dict(_ROPE), **changes, **overrides}
     )
     model = transformers.AutoModelForCausalLM.from_config(config).double().eval()
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from huref.prover.checkpoint.architectures.config import Config
-from huref.prover.checkpoint.architectures.entry import Architecture
+from huref.prover.checkpoint.architectures.entry import Architecture, Experts
 from huref.prover.checkpoint.architectures.recent import full_unrotated, listed_unrotated
 
 _LLAMA = Architecture(
@@ -123,6 +123,26 @@ _NEMOTRON = replace(
 )
 _SMOLLM3 = replace(_LLAMA, model_types=("smollm3",), unrotated=listed_unrotated)
 _SEED = replace(_PLAIN, family="llama", model_types=("seed_oss",), ffn_norm="post_attention_norm")
+_EXPERTS = Experts(
+    router="ffn_gate_inp",
+    gate="ffn_gate_exps.weight",
+    up="ffn_up_exps.weight",
+    down="ffn_down_exps.weight",
+    stacked="rows",
+    shared_gate="ffn_gate_shexp",
+    shared_up="ffn_up_shexp",
+    shared_down="ffn_down_shexp",
+)
+_MIXTRAL = replace(_LLAMA, family="mixtral", experts=_EXPERTS)
+_QWEN2_MOE = replace(
+    _PLAIN,
+    family="qwen2_moe",
+    model_types=("qwen2moe",),
+    experts=_EXPERTS,
+    ignored=("ffn_gate_inp_shexp.weight",),
+)
+_QWEN3_MOE = replace(_QWEN3, family="qwen3_moe", model_types=("qwen3moe", "qwen3vlmoe"), experts=_EXPERTS)
+_OLMOE = replace(_QWEN3, family="olmoe", model_types=("olmoe",), experts=_EXPERTS, whole_norm=True)
 _BERT = replace(
     _GPT2,
     family="bert",
@@ -145,6 +165,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_PLAIN, family="gemma", model_types=("gemma",)),
     replace(_GEMMA2, family="gemma3", model_types=("gemma3",), q_norm="attn_q_norm", k_norm="attn_k_norm"),
     *(_GPT2, _GPTJ, _NEOX, _STABLELM_QK, _STABLELM, _PHI2, _fused(_PHI2), _COHERE_QK, _COHERE, _BERT),
+    *(_MIXTRAL, _QWEN2_MOE, _QWEN3_MOE, _OLMOE),
     *(_COHERE2, _OLMO, _OLMO2, _EXAONE4, _ARCEE, _NEMOTRON, _SMOLLM3, _SEED),
     replace(_QWEN3, model_types=("qwen3vl",)),
     replace(_FALCON, attn_norm="attn_norm_2"),  # the 40b model, whose attention has its own norm

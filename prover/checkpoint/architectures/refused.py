@@ -48,3 +48,29 @@ REFUSED: dict[str, str] = {
     "zamba2": _HYBRID,
 }
 """model_type (of Hugging Face or GGUF) → what differs."""
+
+_HUGGING_FACE_ONLY = "its GGUF layout is not read; its Hugging Face files are"
+
+REFUSED_GGUF: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            *(
+                "deepseek2",
+                "ernie4_5",
+                "ernie4_5-moe",
+                "glm4moe",
+                "gpt-oss",
+                "granitehybrid",
+                "hunyuan-dense",
+            ),
+            *("hunyuan-moe", "llama4", "minicpm3", "phimoe", "granitemoe", "apertus", "t5", "t5encoder"),
+            *("nomic-bert", "modern-bert"),
+        ),
+        _HUGGING_FACE_ONLY,
+    ),
+    "falcon-h1": REFUSED["falcon_h1"],
+    "gemma3n": REFUSED["gemma3n"],
+    "qwen3next": REFUSED["qwen3_next"],
+    "rwkv6": REFUSED["rwkv6"],
+}
+"""The same for GGUF's names of architectures."""

@@ -7,7 +7,7 @@ from huref.prover.checkpoint.architectures import encoders, experts, gguf_names,
 from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.architectures.entry import Architecture
 from huref.prover.checkpoint.architectures.layout import Layout, find_layout
-from huref.prover.checkpoint.architectures.refused import REFUSED
+from huref.prover.checkpoint.architectures.refused import REFUSED, REFUSED_GGUF
 from huref.prover.checkpoint.formats.base import Checkpoint
 
 
@@ -37,8 +37,9 @@ def find_architecture(checkpoint: Checkpoint) -> Layout:
     config = Config(checkpoint.config, source)
     model_type = config.model_type()
     table = GGUF if checkpoint.naming == "gguf" else HUGGING_FACE
-    if model_type not in table and model_type in REFUSED:
-        raise Unsupported(f"{source}: {model_type} models are not read: {REFUSED[model_type]}")
+    refused = REFUSED | REFUSED_GGUF if checkpoint.naming == "gguf" else REFUSED
+    if model_type not in table and model_type in refused:
+        raise Unsupported(f"{source}: {model_type} models are not read: {refused[model_type]}")
     if model_type not in table:
         raise Unsupported(
             f"{source}: unknown architecture {model_type!r}", hint="known: " + ", ".join(sorted(table))

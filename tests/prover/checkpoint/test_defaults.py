@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from huref.prover.checkpoint.architectures.defaults import DEFAULTS
-from huref.prover.checkpoint.architectures.refused import REFUSED
+from huref.prover.checkpoint.architectures.refused import REFUSED, REFUSED_GGUF
 from huref.prover.checkpoint.architectures.registry import GGUF, HUGGING_FACE
 
 _LATENT = ("deepseek_v2", "deepseek_v3", "minicpm3")
@@ -55,4 +55,4 @@ def test_every_type_of_transformers_has_its_defaults() -> None:
 
 def test_no_type_is_both_read_and_refused() -> None:
     assert not set(REFUSED) & set(HUGGING_FACE)
-    assert not set(REFUSED) & set(GGUF)
+    assert not (set(REFUSED) | set(REFUSED_GGUF)) & set(GGUF)
