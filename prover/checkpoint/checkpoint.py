@@ -13,12 +13,12 @@ from huref.common.errors import InputOutputError, Unsupported, UsageError
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.folder import INDEX, open_folder
 from huref.prover.checkpoint.formats.magic import sniff
-from huref.prover.checkpoint.formats.split import is_later_part
+from huref.prover.checkpoint.formats.split import is_secondary
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-_PATTERNS = ("*.safetensors", "*.gguf")
+_SUFFIXES = (".safetensors", ".gguf")
 _CONVERT = (
     "convert it to safetensors on a machine you trust it with: "
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
@@ -37,7 +37,11 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         if path.is_symlink():
             raise InputOutputError(f"{path}: a link to a file that is not there", hint="download it again")
-        raise InputOutputError(f"{path}: no such file or folder")
+        named = not path.is_absolute() and len(path.parts) == 2
+        raise InputOutputError(
+            f"{path}: no such file or folder",
+            hint="if that is a name on a model hub: download it, and give the folder" if named else None,
+        )
     return _open_file(path)
 
 
@@ -67,7 +71,7 @@ def _open_directory(folder: Path) -> Checkpoint:
     safetensors = [file for file in sorted(folder.glob("*.safetensors")) if not _is_adapter(file)]
     if safetensors:
         candidates.append(folder)
-    candidates += [file for file in sorted(folder.glob("*.gguf")) if not is_later_part(file)]
+    candidates += [file for file in sorted(folder.glob("*.gguf")) if not is_secondary(file)]
     candidates += sorted(folder.glob("*.onnx"))
     if len(candidates) > 1:
         names = ", ".join("*.safetensors" if c == folder else c.name for c in candidates)
@@ -86,13 +90,12 @@ def _open_directory(folder: Path) -> Checkpoint:
 
 def _what_else(folder: Path) -> str:
     """What a folder without a checkpoint may be for."""
-    snapshots = folder / "snapshots"
-    if snapshots.is_dir():
-        found = sorted(place for place in snapshots.iterdir() if place.is_dir())
-        return "did you mean " + (" or ".join(map(str, found[:3])) or f"{snapshots}/…") + "?"
-    inner = sorted({file.parent for pattern in _PATTERNS for file in folder.glob(f"*/{pattern}")})
-    if inner:
-        return "did you mean " + " or ".join(map(str, inner[:3])) + "?"
+    if (folder / "snapshots").is_dir() and not any(folder.glob("snapshots/*/")):
+        return f"a hub cache without a snapshot: download the model again, to {folder / 'snapshots'}/…"
+    for below in ("snapshots/*/*", "models--*/snapshots/*/*", "*/*"):
+        inner = sorted({file.parent for file in folder.glob(below) if file.suffix in _SUFFIXES})
+        if inner:
+            return "did you mean " + " or ".join(map(str, inner[:3])) + "?"
     return "expected config.json with *.safetensors, or one .gguf file"
 
 

@@ -28,7 +28,7 @@ _HARMLESS = (
         "*.activation_scale",
         "*.weight_format",
     ),
-    "*.input_global_scale",
+    *("*.input_global_scale", "*.input_scale_ub", "*.act_scale"),
 )
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 _SHOWN = 3
@@ -84,7 +84,8 @@ class Layout:
 
     def unknown(self, index: int) -> list[str]:
         """Tensors of layer `index` that the entry does not know, and that are not without effect."""
-        return _unknown(self.entry, self.blocks.get(self.block_index(index), frozenset()))
+        found = self.blocks.get(self.block_index(index), frozenset())
+        return _unknown(self.entry, found, self.names(index), sparse=self.is_sparse(index))
 
     def check(self, index: int) -> None:
         """Layer `index` has what the entry needs and nothing else. Raises `Unsupported`, `Malformed`."""
@@ -220,15 +221,17 @@ def _blocks(checkpoint: Checkpoint, entry: Architecture, prefix: str) -> dict[in
     return {index: frozenset(names) for index, names in found.items()}
 
 
-def _unknown(entry: Architecture, found: frozenset[str]) -> list[str]:
-    """Names that are none of the entry's own, in order."""
-    known = {f"{name}.{kind}" for name in entry.block_names() for kind in ("weight", "gamma")}
+def _unknown(
+    entry: Architecture, found: frozenset[str], names: tuple[str, ...], *, sparse: bool
+) -> list[str]:
+    """Names of a block that are none of its own, in order."""
+    known = {f"{name}.{kind}" for name in names for kind in ("weight", "gamma")}
     patterns = [
         f"{name.replace('{h}', '*')}.weight"
         for name in (entry.q_norm, entry.k_norm)
         if name and "{h}" in name
     ]
-    patterns += expert_patterns(entry.experts) if entry.experts else []
+    patterns += expert_patterns(entry.experts) if entry.experts and sparse else []
     patterns += [*entry.ignored, *_HARMLESS]
     regex = re.compile("|".join(f"(?:{_regex(pattern)})" for pattern in patterns))
     return sorted(name for name in found if name not in known and not regex.fullmatch(name))

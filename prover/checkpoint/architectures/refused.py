@@ -68,6 +68,7 @@ REFUSED_GGUF: dict[str, str] = {
         ),
         _HUGGING_FACE_ONLY,
     ),
+    "clip": "it is the image side of a multimodal model, without the language model",
     "falcon-h1": REFUSED["falcon_h1"],
     "gemma3n": REFUSED["gemma3n"],
     "qwen3next": REFUSED["qwen3_next"],

@@ -11,10 +11,10 @@ _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 _MOST = 10_000
 
 
-def is_later_part(path: Path) -> bool:
-    """Whether a file is named as a part other than the first."""
+def is_secondary(path: Path) -> bool:
+    """Whether a file is named as a part other than the first, or as the image side of a multimodal model."""
     match = _PART.fullmatch(path.name)
-    return match is not None and int(match[2]) != 1
+    return path.name.startswith("mmproj") or (match is not None and int(match[2]) != 1)
 
 
 def parts_of(path: Path, count: int) -> list[Path]:

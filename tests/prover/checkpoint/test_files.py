@@ -305,6 +305,10 @@ def test_hub_caches(llama: Path, tmp_path: Path) -> None:
     with pytest.raises(InputOutputError, match="no checkpoint here") as caught:
         open_model(repository)
     assert caught.value.hint == f"did you mean {snapshot}?"
+    for above in (snapshot.parent, tmp_path):
+        with pytest.raises(InputOutputError, match="no checkpoint here") as caught:
+            open_model(above)
+        assert caught.value.hint == f"did you mean {snapshot}?"
     blob = (snapshot / WEIGHTS).resolve()
     with pytest.raises(InputOutputError, match=r"no config\.json") as caught:
         open_model(blob)
@@ -312,6 +316,19 @@ def test_hub_caches(llama: Path, tmp_path: Path) -> None:
     blob.unlink()
     with pytest.raises(InputOutputError, match="a link to a file that is not there"):
         open_checkpoint(snapshot / WEIGHTS)
+
+
+def test_the_image_side_of_a_gguf_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "mmproj-model-f16.gguf").write_bytes(b"GGUF")
+    (tmp_path / "model-Q4.gguf").write_bytes(b"GGUF")
+    with pytest.raises(Malformed, match="model-Q4"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_name_on_a_hub_is_no_path() -> None:
+    with pytest.raises(InputOutputError, match="no such file") as caught:
+        open_checkpoint("owner/model")
+    assert caught.value.hint is not None and "download" in caught.value.hint
 
 
 def test_magic_bytes_tell_the_format(llama: Path, tmp_path: Path) -> None:

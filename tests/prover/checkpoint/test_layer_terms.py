@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
+from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import Term, open_model
 from tests.support import tiny_experts
 from tests.support.rewrites import Rewriter
@@ -124,3 +128,75 @@ def test_rewrites_leave_terms_and_logits_alone(name: str, tmp_path: Path) -> Non
         assert cosine(term, after[kind]) > 1 - 1e-8, kind
         others = [abs(cosine(term, other)) for key, other in after.items() if key != kind]
         assert max(others) < 0.9, kind
+
+
+def edited(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    return folder
+
+
+EXPERT = "model.layers.1.block_sparse_moe.experts"
+BROKEN: list[tuple[str, Callable[[dict[str, torch.Tensor]], Any], str]] = [
+    ("mixtral", lambda t: t.pop(f"{EXPERT}.3.w2.weight"), "experts.3.w2.weight is missing"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.4.w2.weight": torch.ones(32, 24)}), "its router has 4 outputs"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w3.weight": torch.ones(24, 31)}), "has shape"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w2.weight": torch.ones(32, 23)}), "has shape"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w4.weight": torch.ones(1)}), "experts.1.w4"),
+    ("granitemoe", lambda t: t.update({"model.layers.0.block_sparse_moe.router.layer.weight": torch.ones(5, 32)}),
+     "input_linear.weight has shape"),
+    ("granitemoe", lambda t: t.update({"model.layers.0.block_sparse_moe.output_linear.weight": torch.ones(4, 32, 23)}),
+     "output_linear.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.mlp.shared_experts.up_proj.weight": torch.ones(11, 32)}),
+     "shared_experts.up_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.self_attn.kv_b_proj.weight": torch.ones(56, 9)}),
+     "kv_b_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.self_attn.o_proj.weight": torch.ones(32, 23)}),
+     "o_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.mlp.up_proj.weight": torch.ones(24, 32)}),
+     "layer 1 has tensors that the layout of deepseek_v3 has not: mlp.up_proj.weight"),
+    ("deepseek_v3", lambda t: t.pop("model.layers.1.mlp.gate.weight"), "has another layout: found mlp.experts.0"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w3.weight": torch.full((24, 32), 1e30),
+                                    "model.layers.1.post_attention_layernorm.weight": torch.full((32,), 1e10)}),
+     "layer 1 overflows when norms are folded in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "text"), BROKEN)
+def test_mixtures_that_do_not_fit(
+    name: str, change: Callable[[dict[str, torch.Tensor]], None], text: str, tmp_path: Path
+) -> None:
+    with pytest.raises((Malformed, Unsupported)) as caught:
+        terms(edited(save(tiny_experts.random_model(name), tmp_path), change))
+    assert text in caught.value.message and "\n" not in caught.value.message
+
+
+def test_experts_of_four_bits_in_the_form_of_gpt_oss(tmp_path: Path) -> None:
+    """The same terms from MXFP4 blocks as from the numbers they stand for; up is every second row."""
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    model = save(tiny_experts.random_model("gpt_oss", num_local_experts=2), plain)
+    shutil.copytree(plain, packed)
+    draw = np.random.default_rng(4)
+    values = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+    def blocks(tensors: dict[str, torch.Tensor], *, whole: bool) -> None:
+        name = "model.layers.1.mlp.experts.gate_up_proj"
+        if whole:
+            tensors[name] = torch.from_numpy(numbers.reshape(2, 48, 32).swapaxes(1, 2).copy())
+            return
+        del tensors[name]
+        tensors[f"{name}_blocks"] = torch.from_numpy(codes[..., ::2] | codes[..., 1::2] << 4)
+        tensors[f"{name}_scales"] = torch.from_numpy(exponents)
+
+    codes = draw.integers(0, 16, (2, 48, 1, 32)).astype(np.uint8)
+    exponents = draw.integers(120, 130, (2, 48, 1)).astype(np.uint8)
+    numbers = values[codes] * np.float32(2.0) ** (exponents[..., None].astype(np.float32) - 127)
+    first = terms(edited(plain, lambda tensors: blocks(tensors, whole=True)))
+    second = terms(edited(packed, lambda tensors: blocks(tensors, whole=False)))
+    for kind, term in first.items():
+        np.testing.assert_array_equal(term, second[kind], err_msg=kind)
+    experts = next(term for term in open_model(model).layer_terms(1) if term.kind == "experts")
+    gain = load_file(plain / "model.safetensors")["model.layers.1.post_attention_layernorm.weight"].numpy()
+    for number, (left, _) in enumerate(experts.pairs()):
+        np.testing.assert_allclose(left, numbers[number, 1::2, 0] * gain, rtol=1e-6)

@@ -274,6 +274,7 @@ def test_parts_that_do_not_fit(
         ((".codes", ".codebooks", ".scales"), "AQLM"),
         ((".Qidxs", ".SU", ".SV"), "QuIP#"),
         ((".q_weight", ".q_invperm", ".q_scale"), "EXL2"),
+        ((".weight._data", ".weight._scale"), "Quanto"),
     ],
 )
 def test_other_formats_are_refused_by_name(
@@ -285,13 +286,21 @@ def test_other_formats_are_refused_by_name(
     assert caught.value.hint is not None and "bfloat16" in caught.value.hint
 
 
-def test_three_bits_and_marlin_are_refused(llama: Path, tmp_path: Path) -> None:
-    parts, _, settings = FORMATS["gptq 4"]()
-    for number, (change, text) in enumerate(
-        (({"bits": 3}, "packs 3 bits"), ({"checkpoint_format": "marlin"}, "marlin"))
-    ):
-        with pytest.raises(Unsupported, match=text):
-            open_model(write(tmp_path / str(number), llama, parts, settings | change))
+@pytest.mark.parametrize(
+    ("name", "change", "text"),
+    [
+        ("gptq 4", {"bits": 3}, "packs 3 bits"),
+        ("gptq 4", {"checkpoint_format": "marlin"}, "in marlin order"),
+        ("gptq 4", {"is_marlin_format": True}, "in marlin order"),
+        ("awq", {"version": "GEMV"}, "in GEMV order"),
+    ],
+)
+def test_other_orders_are_refused(
+    name: str, change: dict[str, Any], text: str, llama: Path, tmp_path: Path
+) -> None:
+    parts, _, settings = FORMATS[name]()
+    with pytest.raises(Unsupported, match=text):
+        open_model(write(tmp_path / "m", llama, parts, settings | change))
 
 
 def test_a_scale_in_a_shard_that_is_missing(llama: Path, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ _REFUSED = {
     ".q_invperm": "EXL2",
     ".trellis": "EXL3",
     ".indices_scale": "VPTQ",
-    ".weight_quantizer._amax": "ModelOpt (calibration only)",
-    ".qzeros_scale": "a layout of its own",
+    ".weight._data": "Quanto",
+    ".bitmask": "compressed-tensors (sparse)",
 }
 """Endings of tensors that only occur in formats that are not read."""
 

@@ -50,6 +50,9 @@ def _words(entries: Entries, base: str, settings: Mapping[str, Any], source: obj
         raise Unsupported(f"{source}: {names[0]} packs {bits} bits, only 4 and 8 are read", hint=DEQUANTIZE)
     if settings.get("checkpoint_format") == "marlin" or settings.get("is_marlin_format"):
         raise Unsupported(f"{source}: {names[0]} is in marlin order, which is not read", hint=DEQUANTIZE)
+    if settings.get("quant_method") == "awq" and str(settings.get("version", "gemm")).lower() != "gemm":
+        order = settings["version"]
+        raise Unsupported(f"{source}: {names[0]} is in {order} order, which is not read", hint=DEQUANTIZE)
     per_word = _WORD // bits
     awq = cols * per_word == out and bits == 4
     if not awq and cols != out:
