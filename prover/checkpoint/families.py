@@ -47,6 +47,11 @@ class Model:
                 f"{self.checkpoint.path}: mixture-of-experts models ({layout.config.model_type()}) are not supported "
                 "yet by the fingerprint's profile, which has terms of one FFN per layer"
             )
+        if layout.entry.other_mixer is not None or layout.entry.beside:
+            raise Unsupported(
+                f"{self.checkpoint.path}: the fingerprint's profile has no terms for layers without attention, or with "
+                f"another mixer beside it ({layout.config.model_type()})"
+            )
         if not layout.entry.one_ffn:
             raise Unsupported(
                 f"{self.checkpoint.path}: the fingerprint's profile has no terms for attention through latents "

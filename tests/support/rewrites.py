@@ -45,7 +45,7 @@ class Rewriter:
             for _, up, down in self._stacked(block) if block is not None else ():
                 self._scale(up, down)
             for ffn in dense(layer):
-                self._scale(ffn.up_proj.weight, ffn.down_proj.weight.T)
+                self._scale(*neurons(ffn))
 
     def gains(self) -> None:
         """Move all of each norm's gain into the weights that read it."""
@@ -82,7 +82,7 @@ class Rewriter:
     def attention(self) -> None:
         """Maps of v and o, scales of q and k per rotary plane, reordered heads; latents turned and scaled."""
         for layer in self.layers():
-            attn = layer.self_attn
+            attn = getattr(layer, "self_attn", None)
             if hasattr(attn, "kv_b_proj"):
                 self._latents(attn)
             elif hasattr(attn, "q_proj"):
@@ -97,7 +97,8 @@ class Rewriter:
     def _plain_attention(self, attn: Any) -> None:
         size, kv = attn.head_dim, self.config.num_key_value_heads
         group = self.config.num_attention_heads // kv
-        q, k, v, o = (getattr(attn, f"{name}_proj").weight for name in "qkvo")
+        q, k, v = (getattr(attn, f"{name}_proj").weight for name in "qkv")
+        o = (attn.o_proj if hasattr(attn, "o_proj") else attn.out_proj).weight
         d = q.shape[1]
         queries, keys, values, outs = (
             q.view(kv, group, size, d),
@@ -105,7 +106,7 @@ class Rewriter:
             v.view(kv, size, d),
             o.T.reshape(kv, group, size, d),
         )
-        normed = any(hasattr(attn, name) for name in ("q_norm", "query_layernorm", "qk_norm"))
+        normed = any(hasattr(attn, name) for name in ("q_norm", "query_layernorm", "q_layernorm", "qk_norm"))
         mix = torch.eye(size).double() + 0.3 * self._randn(kv, size, size)
         values, outs = mix @ values, torch.linalg.inv(mix).mT[:, None] @ outs
         if not normed:
@@ -209,9 +210,8 @@ class Rewriter:
 
 def ffn_of(layer: Any) -> Any:
     """The layer's FFN or mixture."""
-    return next(
-        getattr(layer, name) for name in ("mlp", "feed_forward", "block_sparse_moe") if hasattr(layer, name)
-    )
+    names = ("mlp", "feed_forward", "block_sparse_moe", "shared_mlp")
+    return next(found for name in names if (found := getattr(layer, name, None)) is not None)
 
 
 def mixture(layer: Any) -> Any | None:
@@ -225,11 +225,19 @@ def dense(layer: Any) -> list[Any]:
     found = ffn_of(layer)
     if not hasattr(found, "experts"):
         return [found]
-    return [
-        getattr(found, name)
-        for name in ("shared_expert", "shared_experts", "shared_mlp")
-        if hasattr(found, name)
-    ]
+    names = ("shared_expert", "shared_experts", "shared_mlp")
+    shared = [getattr(holder, name, None) for holder in (found, layer) for name in names]
+    return [ffn for ffn in shared if ffn is not None]
+
+
+def neurons(ffn: Any) -> tuple[Tensor, Tensor]:
+    """up and down of an FFN, rows of the hidden size (views)."""
+    if hasattr(ffn, "w3"):
+        return ffn.w3.weight, ffn.w2.weight.T
+    if hasattr(ffn, "input_linear"):
+        both = ffn.input_linear.weight
+        return both[len(both) // 2 :], ffn.output_linear.weight.T
+    return ffn.up_proj.weight, ffn.down_proj.weight.T
 
 
 def routing(block: Any) -> list[Tensor]:

@@ -80,6 +80,45 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "hunyuan_v1_moe": ("hunyuan_v1_moe", {"num_experts": EXPERTS, "moe_topk": 2, "head_dim": 8}),
     "minicpm3": ("minicpm3", _LATENT_Q),
 }
+MODELS |= {
+    "granitemoehybrid": (
+        "granitemoehybrid",
+        {
+            "num_local_experts": 0,
+            "shared_intermediate_size": FFN,
+            "layer_types": ["mamba", "attention"],
+            "mamba_n_heads": 8,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+        },
+    ),
+    "jamba": (
+        "jamba",
+        {
+            "num_experts": EXPERTS,
+            "num_experts_per_tok": 2,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+            "attn_layer_period": 2,
+            "attn_layer_offset": 1,
+            "use_mamba_kernels": False,
+        },
+    ),
+    "falcon_h1": (
+        "falcon_h1",
+        {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1},
+    ),
+    "lfm2": (
+        "lfm2",
+        {"layer_types": ["conv", "full_attention"], "block_ff_dim": FFN, "block_auto_adjust_ff_dim": False},
+    ),
+}
+HYBRID = ("granitemoehybrid", "granitemoehybrid-experts", "jamba", "falcon_h1", "lfm2")
+"""Their other mixers are left as they are: only attention and FFNs are rewritten."""
+MODELS["granitemoehybrid-experts"] = (
+    "granitemoehybrid",
+    {**MODELS["granitemoehybrid"][1], **_LOCAL, "intermediate_size": NARROW},
+)
 UNIT_UP = ("gpt_oss",)
 """Their experts add one to up, so that a scale cannot move between up and down."""
 

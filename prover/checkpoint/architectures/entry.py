@@ -113,9 +113,8 @@ class Architecture:
     rotary_sections: int = 1
     rotary_permuted: bool = False  # q,k rows stored with interleaved planes, as GGUF's "llama" does
     unrotated: Callable[[Config, int], bool] | None = None  # whether a layer has no rotary embedding
-    attention_free: Callable[[Config, int], bool] | None = (
-        None  # whether a layer has another mixer than attention
-    )
+    other_mixer: str | None = None  # a weight of the layers that have something else in place of attention
+    beside: bool = False  # attention is not the only mixer of a layer
     shared_blocks: bool = False  # layers share blocks, config num_hidden_groups of them
     kv_heads: int | None = None  # overrides the config
     ignored: tuple[str, ...] = ()  # patterns of further tensors of a block that enter no term
@@ -131,7 +130,7 @@ class Architecture:
     @property
     def one_ffn(self) -> bool:
         """Whether every layer is one attention with q, k, v, o and one FFN: what `ModelShape` describes."""
-        return self.experts is None and self.latent is None
+        return self.experts is None and self.latent is None and self.other_mixer is None and not self.beside
 
     def block_names(self) -> tuple[str, ...]:
         """Relative names of all tensors of a block, per-head ones excepted."""

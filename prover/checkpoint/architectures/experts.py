@@ -33,7 +33,7 @@ _MIXTRAL = Experts(
     up="block_sparse_moe.experts.{e}.w3",
     down="block_sparse_moe.experts.{e}.w2",
 )
-_GRANITE = Experts(
+GRANITE = Experts(
     router="block_sparse_moe.router.layer",
     gate_up="block_sparse_moe.input_linear.weight",
     down="block_sparse_moe.output_linear.weight",
@@ -83,11 +83,6 @@ def _llama4(entry: Architecture, config: Config) -> Architecture:
     return replace(entry, qk_normed=config.flag("use_qk_norm", True))
 
 
-def _minimax(config: Config, index: int) -> bool:
-    kinds = config.get("layer_types", "attn_type_list")
-    return isinstance(kinds, list) and index < len(kinds) and kinds[index] in ("linear_attention", 0)
-
-
 _LATENT = replace(LLAMA, q=None, k=None, v=None, latent=Latent(), rotary="interleaved", adapt=_direct_queries)
 
 MIXTRAL = replace(LLAMA, family="mixtral", model_types=("mixtral",), experts=_MIXTRAL)
@@ -100,7 +95,7 @@ QWEN2_MOE = replace(
 )
 QWEN3_MOE = replace(QWEN3, family="qwen3_moe", model_types=("qwen3_moe", "qwen3_vl_moe_text"), experts=_QWEN)
 OLMOE = replace(QWEN3, family="olmoe", model_types=("olmoe",), experts=_QWEN, whole_norm=True)
-GRANITEMOE = replace(LLAMA, family="granitemoe", model_types=("granitemoe",), experts=_GRANITE)
+GRANITEMOE = replace(LLAMA, family="granitemoe", model_types=("granitemoe",), experts=GRANITE)
 PHIMOE = replace(LLAMA, family="phimoe", model_types=("phimoe",), norm="layer", experts=_MIXTRAL)
 DEEPSEEK_V2 = replace(_LATENT, family="deepseek_v2", model_types=("deepseek_v2",), experts=_DEEPSEEK)
 DEEPSEEK_V3 = replace(
@@ -144,8 +139,7 @@ MINIMAX = replace(
     model_types=("minimax",),
     norm_position="kept",
     experts=_MIXTRAL,
-    attention_free=_minimax,
-    optional=tuple(f"self_attn.{name}_proj" for name in "qkvo"),
+    other_mixer="self_attn.qkv_proj",
     ignored=(
         *(f"self_attn.{name}.weight" for name in ("qkv_proj", "out_proj", "norm", "output_gate")),
         *("self_attn.slope_rate", "self_attn.*_decay"),

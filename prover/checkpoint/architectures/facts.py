@@ -36,7 +36,8 @@ def model_shape(layout: Layout) -> ModelShape:
         )
     last = layers - 1  # the layer that is read in any case
     layout.check(last)
-    heads, kv_heads, head_dim = _heads(layout, last, hidden)
+    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), last)
+    heads, kv_heads, head_dim = _heads(layout, attending, hidden)
     rotary_dim = 0
     if entry.rotary is not None:
         fraction = config.rotary_fraction(entry.rotary_fraction)

@@ -71,6 +71,11 @@ class Layout:
         found = self.blocks.get(self.block_index(index), frozenset())
         return experts is not None and f"{experts.router}.weight" in found
 
+    def attends(self, index: int) -> bool:
+        """Whether layer `index` has attention."""
+        found = self.blocks.get(self.block_index(index), frozenset())
+        return self.entry.other_mixer is None or f"{self.entry.other_mixer}.weight" not in found
+
     def names(self, index: int) -> tuple[str, ...]:
         """Names of the linear weights and norms that layer `index` has to have."""
         entry, found = self.entry, self.blocks.get(self.block_index(index), frozenset())
@@ -80,6 +85,9 @@ class Layout:
         if self.is_sparse(index):
             dense = {entry.up, entry.gate, entry.gate_up, entry.down}
             names = [name for name in names if name not in dense]
+        if not self.attends(index):
+            attention = {entry.q, entry.k, entry.v, entry.qkv, entry.o, entry.q_norm, entry.k_norm}
+            names = [name for name in names if name not in attention]
         return tuple(names)
 
     def unknown(self, index: int) -> list[str]:

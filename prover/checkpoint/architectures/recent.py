@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from huref.common.errors import Malformed, Unsupported
+from huref.common.errors import Malformed
 from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.architectures.entry import Architecture, Latent
 from huref.prover.checkpoint.architectures.gpt_like import COHERE
@@ -36,14 +36,6 @@ def full_unrotated(config: Config, index: int) -> bool:
         return pattern[index % len(pattern)] != "L"
     every = pattern if isinstance(pattern, int) and pattern > 0 else _ROTARY_EVERY
     return (index + 1) % every == 0
-
-
-def _granite_hybrid(entry: Architecture, config: Config) -> Architecture:
-    kinds = config.get("layer_types", "layers_block_type")
-    if isinstance(kinds, list) and any(kind not in ("attention", "full_attention") for kind in kinds):
-        raise Unsupported(f"{config.source}: granitemoehybrid with state-space layers is not read")
-    rotary = config.get("position_embedding_type") in (None, "rope")
-    return entry if rotary else replace(entry, rotary=None)
 
 
 _PLAIN_FFN = replace(LLAMA, gate=None)
@@ -105,16 +97,6 @@ EXAONE4 = replace(
     OLMO2, family="exaone4", model_types=("exaone4",), whole_norm=False, unrotated=full_unrotated
 )
 COHERE2 = replace(COHERE, family="cohere2", model_types=("cohere2",), adapt=None, unrotated=full_unrotated)
-GRANITE_HYBRID = replace(
-    LLAMA,
-    family="llama",
-    model_types=("granitemoehybrid",),
-    up=None,
-    gate=None,
-    gate_up="shared_mlp.input_linear",
-    down="shared_mlp.output_linear",
-    adapt=_granite_hybrid,
-)
 MINICPM3 = replace(
     LLAMA,
     family="minicpm3",
@@ -144,6 +126,6 @@ CONSOLIDATED = replace(
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *(SMOLLM3, INTERLEAVED, ARCEE, NEMOTRON, APERTUS, NANOCHAT, HUNYUAN, OLMO, OLMO2, EXAONE4, COHERE2),
-    *(GRANITE_HYBRID, MINICPM3, CONSOLIDATED),
+    *(MINICPM3, CONSOLIDATED),
     replace(QWEN3, model_types=("qwen3_vl", "qwen3_vl_text")),
 )

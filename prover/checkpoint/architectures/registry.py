@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from huref.common.errors import Unsupported
-from huref.prover.checkpoint.architectures import encoders, experts, gguf_names, gpt_like, llama_like, recent
+from huref.prover.checkpoint.architectures import (
+    encoders,
+    experts,
+    gguf_names,
+    gpt_like,
+    hybrid,
+    llama_like,
+    recent,
+)
 from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.architectures.entry import Architecture
 from huref.prover.checkpoint.architectures.layout import Layout, find_layout
@@ -23,6 +31,7 @@ HUGGING_FACE = _by_type(
     llama_like.ARCHITECTURES
     + recent.ARCHITECTURES
     + experts.ARCHITECTURES
+    + hybrid.ARCHITECTURES
     + gpt_like.ARCHITECTURES
     + encoders.ARCHITECTURES
 )

@@ -57,7 +57,7 @@ def layer_terms(layout: Layout, shape: ModelShape, index: int) -> tuple[Term, ..
     terms: list[Term] = []
     if layout.entry.latent is not None:
         terms += _latent(reader)
-    elif layout.entry.attention_free is None or not layout.entry.attention_free(layout.config, index):
+    elif layout.attends(index):
         terms += [
             Term("scores", shape.heads, shape.kv_heads, lambda: _one(_scores(reader))),
             Term("values", shape.kv_heads, shape.heads, lambda: _one(_values(reader))),

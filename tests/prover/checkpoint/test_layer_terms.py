@@ -72,6 +72,8 @@ def disguise(model: Any, name: str) -> None:
     if name not in tiny_experts.UNIT_UP:
         rewriter.scales()
     rewriter.attention()
+    if name in tiny_experts.HYBRID:
+        return
     if name in ("phimoe", "minimax"):  # LayerNorm; a norm in the residual path
         rewriter.hidden(rewriter.permutation(tiny_experts.HIDDEN))
     else:
@@ -112,6 +114,11 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ernie4_5_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
     "hunyuan_v1_moe": ((*ATTENTION, *SHARED),) * 2,
     "minicpm3": ((*LATENT, "ffn"),) * 2,
+    "granitemoehybrid": (("ffn",), (*ATTENTION, "ffn")),
+    "granitemoehybrid-experts": (SHARED, (*ATTENTION, *SHARED)),
+    "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
+    "falcon_h1": ((*ATTENTION, "ffn"),) * 2,
+    "lfm2": (("ffn",), (*ATTENTION, "ffn")),
 }
 
 
@@ -200,3 +207,20 @@ def test_experts_of_four_bits_in_the_form_of_gpt_oss(tmp_path: Path) -> None:
     gain = load_file(plain / "model.safetensors")["model.layers.1.post_attention_layernorm.weight"].numpy()
     for number, (left, _) in enumerate(experts.pairs()):
         np.testing.assert_allclose(left, numbers[number, 1::2, 0] * gain, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mixtral", "mixture-of-experts models \\(mixtral\\) are not supported yet"),
+        ("minicpm3", "no terms for attention through latents \\(minicpm3\\) yet"),
+        ("lfm2", "no terms for layers without attention"),
+        ("falcon_h1", "another mixer beside it \\(falcon_h1\\)"),
+    ],
+)
+def test_a_profile_of_one_ffn_per_layer_refuses_them(name: str, text: str, tmp_path: Path) -> None:
+    model = open_model(save(tiny_experts.random_model(name), tmp_path))
+    for ask in (lambda: model.shape, lambda: model.layer(0), lambda: model.layer_shape(0)):
+        with pytest.raises(Unsupported, match=text):
+            ask()
+    assert model.layers == 2 and model.vocab == tiny_experts.VOCAB
