@@ -30,7 +30,7 @@ _HARMLESS = (
     ),
     *("*.input_global_scale", "*.input_scale_ub", "*.act_scale"),
 )
-_HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
+_HEADS = (".lm_head.weight", ".embed_out.weight", ".output.weight")
 _SHOWN = 3
 
 
@@ -194,7 +194,7 @@ def _one(checkpoint: Checkpoint, prefixes: list[str]) -> str:
 def _tied_head(checkpoint: Checkpoint, entry: Architecture, config: Config, prefix: str) -> str:
     """The head in place of the embedding, where the two are tied and only the head is stored."""
     missing = f"{prefix}{entry.embedding}.weight"
-    heads = [name for name in checkpoint.names() if name.endswith(_HEADS)]
+    heads = [name for name in checkpoint.names() if f".{name}".endswith(_HEADS)]
     if len(heads) != 1 or checkpoint.lost(missing) or not config.tied():
         raise checkpoint.missing(missing)
     return heads[0]

@@ -53,9 +53,9 @@ def _float8_e5m2(raw: NDArray[np.generic]) -> Float32:
 @cache
 def _powers_of_two() -> Float32:
     """Values of E8M0, the scales of the OCP microscaling formats: 2^(code−127), the last code NaN."""
-    values = np.ldexp(np.float32(1), np.arange(256) - 127).astype(np.float32)
+    values = np.ldexp(1.0, np.arange(256) - 127)
     values[255] = np.nan
-    return values
+    return values.astype(np.float32)
 
 
 def _e8m0(raw: NDArray[np.generic]) -> Float32:

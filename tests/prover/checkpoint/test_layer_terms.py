@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -224,3 +225,29 @@ def test_a_profile_of_one_ffn_per_layer_refuses_them(name: str, text: str, tmp_p
         with pytest.raises(Unsupported, match=text):
             ask()
     assert model.layers == 2 and model.vocab == tiny_experts.VOCAB
+
+
+def test_layers_that_guess_the_token_after_the_next(tmp_path: Path) -> None:
+    """Published DeepSeek and GLM files append such layers, with an embedding and a head of their own."""
+    folder = save(tiny_experts.random_model("deepseek_v3"), tmp_path)
+    before = terms(folder)
+
+    def append(tensors: dict[str, torch.Tensor]) -> None:
+        block = {name: tensor for name, tensor in tensors.items() if name.startswith("model.layers.1.")}
+        tensors |= {name.replace("layers.1.", "layers.2."): tensor.clone() for name, tensor in block.items()}
+        for name in ("embed_tokens", "shared_head.head", "eh_proj"):
+            tensors[f"model.layers.2.{name}.weight"] = torch.ones(tiny_experts.VOCAB, tiny_experts.HIDDEN)
+
+    edited(folder, append)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 1}))
+    after = terms(folder)
+    assert after.keys() == before.keys()
+    for kind, term in before.items():
+        np.testing.assert_array_equal(term, after[kind])
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 0}))
+    with pytest.raises(Malformed, match="num_nextn_predict_layers must be a positive integer"):
+        terms(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": None}))
+    with pytest.raises(Malformed, match="though the config says 2 layers"):
+        terms(folder)
