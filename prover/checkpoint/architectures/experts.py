@@ -68,7 +68,7 @@ _CORRECTION = "*e_score_correction_bias"  # chooses experts, weighs none
 
 def _direct_queries(entry: Architecture, config: Config) -> Architecture:
     """Small DeepSeek models have no latent for queries."""
-    if config.integer("q_lora_rank") is not None:
+    if config.get("q_lora_rank"):
         return entry
     return replace(entry, q="self_attn.q_proj", latent=replace(Latent(), q_a=None, q_a_norm=None, q_b=None))
 

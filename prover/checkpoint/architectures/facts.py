@@ -153,9 +153,8 @@ def check_layers(layout: Layout, shape: ModelShape) -> None:
                     f"{checkpoint.path}: tensor {full} has shape {got}, expected {want}: the config says "
                     f"{shape.heads} heads of {shape.head_dim}, {shape.kv_heads} for keys, hidden size {shape.hidden}"
                 )
-    extra = (
-        layout.config.integer("num_nextn_predict_layers") or 0
-    )  # heads that guess the tokens after the next
+    stated = layout.config.get("num_nextn_predict_layers")  # layers for the tokens after the next
+    extra = layout.config.required("num_nextn_predict_layers") if stated else 0
     beyond = [index for index in layout.blocks if index > layout.block_index(shape.layers - 1) + extra]
     if beyond:
         raise Malformed(
