@@ -136,7 +136,7 @@ def check_layers(layout: Layout, shape: ModelShape) -> None:
     """
     entry, checkpoint = layout.entry, layout.checkpoint
     expected = linear_shapes(entry, shape)
-    for index in range(shape.layers):
+    for index in layout.distinct(shape.layers):
         layout.check(index)
         if layout.is_sparse(index):
             Mixture(layout, shape.hidden, index).check()

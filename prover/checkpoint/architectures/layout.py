@@ -7,7 +7,7 @@ checkpoint is refused: an unknown tensor means that the model computes something
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -58,7 +58,17 @@ class Layout:
         """The block that layer `index` uses: layers may share one (ALBERT)."""
         if not self.entry.shared_blocks:
             return index
-        return index * (self.config.integer("num_hidden_groups") or 1) // self.config.required(*LAYERS)
+        return index * self._groups // self.config.required(*LAYERS)
+
+    @property
+    def _groups(self) -> int:
+        return self.config.integer("num_hidden_groups") or 1
+
+    def distinct(self, layers: int) -> Iterable[int]:
+        """One of `layers` layers for each block."""
+        if not self.entry.shared_blocks:
+            return range(layers)
+        return (-(-group * layers // self._groups) for group in range(min(self._groups, layers)))
 
     @cached_property
     def blocks(self) -> Mapping[int, frozenset[str]]:
