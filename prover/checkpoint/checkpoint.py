@@ -1,7 +1,8 @@
 """Open a model checkpoint of any supported file format, lazily and without ever unpickling.
 
 Accepted: a Hugging Face folder (config.json with safetensors, single or sharded), a .safetensors file
-with config.json beside it, a .gguf file, an .onnx file, or a folder holding exactly one of these.
+with config.json beside it, a .gguf file or any part of a split one, an .onnx file, or a folder holding exactly one
+of these. Files are told by their first bytes, and by their suffix only where these say nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from pathlib import Path
 
 from huref.common.errors import InputOutputError, Unsupported, UsageError
 from huref.prover.checkpoint.formats.base import Checkpoint
-from huref.prover.checkpoint.formats.folder import open_folder
+from huref.prover.checkpoint.formats.folder import INDEX, open_folder
+from huref.prover.checkpoint.formats.magic import sniff
+from huref.prover.checkpoint.formats.split import is_secondary
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_SUFFIXES = (".safetensors", ".gguf")
 _CONVERT = (
     "convert it to safetensors on a machine you trust it with: "
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
@@ -31,25 +35,34 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if path.is_dir():
         return _open_directory(path)
     if not path.is_file():
-        raise InputOutputError(f"{path}: no such file or folder")
+        if path.is_symlink():
+            raise InputOutputError(f"{path}: a link to a file that is not there", hint="download it again")
+        named = not path.is_absolute() and len(path.parts) == 2
+        raise InputOutputError(
+            f"{path}: no such file or folder",
+            hint="if that is a name on a model hub: download it, and give the folder" if named else None,
+        )
     return _open_file(path)
 
 
 def _open_file(path: Path) -> Checkpoint:
     suffix = path.suffix.lower()
-    if suffix == ".safetensors":
+    kind = sniff(path) or suffix.removeprefix(".")
+    if kind == "safetensors":
         _refuse_adapter(path)
         return open_folder(path.parent, path)
-    if suffix == ".gguf":
+    if kind == "gguf":
         from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
 
         return GgufCheckpoint(path)
-    if suffix == ".onnx":
+    if kind == "onnx":
         from huref.prover.checkpoint.formats.onnx_reader import OnnxCheckpoint
 
         return OnnxCheckpoint(path)
-    if suffix in _PICKLES:
+    if kind == "pickle" or suffix in _PICKLES:
         raise Unsupported(f"{path}: pickled checkpoints can run code and are never opened", hint=_CONVERT)
+    if path.name.endswith(".index.json"):
+        return open_folder(path.parent)
     raise Unsupported(f"{path}: not a checkpoint format known here", hint="known: .safetensors, .gguf, .onnx")
 
 
@@ -58,7 +71,8 @@ def _open_directory(folder: Path) -> Checkpoint:
     safetensors = [file for file in sorted(folder.glob("*.safetensors")) if not _is_adapter(file)]
     if safetensors:
         candidates.append(folder)
-    candidates += sorted(folder.glob("*.gguf")) + sorted(folder.glob("*.onnx"))
+    candidates += [file for file in sorted(folder.glob("*.gguf")) if not is_secondary(file)]
+    candidates += sorted(folder.glob("*.onnx"))
     if len(candidates) > 1:
         names = ", ".join("*.safetensors" if c == folder else c.name for c in candidates)
         raise UsageError(f"{folder}: several checkpoints ({names})", hint="give the path of one file")
@@ -69,11 +83,20 @@ def _open_directory(folder: Path) -> Checkpoint:
             raise Unsupported(f"{file}: pickled checkpoints can run code and are never opened", hint=_CONVERT)
         if _is_adapter(file):
             _refuse_adapter(file)
-    if (folder / "model.safetensors.index.json").is_file():
+    if (folder / INDEX).is_file():
         return open_folder(folder)
-    raise InputOutputError(
-        f"{folder}: no checkpoint here", hint="expected config.json with *.safetensors, or one .gguf file"
-    )
+    raise InputOutputError(f"{folder}: no checkpoint here", hint=_what_else(folder))
+
+
+def _what_else(folder: Path) -> str:
+    """What a folder without a checkpoint may be for."""
+    if (folder / "snapshots").is_dir() and not any(folder.glob("snapshots/*/")):
+        return f"a hub cache without a snapshot: download the model again, to {folder / 'snapshots'}/…"
+    for below in ("snapshots/*/*", "models--*/snapshots/*/*", "*/*"):
+        inner = sorted({file.parent for file in folder.glob(below) if file.suffix in _SUFFIXES})
+        if inner:
+            return "did you mean " + " or ".join(map(str, inner[:3])) + "?"
+    return "expected config.json with *.safetensors, or one .gguf file"
 
 
 def _is_adapter(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A model as the fingerprint sees it: embedding rows, and six matrices per layer, whatever the family.
+"""A model as the fingerprint sees it: embedding rows, and the matrices or terms of each layer, whatever the family.
 
 Every matrix comes as float32 rows of length d (the hidden size): weights that write the residual stream
 (o, down) are transposed. Linear biases are ignored, as in the paper's definition (fingerprint §1).
@@ -17,14 +17,16 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.common.errors import Unsupported
 from huref.prover.checkpoint.architectures.embedding import EmbeddingReader
-from huref.prover.checkpoint.architectures.facts import check_layers, find_prefix, model_shape
+from huref.prover.checkpoint.architectures.facts import check_layers, layer_shape, model_shape
 from huref.prover.checkpoint.architectures.layer import LayerReader, LayerTensors
 from huref.prover.checkpoint.architectures.registry import find_architecture
+from huref.prover.checkpoint.architectures.terms import Term, layer_terms
 from huref.prover.checkpoint.checkpoint import open_checkpoint
 from huref.prover.checkpoint.formats.base import Checkpoint, Float32
 
-__all__ = ["LayerReader", "LayerTensors", "Model", "open_model"]
+__all__ = ["LayerReader", "LayerTensors", "Model", "Term", "open_model"]
 
 
 class Model:
@@ -32,32 +34,68 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self._entry, self._config = find_architecture(checkpoint)
-        self._prefix = find_prefix(checkpoint, self._entry)
-        self.shape: ModelShape = model_shape(checkpoint, self._entry, self._config, self._prefix)
-        check_layers(checkpoint, self._entry, self.shape, self._prefix)
+        self._layout = find_architecture(checkpoint)
+        self._shape = model_shape(self._layout)
+        check_layers(self._layout, self._shape)
+
+    @property
+    def shape(self) -> ModelShape:
+        """Shape of a model whose layers are one attention and one FFN each. Raises `Unsupported` for others."""
+        layout = self._layout
+        if layout.entry.experts is not None:
+            raise Unsupported(
+                f"{self.checkpoint.path}: mixture-of-experts models ({layout.config.model_type()}) are not supported "
+                "yet by the fingerprint's profile, which has terms of one FFN per layer"
+            )
+        if layout.entry.other_mixer is not None or layout.entry.beside:
+            raise Unsupported(
+                f"{self.checkpoint.path}: the fingerprint's profile has no terms for layers without attention, or with "
+                f"another mixer beside it ({layout.config.model_type()})"
+            )
+        if not layout.entry.one_ffn:
+            raise Unsupported(
+                f"{self.checkpoint.path}: the fingerprint's profile has no terms for attention through latents "
+                f"({layout.config.model_type()}) yet"
+            )
+        return self._shape
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, of any model."""
+        return self._shape.layers
 
     @property
     def vocab(self) -> int:
         """Rows of the embedding (it may be padded beyond the tokenizer's vocabulary)."""
-        return self.shape.vocab
+        return self._shape.vocab
+
+    def layer_shape(self, index: int) -> ModelShape:
+        """The shape with what differs in one layer: some have no rotary embedding. Raises what `shape` raises."""
+        return layer_shape(self._layout, self.shape, index)
+
+    def layer_terms(self, index: int) -> tuple[Term, ...]:
+        """The terms of layer `index` (0-based) of any model, as pairs of factors that are read one by one."""
+        self._check(index)
+        return layer_terms(self._layout, layer_shape(self._layout, self._shape, index), index)
 
     def source_files(self, layers: int) -> tuple[Path, ...]:
         """The checkpoint's files that hold more than layers before the last `layers` ones, sorted.
 
         All that a reader of the embedding and of the last layers reads lies in them.
         """
-        blocks = range(self.shape.layers - layers - (self.shape.norm_position == "post"))
-        unread = tuple(f"{self._prefix}{self._entry.block.format(i=i)}" for i in blocks)
+        shape, layout = self._shape, self._layout
+        first = shape.layers - layers - (shape.norm_position == "post")
+        read = {layout.block(i) for i in range(max(first, 0), shape.layers)}
+        unread = tuple({layout.block(i) for i in range(first)} - read)
         names = (name for name in self.checkpoint.names() if not name.startswith(unread))
-        return tuple(sorted({self.checkpoint.file_of(name) for name in names}))
+        return tuple(sorted({file for name in names for file in self.checkpoint.files_of(name)}))
 
     def embedding_rows(self, ids: ArrayLike) -> Float32:
         """X: embedding rows of the given token ids, (len(ids), d), see the module docstring.
 
         Raises `UsageError` for ids out of range, and what `Checkpoint.read_rows` raises.
         """
-        return EmbeddingReader(self.checkpoint, self._entry, self.shape, self._prefix, self._config).read(ids)
+        return EmbeddingReader(self._layout, self._shape).read(ids)
 
     def layer(self, index: int) -> LayerTensors:
         """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""
@@ -65,15 +103,18 @@ class Model:
 
     def layer_reader(self, index: int) -> LayerReader:
         """Layer `index` (0-based), whose tensors are read one by one as they are asked for."""
-        if not 0 <= index < self.shape.layers:
-            raise IndexError(f"layer {index} of a model with {self.shape.layers}")
-        return LayerReader(self.checkpoint, self._entry, self.shape, self._prefix, index)
+        self._check(index)
+        return LayerReader(self._layout, self.layer_shape(index), index)
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self.layers:
+            raise IndexError(f"layer {index} of a model with {self.layers}")
 
 
 def open_model(source: Checkpoint | str | Path) -> Model:
     """Open a model for fingerprinting; shapes of all layers are checked, no tensor is read yet.
 
-    Raises `Unsupported` (unknown architecture, mixture of experts, quantized), `Malformed` (missing or
+    Raises `Unsupported` (unknown architecture or layout, quantized in a way that is not read), `Malformed` (missing or
     misshapen tensors, bad config), and what `open_checkpoint` raises.
     """
     return Model(source if isinstance(source, Checkpoint) else open_checkpoint(source))

@@ -66,7 +66,7 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
     for n in range(shape.layers - LAYERS, shape.layers):
         sides: list[Float64] = []
         gate: Float64 | None = None
-        for name, tensor in canonical_layer(model.layer_reader(n), shape, profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), model.layer_shape(n), profile):
             rows = tensor.astype(np.float64)
             if name == "gate":
                 gate = rows

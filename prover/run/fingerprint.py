@@ -194,7 +194,7 @@ def canonical_tensors(
     """Every tensor that the fingerprint reads, in canonical form, by its name in the program."""
     yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, profile)
     for n in range(max(0, model.shape.layers - LAYERS), model.shape.layers):
-        for name, tensor in canonical_layer(model.layer_reader(n), model.shape, profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), model.layer_shape(n), profile):
             yield f"l{n}.{name}", tensor
 
 

@@ -28,6 +28,10 @@ class Extras:
     causal: bool
     residual: float = 1.0  # factor on the residual of ChatGLM-6B
     theta: float = 10000.0
+    whole_norm: bool = False
+    norm_after: bool = False
+    turn: float = 1.0
+    raw: bool = False  # attention, and without a gain the FFN, read the stream as it is
 
 
 def block(x: Array, layer: LayerTensors, following: Array | None, shape: ModelShape, extras: Extras) -> Array:
@@ -37,14 +41,15 @@ def block(x: Array, layer: LayerTensors, following: Array | None, shape: ModelSh
     if shape.norm_position == "post":
         y = _norm(x + _attention(x, layer, shape, extras), ffn_gain, shape, extras)
         return _norm(y + _ffn(y, layer, extras), following, shape, extras)
-    read = _norm(x, attn_gain, shape, extras)
+    read = x if extras.raw else _norm(x, attn_gain, shape, extras)
     attended = _attention(read, layer, shape, extras)
     if shape.output_norm:
         attended = _norm(attended, layer.attn_output_gain, shape, extras)
     if shape.parallel:
         return x + attended + _ffn(_norm(x, ffn_gain, shape, extras), layer, extras)
     y = x + attended
-    written = _ffn(_norm(y, ffn_gain, shape, extras), layer, extras)
+    read = y if extras.raw and ffn_gain is None else _norm(y, ffn_gain, shape, extras)
+    written = _ffn(read, layer, extras)
     if shape.output_norm:
         written = _norm(written, layer.ffn_output_gain, shape, extras)
     return y + written
@@ -70,11 +75,12 @@ def _attention(x: Array, layer: LayerTensors, shape: ModelShape, extras: Extras)
     q = (x @ layer.q.T.astype(np.float64)).reshape(tokens, shape.heads, size).swapaxes(0, 1)
     k = (x @ layer.k.T.astype(np.float64)).reshape(tokens, shape.kv_heads, size).swapaxes(0, 1)
     v = (x @ layer.v.T.astype(np.float64)).reshape(tokens, shape.kv_heads, size).swapaxes(0, 1)
+    if extras.norm_after:
+        q, k = _rotate(q, shape, extras), _rotate(k, shape, extras)
     if shape.qk_norm:
-        assert layer.q_gain is not None and layer.k_gain is not None
-        q = _norm(q, layer.q_gain.reshape(shape.heads, 1, size), shape, extras)
-        k = _norm(k, layer.k_gain.reshape(shape.kv_heads, 1, size), shape, extras)
-    q, k = _rotate(q, shape, extras), _rotate(k, shape, extras)
+        q, k = _head_norm(q, layer.q_gain, shape, extras), _head_norm(k, layer.k_gain, shape, extras)
+    if not extras.norm_after:
+        q, k = _rotate(q, shape, extras), _rotate(k, shape, extras)
     k, v = np.repeat(k, shape.group, 0), np.repeat(v, shape.group, 0)
     scores = q @ k.swapaxes(1, 2) * (size**-0.5 if extras.scale is None else extras.scale)
     slopes = 2.0 ** (-8.0 * np.arange(1, shape.heads + 1) / shape.heads)
@@ -84,6 +90,16 @@ def _attention(x: Array, layer: LayerTensors, shape: ModelShape, extras: Extras)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     mixed = weights / weights.sum(-1, keepdims=True) @ v
     return mixed.swapaxes(0, 1).reshape(tokens, shape.q_rows) @ layer.o
+
+
+def _head_norm(x: Array, gain: NDArray[np.float32] | None, shape: ModelShape, extras: Extras) -> Array:
+    """x: (heads, tokens, head size), normed per head or over all heads."""
+    heads, tokens, size = x.shape
+    per_head = 1.0 if gain is None else gain.astype(np.float64).reshape(heads, 1, size)
+    if not extras.whole_norm:
+        return _norm(x, None, shape, extras) * per_head
+    together = _norm(x.swapaxes(0, 1).reshape(tokens, -1), None, shape, extras)
+    return together.reshape(tokens, heads, size).swapaxes(0, 1) * per_head
 
 
 def _rotate(x: Array, shape: ModelShape, extras: Extras) -> Array:
@@ -100,7 +116,7 @@ def _rotate(x: Array, shape: ModelShape, extras: Extras) -> Array:
         )
         # ChatGLM-6B's second section counts positions inside the answer: all zero for a prompt
         positions = np.arange(x.shape[1]) * (section == 0)
-        angle = positions[:, None] * extras.theta ** (-np.arange(0, r, 2) / r)
+        angle = extras.turn * positions[:, None] * extras.theta ** (-np.arange(0, r, 2) / r)
         a, b = part[..., first].copy(), part[..., second].copy()
         part[..., first] = a * np.cos(angle) - b * np.sin(angle)
         part[..., second] = b * np.cos(angle) + a * np.sin(angle)
@@ -117,6 +133,10 @@ def _ffn(x: Array, layer: LayerTensors, extras: Extras) -> Array:
 def _activate(x: Array, name: str) -> Array:
     if name == "relu":
         return np.maximum(x, 0)
+    if name == "relu2":
+        return np.maximum(x, 0) ** 2
+    if name == "xielu":  # with its initial parameters
+        return np.where(x > 0, 0.8 * x**2, 0.8 * (np.expm1(np.minimum(x, -1e-6)) - x)) + 0.5 * x
     if name == "silu":
         return x / (1 + np.exp(-x))
     if name == "gelu_tanh":

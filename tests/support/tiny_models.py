@@ -6,7 +6,7 @@ that a reader which forgets them is noticed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ class TinyFamily:
     scale: float | None = None
     alibi: float = 0.0
     masked_lm: bool = False
+    maker: str = ""  # a class of transformers, where it is not the auto class for language models
+    zeroed: tuple[str, ...] = ()  # parts of names of parameters that the reference forward leaves out
+    whole_norm: bool = False  # q and k are normed over all heads at once
+    norm_after: bool = False  # q and k are normed after the rotation
+    raw: tuple[int, ...] = ()  # layers that read the stream without a norm
+    turn: float = 1.0  # sign of the rotation
 
 
 def _llama(model_type: str, activation: str = "silu", **config: Any) -> TinyFamily:
@@ -167,6 +173,111 @@ _SPECS: dict[str, TinyFamily] = {
     "roberta": _encoder("roberta"),
 }
 
+_WINDOWED = {
+    "sliding_window": 64,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
+_ENCODER = {**_MHA_SIZES, "layer_norm_eps": 1e-6}
+
+
+def _bert_like(model_type: str, activation: str = "gelu", eps: float = 1e-6, **config: Any) -> TinyFamily:
+    return TinyFamily(model_type, {**_ENCODER, **config}, activation, eps, masked_lm=True)
+
+
+def _t5(feed_forward: str, activation: str) -> TinyFamily:
+    sizes = {"d_model": HIDDEN, "d_kv": 24, "d_ff": FFN, "num_layers": LAYERS, "num_heads": HEADS}
+    return TinyFamily(
+        "t5",
+        {**sizes, "feed_forward_proj": feed_forward},
+        activation,
+        scale=1.0,
+        masked_lm=True,
+        maker="T5EncoderModel",
+        zeroed=("relative_attention_bias",),
+    )
+
+
+_SPECS |= {
+    "smollm3-unrotated": _llama("smollm3", no_rope_layers=[1, 0, 0], pad_token_id=0),
+    "qwen2_vl": replace(
+        _llama("qwen2_vl_text", rope_parameters={**_ROPE, "mrope_section": [2, 3, 3]}), maker="AutoModel"
+    ),
+    "qwen2_5_vl": replace(
+        _llama("qwen2_5_vl_text", rope_parameters={**_ROPE, "mrope_section": [2, 3, 3]}), maker="AutoModel"
+    ),
+    "qwen3_vl": replace(
+        _llama("qwen3_vl_text", head_dim=24, rope_parameters={**_ROPE, "mrope_section": [4, 4, 4]}),
+        maker="AutoModel",
+    ),
+    "ministral": _llama("ministral", head_dim=24, sliding_window=64),
+    "ministral3": _llama(
+        "ministral3",
+        head_dim=24,
+        rope_parameters={**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 64},
+    ),
+    "internlm3": _llama("internlm3", head_dim=24),
+    "seed_oss": _llama("seed_oss", head_dim=24),
+    "ernie4_5": _llama("ernie4_5", head_dim=24, pad_token_id=0),
+    "helium": _llama("helium", head_dim=16),
+    "arcee": _llama("arcee", "relu2"),
+    "nemotron": _llama("nemotron", "relu2", rope_parameters=_partial(0.5), norm_eps=1e-6),
+    "apertus": _llama("apertus", "xielu"),
+    "nanochat": replace(_llama("nanochat", "relu2"), norm_after=True, turn=-1.0),
+    "hunyuan": replace(_llama("hunyuan_v1_dense", head_dim=24), norm_after=True),
+    "olmo": replace(_llama("olmo", pad_token_id=0), eps=1e-5),
+    "olmo2": replace(_llama("olmo2"), whole_norm=True, raw=(0, 1, 2)),
+    "olmo3": replace(
+        _llama(
+            "olmo3", rope_parameters={name: dict(_ROPE) for name in ("full_attention", "sliding_attention")}
+        ),
+        whole_norm=True,
+        raw=(0, 1, 2),
+    ),
+    "exaone4": replace(_llama("exaone4", **_WINDOWED), raw=(0, 1, 2)),
+    "cohere2": _llama("cohere2", layer_norm_eps=1e-6, pad_token_id=0, **_WINDOWED),
+    "granitemoehybrid": _llama(
+        "granitemoehybrid",
+        num_local_experts=0,
+        shared_intermediate_size=FFN,
+        layer_types=["attention"] * LAYERS,
+        position_embedding_type="rope",
+        attention_multiplier=0.25,
+    ),
+    "distilbert": TinyFamily(
+        "distilbert",
+        {
+            "dim": HIDDEN,
+            "n_layers": LAYERS,
+            "n_heads": HEADS,
+            "hidden_dim": FFN,
+            "max_position_embeddings": 64,
+        },
+        "gelu",
+        eps=1e-12,
+        masked_lm=True,
+    ),
+    "modernbert": TinyFamily(
+        "modernbert",
+        {
+            **_MHA_SIZES,
+            "norm_eps": 1e-6,
+            "pad_token_id": 0,
+            "rope_parameters": {name: dict(_ROPE) for name in ("full_attention", "sliding_attention")},
+        },
+        "gelu",
+        masked_lm=True,
+        raw=(0,),
+    ),
+    "mpnet": replace(_bert_like("mpnet"), zeroed=("relative_attention_bias",)),
+    "nomic_bert": _bert_like("nomic_bert", "silu", rope_parameters=dict(_ROPE)),
+    "electra": _bert_like("electra", embedding_size=40),
+    "electra-base": _bert_like("electra", embedding_size=HIDDEN),
+    "albert": _bert_like("albert", "gelu_tanh", embedding_size=40),
+    "deberta-v2": _bert_like("deberta-v2", relative_attention=False, pos_att_type=None),
+    "t5": _t5("relu", "relu"),
+    "t5-gated": _t5("gated-gelu", "gelu_tanh"),
+}
+
 FAMILIES: tuple[str, ...] = tuple(_SPECS)
 
 
@@ -182,9 +293,13 @@ def random_model(family: str, seed: int = 0, *, biases: bool = True, **overrides
     config = transformers.AutoConfig.for_model(
         tiny.model_type, **{"vocab_size": VOCAB, **tokens, **tiny.config, **overrides}
     )
-    maker = transformers.AutoModelForMaskedLM if tiny.masked_lm else transformers.AutoModelForCausalLM
-    model = maker.from_config(config).eval()
+    auto = "AutoModelForMaskedLM" if tiny.masked_lm else "AutoModelForCausalLM"
+    maker = getattr(transformers, tiny.maker or auto)
+    model = (maker.from_config if tiny.maker in ("", "AutoModel") else maker)(config).eval()
     _randomize(model, seed, biases)
+    for name, parameter in model.named_parameters():
+        if any(part in name for part in tiny.zeroed):
+            parameter.data.zero_()
     return model
 
 
@@ -215,6 +330,8 @@ def _randomize(model: Any, seed: int, biases: bool) -> None:
                 values = 0.1 * values if biases else torch.zeros_like(values)
             elif "Norm" in type(module).__name__:
                 values = parameter.flatten()[0] + 0.3 * values.clamp(-2.5, 2.5)
+            elif parameter.ndim < 2:
+                continue  # scalars of an activation, sinks
             elif not isinstance(module, torch.nn.Embedding):
                 values = 1.2 * values / parameter.shape[0 if isinstance(module, transposed) else 1] ** 0.5
             parameter.copy_(values)

@@ -6,24 +6,51 @@ from collections.abc import Mapping
 from typing import Any
 
 from huref.common.errors import Malformed
+from huref.prover.checkpoint.architectures.defaults import DEFAULTS, Defaults
 
-HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model")
+HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")
-HEAD_DIM = ("head_dim", "kv_channels")
+HEAD_DIM = ("head_dim", "kv_channels", "d_kv")
 ROTARY_FRACTION = ("partial_rotary_factor", "rotary_pct", "rope_pct")
+
+
+_NESTED = ("text_config", "llm_config", "language_config")
+_TEXT_MODEL = {
+    "gemma3": "gemma3_text",
+    "idefics3": "llama",
+    "internvl_chat": "qwen2",
+    "llava": "llama",
+    "llava_next": "llama",
+    "mistral3": "mistral",
+    "smolvlm": "llama",
+}
+"""The language model's type where a multimodal config leaves it out."""
 
 
 class Config:
     """A config.json (or GGUF metadata under the same key names); null counts as absent."""
 
     def __init__(self, values: Mapping[str, Any], source: str) -> None:
-        text = values.get("text_config")
-        # multimodal checkpoints keep the language model's facts one level down
-        self.values: Mapping[str, Any] = text if isinstance(text, dict) else values
+        outer = values.get("thinker_config", values)
+        outer = outer if isinstance(outer, dict) else values
+        text = next((outer[key] for key in _NESTED if isinstance(outer.get(key), dict)), None)
+        # multimodal checkpoints keep the language model's facts one level down, and leave out its class's defaults
+        self.values: Mapping[str, Any] = values if text is None else text
+        self.nested = text is not None
         self.outer = values
         self.source = source
+
+    def model_type(self) -> str:
+        """The language model's type. Raises `Malformed` without one."""
+        value = self.get("model_type")
+        if value is None and self.nested:
+            outer = self.outer.get("model_type")
+            value = _TEXT_MODEL.get(outer, outer) if isinstance(outer, str) else outer
+        if not isinstance(value, str):
+            raise Malformed(f"{self.source}: config has no model_type")
+        return value
 
     def get(self, *keys: str) -> Any:
         """The first of `keys` that is present and not null, or None."""
@@ -53,6 +80,19 @@ class Config:
         if value not in (True, False):
             raise Malformed(f"{self.source}: config {key} must be true or false, got {value!r}")
         return bool(value)
+
+    @property
+    def defaults(self) -> Defaults:
+        """What the class takes for granted."""
+        return DEFAULTS.get(self.model_type(), Defaults())
+
+    def tied(self) -> bool:
+        """Whether embedding and head are one tensor."""
+        if self.get("tie_word_embeddings") is None and self.nested and "tie_word_embeddings" in self.outer:
+            return Config({"tie_word_embeddings": self.outer["tie_word_embeddings"]}, self.source).flag(
+                "tie_word_embeddings", self.defaults.tied
+            )
+        return self.flag("tie_word_embeddings", self.defaults.tied)
 
     def rotary_fraction(self, default: float) -> float:
         """Share of a head that rotary embeddings turn, in (0, 1]."""

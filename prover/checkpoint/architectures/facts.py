@@ -1,45 +1,49 @@
-"""From entry, config and tensor shapes to the public `ModelShape`, with every layer's shapes checked."""
+"""From layout, config and tensor shapes to the public `ModelShape`, with every layer's shapes checked."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
-from huref.prover.checkpoint.architectures.config import HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS, Config
+from huref.prover.checkpoint.architectures.config import HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS
 from huref.prover.checkpoint.architectures.entry import Architecture
-from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.checkpoint.architectures.layout import Layout, other_layout
+from huref.prover.checkpoint.architectures.mixture import Mixture
 
 
-def stored_name(checkpoint: Checkpoint, name: str) -> str:
-    """`name`.weight, or `name`.gamma as the oldest BERT files call the gain of a LayerNorm."""
-    gamma = f"{name}.gamma"
-    return gamma if gamma in checkpoint else f"{name}.weight"
+def model_shape(layout: Layout) -> ModelShape:
+    """Facts from the config where only it knows them, from the tensors otherwise.
 
-
-def find_prefix(checkpoint: Checkpoint, entry: Architecture) -> str:
-    """The prefix under which this file stores the model (it depends on the class that saved it)."""
-    for prefix in entry.prefixes:
-        if f"{prefix}{entry.embedding}.weight" in checkpoint:
-            return prefix
-    raise checkpoint.missing(f"{entry.prefixes[0]}{entry.embedding}.weight")
-
-
-def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, prefix: str) -> ModelShape:
-    """Facts from the config where only it knows them, from the tensors otherwise."""
-    hidden = config.required(*HIDDEN)
-    block = prefix + entry.block.format(i=0)
-    heads, kv_heads, head_dim = _heads(checkpoint, entry, config, block, hidden)
-    embedding = checkpoint.shape(f"{prefix}{entry.embedding}.weight")
+    Of a mixture of experts, `ffn` is the width of the dense layers, or 1 where there are none; through latents,
+    `head_dim` is a key's, positions included.
+    """
+    entry, config, checkpoint = layout.entry, layout.config, layout.checkpoint
+    embedding = checkpoint.shape(layout.embedding)
+    hidden = config.integer(*HIDDEN)
+    if hidden is None and embedding and config.nested and entry.embedding_projection is None:
+        hidden = embedding[-1]
+    hidden = hidden or config.required(*HIDDEN)
+    layers = config.integer(*LAYERS)
+    if layers is None and config.nested:
+        layers = len(layout.blocks)
+    layers = layers or config.required(*LAYERS)
+    if not layout.blocks:
+        raise other_layout(layout, [], f"{layout.block(0)}{entry.o}.weight")
     if len(embedding) != 2 or (embedding[1] != hidden and entry.embedding_projection is None):
         raise Malformed(
             f"{checkpoint.path}: the embedding is {embedding}, the config says hidden size {hidden}"
         )
-    up_name = entry.up or entry.gate_up
-    up = checkpoint.shape(f"{block}{up_name}.weight")
-    ffn = up[1 if entry.transposed else 0] if len(up) == 2 else 0
+    last = layers - 1  # the layer that is read in any case
+    layout.check(last)
+    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), last)
+    heads, kv_heads, head_dim = _heads(layout, attending, hidden)
     rotary_dim = 0
     if entry.rotary is not None:
         fraction = config.rotary_fraction(entry.rotary_fraction)
         rotary_dim = config.integer("rotary_dim") or int(head_dim * fraction)
+        if entry.latent is not None:
+            rotary_dim = config.required("qk_rope_head_dim")
     try:
         return ModelShape(
             family=entry.family,
@@ -47,15 +51,15 @@ def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, pre
             heads=heads,
             kv_heads=kv_heads,
             head_dim=head_dim,
-            ffn=ffn // 2 if entry.gate_up else ffn,
+            ffn=_ffn(layout, layers),
             vocab=embedding[0],
-            layers=config.required(*LAYERS),
+            layers=layers,
             gated=entry.gated,
             norm=entry.norm,
             norm_position="pre" if entry.norm_position == "pre" else "post",
             parallel=entry.parallel,
             output_norm=entry.attn_output_norm is not None,
-            qk_norm=entry.q_norm is not None,
+            qk_norm=entry.q_norm is not None or entry.qk_normed,
             rotary=entry.rotary,
             rotary_dim=rotary_dim,
             rotary_sections=entry.rotary_sections,
@@ -64,55 +68,96 @@ def model_shape(checkpoint: Checkpoint, entry: Architecture, config: Config, pre
         raise Malformed(f"{checkpoint.path}: {error.message}") from None
 
 
-def _heads(
-    checkpoint: Checkpoint, entry: Architecture, config: Config, block: str, hidden: int
-) -> tuple[int, int, int]:
-    """Heads, kv heads, head size. Published Gemma 3 configs leave them out: then the tensors tell."""
-    head_dim = config.integer(*HEAD_DIM)
-    if head_dim is None and entry.q_norm is not None and "{h}" not in entry.q_norm:
-        head_dim = checkpoint.shape(f"{block}{entry.q_norm}.weight")[-1]
-    heads = config.integer(*HEADS)
-    if heads is None and head_dim and entry.q is not None:
-        heads = checkpoint.shape(f"{block}{entry.q}.weight")[0] // head_dim
-    heads = heads or config.required(*HEADS)
-    head_dim = head_dim or hidden // heads
+def layer_shape(layout: Layout, shape: ModelShape, index: int) -> ModelShape:
+    """The shape of one layer: some layers have no rotary embedding."""
+    if layout.entry.unrotated is None or not layout.entry.unrotated(layout.config, index):
+        return shape
+    return replace(shape, rotary=None, rotary_dim=0, rotary_sections=1)
+
+
+def _ffn(layout: Layout, layers: int) -> int:
+    entry = layout.entry
+    dense = next((index for index in reversed(range(layers)) if not layout.is_sparse(index)), None)
+    if dense is None:
+        return 1
+    up = layout.checkpoint.shape(f"{layout.block(dense)}{entry.up or entry.gate_up}.weight")
+    rows = up[1 if entry.transposed else 0] if len(up) == 2 else 0
+    return rows // 2 if entry.gate_up else rows
+
+
+def _heads(layout: Layout, index: int, hidden: int) -> tuple[int, int, int]:
+    """Heads, kv heads, head size: from the config, else from the tensors, else as the class has them by default."""
+    entry, config, defaults = layout.entry, layout.config, layout.config.defaults
+    stated = config.integer(*HEADS)
+    if entry.latent is not None:
+        heads = stated or defaults.heads or config.required(*HEADS)
+        return heads, heads, config.required("qk_nope_head_dim") + config.required("qk_rope_head_dim")
+    size = config.integer(*HEAD_DIM)
+    if size is None and entry.q_norm is not None and "{h}" not in entry.q_norm and not entry.whole_norm:
+        size = _first(layout, index, entry.q_norm, axis=-1)
+    size = size or defaults.head_dim
+    if stated is None and size and entry.q is not None:
+        stated = _first(layout, index, entry.q) // size
+    heads = stated or defaults.heads or config.required(*HEADS)
     kv_heads = entry.kv_heads or config.integer(*KV_HEADS)
-    if kv_heads is None and head_dim and entry.k is not None and not entry.transposed:
-        kv_heads = checkpoint.shape(f"{block}{entry.k}.weight")[0] // head_dim
-    return heads, kv_heads or heads, head_dim
+    if kv_heads is None and size and entry.k is not None and not entry.transposed:
+        kv_heads = _first(layout, index, entry.k) // size
+    return heads, kv_heads or defaults.kv_heads or heads, size or hidden // heads
+
+
+def _first(layout: Layout, index: int, name: str, axis: int = 0) -> int:
+    """Size of one axis of a layer's tensor."""
+    full = f"{layout.block(index)}{name}.weight"
+    shape = layout.checkpoint.shape(full)
+    if not shape or not all(shape):
+        raise Malformed(f"{layout.checkpoint.path}: tensor {full} has shape {shape}")
+    return shape[axis]
 
 
 def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int, int]]:
     """Expected (out, in) of every linear weight of a block, by its relative name."""
     d, q, kv = shape.hidden, shape.q_rows, shape.kv_rows
     expected = {
-        entry.q: (q, d),
-        entry.k: (kv, d),
-        entry.v: (kv, d),
         entry.qkv: (q + 2 * kv, d),
-        entry.o: (d, q),
         entry.up: (shape.ffn, d),
         entry.gate: (shape.ffn, d),
         entry.gate_up: (2 * shape.ffn, d),
         entry.down: (d, shape.ffn),
     }
+    if entry.latent is None:
+        expected |= {entry.q: (q, d), entry.k: (kv, d), entry.v: (kv, d), entry.o: (d, q)}
     return {name: size for name, size in expected.items() if name is not None}
 
 
-def check_layers(checkpoint: Checkpoint, entry: Architecture, shape: ModelShape, prefix: str) -> None:
-    """Every layer has all its tensors, linear ones in the expected shape, and there is no further layer."""
+def check_layers(layout: Layout, shape: ModelShape) -> None:
+    """Every layer has all its tensors and no others, linear ones in the expected shape, and no further layer follows.
+
+    Tensors in a shard that is not there are left for the reader to miss.
+    """
+    entry, checkpoint = layout.entry, layout.checkpoint
     expected = linear_shapes(entry, shape)
-    for layer in range(shape.layers):
-        block = prefix + entry.block.format(i=layer)
-        for name in entry.block_names():
-            if stored_name(checkpoint, block + name) not in checkpoint:
-                raise checkpoint.missing(f"{block}{name}.weight")
-        for name, (out, inner) in expected.items():
+    for index in layout.distinct(shape.layers):
+        layout.check(index)
+        if layout.is_sparse(index):
+            Mixture(layout, shape.hidden, index).check()
+        block = layout.block(index)
+        for name in layout.names(index):
             full = f"{block}{name}.weight"
+            if name not in expected or full not in checkpoint:
+                continue
+            out, inner = expected[name]
             want = (inner, out) if entry.transposed else (out, inner)
             got = checkpoint.shape(full)
             if got != want:
-                raise Malformed(f"{checkpoint.path}: tensor {full} has shape {got}, expected {want}")
-    beyond = f"{prefix}{entry.block.format(i=shape.layers)}{entry.down}.weight"
-    if beyond in checkpoint:
-        raise Malformed(f"{checkpoint.path}: has {beyond}, though the config says {shape.layers} layers")
+                raise Malformed(
+                    f"{checkpoint.path}: tensor {full} has shape {got}, expected {want}: the config says "
+                    f"{shape.heads} heads of {shape.head_dim}, {shape.kv_heads} for keys, hidden size {shape.hidden}"
+                )
+    stated = layout.config.get("num_nextn_predict_layers")  # layers for the tokens after the next
+    extra = layout.config.required("num_nextn_predict_layers") if stated else 0
+    beyond = [index for index in layout.blocks if index > layout.block_index(shape.layers - 1) + extra]
+    if beyond:
+        raise Malformed(
+            f"{checkpoint.path}: has {layout.block(min(beyond))}{entry.down}.weight, though the config says "
+            f"{shape.layers} layers"
+        )

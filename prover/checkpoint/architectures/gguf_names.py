@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from huref.prover.checkpoint.architectures.config import Config
-from huref.prover.checkpoint.architectures.entry import Architecture
+from huref.prover.checkpoint.architectures.entry import Architecture, Experts
+from huref.prover.checkpoint.architectures.recent import full_unrotated, listed_unrotated
 
 _LLAMA = Architecture(
     family="llama",
-    model_types=("llama", "smollm3", "granite"),
+    model_types=("llama", "granite", "minicpm", "mistral3"),
     prefixes=("",),
     embedding="token_embd",
     block="blk.{i}.",
@@ -56,7 +57,7 @@ def _stablelm(entry: Architecture, config: Config) -> Architecture:
     return entry
 
 
-_PLAIN = replace(_LLAMA, model_types=("qwen2",), rotary_permuted=False)
+_PLAIN = replace(_LLAMA, model_types=("qwen2", "qwen2vl"), rotary_permuted=False)
 _QWEN3 = replace(_PLAIN, family="qwen3", model_types=("qwen3",), q_norm="attn_q_norm", k_norm="attn_k_norm")
 _GEMMA2 = replace(
     _PLAIN,
@@ -98,6 +99,50 @@ _STABLELM = replace(
 _STABLELM_QK = replace(_STABLELM, q_norm="attn_q_norm", k_norm="attn_k_norm")
 _PHI2 = replace(_GPTJ, family="phi", model_types=("phi2",), rotary="half", rotary_fraction=0.5)
 _COHERE = replace(_GPTJ, family="cohere", model_types=("command-r",), gate="ffn_gate")
+_COHERE_QK = replace(_COHERE, q_norm="attn_q_norm", k_norm="attn_k_norm")
+_COHERE2 = replace(_COHERE, family="cohere2", model_types=("cohere2",), unrotated=full_unrotated)
+_OLMO = replace(_LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None)
+_OLMO2 = replace(
+    _PLAIN,
+    family="olmo2",
+    model_types=("olmo2",),
+    attn_norm=None,
+    ffn_norm=None,
+    attn_output_norm="post_attention_norm",
+    ffn_output_norm="post_ffw_norm",
+    q_norm="attn_q_norm",
+    k_norm="attn_k_norm",
+    whole_norm=True,
+)
+_EXAONE4 = replace(
+    _OLMO2, family="exaone4", model_types=("exaone4",), whole_norm=False, unrotated=full_unrotated
+)
+_ARCEE = replace(_LLAMA, family="arcee", model_types=("arcee",), gate=None)
+_NEMOTRON = replace(
+    _PLAIN, family="nemotron", model_types=("nemotron",), gate=None, norm="layer", rotary_fraction=0.5
+)
+_SMOLLM3 = replace(_LLAMA, model_types=("smollm3",), unrotated=listed_unrotated)
+_SEED = replace(_PLAIN, family="llama", model_types=("seed_oss",), ffn_norm="post_attention_norm")
+_EXPERTS = Experts(
+    router="ffn_gate_inp",
+    gate="ffn_gate_exps.weight",
+    up="ffn_up_exps.weight",
+    down="ffn_down_exps.weight",
+    stacked="rows",
+    shared_gate="ffn_gate_shexp",
+    shared_up="ffn_up_shexp",
+    shared_down="ffn_down_shexp",
+)
+_MIXTRAL = replace(_LLAMA, family="mixtral", experts=_EXPERTS)
+_QWEN2_MOE = replace(
+    _PLAIN,
+    family="qwen2_moe",
+    model_types=("qwen2moe",),
+    experts=_EXPERTS,
+    ignored=("ffn_gate_inp_shexp.weight",),
+)
+_QWEN3_MOE = replace(_QWEN3, family="qwen3_moe", model_types=("qwen3moe", "qwen3vlmoe"), experts=_EXPERTS)
+_OLMOE = replace(_QWEN3, family="olmoe", model_types=("olmoe",), experts=_EXPERTS, whole_norm=True)
 _BERT = replace(
     _GPT2,
     family="bert",
@@ -119,7 +164,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _fused(replace(_PLAIN, family="qwen", model_types=("qwen",))),
     replace(_PLAIN, family="gemma", model_types=("gemma",)),
     replace(_GEMMA2, family="gemma3", model_types=("gemma3",), q_norm="attn_q_norm", k_norm="attn_k_norm"),
-    *(_GPT2, _GPTJ, _NEOX, _STABLELM_QK, _STABLELM, _PHI2, _fused(_PHI2), _COHERE, _BERT),
+    *(_GPT2, _GPTJ, _NEOX, _STABLELM_QK, _STABLELM, _PHI2, _fused(_PHI2), _COHERE_QK, _COHERE, _BERT),
+    *(_MIXTRAL, _QWEN2_MOE, _QWEN3_MOE, _OLMOE),
+    *(_COHERE2, _OLMO, _OLMO2, _EXAONE4, _ARCEE, _NEMOTRON, _SMOLLM3, _SEED),
+    replace(_QWEN3, model_types=("qwen3vl",)),
     replace(_FALCON, attn_norm="attn_norm_2"),  # the 40b model, whose attention has its own norm
     _FALCON,
     replace(_GPT2, family="gpt_bigcode", model_types=("starcoder",)),

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
-from huref.prover.checkpoint.architectures.entry import Architecture
-from huref.prover.checkpoint.architectures.facts import stored_name
-from huref.prover.checkpoint.formats.base import Checkpoint, Float32
+from huref.prover.checkpoint.architectures.layout import Layout, stored_name
+from huref.prover.checkpoint.formats.base import Float32
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,15 @@ class LayerTensors:
 
 
 class LayerReader:
-    """Layer `index` of a checkpoint whose layers all have been checked against `shape`.
+    """Layer `index` of a checkpoint whose layers all have been checked; `shape` is that layer's.
 
     It has the attributes of `LayerTensors`, but reads each whenever it is asked for and keeps none, so that a large
     layer need not be held as a whole. Raises what `Checkpoint.read` raises.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, entry: Architecture, shape: ModelShape, prefix: str, index: int
-    ) -> None:
-        self.checkpoint, self.entry, self.shape = checkpoint, entry, shape
-        self.prefix, self.index = prefix, index
+    def __init__(self, layout: Layout, shape: ModelShape, index: int) -> None:
+        self.layout, self.checkpoint, self.entry = layout, layout.checkpoint, layout.entry
+        self.shape, self.index = shape, index
 
     def read(self) -> LayerTensors:
         """All tensors."""
@@ -138,8 +135,8 @@ class LayerReader:
         return self.checkpoint.read(full) if rows is None else self.checkpoint.read_rows(full, rows)
 
     def _full(self, name: str, index: int | None = None) -> str:
-        block = self.entry.block.format(i=self.index if index is None else index)
-        return stored_name(self.checkpoint, f"{self.prefix}{block}{name}")
+        block = self.layout.block(self.index if index is None else index)
+        return stored_name(self.checkpoint, block + name)
 
     def _attention(self, name: Literal["q", "k", "v"]) -> Float32:
         entry, s = self.entry, self.shape
@@ -184,15 +181,18 @@ class LayerReader:
     def _gain(self, name: str | None, index: int | None = None) -> Float32 | None:
         if name is None:
             return None
-        return self._read_gain(self._full(name, index))
+        full = self._full(name, index)
+        if name in self.entry.optional and full not in self.checkpoint:
+            return None
+        return self._read_gain(full)
 
     def _embedding_gain(self) -> Float32 | None:
         if self.entry.embedding_norm is None:
             return None
-        return self._read_gain(stored_name(self.checkpoint, self.prefix + self.entry.embedding_norm))
+        return self._read_gain(stored_name(self.checkpoint, self.layout.prefix + self.entry.embedding_norm))
 
     def _head_gain(self, name: str | None, heads: int) -> Float32 | None:
-        """Gain per row of q or k, from whichever of the three stored forms."""
+        """Gain per row of q or k, from whichever of the stored forms."""
         if name is None:
             return None
         size = self.shape.head_dim
@@ -201,6 +201,8 @@ class LayerReader:
         full = self._full(name)
         if self.checkpoint.shape(full) == (heads, size):
             return self._read_gain(full, heads, size).ravel()
+        if self.entry.whole_norm:
+            return self._read_gain(full, heads * size)
         return np.tile(self._read_gain(full, size), heads)
 
     def _read_gain(self, full: str, *shape: int) -> Float32:

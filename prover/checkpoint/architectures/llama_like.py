@@ -9,7 +9,10 @@ from huref.prover.checkpoint.architectures.entry import Architecture
 
 LLAMA = Architecture(
     family="llama",
-    model_types=("llama", "mistral", "qwen2", "internlm", "smollm3", "granite"),
+    model_types=(
+        *("llama", "mistral", "ministral", "ministral3", "qwen2", "qwen2_vl", "qwen2_vl_text"),
+        *("qwen2_5_vl", "qwen2_5_vl_text", "internlm", "internlm3", "granite", "minicpm", "seed_oss"),
+    ),
     prefixes=("model.", "", "language_model.model.", "model.language_model."),
     embedding="embed_tokens",
     block="layers.{i}.",

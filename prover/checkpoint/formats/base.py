@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from huref.common.errors import Malformed, UsageError
+from huref.common.errors import HurefError, Malformed, UsageError
 from huref.prover.kernels.integers.reading import Float32, Stored, transpose, widen
 
 
@@ -47,9 +47,9 @@ class Checkpoint(ABC):
     def __contains__(self, name: str) -> bool:
         return name in self.names()
 
-    def file_of(self, name: str) -> Path:
-        """The source file that holds a tensor; formats with several files override it."""
-        return self.source_files[0]
+    def files_of(self, name: str) -> tuple[Path, ...]:
+        """The source files that hold a tensor or its parts; formats with several files override it."""
+        return self.source_files[:1]
 
     def read(self, name: str) -> Float32:
         """The whole tensor as a new float32 array.
@@ -76,8 +76,12 @@ class Checkpoint(ABC):
             raise UsageError(f"row {wrong} is outside {name}, which has {count} rows")
         return self._finite(name, widen(self._load(name, rows.astype(np.int64))))
 
-    def missing(self, name: str) -> Malformed:
-        """The error for a tensor that is not there."""
+    def lost(self, name: str) -> bool:
+        """Whether the checkpoint's index names this tensor, but it is not there."""
+        return False
+
+    def missing(self, name: str) -> HurefError:
+        """The error for a tensor that is not there; formats that know why override it."""
         return Malformed(f"{self.path}: tensor {name} is missing")
 
     def _finite(self, name: str, found: tuple[Float32, bool]) -> Float32:

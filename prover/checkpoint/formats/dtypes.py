@@ -50,6 +50,18 @@ def _float8_e5m2(raw: NDArray[np.generic]) -> Float32:
     return _float8_table(5, False)[raw]
 
 
+@cache
+def _powers_of_two() -> Float32:
+    """Values of E8M0, the scales of the OCP microscaling formats: 2^(code−127), the last code NaN."""
+    values = np.ldexp(1.0, np.arange(256) - 127)
+    values[255] = np.nan
+    return values.astype(np.float32)
+
+
+def _e8m0(raw: NDArray[np.generic]) -> Float32:
+    return _powers_of_two()[raw]
+
+
 # safetensors name -> (storage dtype, decoder)
 FLOATS: dict[str, tuple[np.dtype[np.generic], Decoder]] = {
     "F64": (np.dtype("<f8"), _cast),
@@ -58,16 +70,22 @@ FLOATS: dict[str, tuple[np.dtype[np.generic], Decoder]] = {
     "BF16": (np.dtype("<u2"), _keep),
     "F8_E4M3": (np.dtype("u1"), _float8_e4m3),
     "F8_E5M2": (np.dtype("u1"), _float8_e5m2),
+    "F8_E8M0": (np.dtype("u1"), _e8m0),
 }
 
-# safetensors dtypes that are sized but are not weights we can read
-OTHER_SIZES: dict[str, int] = {
-    "BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "U32": 4, "I32": 4, "U64": 8, "I64": 8, "C64": 8,
-}  # fmt: skip
+INTEGERS: dict[str, np.dtype[np.generic]] = {
+    name: np.dtype(storage)
+    for name, storage in (
+        *(("U8", "u1"), ("I8", "i1"), ("U16", "<u2"), ("I16", "<i2")),
+        *(("U32", "<u4"), ("I32", "<i4"), ("U64", "<u8"), ("I64", "<i8")),
+    )
+}
+"""Parts of quantized weights; no weights by themselves."""
+
+_OTHER_SIZES = {"BOOL": 1, "C64": 8}
 
 
 def item_size(dtype: str) -> int | None:
     """Bytes per entry, or None for a dtype that is not known."""
-    if dtype in FLOATS:
-        return FLOATS[dtype][0].itemsize
-    return OTHER_SIZES.get(dtype)
+    known = FLOATS[dtype][0] if dtype in FLOATS else INTEGERS.get(dtype)
+    return _OTHER_SIZES.get(dtype) if known is None else known.itemsize

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
+from huref.prover.checkpoint.formats.magic import refuse_pointer
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -46,7 +47,9 @@ def read_header(path: Path) -> GgufHeader:
     """Parse a GGUF header. Raises `Malformed`, `Unsupported` (version, byte order), `InputOutputError`."""
     try:
         with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
+            head = file.read(32)
+            refuse_pointer(path, head)
+            if head[:4] != b"GGUF":
                 raise Malformed(f"{path}: not a GGUF file")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 return _Parser(view).parse(path)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.dtypes import FLOATS
-from huref.prover.checkpoint.formats.gguf_header import read_header
+from huref.prover.checkpoint.formats.gguf_header import GgufHeader, TensorInfo, read_header
+from huref.prover.checkpoint.formats.split import parts_of
 from huref.prover.kernels.integers.reading import Stored
 
 # Hugging Face config key -> GGUF key below the architecture's name
@@ -30,6 +31,7 @@ _CONFIG_KEYS = {
     "head_dim": "attention.key_length",
     "rotary_dim": "rope.dimension_count",
     "num_experts": "expert_count",
+    "sliding_window": "attention.sliding_window",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
     "use_parallel_residual": "use_parallel_residual",
 }
@@ -39,27 +41,42 @@ _INTEGER_KINDS = {_KIND.I8, _KIND.I16, _KIND.I32, _KIND.I64}
 
 
 class GgufCheckpoint(Checkpoint):
-    """A GGUF file. Raises `Malformed` for a broken file, `Unsupported` for split files and unread types."""
+    """A GGUF file. Raises `Malformed` for a broken file, `Unsupported` for types that are not read."""
 
     naming = "gguf"
 
     def __init__(self, path: Path) -> None:
         header = read_header(path)
-        self.metadata: dict[str, Any] = header.metadata
-        self._tensors = header.tensors
-        self._map: NDArray[np.uint8] | None = None
+        count = header.metadata.get("split.count", 1)
+        if type(count) is int and count > 1:
+            parts = [(part, read_header(part)) for part in parts_of(path, count)]
+        else:
+            parts = [(path, header)]
+        self.metadata: dict[str, Any] = parts[0][1].metadata
+        self._tensors: dict[str, TensorInfo] = {}
+        self._file: dict[str, Path] = {}
+        self._maps: dict[Path, NDArray[np.uint8]] = {}
         architecture = self.metadata.get("general.architecture")
         if not isinstance(architecture, str):
             raise Malformed(f"{path}: GGUF without general.architecture")
-        if self.metadata.get("split.count", 1) not in (0, 1):
-            raise Unsupported(
-                f"{path}: one part of a split GGUF", hint="merge the parts with llama-gguf-split"
-            )
-        super().__init__(path, self._config(path, architecture), [path])
-        for name in self._tensors:
+        super().__init__(path, self._config(path, architecture), [part for part, _ in parts])
+        for part, found in parts:
+            self._add(part, found)
+        total = self.metadata.get("split.tensors.count", len(self._tensors))
+        if total != len(self._tensors):
+            raise Malformed(f"{path}: {len(self._tensors)} tensors in its parts, the first says {total}")
+
+    def _add(self, part: Path, header: GgufHeader) -> None:
+        for name, info in header.tensors.items():
+            if name in self._tensors:
+                raise Malformed(f"{part}: tensor {name} is in another part too")
+            self._tensors[name], self._file[name] = info, part
             _, size = self._stored(name)
-            if self._tensors[name].start + size > header.file_size:
-                raise Malformed(f"{path}: truncated: tensor {name} ends past the end of the file")
+            if info.start + size > header.file_size:
+                raise Malformed(f"{part}: truncated: tensor {name} ends past the end of the file")
+
+    def files_of(self, name: str) -> tuple[Path, ...]:
+        return (self._file[name],)
 
     def _config(self, path: Path, architecture: str) -> dict[str, Any]:
         config: dict[str, Any] = {"model_type": architecture}
@@ -107,10 +124,10 @@ class GgufCheckpoint(Checkpoint):
             raise Unsupported(f"{self.path}: tensor {name} has type {kind.name}, not a weight type")
         if size == 0:
             return np.zeros(shape, np.float32)
-        if self._map is None:
-            self._map = np.memmap(self.path, dtype=np.uint8, mode="r")
-        start = self._tensors[name].start
-        data = self._map[start : start + size]
+        file, start = self._file[name], self._tensors[name].start
+        if file not in self._maps:
+            self._maps[file] = np.memmap(file, dtype=np.uint8, mode="r")
+        data = self._maps[file][start : start + size]
         if kind in _FLOAT_KINDS:
             storage, decode = FLOATS[_FLOAT_KINDS[kind]]
             values = data.view(storage).reshape(shape)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huref.common.errors import InputOutputError, Malformed
+from huref.prover.checkpoint.formats.magic import refuse_pointer
 
 MAX_JSON = 64_000_000
 
@@ -19,6 +20,7 @@ def read_object(path: Path) -> dict[str, Any]:
         blob = path.read_bytes()
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    refuse_pointer(path, blob)
     try:
         value = json.loads(blob)
     except (ValueError, RecursionError):

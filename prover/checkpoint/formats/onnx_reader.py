@@ -23,6 +23,7 @@ from huref.prover.checkpoint.formats.json_file import read_object
 from huref.prover.kernels.integers.reading import Stored
 
 _EMBEDDING = "embeddings.word_embeddings.weight"
+_PARTS = ("_quantized", "_scale", "_zero_point")  # what a quantizer puts in place of a weight
 _PRODUCTS = ("MatMul", "Gemm")
 
 
@@ -126,7 +127,7 @@ class OnnxCheckpoint(Checkpoint):
         return [-1]
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._sources))
+        return tuple(sorted(name for name in self._sources if not name.endswith(_PARTS)))
 
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._sources:

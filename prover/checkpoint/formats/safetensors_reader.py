@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
-from huref.prover.checkpoint.formats.dtypes import FLOATS, item_size
-from huref.prover.kernels.integers.reading import Stored
+from huref.prover.checkpoint.formats.dtypes import FLOATS, INTEGERS, item_size
+from huref.prover.checkpoint.formats.magic import refuse_pointer
+from huref.prover.kernels.integers.reading import Stored, widen
 
 MAX_HEADER = 100_000_000  # the format's own limit
 
@@ -54,17 +55,31 @@ class SafetensorsFile:
         storage, decode = FLOATS[entry.dtype]
         if entry.start == entry.stop:
             return np.zeros(entry.shape, np.float32)
+        raw = self._stored(entry, storage)
+        return decode(np.asarray(raw if rows is None else raw[rows]))
+
+    def part(self, name: str) -> NDArray[Any]:
+        """A part of a quantized weight: floats as float32, integers as they are. Raises `Unsupported` (dtype)."""
+        entry = self.entries[name]
+        if entry.dtype in INTEGERS:
+            return np.asarray(self._stored(entry, INTEGERS[entry.dtype]))
+        return widen(self.load(name, None))[0]
+
+    def _stored(self, entry: TensorEntry, storage: np.dtype[Any]) -> NDArray[Any]:
+        """A view of the file."""
         if self._map is None:
             self._map = np.memmap(self.path, dtype=np.uint8, mode="r")
-        raw = self._map[entry.start : entry.stop].view(storage).reshape(entry.shape)
-        return decode(np.asarray(raw if rows is None else raw[rows]))
+        return self._map[entry.start : entry.stop].view(storage).reshape(entry.shape)
 
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            prefix = file.read(8)
+            prefix = file.read(32)
+            refuse_pointer(path, prefix)
+            prefix = prefix[:8]
+            file.seek(8)
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or length > MAX_HEADER or 8 + length > size:
                 raise Malformed(f"{path}: not a safetensors file, or truncated")

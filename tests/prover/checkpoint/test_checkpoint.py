@@ -54,7 +54,7 @@ def test_float_dtypes_decode_exactly(dtype: torch.dtype, tmp_path: Path) -> None
 
 
 def test_every_8_bit_code_decodes_as_in_torch(tmp_path: Path) -> None:
-    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
+    for dtype in (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu):
         codes = torch.arange(256, dtype=torch.uint8).view(dtype)
         finite = codes[torch.isfinite(codes.float())]
         checkpoint = open_checkpoint(write(tmp_path / str(dtype), {"w": finite}))

@@ -56,6 +56,15 @@ def poison(value: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return apply
 
 
+def add_tensor(name: str, tensor: torch.Tensor) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        checkpoint = open_checkpoint(folder)
+        tensors = {n: torch.from_numpy(checkpoint.read(n)) for n in checkpoint.names()}
+        save_file({**tensors, name: tensor}, folder / "model.safetensors")
+
+    return apply
+
+
 def rewrite(file: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         (folder / file).write_bytes(change((folder / file).read_bytes()))
@@ -116,7 +125,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[HurefError], str]] = [
     ("unknown family", edit_config(model_type="zebra"), Unsupported, "unknown architecture 'zebra'"),
     ("no family", edit_config(model_type=None), Malformed, "no model_type"),
     ("experts", edit_config(num_local_experts=8), Unsupported, "mixture-of-experts"),
-    ("quantized", edit_config(quantization_config={"quant_method": "gptq"}), Unsupported, "gptq"),
+    ("quantized", add_tensor(f"{DOWN}.absmax", torch.ones(4)), Unsupported, "bitsandbytes 4-bit"),
     ("heads in words", edit_config(num_attention_heads="4"), Malformed, "num_attention_heads"),
     ("zero heads", edit_config(num_attention_heads=0), Malformed, "num_attention_heads"),
     ("no width", edit_config(hidden_size=None), Malformed, "no hidden_size"),
@@ -148,6 +157,14 @@ def test_one_clear_error(
             model.layer(layer)
     assert text in caught.value.message and "\n" not in caught.value.message
     assert str(copy) in caught.value.message
+
+
+def test_mutated_headers_and_configs() -> None:
+    """A small sample of benchmarks/fuzz_checkpoint.py, with a fixed seed: anything but a typed error propagates."""
+    from benchmarks.fuzz_checkpoint import run
+
+    found = run(300, seed=5)
+    assert found.total() == 300 and found["read"] > 10 and found["Malformed, exit 3"] > 100
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

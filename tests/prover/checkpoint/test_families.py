@@ -12,14 +12,17 @@ import torch
 from huref.prover.checkpoint.families import open_model
 from tests.support import tiny_models
 from tests.support.reference_block import Array, Extras, block
+from tests.support.same_model import assert_same, wrapped_shards
 
 TOKENS = 7
+SHARP = ("nomic_bert", "t5-gated", "modernbert", "cohere2", "olmo2", "albert")
 
 
 def run_blocks(model: torch.nn.Module) -> tuple[list[Array], list[Array]]:
     """Inputs and outputs of every block on one random sequence."""
     blocks = next(
-        m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == tiny_models.LAYERS
+        (m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == tiny_models.LAYERS),
+        [m for m in model.modules() if type(m).__name__ == "AlbertLayer"],  # one for all
     )
     inputs: list[Array] = []
     outputs: list[Array] = []
@@ -40,13 +43,28 @@ def run_blocks(model: torch.nn.Module) -> tuple[list[Array], list[Array]]:
     return inputs, outputs
 
 
+def extras_of(tiny: tiny_models.TinyFamily, layer: int = 0) -> Extras:
+    """What the reference forward has to know of a tiny model."""
+    return Extras(
+        tiny.activation,
+        tiny.eps,
+        tiny.scale,
+        tiny.alibi,
+        causal=not tiny.masked_lm,
+        whole_norm=tiny.whole_norm,
+        norm_after=tiny.norm_after,
+        turn=tiny.turn,
+        raw=layer in tiny.raw,
+    )
+
+
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_block_outputs_are_reproduced(family: str, tmp_path: Path) -> None:
     tiny = tiny_models.spec(family)
     reference = tiny_models.random_model(family, biases=False)
     reference.save_pretrained(tmp_path)
     model, (inputs, outputs) = open_model(tmp_path), run_blocks(reference)
-    extras = Extras(tiny.activation, tiny.eps, tiny.scale, tiny.alibi, causal=not tiny.masked_lm)
+    assert_same(open_model(wrapped_shards(tmp_path, tmp_path / "wrapped")), model)
     layers = [model.layer(i) for i in range(model.shape.layers)]
     assert len(inputs) == model.shape.layers == tiny_models.LAYERS
     for i, layer in enumerate(layers):
@@ -54,18 +72,20 @@ def test_block_outputs_are_reproduced(family: str, tmp_path: Path) -> None:
         following = layers[i + 1].attn_stream_gain if i + 1 < len(layers) else None
         if model.shape.norm_position == "post" and following is None:
             continue
-        got = block(inputs[i], layer, following, model.shape, extras)
+        got = block(inputs[i], layer, following, model.layer_shape(i), extras_of(tiny, i))
         np.testing.assert_allclose(got, outputs[i], rtol=0, atol=2e-5 * np.abs(outputs[i]).max())
 
 
-@pytest.mark.parametrize("family", ["llama", "falcon-40b", "gpt_neox", "bloom", "bert", "gemma3", "phi3"])
+@pytest.mark.parametrize(
+    "family", ["llama", "falcon-40b", "gpt_neox", "bloom", "bert", "gemma3", "phi3", *SHARP]
+)
 def test_reference_notices_wrong_tensors(family: str, tmp_path: Path) -> None:
     """The comparison above is sharp: any tensor with two rows swapped is far outside its tolerance."""
     tiny = tiny_models.spec(family)
     reference = tiny_models.random_model(family, biases=False)
     reference.save_pretrained(tmp_path)
     model, (inputs, outputs) = open_model(tmp_path), run_blocks(reference)
-    extras = Extras(tiny.activation, tiny.eps, tiny.scale, tiny.alibi, causal=not tiny.masked_lm)
+    extras = extras_of(tiny)
     layer, following = model.layer(0), model.layer(1).attn_stream_gain
     for name in ("q", "k", "v", "o", "up", "gate", "down"):
         rows = getattr(layer, name)

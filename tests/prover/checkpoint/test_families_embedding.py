@@ -182,7 +182,7 @@ def test_config_values_are_checked(
         open_model(tmp_path)
 
 
-def test_real_mixture_of_experts_is_refused(tmp_path: Path) -> None:
+def test_a_mixture_of_experts_has_no_shape_of_one_ffn(tmp_path: Path) -> None:
     import transformers
 
     sizes = {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -191,8 +191,27 @@ def test_real_mixture_of_experts_is_refused(tmp_path: Path) -> None:
     )
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(Unsupported, match=r"mixture-of-experts models \(mixtral\) are not supported yet"):
-        open_model(tmp_path)
+        _ = open_model(tmp_path).shape
     stored = json.loads((tmp_path / "config.json").read_text()) | {"num_local_experts": None}
     (tmp_path / "config.json").write_text(json.dumps(stored))
     with pytest.raises(Unsupported, match="mixture-of-experts"):
+        _ = open_model(tmp_path).shape
+
+
+def test_layers_that_share_blocks(tmp_path: Path) -> None:
+    """ALBERT: three layers on two blocks; a file that lacks one of them is refused, however many layers are said."""
+    tiny_models.build("albert", tmp_path, num_hidden_groups=2)
+    model = open_model(tmp_path)
+    same = [np.array_equal(model.layer(0).q, model.layer(i).q) for i in (1, 2)]
+    assert same == [True, False]
+    config = json.loads((tmp_path / "config.json").read_text())
+    for changes in ({"num_hidden_groups": 3}, {"num_hidden_groups": 1 << 23, "num_hidden_layers": 1 << 23}):
+        (tmp_path / "config.json").write_text(json.dumps(config | changes))
+        with pytest.raises(Malformed, match=r"albert_layer_groups.* is missing"):
+            open_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_groups": 1}))
+    with pytest.raises(Malformed, match="though the config says 3 layers"):
+        open_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"inner_group_num": 2}))
+    with pytest.raises(Unsupported, match="several blocks in a group"):
         open_model(tmp_path)

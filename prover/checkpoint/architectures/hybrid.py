@@ -1,0 +1,92 @@
+"""Models whose layers are not all attention: only the attention and FFN that they have gives terms.
+
+Weights of the other mixers are known and left out. A model of these families that has none of them is a dense one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from huref.prover.checkpoint.architectures.config import Config
+from huref.prover.checkpoint.architectures.entry import Architecture, Experts
+from huref.prover.checkpoint.architectures.experts import GRANITE
+from huref.prover.checkpoint.architectures.llama_like import LLAMA
+
+_SHARED_IN, _SHARED_OUT = "shared_mlp.input_linear", "shared_mlp.output_linear"
+
+
+def _granite(entry: Architecture, config: Config) -> Architecture:
+    """Granite 4: with or without state-space layers, experts and rotary embedding."""
+    if config.get("position_embedding_type") not in (None, "rope"):
+        entry = replace(entry, rotary=None)
+    kinds = config.get("layer_types", "layers_block_type")
+    if not isinstance(kinds, list) or any(kind not in ("attention", "full_attention") for kind in kinds):
+        entry = replace(entry, family="granite_hybrid", other_mixer="mamba.in_proj", ignored=("mamba.*",))
+    if not config.get("num_local_experts"):
+        return entry
+    return replace(
+        entry,
+        family="granite_hybrid",
+        experts=replace(GRANITE, shared_gate_up=_SHARED_IN, shared_down=_SHARED_OUT),
+    )
+
+
+GRANITE_HYBRID = replace(
+    LLAMA,
+    family="llama",
+    model_types=("granitemoehybrid",),
+    up=None,
+    gate=None,
+    gate_up=_SHARED_IN,
+    down=_SHARED_OUT,
+    adapt=_granite,
+)
+
+JAMBA = replace(
+    LLAMA,
+    family="jamba",
+    model_types=("jamba",),
+    up="feed_forward.up_proj",
+    gate="feed_forward.gate_proj",
+    down="feed_forward.down_proj",
+    ffn_norm="pre_ff_layernorm",
+    rotary=None,
+    experts=Experts(
+        router="feed_forward.router",
+        gate="feed_forward.experts.{e}.gate_proj",
+        up="feed_forward.experts.{e}.up_proj",
+        down="feed_forward.experts.{e}.down_proj",
+    ),
+    other_mixer="mamba.in_proj",
+    ignored=("mamba.*",),
+)
+
+FALCON_H1 = replace(
+    LLAMA,
+    family="falcon_h1",
+    model_types=("falcon_h1",),
+    up="feed_forward.up_proj",
+    gate="feed_forward.gate_proj",
+    down="feed_forward.down_proj",
+    ffn_norm="pre_ff_layernorm",
+    beside=True,
+    ignored=("mamba.*",),
+)
+
+LFM2 = replace(
+    LLAMA,
+    family="lfm2",
+    model_types=("lfm2",),
+    o="self_attn.out_proj",
+    up="feed_forward.w3",
+    gate="feed_forward.w1",
+    down="feed_forward.w2",
+    attn_norm="operator_norm",
+    ffn_norm="ffn_norm",
+    q_norm="self_attn.q_layernorm",
+    k_norm="self_attn.k_layernorm",
+    other_mixer="conv.in_proj",
+    ignored=("conv.*",),
+)
+
+ARCHITECTURES: tuple[Architecture, ...] = (GRANITE_HYBRID, JAMBA, FALCON_H1, LFM2)

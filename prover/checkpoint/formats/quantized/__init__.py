@@ -1,0 +1,1 @@
+"""Weights stored as small numbers with scales, read back exactly; what cannot be is refused by name."""

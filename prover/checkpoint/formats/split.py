@@ -1,0 +1,34 @@
+"""The parts of a split GGUF: NAME-00001-of-0000N.gguf and so on, the first with the metadata."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huref.common.errors import InputOutputError
+
+_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
+_MOST = 10_000
+
+
+def is_secondary(path: Path) -> bool:
+    """Whether a file is named as a part other than the first, or as the image side of a multimodal model."""
+    match = _PART.fullmatch(path.name)
+    return path.name.startswith("mmproj") or (match is not None and int(match[2]) != 1)
+
+
+def parts_of(path: Path, count: int) -> list[Path]:
+    """All parts of the split file that `path` is one of. Raises `InputOutputError` if one is not there."""
+    match = _PART.fullmatch(path.name)
+    if match is None or int(match[3]) != count or not 0 < count < _MOST:
+        raise InputOutputError(
+            f"{path}: one of {count} parts of a split GGUF, but not named NAME-00001-of-{count:05}.gguf",
+            hint="give the parts their names back, or merge them with llama-gguf-split",
+        )
+    parts = [path.with_name(f"{match[1]}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
+    for part in parts:
+        if not part.is_file():
+            raise InputOutputError(
+                f"{part}: this part of the split GGUF is missing", hint="download it again"
+            )
+    return parts

@@ -1,0 +1,251 @@
+"""Terms of mixtures of experts and of latent attention: unchanged by every rewrite that leaves the logits alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from huref.common.errors import Malformed, Unsupported
+from huref.prover.checkpoint.families import Term, open_model
+from tests.support import tiny_experts
+from tests.support.rewrites import Rewriter
+
+IDS = np.arange(3, 83)
+Array = NDArray[np.float64]
+
+
+def save(model: Any, folder: Path) -> Path:
+    model.float().save_pretrained(folder)
+    model.double()
+    return folder
+
+
+def value(term: Term, x: Array) -> Array:
+    """X Lᵀ R Xᵀ, float64."""
+    total = np.zeros((len(x), len(x)))
+    for left, right in term.pairs():
+        shares = (term.left_heads, term.right_heads)
+        sides = [
+            rows.astype(np.float64).reshape(n, -1, rows.shape[1])
+            for rows, n in zip((left, right), shares, strict=True)
+        ]
+        most = max(shares)
+        sides = [np.repeat(side, most // len(side), 0).reshape(-1, x.shape[1]) for side in sides]
+        total += (x @ sides[0].T) @ (sides[1] @ x.T)
+    return total
+
+
+def terms(folder: Path) -> dict[str, Array]:
+    model = open_model(folder)
+    x = model.embedding_rows(IDS).astype(np.float64)
+    found = {}
+    for layer in range(model.layers):
+        for term in model.layer_terms(layer):
+            found[f"{layer}.{term.kind}"] = value(term, x)
+    return found
+
+
+def cosine(a: Array, b: Array) -> float:
+    return float((a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@torch.no_grad()
+def logits(model: Any) -> torch.Tensor:
+    found = model.float()(torch.arange(5, 14)[None]).logits.double()
+    model.double()
+    return found
+
+
+@torch.no_grad()
+def disguise(model: Any, name: str) -> None:
+    """All rewrites that the model's function survives, one after another."""
+    rewriter = Rewriter(model)
+    rewriter.experts()
+    if name not in tiny_experts.UNIT_UP:
+        rewriter.scales()
+    rewriter.attention()
+    if name in tiny_experts.HYBRID:
+        return
+    if name in ("phimoe", "minimax"):  # LayerNorm; a norm in the residual path
+        rewriter.hidden(rewriter.permutation(tiny_experts.HIDDEN))
+    else:
+        rewriter.gains()
+        rewriter.hidden(rewriter.rotation(tiny_experts.HIDDEN))
+    if name in SOFTMAX:
+        rewriter.router_shift()
+
+
+SOFTMAX = (
+    "mixtral",
+    "qwen2_moe",
+    "qwen3_moe",
+    "olmoe",
+    "granitemoe",
+    "deepseek_v2",
+    "deepseek_v2-lite",
+    "gpt_oss",
+    "minimax",
+    "hunyuan_v1_moe",
+)
+ATTENTION, LATENT = ("scores", "values"), ("scores", "scores_rotary", "values")
+SPARSE, SHARED = ("experts", "router"), ("experts", "shared_expert", "router")
+KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "mixtral": ((*ATTENTION, *SPARSE),) * 2,
+    "qwen2_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "qwen3_moe": ((*ATTENTION, *SPARSE),) * 2,
+    "olmoe": ((*ATTENTION, *SPARSE),) * 2,
+    "granitemoe": ((*ATTENTION, *SPARSE),) * 2,
+    "phimoe": ((*ATTENTION, *SPARSE),) * 2,
+    "deepseek_v2": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "deepseek_v2-lite": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "deepseek_v3": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "glm4_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "gpt_oss": ((*ATTENTION, *SPARSE),) * 2,
+    "llama4_text": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "minimax": (SPARSE, (*ATTENTION, *SPARSE)),
+    "ernie4_5_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "hunyuan_v1_moe": ((*ATTENTION, *SHARED),) * 2,
+    "minicpm3": ((*LATENT, "ffn"),) * 2,
+    "granitemoehybrid": (("ffn",), (*ATTENTION, "ffn")),
+    "granitemoehybrid-experts": (SHARED, (*ATTENTION, *SHARED)),
+    "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
+    "falcon_h1": ((*ATTENTION, "ffn"),) * 2,
+    "lfm2": (("ffn",), (*ATTENTION, "ffn")),
+}
+
+
+@pytest.mark.parametrize("name", tiny_experts.MODELS)
+def test_rewrites_leave_terms_and_logits_alone(name: str, tmp_path: Path) -> None:
+    model = tiny_experts.random_model(name)
+    before, plain = terms(save(model, tmp_path / "a")), logits(model)
+    assert list(before) == [f"{layer}.{kind}" for layer, kinds in enumerate(KINDS[name]) for kind in kinds]
+    disguise(model, name)
+    assert (logits(model) - plain).abs().max() < 2e-4 * plain.abs().max()
+    after = terms(save(model, tmp_path / "b"))
+    assert after.keys() == before.keys()
+    for kind, term in before.items():
+        assert cosine(term, after[kind]) > 1 - 1e-8, kind
+        others = [abs(cosine(term, other)) for key, other in after.items() if key != kind]
+        assert max(others) < 0.9, kind
+
+
+def edited(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    return folder
+
+
+EXPERT = "model.layers.1.block_sparse_moe.experts"
+BROKEN: list[tuple[str, Callable[[dict[str, torch.Tensor]], Any], str]] = [
+    ("mixtral", lambda t: t.pop(f"{EXPERT}.3.w2.weight"), "experts.3.w2.weight is missing"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.4.w2.weight": torch.ones(32, 24)}), "its router has 4 outputs"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w3.weight": torch.ones(24, 31)}), "has shape"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w2.weight": torch.ones(32, 23)}), "has shape"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w4.weight": torch.ones(1)}), "experts.1.w4"),
+    ("granitemoe", lambda t: t.update({"model.layers.0.block_sparse_moe.router.layer.weight": torch.ones(5, 32)}),
+     "input_linear.weight has shape"),
+    ("granitemoe", lambda t: t.update({"model.layers.0.block_sparse_moe.output_linear.weight": torch.ones(4, 32, 23)}),
+     "output_linear.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.mlp.shared_experts.up_proj.weight": torch.ones(11, 32)}),
+     "shared_experts.up_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.self_attn.kv_b_proj.weight": torch.ones(56, 9)}),
+     "kv_b_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.self_attn.o_proj.weight": torch.ones(32, 23)}),
+     "o_proj.weight has shape"),
+    ("deepseek_v3", lambda t: t.update({"model.layers.1.mlp.up_proj.weight": torch.ones(24, 32)}),
+     "layer 1 has tensors that the layout of deepseek_v3 has not: mlp.up_proj.weight"),
+    ("deepseek_v3", lambda t: t.pop("model.layers.1.mlp.gate.weight"), "has another layout: found mlp.experts.0"),
+    ("mixtral", lambda t: t.update({f"{EXPERT}.1.w3.weight": torch.full((24, 32), 1e30),
+                                    "model.layers.1.post_attention_layernorm.weight": torch.full((32,), 1e10)}),
+     "layer 1 overflows when norms are folded in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "text"), BROKEN)
+def test_mixtures_that_do_not_fit(
+    name: str, change: Callable[[dict[str, torch.Tensor]], None], text: str, tmp_path: Path
+) -> None:
+    with pytest.raises((Malformed, Unsupported)) as caught:
+        terms(edited(save(tiny_experts.random_model(name), tmp_path), change))
+    assert text in caught.value.message and "\n" not in caught.value.message
+
+
+def test_experts_of_four_bits_in_the_form_of_gpt_oss(tmp_path: Path) -> None:
+    """The same terms from MXFP4 blocks as from the numbers they stand for; up is every second row."""
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    model = save(tiny_experts.random_model("gpt_oss", num_local_experts=2), plain)
+    shutil.copytree(plain, packed)
+    draw = np.random.default_rng(4)
+    values = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+    def blocks(tensors: dict[str, torch.Tensor], *, whole: bool) -> None:
+        name = "model.layers.1.mlp.experts.gate_up_proj"
+        if whole:
+            tensors[name] = torch.from_numpy(numbers.reshape(2, 48, 32).swapaxes(1, 2).copy())
+            return
+        del tensors[name]
+        tensors[f"{name}_blocks"] = torch.from_numpy(codes[..., ::2] | codes[..., 1::2] << 4)
+        tensors[f"{name}_scales"] = torch.from_numpy(exponents)
+
+    codes = draw.integers(0, 16, (2, 48, 1, 32)).astype(np.uint8)
+    exponents = draw.integers(120, 130, (2, 48, 1)).astype(np.uint8)
+    numbers = values[codes] * np.float32(2.0) ** (exponents[..., None].astype(np.float32) - 127)
+    first = terms(edited(plain, lambda tensors: blocks(tensors, whole=True)))
+    second = terms(edited(packed, lambda tensors: blocks(tensors, whole=False)))
+    for kind, term in first.items():
+        np.testing.assert_array_equal(term, second[kind], err_msg=kind)
+    experts = next(term for term in open_model(model).layer_terms(1) if term.kind == "experts")
+    gain = load_file(plain / "model.safetensors")["model.layers.1.post_attention_layernorm.weight"].numpy()
+    for number, (left, _) in enumerate(experts.pairs()):
+        np.testing.assert_allclose(left, numbers[number, 1::2, 0] * gain, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mixtral", "mixture-of-experts models \\(mixtral\\) are not supported yet"),
+        ("minicpm3", "no terms for attention through latents \\(minicpm3\\) yet"),
+        ("lfm2", "no terms for layers without attention"),
+        ("falcon_h1", "another mixer beside it \\(falcon_h1\\)"),
+    ],
+)
+def test_a_profile_of_one_ffn_per_layer_refuses_them(name: str, text: str, tmp_path: Path) -> None:
+    model = open_model(save(tiny_experts.random_model(name), tmp_path))
+    for ask in (lambda: model.shape, lambda: model.layer(0), lambda: model.layer_shape(0)):
+        with pytest.raises(Unsupported, match=text):
+            ask()
+    assert model.layers == 2 and model.vocab == tiny_experts.VOCAB
+
+
+def test_layers_that_guess_the_token_after_the_next(tmp_path: Path) -> None:
+    """Published DeepSeek and GLM files append such layers, with an embedding and a head of their own."""
+    folder = save(tiny_experts.random_model("deepseek_v3"), tmp_path)
+    before = terms(folder)
+
+    def append(tensors: dict[str, torch.Tensor]) -> None:
+        block = {name: tensor for name, tensor in tensors.items() if name.startswith("model.layers.1.")}
+        tensors |= {name.replace("layers.1.", "layers.2."): tensor.clone() for name, tensor in block.items()}
+        for name in ("embed_tokens", "shared_head.head", "eh_proj"):
+            tensors[f"model.layers.2.{name}.weight"] = torch.ones(tiny_experts.VOCAB, tiny_experts.HIDDEN)
+
+    edited(folder, append)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 1}))
+    after = terms(folder)
+    assert after.keys() == before.keys()
+    for kind, term in before.items():
+        np.testing.assert_array_equal(term, after[kind])
+    for none in (0, None):
+        (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": none}))
+        with pytest.raises(Malformed, match="though the config says 2 layers"):
+            terms(folder)
