@@ -8,6 +8,7 @@ from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.statement import Statement
+from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
 
 
@@ -39,6 +40,11 @@ class Verdict:
     def fingerprint(self) -> str:
         """Public name of the vector, hex."""
         return self.statement.fingerprint_id()
+
+    @property
+    def words(self) -> str:
+        """The public name as six words."""
+        return word_fingerprint(self.fingerprint)
 
     @property
     def v(self) -> list[int]:
@@ -102,6 +108,7 @@ class Verdict:
         return {
             "verified": True,
             "fingerprint": self.fingerprint,
+            "words": self.words,
             "root": self.root,
             "profile": self.statement.profile,
             "encoder": self.statement.encoder,

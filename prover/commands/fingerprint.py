@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from huref.common.files.fingerprint_file import FingerprintFile
     from huref.prover.checkpoint.families import Model
 
+PICTURE = "picture.png"
+
 _STEPS = 13 + 20
 """Tensors and sites of a program without convolutions; the bar adapts when there are more."""
 
@@ -54,26 +56,38 @@ def fingerprint(
     ] = None,
     k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for fingerprint.json.")] = Path("."),
+    out: Annotated[Path, typer.Option(help="Folder for fingerprint.json and picture.png.")] = Path("."),
     device: DeviceOption = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the fingerprint as one JSON object.")
     ] = False,
 ) -> None:
-    """Compute a checkpoint's fingerprint vector (without a proof) and write DIR/fingerprint.json."""
+    """Compute a checkpoint's fingerprint (without a proof); write DIR/fingerprint.json and DIR/picture.png."""
     from huref.circuits.fingerprint.profiles import get_profile
+    from huref.common.files.atomic import write_file
     from huref.common.files.fingerprint_file import write_fingerprint
+    from huref.common.image.generator import render
+    from huref.common.image.png import png_bytes
     from huref.prover.checkpoint.families import open_model
 
     with exit_on_error(as_json=as_json):
         chosen = get_profile(profile)
         found = _derive(open_model(checkpoint), chosen, encoder, tokens, k, p, device)
         file = write_fingerprint(out, found)
+        write_file(out / PICTURE, png_bytes(render(found.v)))
         if as_json:
             result_json(found.model_dump())
             return
         closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
         result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
+        result(f"{out / PICTURE}: {_words(found)}")
+
+
+def _words(file: FingerprintFile) -> str:
+    from huref.circuits.statement import fingerprint_id
+    from huref.common.words import word_fingerprint
+
+    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
 
 
 def _derive(
@@ -146,10 +160,10 @@ def _draw(
     lines = _summary(report)
     if out is not None:
         temporary = out.with_name(out.name + ".part")
-        temporary.write_bytes(png_bytes(captioned(pictures, names, lines)))
+        temporary.write_bytes(png_bytes(captioned(pictures, names, lines, report["words"])))
         temporary.replace(out)
     if shown:
-        result(in_terminal(pictures, names, []))
+        result(in_terminal(pictures, names, [], report["words"]))
 
 
 def _compare(
@@ -192,6 +206,7 @@ def _compare(
         "false_match_probability": vector.false_match,
         "vector_terms": vector.terms,
         "verdict": vector.verdict if chosen.canonical else None,
+        "words": [_words(a), _words(b)],
         "same_tokens": a.token_ids == b.token_ids,
         "token_sources": [a.token_source, b.token_source],
     }
@@ -235,7 +250,7 @@ def _summary(report: dict[str, Any]) -> list[str]:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    for line in _summary(report):
+    for line in (*_summary(report), *(f"words                       {said}" for said in report["words"])):
         result(line)
     if not report["verdict"]:
         note("hint: the paper profile does not separate unrelated models well; read the hardened one")

@@ -53,6 +53,7 @@ def describe(bundle: Path, verdict: Verdict) -> list[str]:
     return [
         f"VERIFIED  {bundle}",
         f"  fingerprint  {verdict.fingerprint}",
+        f"  in words     {verdict.words}",
         f"  commitment   {verdict.root}",
         f"  security     {verdict.security.bits:.1f} provable bits ({verdict.security.binding.label})",
         f"  picture      {_picture(verdict.picture)}",

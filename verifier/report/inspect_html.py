@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 
+from huref.common.words import word_fingerprint
 from huref.verifier.report.inspection import Inspection, Message
 
 _STYLE = """
@@ -53,7 +54,8 @@ def _header(found: Inspection) -> str:
         word = found.failure.kind.lower()
     lines = f'<h1>{escape(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
     if found.statement is not None:
-        lines += f"<p>fingerprint <code>{found.statement.fingerprint_id()}</code></p>"
+        name = found.statement.fingerprint_id()
+        lines += f"<p>fingerprint <b>{word_fingerprint(name)}</b><br><code>{name}</code></p>"
     if found.security is not None:
         lines += (
             f"<p>{found.security.bits:.1f} provable bits, set by <code>{escape(found.security.binding.label)}</code>; "
