@@ -6,7 +6,7 @@ import numpy as np
 
 from huref.common.image.creature.coat import Coat, Head, grown_at, lock, paint_lock
 from huref.common.image.creature.curves import closed, opened, points, stroke
-from huref.common.image.creature.palette import coloured, mixed
+from huref.common.image.creature.palette import SHADE, coloured, mixed
 from huref.common.image.creature.pen import Pen, px
 from huref.common.image.creature.raster import soft
 
@@ -41,7 +41,7 @@ def paint_scarf(pen: Pen, head: Head) -> None:
         pen.canvas.darken(soft(shadow.whole(), 12), 120)
     tone = t.of("scarf_tone", 50, 235)
     colour = coloured(tone, t.raw("scarf_warm"), t.raw("scarf_green"), 330)
-    dark = mixed(colour, (20, 12, 30), 80)
+    dark = mixed(colour, SHADE, 80)
     half, reach = t.of("scarf_width", px(13), px(29)), t.of("neck", px(120), px(142))
     y = px(150)
     knots = [
@@ -52,7 +52,7 @@ def paint_scarf(pen: Pen, head: Head) -> None:
     ]
     line = opened(points([*knots, (reach, y - px(58))]))
     shape = stroke(line, (half * 3 // 4, half, half, half, half * 3 // 4))
-    pen.canvas.fill(pen.on_head(shape + np.array([0, px(6)])), (30, 20, 36), opacity=110)
+    pen.canvas.fill(pen.on_head(shape + np.array([0, px(6)])), SHADE, opacity=110)
     pen.canvas.fill(pen.on_head(shape), colour, dark)
     for share in (-1, 1):
         fold = stroke(line[4:-4] + np.array([0, share * half // 3]), (px(1), px(2), px(2), px(2), px(1)))
@@ -68,7 +68,7 @@ def paint_scarf(pen: Pen, head: Head) -> None:
                 ]
             )[::-turn]
         )
-        pen.canvas.fill(pen.on_head(end + np.array([0, px(3)])), (30, 20, 36), opacity=110)
+        pen.canvas.fill(pen.on_head(end + np.array([0, px(3)])), SHADE, opacity=110)
         pen.canvas.fill(pen.on_head(end), colour, dark)
     knot = closed(
         points(
@@ -81,14 +81,14 @@ def paint_scarf(pen: Pen, head: Head) -> None:
             ]
         )
     )
-    pen.canvas.fill(pen.on_head(knot + np.array([0, px(3)])), (30, 20, 36), opacity=90)
+    pen.canvas.fill(pen.on_head(knot + np.array([0, px(3)])), SHADE, opacity=90)
     pen.canvas.fill(pen.on_head(knot), mixed(colour, (255, 255, 255), 30), dark)
 
 
 def paint_mane(pen: Pen, head: Head) -> None:
     """A ring of long locks behind the head."""
     t = pen.traits
-    reach = t.grown("mane", px(6), px(58))
+    reach = t.grown("mane", px(11), px(42))
     tone = pen.tone(24, 236, ("mane_tone", 200), ("coat", 90))
     point = t.of("lock_point", 40, 256)
     for fraction, count, change in ((262, 22, -34), (236, 22, 0)):
@@ -98,5 +98,5 @@ def paint_mane(pen: Pen, head: Head) -> None:
             turn = (2 * index + (change != 0)) * 32768 // count
             base, outward = head.at(turn, fraction)
             shape = grown_at(local, base, outward)
-            pen.canvas.fill(pen.on_head(shape + np.array([0, px(2)])), mixed(colour, (20, 12, 30), 120))
+            pen.canvas.fill(pen.on_head(shape + np.array([0, px(2)])), mixed(colour, SHADE, 96))
             pen.canvas.fill(pen.on_head(shape), colour)

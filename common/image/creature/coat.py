@@ -13,10 +13,10 @@ from math import isqrt
 import numpy as np
 
 from huref.common.image.creature.curves import Points, closed, points
-from huref.common.image.creature.palette import mixed
+from huref.common.image.creature.palette import SHADE, mixed
 from huref.common.image.creature.pen import Pen, bounded, px
 from huref.common.image.creature.raster import Colour
-from huref.common.image.creature.traits import COAT_MODES
+from huref.common.image.creature.traits import COAT_MODES, UNIT
 
 _MIDDLE = ((0, -262), (0, -205), (0, -140), (0, -75), (0, -10), (0, 80), (0, 170), (0, 235), (0, 290))
 _SIDES = (
@@ -65,8 +65,8 @@ class Coat:
                     weight += share * (near * near // (_REACH**4 >> 10)) >> 8
             total += height * weight
             squares += weight * weight
-        value = bounded((self._base * 80 + (total // isqrt(squares)) * 256) >> 8)
-        return 134 + (value * 116 >> 12)
+        value = bounded((self._base * 80 + (total // isqrt(squares)) * 256) >> 8, UNIT * 44 // 100)
+        return 133 + (value * 119 >> 12)
 
     def colour(self, x: int, y: int, change: int = 0) -> Colour:
         """Colour at a place of the head, `change` tones lighter."""
@@ -78,11 +78,11 @@ class Head:
 
     def __init__(self, pen: Pen) -> None:
         t = pen.traits
-        self.height = t.of("head_height", px(121), px(129))
-        crown, temple = t.of("crown", px(69), px(93)), t.of("temple", px(117), px(133))
-        self.cheek, jaw = t.of("cheek", px(117), px(147)), t.of("jaw", px(76), px(110))
+        self.height = t.of("head_height", px(122), px(128))
+        crown, temple = t.of("crown", px(75), px(87)), t.of("temple", px(119), px(131))
+        self.cheek, jaw = t.of("cheek", px(122), px(142)), t.of("jaw", px(79), px(107))
         self.width = (temple + self.cheek) // 2
-        h, chin = self.height, t.of("chin", 250, 286)
+        h, chin = self.height, t.of("chin", 255, 281)
         right = [
             (crown, -h * 208 >> 8), (temple, -h * 84 >> 8), (self.cheek, h * 76 >> 8), (jaw, h * 196 >> 8)
         ]  # fmt: skip
@@ -136,7 +136,7 @@ def paint_fur(pen: Pen, head: Head, coat: Coat) -> None:
     t = pen.traits
     point = t.of("lock_point", 0, 256)
     for ring, (fraction, count) in enumerate(RINGS):
-        reach = t.of("lock_length", px(17), px(30)) * (200 + fraction // 4) // 256
+        reach = t.of("lock_length", px(20), px(27)) * (200 + fraction // 4) // 256
         half = head.width * fraction * 21 // (256 * 6 * count) + px(4)
         shape = lock(reach, half, point)
         places = [(2 * index + ring % 2) * 32768 // count for index in range(count)]
@@ -149,6 +149,6 @@ def paint_lock(pen: Pen, coat: Coat, head: Head, shape: Points, base: Points, ri
     """One lock with a darker edge below it and a lighter root."""
     x, y = int(base[0]) * 256 // head.width, int(base[1]) * 256 // head.height
     colour = coat.colour(x, y, (ring % 2) * 8)
-    edge = mixed(colour, (20, 12, 30), 84)
+    edge = mixed(colour, SHADE, 84)
     pen.canvas.fill(pen.on_head(shape + base // 30 + np.array([0, px(2)])), edge)
-    pen.canvas.fill(pen.on_head(shape), colour, mixed(colour, (20, 12, 30), 24))
+    pen.canvas.fill(pen.on_head(shape), colour, mixed(colour, SHADE, 24))

@@ -17,7 +17,8 @@ from huref.common.image.creature.body import paint_body, paint_mane, paint_scarf
 from huref.common.image.creature.coat import MODES, RINGS, Coat, Head, paint_fur
 from huref.common.image.creature.curves import ellipse
 from huref.common.image.creature.ears import paint_ears, paint_horns
-from huref.common.image.creature.face import paint_eyes, paint_markings, paint_muzzle
+from huref.common.image.creature.eyes import paint_eyes, paint_markings
+from huref.common.image.creature.muzzle import paint_muzzle
 from huref.common.image.creature.palette import coloured
 from huref.common.image.creature.pen import Pen, px
 from huref.common.image.creature.raster import SIZE, Canvas
@@ -76,6 +77,6 @@ def draw_creature(z: NDArray[np.int64]) -> NDArray[np.uint8]:
     paint_ears(pen, head)
     paint_fur(pen, head, coat)
     paint_markings(pen, head)
-    paint_eyes(pen, head)
-    paint_muzzle(pen, head)
+    paint_eyes(pen)
+    paint_muzzle(pen)
     return canvas.picture()

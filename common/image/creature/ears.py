@@ -6,12 +6,11 @@ import numpy as np
 
 from huref.common.image.creature.coat import Head
 from huref.common.image.creature.curves import Points, closed, cosine, lengths, mirrored, sine
-from huref.common.image.creature.palette import coloured, mixed
+from huref.common.image.creature.palette import SHADE, coloured, mixed
 from huref.common.image.creature.pen import Pen, px
 from huref.common.image.creature.traits import UNIT
 
 _PARTS = 10
-_SHADE = (20, 12, 30)
 
 
 def _axis(base: Points, length: int, angle: int, bend: int) -> Points:
@@ -46,27 +45,27 @@ def paint_ears(pen: Pen, head: Head) -> None:
     inner = mixed(pen.ramp.at(inner_tone), coloured(inner_tone, UNIT, -UNIT, 200), 120)
     outer = pen.ramp.at(pen.tone(20, 244, ("ear_tone", 190), ("coat", 90)))
     end_colour = pen.ramp.at(pen.tone(20, 244, ("ear_tip_tone", 230), ("ear_tone", 50)))
-    base, _ = head.at(t.of("ear_place", 4800, 7800), 216)
+    base, _ = head.at(t.of("ear_place", 5600, 7100), 216)
     length, width, tip = (
-        t.of("ear_length", px(62), px(150)),
-        t.of("ear_width", px(24), px(47)),
+        t.of("ear_length", px(76), px(140)),
+        t.of("ear_width", px(29), px(44)),
         t.of("ear_tip", 0, 256),
     )
-    angle, bend = t.of("ear_splay", 1000, 6400), t.grown("ear_bend", -1000, 17500)
+    angle, bend = t.of("ear_splay", 1700, 5200), t.grown("ear_bend", -1000, 12500)
     share = t.of("ear_tip_size", 40, 150)
     for side in (-1, 1):
-        axis = _axis(base, length, angle, bend + side * t.raw("ear_uneven") * 1800 // UNIT)
+        axis = _axis(base, length, angle, bend + side * t.raw("ear_uneven") * 1300 // UNIT)
         inside = axis + (axis[0] - axis) // 6 + (axis[4] - axis[0]) // 10
         shapes = (_leaf(axis, width + px(5), tip), _leaf(axis, width, tip), _beyond(axis, share))
         rim, flap, far, hollow = (
             shape if side > 0 else mirrored(shape, 0) for shape in (*shapes, _leaf(inside, width, tip, 140))
         )
-        pen.canvas.fill(pen.on_head(rim + np.array([0, px(1)])), mixed(outer, _SHADE, 120))
+        pen.canvas.fill(pen.on_head(rim + np.array([0, px(1)])), mixed(outer, SHADE, 120))
         mask, tips = pen.on_head(flap), pen.on_head(far)
-        pen.canvas.fill(mask, outer, mixed(outer, _SHADE, 30))
+        pen.canvas.fill(mask, outer, mixed(outer, SHADE, 30))
         if mask is not None and tips is not None:
-            pen.canvas.fill(mask.within(tips.whole()), end_colour, mixed(end_colour, _SHADE, 30))
-        pen.canvas.fill(pen.on_head(hollow), mixed(inner, _SHADE, 60), inner)
+            pen.canvas.fill(mask.within(tips.whole()), end_colour, mixed(end_colour, SHADE, 30))
+        pen.canvas.fill(pen.on_head(hollow), mixed(inner, SHADE, 60), inner)
 
 
 def _beyond(axis: Points, share: int) -> Points:
@@ -91,6 +90,6 @@ def paint_horns(pen: Pen, head: Head) -> None:
         half = px(13) + length // 16
         shape = _leaf(axis, half, 0)
         placed = shape if side > 0 else mirrored(shape, 0)
-        pen.canvas.fill(pen.on_head(placed + np.array([px(2), px(2)])), mixed(colour, _SHADE, 140))
+        pen.canvas.fill(pen.on_head(placed + np.array([px(2), px(2)])), mixed(colour, SHADE, 140))
         mask = pen.on_head(placed)
-        pen.canvas.fill(mask, colour, mixed(colour, _SHADE, 70))
+        pen.canvas.fill(mask, colour, mixed(colour, SHADE, 70))

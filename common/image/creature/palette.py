@@ -12,6 +12,8 @@ _GREEN = (-34, 20, -14)
 """Directions of equal lightness: orange against blue, green against magenta."""
 
 INK = (38, 30, 40)
+SHADE = (20, 12, 30)
+WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
