@@ -23,8 +23,8 @@ NAMES = tuple(f"{view}, {crop}, {kind}" for view in VIEWS for crop in CROPS for 
 """All sixteen distances, in the order of `Look.distances`."""
 
 _THUMBNAIL, _FEATURE = 64, 128
-_HEAD = (3, 13)
-"""Rows and columns of the head's crop, in sixteenths of the side."""
+_HEAD = (slice(4, 14), slice(3, 13))
+"""Rows and columns of the head's crop, in sixteenths of the side: a square about the head's middle."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _DEUTERANOPIA = np.array(
@@ -59,9 +59,9 @@ def look(picture: NDArray[np.uint8]) -> Look:
     seen = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255
     levels = []
     for view in (colour, grey, seen, reduced(colour, _THUMBNAIL)):
-        side = len(view)
-        low, high = (side * place // 16 for place in _HEAD)
-        levels += [part.transpose(2, 0, 1) for part in (view, view[low:high, low:high])]
+        step = len(view) // 16
+        rows, columns = (slice(part.start * step, part.stop * step) for part in _HEAD)
+        levels += [part.transpose(2, 0, 1) for part in (view, view[rows, columns])]
     features = []
     for number, part in enumerate(levels):
         small = part if number >= 6 else _shrunk(part, len(picture) // _FEATURE)

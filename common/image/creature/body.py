@@ -88,8 +88,8 @@ def paint_scarf(pen: Pen, head: Head) -> None:
 def paint_mane(pen: Pen, head: Head) -> None:
     """A ring of long locks behind the head."""
     t = pen.traits
-    reach = t.grown("mane", px(11), px(42))
-    tone = pen.tone(24, 236, ("mane_tone", 200), ("coat", 90))
+    reach = t.grown("mane", px(13), px(39))
+    tone = pen.tone(24, 236, ("mane_tone", 215))
     point = t.of("lock_point", 40, 256)
     for fraction, count, change in ((262, 22, -34), (236, 22, 0)):
         colour = pen.ramp.at(tone + change)
@@ -98,5 +98,5 @@ def paint_mane(pen: Pen, head: Head) -> None:
             turn = (2 * index + (change != 0)) * 32768 // count
             base, outward = head.at(turn, fraction)
             shape = grown_at(local, base, outward)
-            pen.canvas.fill(pen.on_head(shape + np.array([0, px(2)])), mixed(colour, SHADE, 96))
+            pen.canvas.fill(pen.on_head(shape + np.array([0, px(2)])), mixed(colour, SHADE, 84))
             pen.canvas.fill(pen.on_head(shape), colour)

@@ -65,7 +65,7 @@ class Coat:
                     weight += share * (near * near // (_REACH**4 >> 10)) >> 8
             total += height * weight
             squares += weight * weight
-        value = bounded((self._base * 80 + (total // isqrt(squares)) * 256) >> 8, UNIT * 44 // 100)
+        value = bounded((self._base * 52 + (total // isqrt(squares)) * 256) >> 8, UNIT * 44 // 100)
         return 133 + (value * 119 >> 12)
 
     def colour(self, x: int, y: int, change: int = 0) -> Colour:
@@ -80,7 +80,7 @@ class Head:
         t = pen.traits
         self.height = t.of("head_height", px(122), px(128))
         crown, temple = t.of("crown", px(75), px(87)), t.of("temple", px(119), px(131))
-        self.cheek, jaw = t.of("cheek", px(122), px(142)), t.of("jaw", px(79), px(107))
+        self.cheek, jaw = t.of("cheek", px(123), px(141)), t.of("jaw", px(81), px(105))
         self.width = (temple + self.cheek) // 2
         h, chin = self.height, t.of("chin", 255, 281)
         right = [
@@ -149,6 +149,6 @@ def paint_lock(pen: Pen, coat: Coat, head: Head, shape: Points, base: Points, ri
     """One lock with a darker edge below it and a lighter root."""
     x, y = int(base[0]) * 256 // head.width, int(base[1]) * 256 // head.height
     colour = coat.colour(x, y, (ring % 2) * 8)
-    edge = mixed(colour, SHADE, 84)
+    edge = mixed(colour, SHADE, 76)
     pen.canvas.fill(pen.on_head(shape + base // 30 + np.array([0, px(2)])), edge)
     pen.canvas.fill(pen.on_head(shape), colour, mixed(colour, SHADE, 24))

@@ -105,7 +105,8 @@ def _spline_weights(n: int) -> NDArray[np.int64]:
 def _spline(knots: Points, steps: int) -> Points:
     """Uniform Catmull-Rom segments between all knots but the outer two, `steps` points each."""
     w, count = _spline_weights(steps), len(knots) - 3
-    sums = sum(w[None, :, i] * knots[i : i + count, None] for i in range(4))
+    first, second, third, fourth = (w[None, :, i] * knots[i : i + count, None] for i in range(4))
+    sums = first + second + third + fourth
     return ((sums + steps**3) // (2 * steps**3)).reshape(-1, 2)
 
 

@@ -43,15 +43,15 @@ def paint_ears(pen: Pen, head: Head) -> None:
     t = pen.traits
     inner_tone = t.of("ear_inner_tone", 70, 240)
     inner = mixed(pen.ramp.at(inner_tone), coloured(inner_tone, UNIT, -UNIT, 200), 120)
-    outer = pen.ramp.at(pen.tone(20, 244, ("ear_tone", 190), ("coat", 90)))
+    outer = pen.ramp.at(pen.tone(20, 244, ("ear_tone", 210)))
     end_colour = pen.ramp.at(pen.tone(20, 244, ("ear_tip_tone", 230), ("ear_tone", 50)))
-    base, _ = head.at(t.of("ear_place", 5600, 7100), 216)
+    base, _ = head.at(t.of("ear_place", 5800, 7000), 216)
     length, width, tip = (
         t.of("ear_length", px(76), px(140)),
         t.of("ear_width", px(29), px(44)),
         t.of("ear_tip", 0, 256),
     )
-    angle, bend = t.of("ear_splay", 1700, 5200), t.grown("ear_bend", -1000, 12500)
+    angle, bend = t.of("ear_splay", 1700, 5200), t.grown("ear_bend", -1000, 12000)
     share = t.of("ear_tip_size", 40, 150)
     for side in (-1, 1):
         axis = _axis(base, length, angle, bend + side * t.raw("ear_uneven") * 1300 // UNIT)

@@ -14,24 +14,24 @@ def paint_markings(pen: Pen, head: Head) -> None:
     """A bridge from the forehead to the nose, and a patch about each eye."""
     t = pen.traits
     wide, h = t.of("bridge_width", px(15), px(37)), head.height
-    colour = pen.ramp.at(pen.tone(16, 250, ("bridge_tone", 230), ("muzzle_tone", 60)))
+    colour = pen.ramp.at(pen.tone(16, 250, ("bridge_tone", 230)))
     right = [(wide * 5 // 8, -h * 110 >> 8), (wide // 2, -h * 10 >> 8), (wide, h * 100 >> 8)]
     shape = closed(points([(0, -h * 150 >> 8), *right, *((-x, y) for x, y in reversed(right))]))
     pen.canvas.fill(pen.on_head(shape), colour, mixed(colour, SHADE, 20))
     x, y, eye = _eye_place(pen)
-    across = eye * t.of("patch_size", 340, 480) >> 8
+    across = eye * t.of("patch_size", 330, 420) >> 8
     slant = t.of("patch_slant", -2500, 2500)
     for side, name in ((1, "patch_right"), (-1, "patch_left")):
-        colour = pen.ramp.at(pen.tone(14, 250, (name, 200), ("coat", -70)))
+        colour, below = (pen.ramp.at(pen.tone(14, 250, (trait, 210))) for trait in (name, f"{name}_low"))
         patch = ellipse(side * x, y + px(3), across, across + eye * 40 // 256, side * slant)
-        pen.canvas.fill(pen.on_head(patch), colour, mixed(colour, SHADE, 20))
+        pen.canvas.fill(pen.on_head(patch), colour, below)
 
 
 def _eye_place(pen: Pen) -> tuple[int, int, int]:
     """Distance from the middle, height, and half axis of an eye."""
     t = pen.traits
     return (
-        t.of("eye_apart", px(55), px(61)),
+        t.of("eye_apart", px(56), px(61)),
         t.of("eye_height", -px(22), -px(16)),
         t.of("eye_size", px(24), px(28)),
     )
@@ -42,13 +42,13 @@ def paint_eyes(pen: Pen) -> None:
     t = pen.traits
     x, y, size = _eye_place(pen)
     down = size * t.of("eye_aspect", 222, 258) >> 8
-    slant = t.of("eye_slant", -2200, 2200)
+    slant = t.of("eye_slant", -1900, 1900)
     iris = coloured(t.of("iris_tone", 115, 205), t.raw("iris_warm"), t.raw("iris_green"), 300)
     pupil = t.of("pupil", 148, 182)
     narrow = t.of("pupil_shape", 145, 256)
-    lid = (down * t.grown("lid", 20, 135) >> 7) - 3 * down
+    lid = (down * t.grown("lid", 20, 120) >> 7) - 3 * down
     hood_colour = mixed(INK, pen.ramp.at(90), 90)
-    width = t.of("brow_width", px(3), px(9))
+    width = t.of("brow_width", px(4), px(8))
     line = opened(points([(-size, px(3)), (0, -px(5)), (size, px(4))]))
     for side in (-1, 1):
         middle = side * x
@@ -64,6 +64,6 @@ def paint_eyes(pen: Pen) -> None:
         small = ellipse(middle + size // 3, y + down // 3, size // 8, size // 8)
         pen.canvas.fill(pen.on_head(large), WHITE)
         pen.canvas.fill(pen.on_head(small), WHITE, opacity=190)
-        bent = rotated(line, side * t.of("brow_angle", -2400, 2400)) + np.array([middle, y - down - px(17)])
+        bent = rotated(line, side * t.of("brow_angle", -2100, 2100)) + np.array([middle, y - down - px(17)])
         brow = stroke(bent, (width // 2, width, width // 2))
         pen.canvas.fill(pen.on_head(brow), pen.ramp.at(t.of("brow_tone", 10, 235)))

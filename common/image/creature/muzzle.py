@@ -23,15 +23,17 @@ class _Muzzle:
     mouth: int
     line: int
     colour: Colour
+    below: Colour
 
 
 def paint_muzzle(pen: Pen) -> None:
     """All of it, from back to front."""
     t = pen.traits
     y = t.of("muzzle_place", px(53), px(57))
-    width, height = t.of("muzzle_width", px(51), px(75)), t.of("muzzle_height", px(31), px(41))
-    mouth = t.of("mouth_width", width * 130 >> 8, width * 205 >> 8)
-    muzzle = _Muzzle(y, width, height, mouth, y + height * 5 // 8, pen.ramp.at(t.of("muzzle_tone", 84, 252)))
+    width, height = t.of("muzzle_width", px(53), px(73)), t.of("muzzle_height", px(31), px(41))
+    mouth = t.of("mouth_width", width * 138 >> 8, width * 198 >> 8)
+    colour, below = (pen.ramp.at(t.of(name, 80, 252)) for name in ("muzzle_tone", "muzzle_low"))
+    muzzle = _Muzzle(y, width, height, mouth, y + height * 5 // 8, colour, below)
     _paint_mouth(pen, muzzle)
     _paint_cushions(pen, muzzle)
     _paint_whiskers(pen, muzzle)
@@ -45,8 +47,8 @@ def _symmetric(right: list[tuple[int, int]]) -> Points:
 
 def _paint_mouth(pen: Pen, m: _Muzzle) -> None:
     t = pen.traits
-    opening = t.grown("mouth_open", px(2), px(38))
-    colour = pen.ramp.at(pen.tone(50, 250, ("chin_tone", 220), ("muzzle_tone", 60)))
+    opening = t.grown("mouth_open", px(2), px(34))
+    colour = pen.ramp.at(pen.tone(50, 250, ("chin_tone", 220)))
     chin = ellipse(0, m.line + px(6), m.mouth * 3 // 4 + px(8), opening + px(20))
     pen.canvas.fill(pen.on_head(grown(chin, px(3))), mixed(colour, SHADE, 110))
     pen.canvas.fill(pen.on_head(chin), colour, mixed(colour, SHADE, 40))
@@ -64,7 +66,7 @@ def _paint_mouth(pen: Pen, m: _Muzzle) -> None:
 
 
 def _paint_cushions(pen: Pen, m: _Muzzle) -> None:
-    smile = pen.traits.of("smile", -px(6), px(14))
+    smile = pen.traits.of("smile", -px(5), px(13))
     lobes = []
     for side in (-1, 1):
         knots = [
@@ -77,8 +79,8 @@ def _paint_cushions(pen: Pen, m: _Muzzle) -> None:
         ]
         lobes.append(closed(points(knots)[::side]))
     rims = [grown(lobe, px(4)) + np.array([0, px(1)]) for lobe in lobes]
-    pen.canvas.fill(pen.on_head(*rims), mixed(m.colour, SHADE, 150))
-    pen.canvas.fill(pen.on_head(*lobes), mixed(m.colour, WHITE, 40), mixed(m.colour, SHADE, 30))
+    pen.canvas.fill(pen.on_head(*rims), mixed(m.colour, SHADE, 130))
+    pen.canvas.fill(pen.on_head(*lobes), m.colour, m.below)
     split = stroke(points([(0, m.y - m.height * 5 // 8), (0, m.line)]), (px(2), px(3)))
     pen.canvas.fill(pen.on_head(split), mixed(m.colour, INK, 200))
 

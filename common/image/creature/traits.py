@@ -28,7 +28,7 @@ COAT_MODES = 55
 
 NAMES: tuple[str, ...] = (
     # backdrop
-    "wall", "disc", "wall_warm", "disc_warm", "wall_green", "disc_green",
+    "wall", "disc", "disc_low", "wall_warm", "disc_warm", "wall_green", "disc_green",
     # build
     "crown", "temple", "cheek", "jaw", "chin", "head_height", "shoulders", "neck",
     # fur
@@ -41,9 +41,9 @@ NAMES: tuple[str, ...] = (
     # eyes
     "eye_apart", "eye_height", "eye_size", "eye_aspect", "eye_slant", "pupil", "pupil_shape", "lid",
     "iris_tone", "iris_warm", "iris_green", "brow_angle", "brow_width", "brow_tone",
-    "patch_left", "patch_right", "patch_size", "patch_slant",
+    "patch_left", "patch_right", "patch_left_low", "patch_right_low", "patch_size", "patch_slant",
     # muzzle
-    "muzzle_width", "muzzle_height", "muzzle_place", "muzzle_tone", "bridge_width", "bridge_tone",
+    "muzzle_width", "muzzle_height", "muzzle_place", "muzzle_tone", "muzzle_low", "bridge_width", "bridge_tone",
     "nose_width", "nose_height", "nose_tone", "nose_warm", "smile", "mouth_width", "mouth_open", "fangs",
     "whiskers", "chin_tone",
     # coat
