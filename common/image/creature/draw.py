@@ -25,7 +25,7 @@ from huref.common.image.creature.raster import SIZE, Canvas
 from huref.common.image.creature.traits import NAMES, SEED, read_traits
 
 VERSION = 1
-REFERENCE = "0" * 64
+REFERENCE = "ba60a6424c93ba135deb93bc8338fa941b347acfd7c1a8b44291c7e1f5d8040f"
 """sha256 of the pixels of `reference_latent`: part of the digest, so a change of the drawing changes its name."""
 
 
@@ -65,7 +65,7 @@ def draw_creature(z: NDArray[np.int64]) -> NDArray[np.uint8]:
     Raises ValueError for a latent with too few directions.
     """
     t = read_traits(z)
-    canvas = Canvas(coloured(t.of("wall", 120, 220), t.raw("wall_warm"), t.raw("wall_green"), 130))
+    canvas = Canvas(coloured(t.of("wall", 130, 214), t.raw("wall_warm"), t.raw("wall_green"), 130))
     pen = Pen(canvas, t)
     disc = coloured(t.of("disc", 120, 235), t.raw("disc_warm"), t.raw("disc_green"), 160)
     low = coloured(t.of("disc_low", 120, 235), t.raw("disc_warm"), t.raw("disc_green"), 160)
