@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import math
 from pathlib import Path
@@ -40,14 +41,31 @@ def test_the_name_depends_on_the_tables(monkeypatch: pytest.MonkeyPatch) -> None
             assert Creatures().digest != before
 
 
+INTEGER_ONLY = {
+    "int64", "int32", "uint8", "array", "asarray", "concatenate", "stack", "zeros", "empty", "arange", "repeat",
+    "cumsum", "pad", "abs", "minimum", "maximum", "clip", "where", "add",
+    "ascontiguousarray", "unpackbits", "frombuffer",
+}  # fmt: skip
+"""Of numpy: what gives integers for integers, whatever the machine."""
+
+
 def test_no_floating_point_in_the_renderer() -> None:
-    """Integers alone give the same bytes everywhere: no division, no float, no library that computes with them."""
-    for path in Path(creature.__file__).parent.glob("*.py"):
-        text = path.read_text()
-        for word in ("float", "np.sqrt", "np.sin", "np.round", "np.mean", "math.", " / ", "@"):
-            code = "\n".join(line.split("#")[0] for line in text.split('"""')[::2])
-            code = code.replace("@dataclass", "").replace("@cache", "").replace("@staticmethod", "")
-            assert word not in code.replace("d_property", ""), (path.name, word)
+    """Same bytes everywhere: no true division, no float, no matrix product, of numpy and math only what is exact."""
+    files = sorted(Path(creature.__file__).parent.glob("*.py"))
+    assert len(files) >= 10
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            where = (path.name, getattr(node, "lineno", 0))
+            if isinstance(node, ast.BinOp | ast.AugAssign):
+                assert not isinstance(node.op, ast.Div | ast.MatMult), where
+            if isinstance(node, ast.Constant):
+                assert not isinstance(node.value, float | complex), where
+            if isinstance(node, ast.Name):
+                assert node.id not in ("float", "round", "pow"), where
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "np":
+                assert node.attr in INTEGER_ONLY, (*where, node.attr)
+            if isinstance(node, ast.ImportFrom) and node.module == "math":
+                assert [alias.name for alias in node.names] == ["isqrt"], where
 
 
 def test_sines_are_exact_to_the_last_bit_of_the_table() -> None:
@@ -108,7 +126,9 @@ def test_blur_keeps_the_mass_and_layers_mix() -> None:
     plane = np.zeros((SIZE, SIZE), dtype=np.int32)
     plane[200:220, 200:220] = FULL
     blurred = soft(plane, 6)
-    assert 0 < blurred.max() <= FULL and blurred[200, 180] > 0 and blurred[200, 170] == 0
+    assert 0 < blurred.max() <= FULL and blurred[210, 190] > 0
+    assert not blurred[:, :188].any() and not blurred[:188].any()  # two boxes reach 12 pixels
+    assert abs(int(blurred[210, 190]) - int(blurred[210, 229])) <= 1
     assert abs(int(blurred.sum()) - int(plane.sum())) < plane.sum() * 0.05
     canvas = Canvas((100, 0, 255))
     canvas.fill(coverage([curves.ellipse(256 * 256, 256 * 256, 9000, 9000)]), (200, 50, 5), opacity=128)
