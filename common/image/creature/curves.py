@@ -136,4 +136,5 @@ def grown(shape: Points, by: int) -> Points:
     """Every point moved outwards by `by` along the outline's normal (clockwise on the screen)."""
     ahead = np.concatenate([shape[1:], shape[:1]]) - np.concatenate([shape[-1:], shape[:-1]])
     length = lengths(ahead)
-    return shape + np.stack([ahead[:, 1], -ahead[:, 0]], axis=1) * by // length[:, None]
+    outward: Points = np.stack([ahead[:, 1], -ahead[:, 0]], axis=1)
+    return shape + outward * by // length[:, None]
