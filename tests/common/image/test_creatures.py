@@ -16,6 +16,7 @@ from huref.common.image.creature import curves, draw, traits
 from huref.common.image.creature.draw import Creatures, draw_creature, reference_latent
 from huref.common.image.creature.raster import FULL, SIZE, Canvas, coverage, soft
 from huref.common.image.creature.traits import NAMES, UNIT, read_traits
+from huref.common.image.generator import render
 
 
 def _latent(seed: int) -> np.ndarray:
@@ -184,3 +185,19 @@ def test_lengths() -> None:
     for count in (0, 1, 128, 511, 513):
         with pytest.raises(UsageError, match="256, 512"):
             draw_creature(np.ones(count, dtype=np.int64))
+
+
+@pytest.mark.parametrize("kind", ["low", "high", "mixed", "one entry"])
+def test_extreme_creatures_are_drawn(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every trait at its end, and a v that is zero but in one place, give a picture without over- or underflow."""
+    with np.errstate(all="raise"):
+        if kind == "one entry":
+            picture = render([0] * 100 + [10**30] + [0] * 411)
+        else:
+            ends = {"low": [1 - UNIT], "high": [UNIT - 1], "mixed": [1 - UNIT, UNIT - 1, 0]}[kind]
+            values = {name: ends[index % len(ends)] for index, name in enumerate(NAMES)}
+            monkeypatch.setattr(draw, "read_traits", lambda z: traits.Traits(values))
+            picture = draw_creature(_latent(1))
+    assert picture.shape == (SIZE, SIZE, 3) and picture.std() > 20
+    centre = picture[226:346, 196:316].astype(int)
+    assert centre.std() > 15 and (picture[0, 0] == picture[0, -1]).all()
