@@ -33,7 +33,7 @@ from huref.common.files.canonical import canonical_json
 from huref.common.output import result_json
 from huref.common.text import escape
 from huref.verifier.commands.inspect import describe
-from huref.verifier.compare import PublishedVector, load_vector
+from huref.verifier.published import PublishedVector, load_vector
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import Inspection, inspect
 from huref.verifier.verification import verify

@@ -13,6 +13,7 @@ from typing import Any
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.statement import Statement, fingerprint_id
 from huref.common.files.commitment_file import CommitmentFile, Directory
+from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
 
 SCHEMA = "huref-verdict/1"
@@ -42,7 +43,7 @@ class Verdict:
     `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` is the owner's key,
     `cosigners` the auditors whom the caller named; others who signed as auditors are `unknown_cosigners`: anybody can
     make such keys, so no sentence counts them. `fidelity` is the owner's unproven note. `expected` says what the
-    caller named ("root", "fingerprint", "signer"), `ignored` which files lay beside.
+    caller named ("model_id", "fingerprint", "signer"), `ignored` which files lay beside.
     """
 
     statement: Statement
@@ -74,6 +75,11 @@ class Verdict:
         """Public name of the vector, hex."""
         found = self.directory
         return fingerprint_id(found.profile, self.statement.encoder, found.k, self.v)
+
+    @property
+    def words(self) -> str:
+        """The public name as six words."""
+        return word_fingerprint(self.fingerprint)
 
     @property
     def v(self) -> list[int]:
@@ -126,7 +132,7 @@ class Verdict:
             "pinned rule: an auditor who was shown a checkpoint can recompute them.",
             self._tokens(),
         ]
-        if not {"root", "signer"} & set(self.expected):
+        if not {"model_id", "signer"} & set(self.expected):
             lines.append("Whose model it is: you named no model id (--root) and no signer (--signer).")
         if self.picture.status != "matches":
             lines.append(f"The picture: {self.picture.message}.")
@@ -161,6 +167,7 @@ class Verdict:
             "schema": SCHEMA,
             "verified": True,
             "fingerprint": self.fingerprint,
+            "words": self.words,
             "model_id": self.model_id,
             "profile": said.profile,
             "encoder": self.statement.encoder,

@@ -108,7 +108,7 @@ def verify(
         fidelity=fingerprint.fidelity.v,
         ignored=read.ignored,
         expected=tuple(
-            name for name, given in (("root", root), ("fingerprint", expect), ("signer", signer)) if given
+            name for name, given in (("model_id", root), ("fingerprint", expect), ("signer", signer)) if given
         ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),

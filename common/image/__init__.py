@@ -1,1 +1,1 @@
-"""Pictures in exact integer arithmetic: the StyleGAN2 generator, its weight files, and PNG."""
+"""Pictures in exact integer arithmetic: creatures, the StyleGAN2 generator, its weight files, and PNG."""

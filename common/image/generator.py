@@ -1,4 +1,4 @@
-"""StyleGAN2 inference in exact integers: 512 integers in, the same bytes out on every machine.
+"""The picture of a fingerprint, by whichever generator; and StyleGAN2 inference in exact integers.
 
     v --standardize--> z --mapping network--> w --truncation--> w' --affine--> styles
     constant 4x4 --[modulate, convolve (doubling), demodulate, + noise + bias, activate]*--> features
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import UsageError
+from huref.common.image.creature.draw import Creatures, draw_creature
 from huref.common.image.faces import FaceNetworks, draw_face
 from huref.common.image.fixed import (
     ACTIVATION_LIMIT,
@@ -46,6 +47,8 @@ def render(v: Sequence[int], generator: Installed | None = None) -> NDArray[np.u
     weights = (generator or embedded()).weights
     if isinstance(weights, FaceNetworks):
         return draw_face(v, weights)
+    if isinstance(weights, Creatures):
+        return draw_creature(standardize(v))
     if len(v) != weights.architecture.z_dim:
         raise UsageError(f"the generator takes {weights.architecture.z_dim} numbers, got {len(v)}")
     return render_latent(standardize(v), weights)

@@ -1,6 +1,7 @@
 """Installed generators: the embedded one, and those in the user's data folder.
 
-A generator is named by the sha256 of its weight file. The user folder is `huref/generators` under
+A generator is named by the sha256 of its weight file; the embedded renderer, which has none, by the sha256 of its
+pinned tables. The user folder is `huref/generators` under
 `$XDG_DATA_HOME` (default `~/.local/share`); a file there is called `<digest>.gen`.
 """
 
@@ -10,33 +11,32 @@ import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
 from huref.common.errors import Malformed, Unsupported
+from huref.common.image.creature.draw import Creatures
 from huref.common.image.faces import FaceNetworks, is_faces, load_faces
 from huref.common.image.weights import GeneratorWeights
 from huref.common.image.weights_io import digest, load_weights
 
-EMBEDDED = "portraits.gen"
 SUFFIX = ".gen"
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A generator at hand: its `digest` (64 hexadecimal digits) and weights.
+    """A generator at hand: its `digest` (64 hexadecimal digits) and what it draws with.
 
-    Integer weights draw the same bytes everywhere; face networks do not (`exact` is false).
+    The embedded renderer and integer weights draw the same bytes everywhere; face networks do not (`exact` is false).
     """
 
     digest: str
-    weights: GeneratorWeights | FaceNetworks
+    weights: Creatures | GeneratorWeights | FaceNetworks
 
     @property
     def exact(self) -> bool:
         """Whether pictures can be compared byte by byte."""
-        return isinstance(self.weights, GeneratorWeights)
+        return not isinstance(self.weights, FaceNetworks)
 
 
 def user_folder() -> Path:
@@ -48,8 +48,8 @@ def user_folder() -> Path:
 @lru_cache(maxsize=1)
 def embedded() -> Installed:
     """The generator that ships with huref."""
-    data = (resources.files("huref.common.image") / "data" / EMBEDDED).read_bytes()
-    return Installed(digest(data), load_weights(data))
+    creatures = Creatures()
+    return Installed(creatures.digest, creatures)
 
 
 def find(wanted: str) -> Installed | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from huref.common.files.fingerprint_file import FingerprintFile
     from huref.prover.checkpoint.families import Model
 
+PICTURE = "picture.png"
+
 _STEPS = 13 + 20
 """Tensors and sites of a program without convolutions; the bar adapts when there are more."""
 
@@ -35,18 +37,23 @@ def fingerprint(
     k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for fingerprint.json, outside the checkpoint; default: this one.")
+        Path,
+        typer.Option(
+            help="Folder for fingerprint.json and picture.png, outside the checkpoint; default: this one."
+        ),
     ] = Path("."),
     device: DeviceOption = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the fingerprint as one JSON object.")
     ] = False,
 ) -> None:
-    """Compute a checkpoint's fingerprint vector (without a proof) and write DIR/fingerprint.json."""
+    """Compute a checkpoint's fingerprint (without a proof); write DIR/fingerprint.json and DIR/picture.png."""
     with exit_on_error(as_json=as_json):
         from huref.circuits.fingerprint.profiles import get_profile
-        from huref.common.files.atomic import check_writable
+        from huref.common.files.atomic import check_writable, write_file
         from huref.common.files.fingerprint_file import write_fingerprint
+        from huref.common.image.generator import render
+        from huref.common.image.png import png_bytes
         from huref.prover.checkpoint.families import open_model
 
         chosen = get_profile(profile)
@@ -54,11 +61,20 @@ def fingerprint(
         check_writable(out)
         found = derive_file(open_model(checkpoint), chosen, encoder, tokens, k, p, device)
         file = write_fingerprint(out, found)
+        write_file(out / PICTURE, png_bytes(render(found.v)))
         if as_json:
             result_json(found.model_dump())
             return
         closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
         result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
+        result(f"{out / PICTURE}: {_words(found)}")
+
+
+def _words(file: FingerprintFile) -> str:
+    from huref.circuits.statement import fingerprint_id
+    from huref.common.words import word_fingerprint
+
+    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
 
 
 def derive_file(

@@ -1,4 +1,4 @@
-"""`huref generator ...`: list, draw with, install, import and train picture generators."""
+"""`huref generator ...`: list, draw with, install and import picture generators."""
 
 from __future__ import annotations
 
@@ -101,29 +101,6 @@ def import_command(
         data = dump_weights(export_generator(import_generator(load_state(source)), name, licence, truncation))
         write_file(out, data)
         result(f"{out}  {digest(data)}")
-
-
-@generator.command()
-def train(
-    folder: Annotated[Path, typer.Argument(help="Work folder; a run resumes from it.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help=".gen file to write.")],
-    images: Annotated[Path | None, typer.Option(help="Unpacked image folder instead of a download.")] = None,
-    adversarial_steps: Annotated[int, typer.Option(help="Steps of adversarial refinement.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the target map and of training.")] = 1,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-) -> None:
-    """Train the embedded generator from its recipe (docs/picture.md)."""
-    with exit_on_error(torch_extra="train"):
-        import torch
-
-        from huref.common.files.atomic import check_writable
-        from huref.prover.generator.train.train import Recipe, export_model
-        from huref.prover.generator.train.train import train as run
-
-        check_writable(out.parent)
-        torch.set_num_threads(threads)
-        model = run(folder, Recipe(adversarial_steps=adversarial_steps, seed=seed), images)
-        result(f"{out}  {export_model(model, out, 'portraits')}")
 
 
 def _read_vector(path: Path) -> list[int]:

@@ -1,1 +1,1 @@
-"""Training, import and installation of picture generators (torch lives here, never in the verifier)."""
+"""Import and installation of picture generators (torch lives here, never in the verifier)."""

@@ -1,4 +1,4 @@
-"""StyleGAN2 in torch: the trainable twin of `huref.common.image.generator`, and its discriminator.
+"""StyleGAN2 in torch: the floating point twin of `huref.common.image.generator`, for importing trained weights.
 
 After Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 1912.04958): mapping
 network, modulated and demodulated 3x3 convolutions, constant noise, RGB skips; equalized learning rates
@@ -146,7 +146,7 @@ class Block(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """w to picture; `levels` may stop early, at a lower resolution."""
+    """w to picture."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -158,11 +158,11 @@ class Synthesis(nn.Module):
         """The blocks in order, with their type."""
         return [cast(Block, block) for block in self.blocks]
 
-    def forward(self, w: Tensor, levels: int | None = None) -> Tensor:
+    def forward(self, w: Tensor) -> Tensor:
         """(batch, w_dim) to (batch, 3, size, size), about [-1, 1]."""
         x = self.constant.expand(len(w), -1, -1, -1)
         picture: Tensor | None = None
-        for block in self.stack[:levels]:
+        for block in self.stack:
             if block.first is not None:
                 x = block.first(x, w)
             x = block.second(x, w)
@@ -181,59 +181,9 @@ class Generator(nn.Module):
         self.mapping = Mapping(architecture, mapping_rate)
         self.synthesis = Synthesis(architecture)
 
-    def forward(self, z: Tensor, truncation: float = 1.0, levels: int | None = None) -> Tensor:
+    def forward(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """(batch, z_dim) to (batch, 3, size, size), about [-1, 1]."""
         w = self.mapping(z)
         if truncation != 1.0:
             w = torch.lerp(self.mapping.mean_w.expand_as(w), w, truncation)
-        return self.synthesis(w, levels)
-
-
-class Discriminator(nn.Module):
-    """Residual StyleGAN2 discriminator with a minibatch standard deviation channel."""
-
-    def __init__(self, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.from_rgb = _Convolution(3, channels[-1], 1)
-        pairs = list(zip(channels[::-1][:-1], channels[::-1][1:], strict=True))
-        self.blocks = nn.ModuleList(_Halving(a, b) for a, b in pairs)
-        self.last = _Convolution(channels[0] + 1, channels[0], 3)
-        self.hidden = Linear(channels[0] * 16, channels[0])
-        self.score = Linear(channels[0], 1)
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """(batch, 3, size, size) to logits (batch,)."""
-        x = activate(self.from_rgb(picture))
-        for block in self.blocks:
-            x = block(x)
-        spread = x.var(0, unbiased=False).add(1e-8).sqrt().mean()
-        x = torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1)
-        x = activate(self.last(x)).flatten(1)
-        return self.score(activate(self.hidden(x)))[:, 0]
-
-
-class _Convolution(nn.Module):
-    """Convolution with equalized learning rate."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight / math.sqrt(self.weight[0].numel())
-        return functional.conv2d(x, weight, self.bias, padding=self.weight.shape[-1] // 2)
-
-
-class _Halving(nn.Module):
-    """Residual block that halves the resolution by averaging."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first = _Convolution(inputs, inputs, 3)
-        self.second = _Convolution(inputs, outputs, 3)
-        self.skip = _Convolution(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        main = functional.avg_pool2d(activate(self.first(x)), 2)
-        return (activate(self.second(main)) + self.skip(functional.avg_pool2d(x, 2))) / math.sqrt(2)
+        return self.synthesis(w)

@@ -53,13 +53,15 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("audit",): ((tiny.bundle, "--checkpoint", tiny.checkpoint, "--private", tiny.commitment), "prover"),
         ("demo",): ((), "prover"),
         ("generator", "import"): (("a", "--out", "b.gen", "--name", "b", "--licence", "none"), "train"),
-        ("generator", "train"): (("work", "--out", "b.gen"), "train"),
+        ("restore",): ((tiny.commitment,), "prover"),
+        ("warmup",): ((), "prover"),
     }
     works: dict[tuple[str, ...], tuple[tuple[object, ...], int]] = {
         ("verify",): ((tiny.bundle,), 0),
         ("inspect",): ((tiny.bundle, "--html", "page.html"), 0),
         ("compare",): ((tiny.bundle, other.bundle / "fingerprint.json", "--picture", "both.png"), 0),
         ("keygen",): (("--out", "a.key"), 0),
+        ("pubkey",): (("AB" * 48,), 0),
         ("generator", "list"): ((), 0),
         ("generator", "draw"): ((vector, "--out", "v.png"), 0),
         ("generator", "install"): (("absent.gen",), 4),

@@ -16,6 +16,7 @@ from huref.common.files import bundle as form
 from huref.common.image.faces import FaceNetworks, draw_face
 from huref.common.image.png import png_bytes, png_pixels
 from huref.common.image.registry import Installed
+from huref.common.words import word_fingerprint
 from huref.verifier.commands.verify import describe
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, manifest_of, reseal
@@ -59,6 +60,8 @@ def test_an_exact_generators_picture_may_not_differ_in_one_pixel(files: Files) -
     verdict = check(files, require_image=True)
     assert "  picture      matches (byte for byte)" in describe(Path("x"), verdict)
     assert verdict.picture.comparison == "exact" and any("byte for byte" in x for x in verdict.proven())
+    assert verdict.words == word_fingerprint(verdict.fingerprint) == verdict.to_dict()["words"]
+    assert f"  in words     {verdict.words}" in describe(Path("x"), verdict)
     image = png_pixels(files[form.PICTURE]).copy()
     image[40, 50, 1] ^= 1
     assert failure(reseal({**files, form.PICTURE: png_bytes(image)})) == "image"

@@ -95,7 +95,7 @@ def test_expect_alone_warns_that_it_shows_nothing_about_who(tiny: Made, files: F
     assert len(alone.warnings()) == 1 and "who made this bundle" in alone.warnings()[0]
     assert alone.to_dict()["warnings"] == alone.warnings()
     with_root = check(files, expect=found.fingerprint, root=found.model_id)
-    assert with_root.warnings() == [] and with_root.expected == ("root", "fingerprint")
+    assert with_root.warnings() == [] and with_root.expected == ("model_id", "fingerprint")
     assert check(files).warnings() == []
     unnamed = [line for line in check(files).not_proven() if line.startswith("Whose model")]
     assert unnamed and not any(line.startswith("Whose model") for line in with_root.not_proven())

@@ -15,6 +15,7 @@ from huref.common.errors import InputOutputError
 from huref.common.output import drawing, exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
+    from huref.common.files.fingerprint_file import FingerprintFile
     from huref.verifier.compare import FingerprintComparison
 
 SCHEMA = "huref-comparison/1"
@@ -59,7 +60,9 @@ def compare(
 
             check_writable(picture.parent)
         found, sides, more = _compare((first, second), profile, encoder)
-        report = {"schema": SCHEMA, "first": sides[0], "second": sides[1], **found.to_dict(), **more}
+        words = [_words(found.first), _words(found.second)]
+        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": words}
+        report = {**both, **found.to_dict(), **more}
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
@@ -90,6 +93,13 @@ def _compare(
     return compare_fingerprints(first, second, profile, encoder), sides, more
 
 
+def _words(file: FingerprintFile) -> str:
+    from huref.circuits.statement import fingerprint_id
+    from huref.common.words import word_fingerprint
+
+    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+
+
 def _on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
@@ -116,9 +126,9 @@ def _draw(
     if chosen.digest != embedded().digest:
         foreign = [f"drawn by the foreign generator {chosen.weights.name}"]
     if out is not None:
-        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign])))
+        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign], report["words"])))
     if shown:
-        drawing(in_terminal(pictures, names, foreign))
+        drawing(in_terminal(pictures, names, foreign, report["words"]))
 
 
 def _name(path: str, side: dict[str, Any]) -> str:
@@ -138,7 +148,7 @@ def _summary(report: dict[str, Any]) -> list[str]:
 def _print_report(report: dict[str, Any]) -> None:
     for side in ("first", "second"):
         result(f"{side:<6}  {report[side]['label']}")
-    for line in _summary(report):
+    for line in (*_summary(report), *(f"words                       {said}" for said in report["words"])):
         result(line)
     if not report["verdict"]:
         note("hint: the paper profile does not separate unrelated models well; read the hardened one")

@@ -83,6 +83,7 @@ def describe(bundle: str | Path, verdict: Verdict) -> list[str]:
     lines = [
         f"VERIFIED  {bundle}",
         f"  fingerprint  {verdict.fingerprint}",
+        f"  in words     {verdict.words}",
         f"  model id     {verdict.model_id}",
         f"  security     {verdict.security.bits:.1f} provable bits ({verdict.security.binding.label})",
         f"  picture      {picture_line(verdict.picture)}",

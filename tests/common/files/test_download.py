@@ -149,7 +149,7 @@ def test_a_bundle_verifies_from_its_address(site: str, tiny: Made, monkeypatch: 
             out.write(path, Path("tiny.huref") / path.name)
     monkeypatch.setattr(_Server, "content", data.getvalue())
     monkeypatch.setattr(form, "download", functools.partial(download, schemes=SCHEMES))
-    verdict = verify(f"{site}/bundle.zip", root=tiny.proved.verdict.root)
+    verdict = verify(f"{site}/bundle.zip", root=tiny.proved.verdict.model_id)
     assert verdict.v == tiny.proved.verdict.v
     monkeypatch.setattr(_Server, "content", b"<html>sign in</html>")
     with pytest.raises(Malformed, match="not a whole zip"):

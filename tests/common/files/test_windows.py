@@ -46,7 +46,7 @@ def test_the_base_commands_need_no_flags_and_no_locks(tiny: Made, other: Made, t
     assert (
         json.loads((tmp_path / "a.key").read_text())["public_key"] == json.loads(done[1].stdout)["public_key"]
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.key", "both.png", "page.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.key", "a.key.pub", "both.png", "page.html"]
 
 
 def test_no_open_file_is_renamed_without_locks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

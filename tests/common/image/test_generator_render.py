@@ -21,6 +21,7 @@ from huref.common.image.png import png_bytes, png_pixels
 from huref.common.image.show import grid, side_by_side, terminal_picture
 from huref.common.image.weights_io import MAGIC, digest, dump_weights, load_weights
 from huref.verifier.image import check_image
+from tests.support.small_generator import small_weights
 
 V = [int(x) for x in np.random.default_rng(5).integers(-(10**9), 10**9, 512)]
 
@@ -69,7 +70,7 @@ def test_demodulation_is_an_integer_reciprocal_root() -> None:
 
 def test_render_ignores_mean_and_scale_and_depends_on_v() -> None:
     picture = render(V)
-    resolution = registry.embedded().weights.architecture.resolution
+    resolution = registry.embedded().weights.resolution
     assert picture.shape == (resolution, resolution, 3) and picture.dtype == np.uint8
     assert np.array_equal(render([3 * x + 10**15 for x in V]), picture)
     other = render([-x for x in V])
@@ -102,8 +103,8 @@ def test_png_is_standard_and_round_trips() -> None:
 
 
 def test_weight_file_is_canonical() -> None:
-    data = dump_weights(registry.embedded().weights)
-    assert digest(data) == registry.embedded().digest
+    data = dump_weights(small_weights())
+    assert dump_weights(load_weights(data)) == data and len(digest(data)) == 64
     spaced = data.replace(b'"z_dim":512', b'"z_dim": 512', 1)
     header = len(MAGIC)
     length = int.from_bytes(data[header : header + 4], "little") + 1
@@ -121,7 +122,7 @@ def test_weight_file_is_canonical() -> None:
 
 
 def test_weights_too_large_for_exact_sums_are_refused() -> None:
-    weights = registry.embedded().weights
+    weights = small_weights()
     layer = weights.mapping[0]
     huge = replace(layer, multiplier=np.full_like(layer.multiplier, 2**31 - 1))
     with pytest.raises(Malformed, match=r"mapping\.0"):
@@ -151,13 +152,15 @@ def test_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_user_generators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    data = dump_weights(replace(registry.embedded().weights, name="mine", truncation=32768))
+    data = dump_weights(replace(small_weights(), name="mine"))
     one = registry.add(data)
     assert registry.find(one.digest) is not None
     assert registry.by_name("mine").digest == one.digest == registry.by_name(one.digest[:8]).digest
     with pytest.raises(Unsupported):
         registry.by_name("nobody")
-    assert not np.array_equal(render(V, one), render(V))
+    assert one.exact and render(V, one).shape == (32, 32, 3)
+    half = registry.Installed("0" * 64, replace(small_weights(), truncation=32768))
+    assert not np.array_equal(render(V, one), render(V, half))
     (registry.user_folder() / (one.digest + registry.SUFFIX)).write_bytes(data[:-1] + b"\7")
     with pytest.raises(Malformed):
         registry.find(one.digest)

@@ -123,14 +123,18 @@ def test_compare_shows_both_pictures(models: dict[str, Path], tmp_path: Path) ->
     assert quiet.exit_code == 0 and abs(json.loads(quiet.stdout)["cosine"]) < 0.2
     vectors = [read_fingerprint(tmp_path / name).v for name in "ab"]
     joined = png_pixels(sheet.read_bytes())
-    side = embedded().weights.architecture.resolution
-    factor = 256 // side
+    side = embedded().weights.resolution
     for index, v in enumerate(vectors):
-        left = index * (256 + 8)
-        assert np.array_equal(joined[:256:factor, left : left + 256 : factor], render(v))
-    assert joined.shape[0] > 300 and (joined[260:] < 128).any()
+        left = index * (side + 8)
+        assert np.array_equal(joined[:side, left : left + side], render(v))
+    assert joined.shape[0] > side + 44 and (joined[side + 4 :] < 128).any()
+    said = json.loads(quiet.stdout)["words"]
+    assert len(said) == 2 and said[0] != said[1] and all(len(words.split()) == 6 for words in said)
+    assert png_pixels((tmp_path / "a" / "picture.png").read_bytes()).shape == (side, side, 3)
+    assert np.array_equal(png_pixels((tmp_path / "a" / "picture.png").read_bytes()), render(vectors[0]))
     text = invoke("compare", tmp_path / "a", tmp_path / "b" / "fingerprint.json", "--show")
     assert text.exit_code == 0 and text.stdout.count("\u2580") > 1000 and "unrelated" in text.stdout
+    assert all(words in text.stdout for words in said)
     assert "\u2580" not in invoke("compare", tmp_path / "a", tmp_path / "b").stdout
     unknown = invoke("compare", tmp_path / "a", tmp_path / "b", "--picture", sheet, "--generator", "nobody")
     assert unknown.exit_code == 3 and "nobody" in unknown.stderr
@@ -140,6 +144,9 @@ def test_captions_take_any_name() -> None:
     picture = np.zeros((128, 128, 3), dtype=np.uint8)
     for name in ("x" * 300, "\x1b[31m\n\0", "模型 ñ 🙂"):
         assert captioned([picture, picture], [name, name], ["line"]).shape == (308, 520, 3)
+        two = ["one two three four five six"] * 2
+        assert captioned([picture, picture], [name, name], ["line"], two).shape == (348, 520, 3)
+        assert "four five six" in in_terminal([picture, picture], [name, name], ["line"], two)
         shown = in_terminal([picture, picture], [name, name], ["line"])
         assert shown.splitlines()[-1] == "line" and "\x1b[31m" not in shown.splitlines()[-2]
 

@@ -11,7 +11,7 @@ import pytest
 from huref.common.errors import ExitCode
 from huref.common.files import bundle as form
 from tests.conftest import Made
-from tests.support.forge import load, with_statement
+from tests.support.forge import load, with_directory
 from tests.verifier.commands.test_bundle_cli import huref as huref_fixture
 from tests.verifier.test_schemas import validate
 
@@ -38,7 +38,7 @@ def test_a_bundle_as_it_is_published(huref, tiny: Made, tmp_path: Path) -> None:
     assert all(line.isprintable() for line in lines) and "\\x1b[31m" in lines[0] and "\\u202e" in lines[0]
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tiny.bundle.parent, tiny.bundle.name)
     said = json.loads(huref("verify", packed, "--json").out)
-    assert validate(said, "verdict")["root"] == tiny.proved.verdict.root
+    assert validate(said, "verdict")["model_id"] == tiny.proved.verdict.model_id
 
 
 def test_expectations_on_the_command_line(huref, tiny: Made) -> None:  # type: ignore[no-untyped-def]
@@ -46,7 +46,13 @@ def test_expectations_on_the_command_line(huref, tiny: Made) -> None:  # type: i
     done = huref("verify", tiny.bundle, "--expect", found.fingerprint.upper(), "--require-image")
     assert done.code == ExitCode.VERIFIED and "WARNING: you named a fingerprint" in done.out
     done = huref(
-        "verify", tiny.bundle, "--expect", found.fingerprint, "--root", "0x" + found.root.upper(), "--json"
+        "verify",
+        tiny.bundle,
+        "--expect",
+        found.fingerprint,
+        "--root",
+        "0x" + found.model_id.upper(),
+        "--json",
     )
     assert validate(json.loads(done.out), "verdict")["warnings"] == []
     done = huref("verify", tiny.bundle, "--generator", "0" * 64)
@@ -82,7 +88,7 @@ def test_compare_verifies_bundles_and_labels_the_rest(huref, tiny: Made, other: 
     done = huref("compare", tiny.bundle, bare)
     assert done.code == 0 and "first   a bundle, verified" in done.out
     assert "second  a bare fingerprint.json, unproven" in done.out
-    forged = with_statement(load(other.bundle), lambda s: s["v"].__setitem__(0, s["v"][0] + 1))
+    forged = with_directory(load(other.bundle), lambda s: s["v"].__setitem__(0, s["v"][0] + 1))
     done = huref("compare", tiny.bundle, _folder(forged, tmp_path / "forged"))
     assert done.code in (ExitCode.REJECTED, ExitCode.MALFORMED) and "cosine" not in done.out
 
@@ -91,7 +97,7 @@ def test_compare_verifies_bundles_and_labels_the_rest(huref, tiny: Made, other: 
 def test_names_in_a_bundle_do_not_reach_the_terminal_raw(
     huref, tiny: Made, tmp_path: Path, evil: str
 ) -> None:  # type: ignore[no-untyped-def]
-    files = with_statement(load(tiny.bundle), lambda s: s["shape"].update({evil: evil, "family": evil}))
+    files = with_directory(load(tiny.bundle), lambda d: d["shape"].update({evil: evil, "family": evil}))
     folder = _folder(files, tmp_path / "evil")
     for command in ("verify", "inspect"):
         done = huref(command, folder)

@@ -1,0 +1,40 @@
+"""A fingerprint as six words, for people to read aloud and compare: 66 bits of its public name.
+
+The list is huref's own: 2048 short common English words in alphabetical order, pinned by its sha256. Six words tell
+one vector from another by eye; where somebody may search for a collision, compare the whole name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib import resources
+
+from huref.common.errors import Malformed
+
+LIST_SHA256 = "44c2c6149c2b11aeb256b6064af6bc81349dd30a553bf8ed15a65901baec5ccc"
+WORDS = 6
+_BITS = 11
+_NAME = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def word_fingerprint(name: str) -> str:
+    """Six words for a fingerprint's public name (64 hex digits): its first 66 bits, eleven a word, highest first.
+
+    Raises Malformed for another name, or when the installed list is not the pinned one.
+    """
+    if not _NAME.match(name):
+        raise Malformed("fingerprint name: not 64 lowercase hexadecimal digits")
+    bits = int(name, 16) >> (256 - _BITS * WORDS)
+    chosen = [bits >> (_BITS * index) & (1 << _BITS) - 1 for index in reversed(range(WORDS))]
+    return " ".join(word_list()[index] for index in chosen)
+
+
+@cache
+def word_list() -> tuple[str, ...]:
+    """The 2048 words."""
+    data = (resources.files("huref.common") / "data" / "words.txt").read_bytes()
+    if hashlib.sha256(data).hexdigest() != LIST_SHA256:
+        raise Malformed("words.txt: not the pinned list", hint="install huref again")
+    return tuple(data.decode().split())
