@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from huref.circuits.argument.layout import Layout, build_layout, place_weights
 from huref.circuits.program.bounds import table_height
-from huref.circuits.program.digest import digest
+from huref.circuits.program.digest import canonical
 from huref.circuits.program.program import OUTPUTS, Program
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported
@@ -47,11 +48,15 @@ class Setup:
     geometry: OpeningGeometry
 
     def digest(self) -> bytes:
-        """SHA-256 of a canonical form of all of the above; absorbed first.
+        """SHA-256 of `configuration`; absorbed first.
 
         Program and public inputs are in it, so that no challenge can be drawn before they are fixed, whatever
         the statement's bytes say.
         """
+        return hashlib.sha256(self.configuration().encode()).digest()
+
+    def configuration(self) -> str:
+        """Canonical JSON of all of the above and of what was derived (protocol §5.1)."""
         layout = self.layout
         geometry = {
             "opening": self.geometry,
@@ -64,7 +69,7 @@ class Setup:
             "logs": [layout.log_tiles, layout.tile_rows, layout.log_inner],
             "rows": [layout.pads, layout.pad_start, layout.mask_start, layout.rows],
         }
-        return digest([self.program, self.public, self.knobs, geometry])
+        return canonical([self.program, self.public, self.knobs, geometry])
 
 
 def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:

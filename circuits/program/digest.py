@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 
-def digest(value: object) -> bytes:
-    """SHA-256 of the canonical JSON of `describe(value)`."""
-    return hashlib.sha256(json.dumps(describe(value), sort_keys=True).encode()).digest()
+def canonical(value: object) -> str:
+    """The canonical JSON of `describe(value)`."""
+    return json.dumps(describe(value), sort_keys=True)
 
 
 def describe(value: Any) -> Any:

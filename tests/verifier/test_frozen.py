@@ -1,0 +1,67 @@
+"""Frozen bundles verify with what was written down when they were made, and their configuration is published whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from huref.circuits.statement import prepare_statement
+from huref.common.files.bundle import read_bundle
+from huref.verifier.verification import read_claim, verify
+from tests import ROOT
+from tests.vectors.make_bundles import KEYS
+
+FOLDER = ROOT / "tests" / "vectors" / "bundles"
+NAMES = ("paper", "signed")
+
+
+def _expected(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _path(name: str) -> Path:
+    return FOLDER / f"{name}.huref"
+
+
+def test_all_are_tested() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.huref")) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_frozen_bundle_verifies(name: str) -> None:
+    expected = _expected(name)
+    auditors = [key.public_key for key in KEYS[1:]] if name == "signed" else []
+    verdict = verify(
+        _path(name), expected["model_id"], expected["fingerprint"], int(expected["bits"]),
+        signer=expected["owner"], auditors=auditors, require_image=True,
+    )  # fmt: skip
+    found = {
+        "model_id": verdict.model_id,
+        "fingerprint": verdict.fingerprint,
+        "bits": round(verdict.security.bits, 2),
+        "owner": verdict.directory.owner,
+        "v": verdict.v,
+    }
+    assert found == expected and not verdict.ignored
+    assert verdict.cosigners == tuple(auditors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
+    published = (FOLDER / f"{name}.config.json").read_text(encoding="utf-8")
+    seen: list[tuple[str, bytes]] = []
+
+    def record(kind: str, label: str, data: bytes) -> None:
+        if kind == "absorb":
+            seen.append((label, data))
+
+    bundle = read_bundle(_path(name))
+    verify(bundle, recorder=record)
+    assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())
+    assert prepare_statement(*read_claim(bundle)).configuration() == published
+    assert seen[1] == ("statement", read_claim(bundle)[0].encode())
