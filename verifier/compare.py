@@ -7,8 +7,10 @@ from typing import Any
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
+from huref.circuits.statement import fingerprint_id
 from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
+from huref.common.words import word_fingerprint
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,15 @@ class FingerprintComparison:
             "false_match_probability": self.similarity.false_match,
             "vector_terms": self.similarity.terms,
             "verdict": self.verdict,
+            "words": [_words(file) for file in (self.first, self.second)],
             "same_tokens": self.first.token_ids == self.second.token_ids,
             "token_sources": [self.first.token_source, self.second.token_source],
         }
+
+
+def _words(file: FingerprintFile) -> str:
+    """The name of a fingerprint as six words."""
+    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
 
 
 def compare_fingerprints(

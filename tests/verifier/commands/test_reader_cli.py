@@ -11,7 +11,7 @@ import pytest
 from huref.common.errors import ExitCode
 from huref.common.files import bundle as form
 from tests.conftest import Made
-from tests.support.forge import load, with_directory
+from tests.support.forge import load, with_directory, with_statement
 from tests.verifier.commands.test_bundle_cli import huref as huref_fixture
 from tests.verifier.test_schemas import validate
 
@@ -88,7 +88,7 @@ def test_compare_verifies_bundles_and_labels_the_rest(huref, tiny: Made, other: 
     done = huref("compare", tiny.bundle, bare)
     assert done.code == 0 and "first   a bundle, verified" in done.out
     assert "second  a bare fingerprint.json, unproven" in done.out
-    forged = with_directory(load(other.bundle), lambda s: s["v"].__setitem__(0, s["v"][0] + 1))
+    forged = with_statement(load(other.bundle), lambda s: s["v"].__setitem__(0, s["v"][0] + 1))
     done = huref("compare", tiny.bundle, _folder(forged, tmp_path / "forged"))
     assert done.code in (ExitCode.REJECTED, ExitCode.MALFORMED) and "cosine" not in done.out
 
