@@ -80,7 +80,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
     for name, done in zip(helped, found[-len(helped) :], strict=True):
         assert done.code == 0 and "Usage: " in done.out, (name, done)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"v.json", "page.html", "both.png", "a.key", "v.png"}
+    assert made == {"v.json", "page.html", "both.png", "a.key", "a.key.pub", "v.png"}
 
 
 def test_prover_without_the_other_extras(tiny: Made, tmp_path: Path) -> None:
@@ -90,7 +90,6 @@ def test_prover_without_the_other_extras(tiny: Made, tmp_path: Path) -> None:
         ("fingerprint", tiny.checkpoint, "--device", "torch-cpu", "--out", "f"): "gpu",
         ("commit", tiny.checkpoint, "--out", "c", "--scheduler", "dask://127.0.0.1:9"): "cluster",
         ("fingerprint", "model.onnx", "--out", "f"): "onnx",
-        ("generator", "train", "work", "--out", "b.gen"): "train",
         ("generator", "import", "a", "--out", "b.gen", "--name", "b", "--licence", "none"): "train",
     }
     torchless = ("torch", "onnx", "distributed", "dask", "huggingface_hub", "py_arkworks_bls12381")

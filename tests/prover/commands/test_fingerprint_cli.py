@@ -54,7 +54,7 @@ def test_fingerprint_file(models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     result = invoke("fingerprint", models["a"], "--tokens", models["tokens"], "--out", out, "--json")
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == ["fingerprint.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["fingerprint.json", "picture.png"]
     found = read_fingerprint(out)
     assert json.loads(result.stdout) == found.model_dump()
     assert (found.profile, found.encoder, found.k, found.p) == ("hardened-1", "sketch", 256, 128)
