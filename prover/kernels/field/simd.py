@@ -19,16 +19,15 @@ from numba.extending import intrinsic as _intrinsic
 from numba.extending import register_model
 
 from huref.common.algebra.field import DEGREE, P
-from huref.prover.kernels.jit import helper
 
 LANES = 8
 
 intrinsic: Any = _intrinsic  # its declared type keeps the typing-context argument that callers do not pass
 
-_I32 = ir.IntType(32)
-_I64 = ir.IntType(64)
-_V32 = ir.VectorType(_I32, LANES)
-_V64 = ir.VectorType(_I64, LANES // 2)
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+V32 = ir.VectorType(I32, LANES)
+_V64 = ir.VectorType(I64, LANES // 2)
 _MU = pow(P, -1, 1 << 32)
 
 
@@ -38,16 +37,16 @@ class _V8Type(types.Type):
 
 
 V8 = _V8Type()
-_V8_TUPLE = types.UniTuple(V8, DEGREE)
+V8_TUPLE = types.UniTuple(V8, DEGREE)
 
 
 @register_model(_V8Type)
 class _V8Model(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _V32)
+        super().__init__(manager, fe_type, V32)
 
 
-def _all(value: int, vector: ir.VectorType = _V32) -> ir.Constant:
+def constant(value: int, vector: ir.VectorType = V32) -> ir.Constant:
     return ir.Constant(vector, [value] * vector.count)
 
 
@@ -55,62 +54,62 @@ def _umin(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     return b.select(b.icmp_unsigned("<", x, y), x, y)
 
 
-def _add(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+def add_lanes(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     total = b.add(x, y)
-    return _umin(b, total, b.sub(total, _all(P)))
+    return _umin(b, total, b.sub(total, constant(P)))
 
 
-def _sub(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+def subtract_lanes(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     total = b.sub(x, y)
-    return _umin(b, total, b.add(total, _all(P)))
+    return _umin(b, total, b.add(total, constant(P)))
 
 
 def _low(b: ir.IRBuilder, x: Any) -> Any:
     """The low 32 bits of each 64-bit word, zero-extended."""
-    return b.and_(x, _all(0xFFFFFFFF, _V64))
+    return b.and_(x, constant(0xFFFFFFFF, _V64))
 
 
 def _odd(b: ir.IRBuilder, x: Any) -> Any:
     """The odd lanes of a vector of 32-bit lanes, as 64-bit words."""
-    return b.lshr(b.bitcast(x, _V64), _all(32, _V64))
+    return b.lshr(b.bitcast(x, _V64), constant(32, _V64))
 
 
 def _signed(b: ir.IRBuilder, x: Any) -> Any:
     """The low 32 bits of each 64-bit word, sign-extended."""
-    shift = _all(32, _V64)
+    shift = constant(32, _V64)
     return b.ashr(b.shl(x, shift), shift)
 
 
 def _high_lanes(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
     """Interleave the high halves of the words of `even` and `odd`."""
     order = [lane for i in range(LANES // 2) for lane in (2 * i + 1, LANES + 2 * i + 1)]
-    mask = ir.Constant(_V32, order)
-    return b.shuffle_vector(b.bitcast(even, _V32), b.bitcast(odd, _V32), mask)
+    mask = ir.Constant(V32, order)
+    return b.shuffle_vector(b.bitcast(even, V32), b.bitcast(odd, V32), mask)
 
 
 def _quotient(b: ir.IRBuilder, t: Any) -> Any:
     """q * p with q = (t * p^-1 mod 2^32), whose low half equals that of t."""
-    q = b.mul(b.bitcast(t, _V32), _all(_MU))  # the odd lanes mean nothing
-    return b.mul(_low(b, b.bitcast(q, _V64)), _all(P, _V64))
+    q = b.mul(b.bitcast(t, V32), constant(_MU))  # the odd lanes mean nothing
+    return b.mul(_low(b, b.bitcast(q, _V64)), constant(P, _V64))
 
 
 def _mul(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     even = b.mul(_low(b, b.bitcast(x, _V64)), _low(b, b.bitcast(y, _V64)))
     odd = b.mul(_odd(b, x), _odd(b, y))
-    return _sub(
+    return subtract_lanes(
         b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd))
     )  # both below p
 
 
-def _splat(b: ir.IRBuilder, scalar: Any) -> Any:
-    undefined = ir.Constant(_V32, ir.Undefined)
-    first = b.insert_element(undefined, scalar, ir.Constant(_I32, 0))
-    return b.shuffle_vector(first, undefined, _all(0))
+def splat(b: ir.IRBuilder, scalar: Any) -> Any:
+    undefined = ir.Constant(V32, ir.Undefined)
+    first = b.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return b.shuffle_vector(first, undefined, constant(0))
 
 
 def _flat_pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, b, array).data
-    return b.bitcast(b.gep(data, [index]), _V32.as_pointer())
+    return b.bitcast(b.gep(data, [index]), V32.as_pointer())
 
 
 @intrinsic
@@ -139,7 +138,7 @@ def vbroadcast(typing_context: Any, scalar: Any) -> Any:
     """A V8 whose lanes all equal the given uint32."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _splat(b, args[0])
+        return splat(b, args[0])
 
     return V8(types.uint32), codegen
 
@@ -149,7 +148,7 @@ def vadd(typing_context: Any, x: Any, y: Any) -> Any:
     """Lane-wise x + y mod p."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _add(b, args[0], args[1])
+        return add_lanes(b, args[0], args[1])
 
     return V8(V8, V8), codegen
 
@@ -159,7 +158,7 @@ def vsub(typing_context: Any, x: Any, y: Any) -> Any:
     """Lane-wise x - y mod p."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _sub(b, args[0], args[1])
+        return subtract_lanes(b, args[0], args[1])
 
     return V8(V8, V8), codegen
 
@@ -180,7 +179,7 @@ def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
         b.add(b.add(products[0], products[1]), products[2])
         for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
     )
-    return _sub(b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd)))
+    return subtract_lanes(b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd)))
 
 
 @intrinsic
@@ -203,10 +202,12 @@ def _small_dot(b: ir.IRBuilder, x: list[Any], low: list[Any], high: list[Any]) -
         lows, highs = b.add(lows, b.mul(value, u)), b.add(highs, b.mul(value, v))
     floats = ir.VectorType(ir.FloatType(), LANES)
     scaled = b.fmul(b.sitofp(highs, floats), ir.Constant(floats, [_INVERSE] * LANES))
-    quotient = b.fptosi(scaled, _V32)
-    rest = b.sub(b.add(lows, b.shl(highs, _all(16))), quotient)
-    rest = b.add(b.sub(rest, b.shl(quotient, _all(31))), b.shl(quotient, _all(27)))  # p = 2^31 - 2^27 + 1
-    return _umin(b, rest, b.sub(rest, _all(P)))
+    quotient = b.fptosi(scaled, V32)
+    rest = b.sub(b.add(lows, b.shl(highs, constant(16))), quotient)
+    rest = b.add(
+        b.sub(rest, b.shl(quotient, constant(31))), b.shl(quotient, constant(27))
+    )  # p = 2^31 - 2^27 + 1
+    return _umin(b, rest, b.sub(rest, constant(P)))
 
 
 @intrinsic
@@ -233,7 +234,7 @@ def vlifted(typing_context: Any, array: Any, index: Any, lift: Any) -> Any:
         data = context.make_array(signature.args[0])(context, b, args[0]).data
         eight = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
         loaded = b.load(b.bitcast(b.gep(data, [args[1]]), eight.as_pointer()), align=1)
-        return b.add(b.sext(loaded, _V32), _splat(b, b.trunc(args[2], _I32)))
+        return b.add(b.sext(loaded, V32), splat(b, b.trunc(args[2], I32)))
 
     return V8(array, types.int64, types.int64), codegen
 
@@ -244,7 +245,7 @@ def _integers(context: Any, b: ir.IRBuilder, kind: Any, array: Any, index: Any) 
     pointer = b.gep(context.make_array(kind)(context, b, array).data, [index])
     own = ir.VectorType(ir.IntType(bits), LANES)
     loaded = b.load(b.bitcast(pointer, own.as_pointer()), align=bits // 8)
-    return loaded if bits == 32 else b.sext(loaded, _V32)
+    return loaded if bits == 32 else b.sext(loaded, V32)
 
 
 def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
@@ -255,19 +256,19 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
     than eight units, 2 p^2: the high half is in (-p, p) and one conditional addition makes it canonical before
     the reduction.
     """
-    half = _all((P - 1) // 2)
+    half = constant((P - 1) // 2)
 
     def centre(v: Any) -> Any:
         above = b.icmp_unsigned(">", v, half)
-        return b.select(above, b.sub(v, _all(P)), v)
+        return b.select(above, b.sub(v, constant(P)), v)
 
     left = [centre(v) for v in x]
     right = [centre(v) for v in y]
-    doubled = [centre(_add(b, y[1], y[1])), *(b.add(v, v) for v in right[2:])]  # of y1 to y4
+    doubled = [centre(add_lanes(b, y[1], y[1])), *(b.add(v, v) for v in right[2:])]  # of y1 to y4
 
     def halves(v: Any) -> tuple[Any, Any]:
         word = b.bitcast(v, _V64)
-        return _signed(b, word), b.ashr(word, _all(32, _V64))
+        return _signed(b, word), b.ashr(word, constant(32, _V64))
 
     parts = [[halves(v) for v in group] for group in (left, right, doubled)]
     out = []
@@ -282,9 +283,9 @@ def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
                 low = b.add(low, b.mul(parts[0][i][parity], parts[2][limb + DEGREE - i - 1][parity]))
             sums.append(low)
         high = _high_lanes(b, sums[0], sums[1])
-        high = _umin(b, high, b.add(high, _all(P)))
+        high = _umin(b, high, b.add(high, constant(P)))
         quotient = _high_lanes(b, _quotient(b, sums[0]), _quotient(b, sums[1]))
-        out.append(_sub(b, high, quotient))
+        out.append(subtract_lanes(b, high, quotient))
     return out
 
 
@@ -293,7 +294,7 @@ def vresidues(typing_context: Any, array: Any, index: Any) -> Any:
     """Eight entries in (-p, p), negative ones as such, as residues."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _sub(b, _integers(context, b, signature.args[0], *args), _all(0))
+        return subtract_lanes(b, _integers(context, b, signature.args[0], *args), constant(0))
 
     return V8(array, types.int64), codegen
 
@@ -309,123 +310,4 @@ def vkmul(
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         return context.make_tuple(b, signature.return_type, _kmul(b, args[:DEGREE], args[DEGREE:]))
 
-    return _V8_TUPLE(*[V8] * (2 * DEGREE)), codegen
-
-
-def _limbs(b: ir.IRBuilder, value: Any) -> list[Any]:
-    return [b.extract_value(value, limb) for limb in range(DEGREE)]
-
-
-def _limb_pointers(context: Any, b: ir.IRBuilder, kind: Any, array: Any, index: Any) -> list[Any]:
-    """Where the eight entries from `index` on of each row of a contiguous (5, n) array are."""
-    made = context.make_array(kind)(context, b, array)
-    n, at, pointers = b.extract_value(made.shape, 1), index, []
-    for _ in range(DEGREE):
-        pointers.append(b.bitcast(b.gep(made.data, [at]), _V32.as_pointer()))
-        at = b.add(at, n)
-    return pointers
-
-
-@intrinsic
-def load5(typing_context: Any, a: Any, i: Any) -> Any:
-    """Limbs of the eight elements from i on of a contiguous (5, n) K vector."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        pointers = _limb_pointers(context, b, signature.args[0], *args)
-        limbs = [b.load(pointer, align=4) for pointer in pointers]
-        return context.make_tuple(b, signature.return_type, limbs)
-
-    return _V8_TUPLE(a, types.int64), codegen
-
-
-@intrinsic
-def store5(typing_context: Any, a: Any, i: Any, x: Any) -> Any:
-    """Store five V8 limbs at elements i.. of a contiguous (5, n) K vector."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        pointers = _limb_pointers(context, b, signature.args[0], *args[:2])
-        for limb, pointer in zip(_limbs(b, args[2]), pointers, strict=True):
-            b.store(limb, pointer, align=4)
-        return context.get_dummy_value()
-
-    return types.void(a, types.int64, _V8_TUPLE), codegen
-
-
-@intrinsic
-def broadcast5(typing_context: Any, s: Any) -> Any:
-    """Five V8 limbs whose lanes all hold the element s, a contiguous uint32 array of shape (5,)."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, b, args[0]).data
-        limbs = [_splat(b, b.load(b.gep(data, [ir.Constant(_I64, limb)]))) for limb in range(DEGREE)]
-        return context.make_tuple(b, signature.return_type, limbs)
-
-    return (_V8_TUPLE(s), codegen) if s.layout == "C" else None
-
-
-@intrinsic
-def broadcast_column(typing_context: Any, a: Any, i: Any) -> Any:
-    """As `broadcast5` of column i of a contiguous (5, n) K vector."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        places = _limb_pointers(context, b, signature.args[0], *args)
-        limbs = [_splat(b, b.load(b.bitcast(place, _I32.as_pointer()))) for place in places]
-        return context.make_tuple(b, signature.return_type, limbs)
-
-    return _V8_TUPLE(a, types.int64), codegen
-
-
-@intrinsic
-def zero5(typing_context: Any) -> Any:
-    """Five V8 limbs of zeros."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return context.make_tuple(b, signature.return_type, [_all(0)] * DEGREE)
-
-    return _V8_TUPLE(), codegen
-
-
-@intrinsic
-def lane_sums(typing_context: Any, x: Any) -> Any:
-    """The sums mod p of the eight lanes of five V8 limbs, five uint32."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        sums = []
-        for limb in _limbs(b, args[0]):
-            total = limb
-            for distance in (4, 2, 1):
-                turned = [(lane + distance) % LANES for lane in range(LANES)]
-                mask = ir.Constant(_V32, turned)
-                total = _add(b, total, b.shuffle_vector(total, total, mask))
-            sums.append(b.extract_element(total, ir.Constant(_I32, 0)))
-        return context.make_tuple(b, signature.return_type, sums)
-
-    return types.UniTuple(types.uint32, DEGREE)(_V8_TUPLE), codegen
-
-
-@helper
-def vkmul5(x: Any, y: Any) -> Any:
-    """`vkmul` on two 5-tuples."""
-    return vkmul(x[0], x[1], x[2], x[3], x[4], y[0], y[1], y[2], y[3], y[4])
-
-
-def _limbwise(operation: Any) -> Any:
-    """An intrinsic's typing and code for two 5-tuples, limb by limb."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        pairs = zip(_limbs(b, args[0]), _limbs(b, args[1]), strict=True)
-        return context.make_tuple(b, signature.return_type, [operation(b, x, y) for x, y in pairs])
-
-    return _V8_TUPLE(_V8_TUPLE, _V8_TUPLE), codegen
-
-
-@intrinsic
-def vkadd5(typing_context: Any, x: Any, y: Any) -> Any:
-    """Limb-wise sum of two 5-tuples."""
-    return _limbwise(_add)
-
-
-@intrinsic
-def vksub5(typing_context: Any, x: Any, y: Any) -> Any:
-    """Limb-wise difference of two 5-tuples."""
-    return _limbwise(_sub)
+    return V8_TUPLE(*[V8] * (2 * DEGREE)), codegen

@@ -25,6 +25,7 @@ from huref.prover.kernels.field.field import (
     mreduce,
     to_mont,
 )
+from huref.prover.kernels.field.limbs import broadcast_column, lane_sums, load5, store5, vkadd5, zero5
 from huref.prover.kernels.field.short_simd import (
     SHORT_LANES,
     horizontal,
@@ -33,18 +34,7 @@ from huref.prover.kernels.field.short_simd import (
     shorts16,
     zero8,
 )
-from huref.prover.kernels.field.simd import (
-    LANES,
-    broadcast_column,
-    lane_sums,
-    load5,
-    store5,
-    vkadd5,
-    vmul,
-    vresidues,
-    vstore,
-    zero5,
-)
+from huref.prover.kernels.field.simd import LANES, vmul, vresidues, vstore
 from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 

@@ -13,21 +13,16 @@ import numpy.typing as npt
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import ONE_SQUARED, P64, U32, check_k, kmul, madd, mmul, msub
-from huref.prover.kernels.field.simd import (
-    LANES,
+from huref.prover.kernels.field.limbs import (
     broadcast5,
     broadcast_column,
     load5,
     store5,
-    vadd,
     vkadd5,
     vkmul5,
     vksub5,
-    vload,
-    vmul,
-    vstore,
-    vsub,
 )
+from huref.prover.kernels.field.simd import LANES, vadd, vload, vmul, vstore, vsub
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 

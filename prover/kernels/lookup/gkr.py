@@ -14,21 +14,17 @@ import numpy as np
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32, madd
-from huref.prover.kernels.field.simd import (
-    LANES,
+from huref.prover.kernels.field.limbs import (
     broadcast5,
     lane_sums,
     load5,
     store5,
-    vadd,
     vkadd5,
     vkmul5,
     vksub5,
-    vload,
-    vmul,
-    vsub,
     zero5,
 )
+from huref.prover.kernels.field.simd import LANES, vadd, vload, vmul, vsub
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.threads import run_ranges
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
-from huref.prover.kernels.field.simd import LANES, broadcast5, load5, store5, vkadd5, vkmul5, vksub5, zero5
+from huref.prover.kernels.field.limbs import broadcast5, load5, store5, vkadd5, vkmul5, vksub5, zero5
+from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import between, finish
 from huref.prover.kernels.threads import run_ranges
