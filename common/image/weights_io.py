@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import Malformed
+from huref.common.files.strict import IDENTIFIER
 from huref.common.image.architecture import Z_DIM, Architecture
 from huref.common.image.weights import (
     BlockWeights,
@@ -156,6 +158,10 @@ def _parse_header(raw: bytes) -> dict[str, Any]:
     for key, kind in kinds.items():
         if type(header[key]) is not kind:
             raise Malformed(f"generator: header field {key}")
+    if not re.fullmatch(IDENTIFIER, header["name"]):
+        raise Malformed(
+            f"generator: header field name: expected a short name, got {ascii(header['name'])[:64]}"
+        )
     return header
 
 

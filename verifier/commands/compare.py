@@ -131,9 +131,9 @@ def _draw(
         drawing(in_terminal(pictures, names, foreign, report["words"]))
 
 
-def _name(path: str, side: dict[str, Any]) -> str:
-    name = Path(path).resolve().name
-    return f"{name[:24]} (unproven)" if side["kind"] == "fingerprint" else name
+def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
+    """What its file is called, and the mark that goes with it."""
+    return Path(path).resolve().name, " (unproven)" if side["kind"] == "fingerprint" else ""
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
