@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,14 @@ from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
 from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
+
+MATCH = (
+    "that two vectors match does not show that one model comes from the other: anybody can write down integers that "
+    "reach a published vector, and prove them, without a model; an auditor who saw a checkpoint can vouch for one"
+)
+OTHER_TOKENS = (
+    "the two vectors were read at different token ids, where one model alone can have unrelated vectors"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,15 @@ class FingerprintComparison:
             "same_tokens": self.first.token_ids == self.second.token_ids,
             "token_sources": [self.first.token_source, self.second.token_source],
         }
+
+    def warnings(self, kinds: Sequence[str]) -> list[str]:
+        """Where the comparison shows less than it may seem to; `kinds` are those of both sides' sources."""
+        found = []
+        if self.verdict != "unrelated" and set(kinds) != {"checkpoint"}:
+            found.append(MATCH)
+        if self.first.token_ids != self.second.token_ids:
+            found.append(OTHER_TOKENS)
+        return found
 
 
 def compare_fingerprints(

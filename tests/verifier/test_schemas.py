@@ -19,7 +19,7 @@ from huref.common.output import error_json
 from huref.verifier.report.inspection import inspect
 from tests import ROOT
 from tests.conftest import Made
-from tests.support.forge import Files, check, load, reseal, with_manifest, with_statement
+from tests.support.forge import Files, check, load, reseal, with_directory, with_manifest
 
 SCHEMAS: dict[str, Any] = {
     path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))
@@ -72,7 +72,7 @@ def _failures(files: Files) -> dict[type[HurefError], Files]:
         Rejected: {**files, form.PROOF: flipped},
         Damaged: {**files, form.PROOF: proof[:-1]},
         Malformed: with_manifest(files, lambda m: m.update(format="huref-bundle/9")),
-        Unsupported: with_statement(files, lambda s: s.update(profile="hardened-9")),
+        Unsupported: with_directory(files, lambda d: d.update(profile="hardened-9")),
     }
 
 

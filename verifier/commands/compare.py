@@ -62,12 +62,14 @@ def compare(
         found, sides, more = _compare((first, second), profile, encoder)
         words = [_words(found.first), _words(found.second)]
         both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": words}
-        report = {**both, **found.to_dict(), **more}
+        cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
+        report = {**both, **found.to_dict(), **cautions, **more}
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
         if as_json:
             result_json(report)
+            note(*(f"warning: {line}" for line in report["warnings"]))
         else:
             _print_report(report)
 
@@ -160,3 +162,4 @@ def _print_report(report: dict[str, Any]) -> None:
             result(f"  {name:<20} {value:+.4f}")
         pcs = report["pcs"]
         result("PCS of the parameters       " + ("shapes differ" if pcs is None else f"{pcs:+.4f}"))
+    result(*(f"WARNING: {line}" for line in report["warnings"]))
