@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+IDENTIFIER = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$"
+"""Pattern of names inside files: ASCII, no spaces, nothing that a terminal or a page could take for more."""
 _EMPTY = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )

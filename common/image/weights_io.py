@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import Malformed
-from huref.common.files.strict import IDENTIFIER
 from huref.common.image.architecture import Z_DIM, Architecture
 from huref.common.image.weights import (
     BlockWeights,
@@ -30,6 +29,7 @@ from huref.common.image.weights import (
     LinearWeights,
     RgbWeights,
 )
+from huref.common.text import IDENTIFIER
 
 MAGIC = b"huref-generator-1\n"
 _MAX_HEADER = 1 << 16

@@ -92,8 +92,8 @@ def import_command(
     """Convert official weights to integer weights, ready to install."""
     with exit_on_error(torch_extra="train"):
         from huref.common.files.atomic import check_writable, write_file
-        from huref.common.files.strict import IDENTIFIER
         from huref.common.image.weights_io import digest, dump_weights
+        from huref.common.text import IDENTIFIER
         from huref.prover.generator.export import export_generator
         from huref.prover.generator.import_official import import_generator, load_state
 

@@ -196,7 +196,8 @@ def test_a_foreign_generators_picture_is_labelled_and_not_what_require_image_mea
 
 
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "div", "h1", "h2", "p", "b", "br", "span",
-           "code", "figure", "figcaption", "img", "ul", "li", "table", "tr", "th", "td", "details", "summary"}  # fmt: skip
+           "code", "figure", "figcaption", "img", "ul", "li", "table", "tr", "th", "td", "details",
+           "summary"}  # fmt: skip
 
 
 class _Tags(HTMLParser):
