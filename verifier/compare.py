@@ -8,8 +8,10 @@ from typing import Any
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
+from huref.circuits.statement import fingerprint_id
 from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
+from huref.common.words import word_fingerprint
 
 MATCH = (
     "that two vectors match does not show that one model comes from the other: anybody can write down integers that "
@@ -45,6 +47,14 @@ class FingerprintComparison:
             "same_tokens": self.first.token_ids == self.second.token_ids,
             "token_sources": [self.first.token_source, self.second.token_source],
         }
+
+    @property
+    def words(self) -> list[str]:
+        """The public names of both vectors as six words."""
+        return [
+            word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+            for file in (self.first, self.second)
+        ]
 
     def warnings(self, kinds: Sequence[str]) -> list[str]:
         """Where the comparison shows less than it may seem to; `kinds` are those of both sides' sources."""

@@ -63,10 +63,6 @@ BACK: dict[tuple[str, str], str] = {
     ("prover/audit.py", "huref.verifier.verdict"): "an audit starts with a verification",
     ("prover/audit.py", "huref.verifier.verification"): "the same",
     ("prover/bundle.py", "huref.verifier.verification"): "the summary that the verifier will compare",
-    (
-        "prover/commands/fingerprint.py",
-        "huref.verifier.compare",
-    ): "bundles are verified before they are compared",
     ("prover/demo/demo.py", "huref.verifier.verification"): "the demo shows a verification",
     ("prover/owner.py", "huref.verifier.verdict"): "the prover verifies its own bundle",
     ("prover/owner.py", "huref.verifier.verification"): "the same",

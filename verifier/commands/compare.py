@@ -15,7 +15,6 @@ from huref.common.errors import InputOutputError
 from huref.common.output import drawing, exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
-    from huref.common.files.fingerprint_file import FingerprintFile
     from huref.verifier.compare import FingerprintComparison
 
 SCHEMA = "huref-comparison/1"
@@ -60,8 +59,7 @@ def compare(
 
             check_writable(picture.parent)
         found, sides, more = _compare((first, second), profile, encoder)
-        words = [_words(found.first), _words(found.second)]
-        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": words}
+        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": found.words}
         cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
         report = {**both, **found.to_dict(), **cautions, **more}
         shown = not as_json and (_on_terminal() if show is None else show)
@@ -93,13 +91,6 @@ def _compare(
         files, more = checkpoints.complete([Path(path) for path in paths], files, profile, encoder)
     first, second = (file for file in files if file is not None)
     return compare_fingerprints(first, second, profile, encoder), sides, more
-
-
-def _words(file: FingerprintFile) -> str:
-    from huref.circuits.statement import fingerprint_id
-    from huref.common.words import word_fingerprint
-
-    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
 
 
 def _on_terminal() -> bool:
