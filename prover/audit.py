@@ -24,7 +24,7 @@ from huref.common.files import bundle as form
 from huref.common.files.atomic import clear_leftovers, write_file
 from huref.common.files.bundle import Bundle, read_bundle
 from huref.common.files.commitment_file import CommitmentFile, Directory, SourceFile
-from huref.common.files.fingerprint_file import FidelityReport, FingerprintFile
+from huref.common.files.fingerprint_file import FidelityReport, parse_fingerprint
 from huref.common.files.identity import AuditSignatures, cosign
 from huref.common.files.keys import SecretKey
 from huref.prover.checkpoint.families import Model, open_model
@@ -63,7 +63,7 @@ class Claims:
             commitment.directory,
             commitment.root,
             commitment.sources,
-            FingerprintFile.model_validate_json(files[form.FINGERPRINT]).fidelity,
+            parse_fingerprint(files[form.FINGERPRINT], form.FINGERPRINT).fidelity,
         )
 
 

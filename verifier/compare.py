@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,14 @@ from huref.circuits.statement import fingerprint_id
 from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.words import word_fingerprint
+
+MATCH = (
+    "that two vectors match does not show that one model comes from the other: anybody can write down integers that "
+    "reach a published vector, and prove them, without a model; an auditor who saw a checkpoint can vouch for one"
+)
+OTHER_TOKENS = (
+    "the two vectors were read at different token ids, where one model alone can have unrelated vectors"
+)
 
 
 @dataclass(frozen=True)
@@ -35,15 +44,26 @@ class FingerprintComparison:
             "false_match_probability": self.similarity.false_match,
             "vector_terms": self.similarity.terms,
             "verdict": self.verdict,
-            "words": [_words(file) for file in (self.first, self.second)],
             "same_tokens": self.first.token_ids == self.second.token_ids,
             "token_sources": [self.first.token_source, self.second.token_source],
         }
 
+    @property
+    def words(self) -> list[str]:
+        """The public names of both vectors as six words."""
+        return [
+            word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+            for file in (self.first, self.second)
+        ]
 
-def _words(file: FingerprintFile) -> str:
-    """The name of a fingerprint as six words."""
-    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+    def warnings(self, kinds: Sequence[str]) -> list[str]:
+        """Where the comparison shows less than it may seem to; `kinds` are those of both sides' sources."""
+        found = []
+        if self.verdict != "unrelated" and set(kinds) != {"checkpoint"}:
+            found.append(MATCH)
+        if self.first.token_ids != self.second.token_ids:
+            found.append(OTHER_TOKENS)
+        return found
 
 
 def compare_fingerprints(

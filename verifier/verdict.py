@@ -13,6 +13,7 @@ from typing import Any
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.statement import Statement, fingerprint_id
 from huref.common.files.commitment_file import CommitmentFile, Directory
+from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
 
@@ -139,7 +140,7 @@ class Verdict:
         names = ", ".join(f"{name} {said.shape[field]}" for field, name in _SAID_OF_SHAPE.items())
         lines.append(f"What the model is called and how large it is beyond those two blocks: {names}.")
         lines += [
-            f"Source file {file.name}, {file.size} bytes, SHA-256 {file.sha256}."
+            f"Source file {quoted(file.name)}, {file.size} bytes, SHA-256 {file.sha256}."
             for file in self.commitment.sources[:_MAX_SOURCES]
         ]
         if len(self.commitment.sources) > _MAX_SOURCES:

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, cast, get_args
 
 from huref.common.errors import Malformed
-from huref.common.files.strict import IDENTIFIER
-from huref.common.text import shorten
+from huref.common.text import IDENTIFIER, shorten
 
 Norm = Literal["rms", "layer"]
 NormPosition = Literal["pre", "post"]

@@ -48,7 +48,7 @@ def parse_canonical(data: bytes, name: str) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, name: str) -> dict[str, Any]:
-    """The object in ASCII JSON `data`, in any spelling. Raises `Malformed`: not JSON, not an object, too large."""
+    """The object in ASCII JSON `data`, in any spelling. Raises `Malformed`: no object, repeated keys, too large."""
     if nesting(data) > MAX_NESTING:
         raise Malformed(f"{name}: nested too deeply")
     if np.isin(_outside_strings(data), _SEPARATORS).sum() > MAX_VALUES:
@@ -59,6 +59,7 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
             parse_constant=_refuse,
             parse_int=lambda text: int(_short(text)),
             parse_float=_finite,
+            object_pairs_hook=_once,
         )
     except (ValueError, RecursionError):
         raise Malformed(f"{name}: not a JSON object") from None
@@ -95,6 +96,14 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError(number)
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are different: of repeated ones, readers take the first or the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("repeated keys")
+    return found
 
 
 def _refuse(constant: str) -> Never:

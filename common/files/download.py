@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -37,6 +38,26 @@ def download(
         Malformed: it is larger than the cap. Damaged: the connection ended early.
     """
     _check(address, schemes)
+    found: list[bytes | Exception] = []
+
+    def fetch() -> None:
+        try:
+            found.append(_fetch(address, cap, schemes, deadline))
+        except Exception as error:
+            found.append(error)
+
+    # A thread, because headers that come a byte at a time end in no timeout of a socket.
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(deadline)
+    if not found:
+        raise InputOutputError(f"{address}: the download takes too long")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _fetch(address: str, cap: int, schemes: Sequence[str], deadline: float) -> bytes:
     opener = _opener(schemes)
     request = urllib.request.Request(address, headers={"User-Agent": "huref", "Accept-Encoding": "identity"})
     end = time.monotonic() + deadline

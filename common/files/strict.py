@@ -9,10 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 
 from huref.common.errors import Malformed
 from huref.common.files.canonical import canonical_json, parse_canonical
-from huref.common.text import shorten
-
-IDENTIFIER = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$"
-"""Pattern of names inside files: ASCII, no spaces, nothing that a terminal or a page could take for more."""
+from huref.common.text import IDENTIFIER, shorten
 
 
 def _file_name(name: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,7 @@ from huref.common.image.weights import (
     LinearWeights,
     RgbWeights,
 )
+from huref.common.text import IDENTIFIER
 
 MAGIC = b"huref-generator-1\n"
 _MAX_HEADER = 1 << 16
@@ -156,6 +158,10 @@ def _parse_header(raw: bytes) -> dict[str, Any]:
     for key, kind in kinds.items():
         if type(header[key]) is not kind:
             raise Malformed(f"generator: header field {key}")
+    if not re.fullmatch(IDENTIFIER, header["name"]):
+        raise Malformed(
+            f"generator: header field name: expected a short name, got {ascii(header['name'])[:64]}"
+        )
     return header
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -92,11 +93,14 @@ def import_command(
     with exit_on_error(torch_extra="train"):
         from huref.common.files.atomic import check_writable, write_file
         from huref.common.image.weights_io import digest, dump_weights
+        from huref.common.text import IDENTIFIER
         from huref.prover.generator.export import export_generator
         from huref.prover.generator.import_official import import_generator, load_state
 
         if not 0 <= truncation <= 1:
             raise UsageError("--truncation lies between 0 and 1")
+        if not re.fullmatch(IDENTIFIER, name):
+            raise UsageError("--name is a short name of ASCII letters, digits and . _ + -")
         check_writable(out.parent)
         data = dump_weights(export_generator(import_generator(load_state(source)), name, licence, truncation))
         write_file(out, data)

@@ -42,10 +42,12 @@ def private_folder(path: Path) -> Path | None:
     """`path`, made if it is not there; None if it cannot be written or others could write it."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat()
+        found, above = path.lstat(), path.parent.stat().st_mode
         mine = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
-        if not (stat.S_ISDIR(found.st_mode) and mine and not found.st_mode & 0o002):
+        if not (stat.S_ISDIR(found.st_mode) and mine and not found.st_mode & 0o022):
             return None
+        if above & 0o002 and not above & stat.S_ISVTX:
+            return None  # others could put another folder in its place
         tempfile.TemporaryFile(dir=path).close()
     except (OSError, RuntimeError):
         return None

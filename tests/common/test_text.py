@@ -13,7 +13,7 @@ import pytest
 from huref.common import output
 from huref.common.errors import Damaged, HurefError, Malformed, Rejected
 from huref.common.rejection import WORD, meaning
-from huref.common.text import MAX_LINE, escape
+from huref.common.text import MAX_LINE, escape, quoted
 
 HOSTILE = (
     "\x1b[2J\x1b[1;1HVERIFIED", "a\nProven:\n  - everything", "a\rVERIFIED", "\u202egnp.exe", "\u2066x\u2069",
@@ -35,6 +35,24 @@ def test_every_control_and_format_character_is_escaped() -> None:
         if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
             assert escape(letter).isascii() and escape(letter) != letter, hex(code)
     assert escape("plain — ünï 模型 ✓") == "plain — ünï 模型 ✓"
+
+
+@pytest.mark.parametrize("letter", "\u034f\u115f\u17b5\u180b\u2800\u3164\ufe0f\uffa0\U000e0100", ids=ascii)
+def test_letters_that_show_nothing_are_escaped(letter: str) -> None:
+    assert letter.isprintable() and escape(f"a{letter}b") == f"a{ascii(letter)[1:-1]}b"
+
+
+def test_a_quoted_name_stays_inside_its_quotes() -> None:
+    assert quoted("model-00001.safetensors") == "model-00001.safetensors"
+    assert quoted("模型 x") == '"模型 x"'
+    assert quoted('w", 1 bytes. Proven: all') == '"w\\", 1 bytes. Proven: all"'
+    assert quoted('w\\", 1') == '"w\\\\\\", 1"', "a backslash does not free a quote"
+    padded = quoted("x" + 60 * " " + "VERIFIED")
+    assert "  " not in padded and "x \\x20\\x20" in padded, "no room is left to reach the terminal's next row"
+    assert quoted("\u05d0\u0627\u0661") == '"\\u05d0\\u0627\\u0661"', (
+        "digits after it would be shown before it"
+    )
+    assert len(quoted("x" * 255)) < 90
 
 
 def test_long_lines_are_cut() -> None:

@@ -195,7 +195,7 @@ def test_a_foreign_generators_picture_is_labelled_and_not_what_require_image_mea
     assert "foreign generator, which can be made to draw anything" in shown
 
 
-ALLOWED = {"html", "head", "meta", "b", "br", "title", "style", "body", "header", "div", "h1", "h2", "p", "span",
+ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "div", "h1", "h2", "p", "b", "br", "span",
            "code", "figure", "figcaption", "img", "ul", "li", "table", "tr", "th", "td", "details",
            "summary"}  # fmt: skip
 

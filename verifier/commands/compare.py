@@ -59,12 +59,15 @@ def compare(
 
             check_writable(picture.parent)
         found, sides, more = _compare((first, second), profile, encoder)
-        report = {"schema": SCHEMA, "first": sides[0], "second": sides[1], **found.to_dict(), **more}
+        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": found.words}
+        cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
+        report = {**both, **found.to_dict(), **cautions, **more}
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
         if as_json:
             result_json(report)
+            note(*(f"warning: {line}" for line in report["warnings"]))
         else:
             _print_report(report)
 
@@ -121,9 +124,9 @@ def _draw(
         drawing(in_terminal(pictures, names, foreign, report["words"]))
 
 
-def _name(path: str, side: dict[str, Any]) -> str:
-    name = Path(path).resolve().name
-    return f"{name[:24]} (unproven)" if side["kind"] == "fingerprint" else name
+def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
+    """What its file is called, and the mark that goes with it."""
+    return Path(path).resolve().name, " (unproven)" if side["kind"] == "fingerprint" else ""
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
@@ -150,3 +153,4 @@ def _print_report(report: dict[str, Any]) -> None:
             result(f"  {name:<20} {value:+.4f}")
         pcs = report["pcs"]
         result("PCS of the parameters       " + ("shapes differ" if pcs is None else f"{pcs:+.4f}"))
+    result(*(f"WARNING: {line}" for line in report["warnings"]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from huref.common.output import exit_on_error, note, result, result_json
-from huref.common.text import shorten
+from huref.common.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def ignored_lines(ignored: Sequence[str]) -> list[str]:
     if not ignored:
         return []
     more = f" and {len(ignored) - _NAMED} more" if len(ignored) > _NAMED else ""
-    return [f"  ignored: {', '.join(shorten(name, 80) for name in ignored[:_NAMED])}{more}"]
+    return [f"  ignored: {', '.join(quoted(name) for name in ignored[:_NAMED])}{more}"]
 
 
 def picture_line(found: ImageVerdict) -> str:

@@ -11,6 +11,7 @@ from html import escape
 from itertools import groupby
 
 from huref.common.text import escape as printable
+from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.report.inspection import Inspection, Message
 
@@ -67,7 +68,7 @@ def _header(found: Inspection) -> str:
     if found.fingerprint is not None:
         lines += f"<p>fingerprint <b>{word_fingerprint(found.fingerprint)}</b><br><code>{found.fingerprint}</code></p>"
     if found.ignored:
-        lines += f"<p>ignored: {_text(', '.join(found.ignored[:_NAMED]))}</p>"
+        lines += f"<p>ignored: {_text(', '.join(quoted(name) for name in found.ignored[:_NAMED]))}</p>"
     if found.security is not None and found.verdict is not None:
         lines += (
             f"<p>{found.security.bits:.1f} provable bits, set by <code>{_text(found.security.binding.label)}</code>; "

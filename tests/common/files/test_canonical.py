@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -87,3 +88,11 @@ def test_depth_values_and_digits_have_limits() -> None:
     for number in (b"9" * 41, b"1e999", b"-1e999", b"NaN", b"Infinity"):
         with pytest.raises(Malformed):
             parse_canonical(b'{"a":' + number + b"}", "value")
+
+
+@pytest.mark.parametrize("read", [canonical.parse_canonical, canonical.parse_json])
+def test_repeated_keys_are_refused_at_every_depth(read: Callable[[bytes, str], object]) -> None:
+    """Readers disagree which of two counts, so a file with both could tell each its own story."""
+    for data in (b'{"a":1,"a":2}', b'{"a":[{"b":1,"b":1}]}', b'{"a":1,"\\u0061":1}'):
+        with pytest.raises(Malformed):
+            read(data, "value")

@@ -26,6 +26,7 @@ class _Server(BaseHTTPRequestHandler):
     """Answers by path; `content` is what the good address gives."""
 
     content = CONTENT
+    stop = threading.Event()
 
     def do_GET(self) -> None:
         if self.path == "/bundle.zip":
@@ -44,6 +45,10 @@ class _Server(BaseHTTPRequestHandler):
             self._send(302, {"Location": "/round", "Content-Length": "0"}, b"")
         elif self.path.startswith("/to/"):
             self._send(302, {"Location": self.path[4:], "Content-Length": "0"}, b"")
+        elif self.path == "/drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not self.stop.wait(0.02):
+                self.wfile.write(b"a")
         else:
             self._send(404, {"Content-Length": "0"}, b"")
 
@@ -74,6 +79,15 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def get(address: str, cap: int = 1 << 20, **options: float) -> bytes:
     return download(address, cap, schemes=SCHEMES, **options)  # type: ignore[arg-type]
+
+
+def test_headers_without_end_meet_the_deadline(site: str) -> None:
+    """Every byte comes well within the time that a server may be silent."""
+    try:
+        with pytest.raises(InputOutputError, match="too long"):
+            get(f"{site}/drip", deadline=0.3)
+    finally:
+        _Server.stop.set()
 
 
 def test_the_content_comes_whole(site: str) -> None:

@@ -121,6 +121,13 @@ def test_weight_file_is_canonical() -> None:
             load_weights(broken)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "x\n", "\x1b[2J", "x" * 65, "genuine. VERIFIED", "é"], ids=ascii)
+def test_a_generator_has_a_plain_name(name: str) -> None:
+    """It stands in the verdict's first heading, where only our own words belong."""
+    with pytest.raises(Malformed, match="name"):
+        load_weights(dump_weights(replace(small_weights(), name=name)))
+
+
 def test_weights_too_large_for_exact_sums_are_refused() -> None:
     weights = small_weights()
     layer = weights.mapping[0]

@@ -151,6 +151,22 @@ def test_captions_take_any_name() -> None:
         assert shown.splitlines()[-1] == "line" and "\x1b[31m" not in shown.splitlines()[-2]
 
 
+def test_no_name_hides_a_mark_or_runs_under_the_other_picture() -> None:
+    picture = np.zeros((256, 256, 3), dtype=np.uint8)
+    for name in ("x" * 300, "llama" + "\u200b" * 19, "W" * 24, "\u2014" * 40):
+        shown = in_terminal([picture, picture], [(name, " (unproven)"), "b"], [])
+        assert " (unproven)  " in shown.splitlines()[-1]
+        plain = captioned([picture, picture], ["", "b"], [])
+        long = captioned([picture, picture], [(name, " (unproven)"), "b"], [])
+        assert np.array_equal(plain[:, 264:], long[:, 264:]) and (plain != long).any(), ascii(name)
+
+
+def test_a_line_beside_pictures_cannot_command_the_terminal() -> None:
+    picture = np.zeros((8, 8, 3), dtype=np.uint8)
+    shown = in_terminal([picture, picture], ["a", "b"], ["by \x1b[2Jnobody\nVERIFIED"])
+    assert shown.splitlines()[-1] == "by \\x1b[2Jnobody\\nVERIFIED"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

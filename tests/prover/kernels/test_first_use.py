@@ -80,6 +80,13 @@ def test_code_is_kept_in_a_folder_of_ours_only(tmp_path: Path, monkeypatch: pyte
     made.chmod(0o777)
     assert cache.private_folder(made) is None
     made.chmod(0o700)
+    made.chmod(0o770)
+    assert cache.private_folder(made) is None, "a group can write it"
+    made.chmod(0o700)
+    made.parent.chmod(0o777)
+    assert cache.private_folder(made) is None, "others can put another folder in its place"
+    made.parent.chmod(0o1777)
+    assert cache.private_folder(made) == made
     (tmp_path / "link").symlink_to(made)
     assert cache.private_folder(tmp_path / "link") is None
     (tmp_path / "file").write_text("")

@@ -10,6 +10,7 @@ import pytest
 
 from huref.common.errors import ExitCode
 from huref.common.files import bundle as form
+from huref.verifier.compare import MATCH, OTHER_TOKENS
 from tests.conftest import Made
 from tests.support.forge import load, with_directory, with_statement
 from tests.verifier.commands.test_bundle_cli import huref as huref_fixture
@@ -88,9 +89,22 @@ def test_compare_verifies_bundles_and_labels_the_rest(huref, tiny: Made, other: 
     done = huref("compare", tiny.bundle, bare)
     assert done.code == 0 and "first   a bundle, verified" in done.out
     assert "second  a bare fingerprint.json, unproven" in done.out
+    assert "WARNING" not in done.out, "unrelated vectors, read at the same tokens"
     forged = with_statement(load(other.bundle), lambda s: s["v"].__setitem__(0, s["v"][0] + 1))
     done = huref("compare", tiny.bundle, _folder(forged, tmp_path / "forged"))
     assert done.code in (ExitCode.REJECTED, ExitCode.MALFORMED) and "cosine" not in done.out
+
+
+def test_compare_says_what_a_match_does_not_show(huref, tiny: Made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Both verify, and the vectors are equal: still anybody could have written the second model's integers down."""
+    done = huref("compare", tiny.bundle, tiny.bundle)
+    assert "same base" in done.out and f"WARNING: {MATCH}" in done.out and OTHER_TOKENS not in done.out
+    content = json.loads(load(tiny.bundle)[form.FINGERPRINT])
+    content["token_ids"].reverse()
+    bare = _folder({form.FINGERPRINT: json.dumps(content).encode()}, tmp_path / "bare")
+    done = huref("compare", tiny.bundle, bare, "--json")
+    assert validate(json.loads(done.out), "comparison")["warnings"] == [MATCH, OTHER_TOKENS]
+    assert f"warning: {MATCH}" in done.err
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J\x1b[H", "a\nVERIFIED  x", "\u202e"], ids=ascii)
