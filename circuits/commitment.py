@@ -5,7 +5,7 @@ Prover and verifier derive every size with the same functions (protocol §2.1).
 
 from __future__ import annotations
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
 from huref.circuits.fingerprint.profiles import PROFILES, Profile
@@ -40,8 +40,8 @@ def describe_directory(
     owner: str | None,
 ) -> Directory:
     """The directory of a commitment to the weights of `program`; everything but the arguments is derived."""
-    geometry = weights_geometry(program, knobs)
-    placed, _ = place_weights(program, geometry.w)
+    geometry = weights_geometry(program.committed, knobs)
+    placed, _ = place_weights(program.committed, geometry.w)
     tensors = [
         TensorEntry(name=w.name, rows=w.rows, cols=w.cols, bits=w.bits, start=placed[w.name].start)
         for w in program.weights

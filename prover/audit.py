@@ -131,7 +131,7 @@ def recompute(
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
-        space = StackedWeights.empty(program, weights_geometry(program, knobs).w)
+        space = StackedWeights.empty(program, weights_geometry(program.committed, knobs).w)
         measured = claims.fidelity.v is not None or bool(claims.fidelity.terms)
         reference = FloatReference(program) if measured else None
         weights, steps = quantize_model(

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import (
     check_resources,
@@ -138,7 +138,7 @@ def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
     """
     with new_folder(folder) as temporary:
         program = source.program()
-        geometry = weights_geometry(program, knobs)
+        geometry = weights_geometry(program.committed, knobs)
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
             weights = _new_weights(private / _WEIGHTS, program, geometry.w)
@@ -157,7 +157,7 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     source, program = _read_source(private, public)
     seed = read_seed(private)
     knobs = knobs_for(public.directory)
-    geometry = weights_geometry(program, knobs)
+    geometry = weights_geometry(program.committed, knobs)
     weights = _read_weights(private, program, geometry.w)
     source = replace(source, weights=weights)
     leaves = leaf_cache.read(private, weights.data, seed, geometry.code.domain.n)
@@ -189,7 +189,7 @@ def restore(folder: Path, *, everything: bool = False, say: Say = warnings.warn)
     """
     public = read_public(folder)
     _, program = _read_source(folder / PRIVATE, public)
-    queries = weights_geometry(program, knobs_for(public.directory)).code.queries
+    queries = weights_geometry(program.committed, knobs_for(public.directory)).code.queries
     with OpeningBudget.restore(folder / PRIVATE, public.root, everything=everything, say=say) as budget:
         return budget.declared, budget.remaining, queries
 
@@ -240,7 +240,7 @@ def _named(path: Path) -> Iterator[None]:
 
 def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
     """A new file for the stack, mapped: what is written to the weights is in the file."""
-    placed, rows = place_weights(program, w)
+    placed, rows = place_weights(program.committed, w)
     with _named(path):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
@@ -252,7 +252,7 @@ def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
 
 def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
     """The stack as a memory map whose changes stay in memory."""
-    placed, rows = place_weights(program, w)
+    placed, rows = place_weights(program.committed, w)
     path = private / _WEIGHTS
     try:
         with _named(path):
