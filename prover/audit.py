@@ -125,7 +125,7 @@ def recompute(
     with progress.stage("load"):
         model = open_model(checkpoint)
         _check_shape(said, model)
-        _check_sources(claims.sources, describe_files(model))
+        _check_sources(claims.sources, describe_files(model, pinned_profile(said.profile)))
         rule = _check_tokens(said, model, tokens)
         program, knobs = compile_directory(said, statement.encoder), knobs_for(said)
     with progress.stage("quantize") as step:

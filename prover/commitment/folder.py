@@ -25,11 +25,12 @@ from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import (
     check_resources,
     compile_directory,
+    compile_fingerprint,
     describe_directory,
     knobs_for,
     pinned_profile,
 )
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
@@ -75,8 +76,9 @@ class Source:
 
     def program(self, encoder: str | None = None) -> Program:
         """The fingerprint program with an encoder (default: the profile's)."""
-        chosen = encoder or self.profile.default_encoder
-        program = compile_program(self.shape, self.profile, chosen, self.k, self.p, self.term_weights)
+        program = compile_fingerprint(
+            self.shape, self.profile, encoder, self.k, self.p, self.tokens.ids, self.term_weights
+        )
         check_resources(program)
         return program
 
@@ -204,9 +206,10 @@ def read_seed(private: Path) -> SecretSeed:
         raise Malformed(f"{private / 'seed'}: {error}") from None
 
 
-def describe_files(model: Model) -> tuple[SourceFile, ...]:
-    """Name, size and SHA-256 of the checkpoint files that the fingerprint's weights are read from."""
-    return tuple(run_tasks(_describe, [(path,) for path in model.source_files(LAYERS)]))
+def describe_files(model: Model, profile: Profile) -> tuple[SourceFile, ...]:
+    """Name, size and SHA-256 of the checkpoint files that the committed weights are read from."""
+    files = model.source_files(model.layers if profile.whole else LAYERS)
+    return tuple(run_tasks(_describe, [(path,) for path in files]))
 
 
 def _describe(path: Path) -> SourceFile:

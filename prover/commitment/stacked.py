@@ -32,6 +32,12 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
         place = self._placed[name]
         return self.data[place.start : place.start + place.count].reshape(place.rows, -1)
 
+    def fill(self, name: str, values: NDArray[np.int8]) -> None:
+        """Write a tensor, zeros behind its rows."""
+        rows = self.rows(name)
+        rows[:, : values.shape[1]] = values
+        rows[:, values.shape[1] :] = 0
+
     def __getitem__(self, name: str) -> NDArray[np.int8]:
         return self.rows(name)[:, : self._placed[name].cols]
 

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import huref.circuits.argument.layout
+import huref.circuits.argument.spaces
 import huref.common.params
 import huref.prover.argument.lookup_tree
 import huref.prover.commitment.weights
@@ -29,7 +29,7 @@ from tests.proof.test_padding import claims_of, coefficients, outside
 def large_build(_small: None) -> Iterator[None]:
     """Every threshold of size at zero."""
     with (
-        mock.patch.object(huref.circuits.argument.layout, "WIDE_DIGITS_FROM", 0),
+        mock.patch.object(huref.circuits.argument.spaces, "WIDE_DIGITS_FROM", 0),
         mock.patch.object(huref.common.params, "FAST_RATE_FROM", 0),
         mock.patch.object(huref.prover.argument.lookup_tree, "STORED_ENTRIES", 0),
         mock.patch.object(huref.prover.argument.lookup_tree, "HUGE_ENTRIES", 0),
