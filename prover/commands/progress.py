@@ -73,6 +73,9 @@ class ProgressBar(Progress):
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr without breaking the bar."""
+        if self._bar is None:
+            note(f"warning: {text}")
+            return
         self._bar.clear()
         note(f"warning: {text}")
         self._bar.refresh()

@@ -18,7 +18,7 @@ from huref.prover.commands.commit import (
     TokensOption,
 )
 
-_STAGES = ("load", "quantize", "commit", "witness", "prove", "self-verify")
+_STAGES = ("load", "quantize", "commit", "range", "witness", "prove", "self-verify")
 
 
 def register(app: typer.Typer) -> None:
