@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.placed import place_weights
+from huref.circuits.argument.placed import place_joined, place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import (
     check_resources,
@@ -250,7 +250,7 @@ def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
         with path.open("r+b") as file:
             if hasattr(os, "posix_fallocate"):  # a full disk would kill the process where it touches the map
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return StackedWeights(placed, data)
+    return StackedWeights(placed | place_joined(program.weights, placed), data)
 
 
 def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
@@ -264,7 +264,7 @@ def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
         raise Malformed(f"{path}: not a tensor file, or cut short") from None
     if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
         raise Malformed(f"{path}: another shape or type than commitment.json says")
-    return StackedWeights(placed, data)
+    return StackedWeights(placed | place_joined(program.weights, placed), data)
 
 
 def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program]:

@@ -22,7 +22,8 @@ from huref.common.params import Knobs
 from huref.prover.argument.prove import prove
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.verify import verify_program
-from tests.proof.programs import SMALL, STATEMENT, Case, chain, secret
+from tests.proof.attacks import wrong_tensor
+from tests.proof.programs import SMALL, STATEMENT, Case, chain, secret, wide
 
 TENSORS = (Weight("a", 90, 40), Weight("b", 33, 100), Weight("c", 257, 64), Weight("d", 5, 7))
 FINAL = "opening[.]final"  # all hidden messages are checked there
@@ -142,6 +143,14 @@ def test_a_range_proof_of_another_root(shards: None) -> None:
         verify_program(setup_of(), STATEMENT, two.root, proof, SMALL.security)
     with pytest.raises(Rejected):
         verify_program(setup_of(), STATEMENT + b" ", one.root, proof, SMALL.security)
+
+
+@pytest.mark.parametrize("split", [0, 5])
+@pytest.mark.parametrize("name", ["q", "k", "x"])
+def test_another_models_run(name: str, split: int) -> None:
+    """The last row of a joined, a transposed or a summed tensor is the committed one."""
+    with pytest.raises(Rejected, match=FINAL):
+        wrong_tensor(name)(wide(split=split))
 
 
 def part_of_a_whole(case: Case) -> Case:

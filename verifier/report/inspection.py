@@ -237,7 +237,8 @@ def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
             view.source if view.kind == "plain" else f"{view.kind}({view.source})"
             for view in (acc.left, acc.right)
         ]
-        return f"{kinds[0]} · {kinds[1]}ᵀ"
+        runs = "" if len(acc.runs) == 1 else f", in {len(acc.runs)} sums"
+        return f"{kinds[0]} · {kinds[1]}" + ("" if acc.right.transposed else "ᵀ") + runs
     if isinstance(acc, GatedMatMul):
         return f"{acc.left} · ({acc.gate} ∘ {acc.up})ᵀ"
     return f"conv {acc.kernel}×{acc.kernel}, stride {acc.stride}, {acc.in_channels} → {acc.out_channels} channels"
