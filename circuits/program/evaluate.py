@@ -128,8 +128,8 @@ def run_sites(
 
 def check_weights(program: Program, weights: Weights) -> None:
     """Raise `UsageError` unless every weight that is read is there with its declared shape, integer type and range."""
-    known = {weight.name for weight in (*program.committed, *program.weights)}
-    if not set(program.weight) <= set(weights) <= known:
+    known = {weight.name for weight in program.committed}
+    if not set(program.weight) <= set(weights) <= known | set(program.weight):
         raise UsageError(f"weights: expected {sorted(program.weight)}, got {sorted(weights)}")
     for declared in program.weights:
         array = weights[declared.name]
@@ -283,8 +283,8 @@ def _remainder(acc: NDArray[np.int64], h: NDArray[np.int64], shift: int) -> NDAr
 
 
 def read_output(output: Output, outs: Mapping[str, Ints]) -> NDArray[np.int64]:
-    """v (512 int64) from the output map; exact, the bound is below p/2."""
-    v = np.zeros(OUTPUTS)
+    """v (512 int64, or nothing without sources) from the output map; exact, the bound is below p/2."""
+    v = np.zeros(OUTPUTS if output.sources else 0)
     for name, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
         signed = (outs[name].astype(np.float64) * sign).reshape(-1)
         v += np.bincount(bucket.reshape(-1), weights=signed, minlength=OUTPUTS)

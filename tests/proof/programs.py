@@ -36,6 +36,7 @@ from huref.circuits.program.program import (
     View,
     Weight,
 )
+from huref.circuits.range import range_program
 from huref.common.params import Knobs, Plan, choose_levels
 from huref.prover.argument.prove import prove
 from huref.prover.commitment.randomness import SecretSeed
@@ -134,7 +135,8 @@ class Case:
     commitments: dict[int, WeightsCommitment] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.trace = run(self.program, self.weights)
+        read = {name: self.weights[name] for name in self.program.weight}
+        self.trace = run(self.program, read)
 
     @property
     def public(self) -> PublicInputs:
@@ -245,6 +247,11 @@ def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
     stack = (Weight("before", 7, 30, 4), x, *more, Weight("after", 50, 33, 8))
     values |= {w.name: b.rng.integers(-8, 8, (w.rows, w.cols)).astype(np.int8) for w in (stack[0], stack[-1])}
     return Case(b.output(b.sites[-1], b.sites[2], stack=stack), values)
+
+
+def range_case(whole: Case) -> Case:
+    """The range of everything that a case commits to."""
+    return Case(range_program(whole.program.committed), whole.weights, whole.knobs)
 
 
 def several(shapes: Sequence[tuple[int, int]], p: int, seed: int = 0, bits: Sequence[int] = (4,)) -> Case:
