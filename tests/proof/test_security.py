@@ -174,7 +174,7 @@ def test_counts_are_those_of_the_verifier(cases: list[Case]) -> None:
 def test_grinding_before_a_large_lookup(log_entries: int, security: int) -> None:
     """Above about 2^26.5 entries λ = 128 needs work before α and β; the round then just reaches the level."""
     table = SimpleNamespace(table=Table("digits", (8, 2)))
-    layout: Layout = SimpleNamespace(entries=1 << log_entries, tables=[table])  # type: ignore[assignment]
+    layout: Layout = SimpleNamespace(entries=1 << log_entries, spaces=[SimpleNamespace(tables=[table])])  # type: ignore[assignment]
     bits = lookup_grinding(layout, Knobs(security=security))
     error = Fraction((1 << log_entries) + 3 * 65536, K)
     assert error / 2**bits <= Fraction(1, 2**security)
