@@ -120,3 +120,19 @@ def test_hostile_pictures_are_never_decoded(files: Files, monkeypatch: pytest.Mo
         hostile.append(honest[:16] + header + honest[24:])
     for data in hostile:
         assert failure(reseal({**files, form.PICTURE: data})).startswith("Malformed: picture")
+
+
+def test_a_picture_of_other_sides_is_not_unpacked(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = _Network(lambda w: np.zeros((1, 3, 128, 128), dtype=np.float32))
+    networks = FaceNetworks(_Network(lambda z: z), flat)  # type: ignore[arg-type]
+    monkeypatch.setattr("huref.verifier.image.find", lambda digest: Installed(digest, networks))
+    unpacked: list[int] = []
+    monkeypatch.setattr(
+        "huref.verifier.image.png_pixels", lambda data: unpacked.append(1) or png_pixels(data)
+    )
+    for sides, times in (((64, 64), 1), ((64, 65), 1), ((4096, 4096), 1)):
+        picture = png_bytes(np.full((*sides, 3), 128, np.uint8))
+        assert failure(reseal({**files, form.PICTURE: picture})) == (
+            "verified" if sides == (64, 64) else "image"
+        )
+        assert len(unpacked) == times
