@@ -145,7 +145,7 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
         Rejected: a file's size or hash is not the manifest's.
     """
     missing = [name for name in (MANIFEST, *LISTED) if name not in files]
-    if MANIFEST in missing and len(missing) > len(LISTED):
+    if len(missing) > len(LISTED):
         raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
