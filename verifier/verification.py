@@ -135,9 +135,7 @@ def summarize(commitment: CommitmentFile, report: SecurityReport) -> SecuritySum
 
 def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
     """The statement and the commitment that it is about, well-formed. Raises `Malformed`, `Rejected`."""
-    statement = Statement.read(bundle.manifest.statement, "statement")
-    if statement.encode() != canonical_json(bundle.manifest.statement):
-        raise Malformed("statement: not in canonical form")
+    statement = Statement.decode(canonical_json(bundle.manifest.statement), "statement")
     commitment = CommitmentFile.decode(bundle.files[form.COMMITMENT], form.COMMITMENT)
     _require("statement.notes.commitment", "another commitment.json", statement.notes.commitment,
              commitment.digest())  # fmt: skip

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from huref.common.errors import HurefError, Rejected
+from huref.common.errors import HurefError, Malformed, Rejected
 from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle
 from huref.common.image.faces import FaceNetworks, draw_face
 from huref.common.image.png import png_bytes, png_pixels
 from huref.common.image.registry import Installed
 from huref.common.words import word_fingerprint
 from huref.verifier.commands.verify import describe
+from huref.verifier.verification import check_picture, read_claim
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, manifest_of, reseal
 
@@ -66,6 +68,14 @@ def test_an_exact_generators_picture_may_not_differ_in_one_pixel(files: Files) -
     image = png_pixels(files[form.PICTURE]).copy()
     image[40, 50, 1] ^= 1
     assert failure(reseal({**files, form.PICTURE: png_bytes(image)})) == "image"
+
+
+def test_a_vector_that_cannot_be_drawn_is_malformed(files: Files) -> None:
+    """No proof is known for one; if there were, it would not become a wrong call of the verifier's."""
+    bundle = parse_bundle(Path("x"), files)
+    statement, _ = read_claim(bundle)
+    with pytest.raises(Malformed, match=r"statement\.v:"):
+        check_picture(bundle, statement.model_copy(update={"v": [7] * 512}), required=False)
 
 
 class _Network:
