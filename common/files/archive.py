@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from huref.common.errors import Damaged, Malformed
-from huref.common.files.capped import refuse_placeholder
+from huref.common.files.capped import capped_names, refuse_placeholder
 
 MAGIC = b"PK\x03\x04"
 MAX_ENTRIES = 4096
@@ -27,7 +27,7 @@ _BROKEN = (
 def read_archive(
     data: bytes, name: str, caps: Mapping[str, int], anchor: str
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The files named in `caps` that lie beside the one file called `anchor`, and the names of all others.
+    """The files named in `caps` that lie beside the one file called `anchor`, and names of others (`capped_names`).
 
     Raises:
         Malformed: repeated names, a path that leaves the archive, an encrypted file, one that is larger than its
@@ -69,8 +69,8 @@ def _choose(
     if len(homes) > 1:
         raise Malformed(f"{name}: several bundles in one archive")
     chosen = {path.name: places[path] for path in places if path.parent == homes[0] and path.name in wanted}
-    ignored = sorted(str(path) for path, entry in places.items() if chosen.get(path.name) is not entry)
-    return chosen, tuple(ignored)
+    ignored = (str(path) for path, entry in places.items() if chosen.get(path.name) is not entry)
+    return chosen, capped_names(ignored)
 
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, cap: int) -> bytes:

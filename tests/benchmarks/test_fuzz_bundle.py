@@ -12,6 +12,7 @@ from benchmarks import fuzz_bundle
 from benchmarks.fuzz_bundle import follow, load, merged, mutate, reseal, show
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
+from huref.common.files.canonical import canonical_json
 from tests.conftest import Made
 
 
@@ -56,3 +57,13 @@ def test_results_of_pieces_add_up() -> None:
         "verified": 0,
         "stopped_by": {"a": 2, "b": 1},
     }
+
+
+def test_a_change_of_the_directory_is_followed_to_the_proof(tiny: Made, tmp_path: Path) -> None:
+    """Model id, notes and fingerprint.json are repaired, so that nothing but the proof can object."""
+    files = load(tiny.bundle)
+    commitment = json.loads(files[form.COMMITMENT])
+    commitment["directory"]["shape"]["family"] = "other"
+    changed = reseal(follow({**files, form.COMMITMENT: canonical_json(commitment)}))
+    found = show(changed, tmp_path / "bundle", random.Random(1))
+    assert found.split(".")[0] in ("opening", "lookup", "inner", "root"), found

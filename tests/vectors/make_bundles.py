@@ -44,6 +44,7 @@ def _keep(name: str, made: Proved) -> None:
     expected = {
         "model_id": verdict.model_id,
         "fingerprint": verdict.fingerprint,
+        "words": verdict.words,
         "bits": round(verdict.security.bits, 2),
         "owner": verdict.directory.owner,
         "v": verdict.v,

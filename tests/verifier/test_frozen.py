@@ -43,6 +43,7 @@ def test_a_frozen_bundle_verifies(name: str) -> None:
     found = {
         "model_id": verdict.model_id,
         "fingerprint": verdict.fingerprint,
+        "words": verdict.words,
         "bits": round(verdict.security.bits, 2),
         "owner": verdict.directory.owner,
         "v": verdict.v,

@@ -99,6 +99,19 @@ def test_a_partial_download_is_damaged_not_rejected(copy: Path, name: str) -> No
         read_bundle(copy)
 
 
+@pytest.mark.parametrize("name", form.LISTED)
+def test_one_file_is_left_of_a_bundle_or_none(copy: Path, name: str) -> None:
+    for other in copy.iterdir():
+        if other.name != name:
+            other.unlink()
+    with pytest.raises(Damaged, match=f"{form.MANIFEST} is missing"):
+        read_bundle(copy)
+    (copy / name).unlink()
+    with pytest.raises(Malformed, match=f"not a bundle, {form.MANIFEST} is missing") as caught:
+        read_bundle(copy)
+    assert type(caught.value) is Malformed, "nobody is told to download it again"
+
+
 def test_a_git_lfs_pointer_is_named(copy: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 210964\n"
     (copy / form.PROOF).write_bytes(pointer)
