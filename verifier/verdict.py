@@ -41,12 +41,14 @@ EXPECT_ALONE = (
 class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
-    `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` is the owner's key,
-    `cosigners` the auditors whom the caller named; others who signed as auditors are `unknown_cosigners`: anybody can
-    make such keys, so no sentence counts them. `fidelity` is the owner's unproven note. `expected` says what the
-    caller named ("model_id", "fingerprint", "signer"), `ignored` which files lay beside.
+    `digest` is the bundle's own name (`Bundle.digest`, hex). `fingerprint` is the vector's public name, `model_id`
+    what it is proven about (hex). `signer` is the owner's key, `cosigners` the auditors whom the caller named; others
+    who signed as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity`
+    is the owner's unproven note. `expected` says what the caller named ("model_id", "fingerprint", "signer"), `ignored`
+    which files lay beside.
     """
 
+    digest: str
     statement: Statement
     commitment: CommitmentFile
     security: SecurityReport
@@ -167,6 +169,7 @@ class Verdict:
         return {
             "schema": SCHEMA,
             "verified": True,
+            "digest": self.digest,
             "fingerprint": self.fingerprint,
             "words": self.words,
             "model_id": self.model_id,

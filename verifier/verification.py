@@ -98,6 +98,7 @@ def verify(
                 raise Rejected("expect.auditor", "an auditor whom you named has not signed", expected=key,
                                got=f"{len(audited)} other keys")  # fmt: skip
     return Verdict(
+        digest=read.digest.hex(),
         statement=statement,
         commitment=commitment,
         security=report,

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
-from huref.common.files.archive import MAGIC, read_archive
+from huref.common.files.archive import MAGIC, read_archive, write_archive
 from huref.common.files.capped import read_capped
 from huref.common.files.download import download, is_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
@@ -91,13 +91,21 @@ class Bundle:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of manifest.json, which covers all other files; signatures are over it."""
+        """SHA-256 of manifest.json, which covers all other files; signatures are over it.
+
+        The one name of a bundle, whether it lies in a folder or a zip, and whoever signs it later.
+        """
         return hashlib.sha256(self.files[MANIFEST]).digest()
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(len(data) for data in self.files.values())
+
+
+def pack_bundle(bundle: Bundle) -> bytes:
+    """The one zip of a bundle's files: stored, in the order of `CAPS`, without foreign files."""
+    return write_archive({name: bundle.files[name] for name in CAPS if name in bundle.files})
 
 
 def is_bundle(path: str | Path) -> bool:
