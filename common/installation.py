@@ -16,6 +16,7 @@ EXTRAS = {
     "distributed": "cluster",
     "dask": "cluster",
     "huggingface_hub": "hub",
+    "httpx2": "hub",
     "py_arkworks_bls12381": "fast",
     "matplotlib": "bench",
     "transformers": "dev",

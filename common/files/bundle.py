@@ -19,7 +19,7 @@ from pydantic import Field
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
 from huref.common.files.archive import MAGIC, read_archive, write_archive
 from huref.common.files.capped import read_capped
-from huref.common.files.download import download, is_address
+from huref.common.files.download import download, is_address, is_checkpoint_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 MANIFEST = "manifest.json"
@@ -111,7 +111,7 @@ def pack_bundle(bundle: Bundle) -> bytes:
 def is_bundle(path: str | Path) -> bool:
     """Whether this names a bundle, whole or damaged: an address, a zip, or a folder with a file that only it has."""
     if is_address(str(path)):
-        return True
+        return not is_checkpoint_address(str(path))
     folder = Path(path)
     if os.path.isdir(folder):
         return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))

@@ -80,6 +80,8 @@ HEAVY = {
     "wordfreq": {"prover/vocabulary"},
     "onnx": {"prover/checkpoint"},
     "distributed": {"prover/devices"},
+    "huggingface_hub": {"prover/checkpoint"},
+    "httpx2": {"prover/checkpoint"},
 }
 """The rooms that know a heavy library."""
 
