@@ -17,6 +17,7 @@ EXTRAS = {
     "dask": "cluster",
     "huggingface_hub": "hub",
     "httpx2": "hub",
+    "cryptography": "sign",
     "py_arkworks_bls12381": "fast",
     "matplotlib": "bench",
     "transformers": "dev",

@@ -114,6 +114,7 @@ def verify(
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
+        png=read.files[form.PICTURE] if picture.status == "matches" else None,
     )
 
 

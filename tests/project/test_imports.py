@@ -37,7 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "verifier/argument": COMMON | {"circuits/argument"},
     "verifier": COMMON | CIRCUITS | {"verifier/argument"},
     "verifier/report": COMMON | CIRCUITS | {"verifier"},
-    "verifier/commands": COMMON | {"verifier", "verifier/report"},
+    "verifier/publish": COMMON | CIRCUITS | {"verifier"},
+    "verifier/commands": COMMON | {"verifier", "verifier/report", "verifier/publish"},
     "prover/kernels": COMMON | {"circuits/argument", "circuits/program"},
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
@@ -82,6 +83,7 @@ HEAVY = {
     "distributed": {"prover/devices"},
     "huggingface_hub": {"prover/checkpoint"},
     "httpx2": {"prover/checkpoint"},
+    "cryptography": {"verifier/publish"},
 }
 """The rooms that know a heavy library."""
 
