@@ -18,6 +18,8 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "httpx2": "hub",
     "cryptography": "sign",
+    "starlette": "registry",
+    "uvicorn": "registry",
     "py_arkworks_bls12381": "fast",
     "matplotlib": "bench",
     "transformers": "dev",

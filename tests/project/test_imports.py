@@ -38,7 +38,8 @@ ROOMS: dict[str, set[str]] = {
     "verifier": COMMON | CIRCUITS | {"verifier/argument"},
     "verifier/report": COMMON | CIRCUITS | {"verifier"},
     "verifier/publish": COMMON | CIRCUITS | {"verifier"},
-    "verifier/commands": COMMON | {"verifier", "verifier/report", "verifier/publish"},
+    "verifier/registry": COMMON | CIRCUITS | {"verifier"},
+    "verifier/commands": COMMON | {"verifier", "verifier/report", "verifier/publish", "verifier/registry"},
     "prover/kernels": COMMON | {"circuits/argument", "circuits/program"},
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
@@ -84,6 +85,8 @@ HEAVY = {
     "huggingface_hub": {"prover/checkpoint"},
     "httpx2": {"prover/checkpoint"},
     "cryptography": {"verifier/publish"},
+    "starlette": {"verifier/registry"},
+    "uvicorn": {"verifier/commands"},
 }
 """The rooms that know a heavy library."""
 
