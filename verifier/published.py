@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from huref.circuits.statement import fingerprint_name
 from huref.common.files.bundle import is_bundle, read_bundle
+from huref.common.files.download import is_address
 from huref.common.files.fingerprint_file import (
     FILE_NAME,
     FingerprintFile,
@@ -52,6 +53,8 @@ def is_published(path: str | Path) -> bool:
     """Whether `load_vector` reads this: a bundle, or a fingerprint.json, alone or in a folder that is no checkpoint."""
     if is_bundle(path):
         return True
+    if is_address(str(path)):
+        return False
     place = Path(path)
     if os.path.isdir(place):
         return (place / FILE_NAME).is_file() and not (place / "config.json").exists()

@@ -101,6 +101,7 @@ def verify(
                 raise Rejected("expect.auditor", "an auditor whom you named has not signed", expected=key,
                                got=f"{len(audited)} other keys")  # fmt: skip
     return Verdict(
+        digest=read.digest.hex(),
         statement=statement,
         commitment=commitment,
         security=report,
@@ -116,6 +117,7 @@ def verify(
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
+        png=read.files[form.PICTURE] if picture.status == "matches" else None,
     )
 
 

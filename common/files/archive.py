@@ -1,4 +1,7 @@
-"""A zip of a bundle's folder, read in memory: nothing is unpacked to a disk, nothing beyond its cap is inflated."""
+"""A zip of a bundle's folder, read in memory: nothing is unpacked to a disk, nothing beyond its cap is inflated.
+
+Written in one way only: stored, in the caller's order, all of one date, so that equal files give equal bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from huref.common.files.capped import capped_names, refuse_placeholder
 
 MAGIC = b"PK\x03\x04"
 MAX_ENTRIES = 4096
+_DATE = (1980, 1, 1, 0, 0, 0)
+"""The earliest date that a zip can say."""
+_MODE, _UNIX = 0o100644 << 16, 3
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _DRESS = "__MACOSX"
 """A folder that one system adds to zips; its files carry the names of the real ones."""
@@ -49,6 +55,17 @@ def read_archive(
         if type(error).__module__ not in ("struct", "_struct"):
             raise
         raise Damaged(f"{name}: not a whole zip archive", hint="download it again") from None
+
+
+def write_archive(files: Mapping[str, bytes]) -> bytes:
+    """The stored zip of `files`, in their order; the same bytes on every machine and at any time."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.create_system, entry.external_attr = _UNIX, _MODE
+            archive.writestr(entry, content)
+    return data.getvalue()
 
 
 def _choose(

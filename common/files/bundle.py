@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
-from huref.common.files.archive import MAGIC, read_archive
+from huref.common.files.archive import MAGIC, read_archive, write_archive
 from huref.common.files.capped import capped_names, read_capped
-from huref.common.files.download import download, is_address
+from huref.common.files.download import download, is_address, is_checkpoint_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 MANIFEST = "manifest.json"
@@ -92,7 +92,10 @@ class Bundle:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of manifest.json, which covers all other files; signatures are over it."""
+        """SHA-256 of manifest.json, which covers all other files; signatures are over it.
+
+        The one name of a bundle, whether it lies in a folder or a zip, and whoever signs it later.
+        """
         return hashlib.sha256(self.files[MANIFEST]).digest()
 
     @property
@@ -101,10 +104,15 @@ class Bundle:
         return sum(len(data) for data in self.files.values())
 
 
+def pack_bundle(bundle: Bundle) -> bytes:
+    """The one zip of a bundle's files: stored, in the order of `CAPS`, without foreign files."""
+    return write_archive({name: bundle.files[name] for name in CAPS if name in bundle.files})
+
+
 def is_bundle(path: str | Path) -> bool:
     """Whether this names a bundle, whole or damaged: an address, a zip, or a folder with a file that only it has."""
     if is_address(str(path)):
-        return True
+        return not is_checkpoint_address(str(path))
     folder = Path(path)
     if os.path.isdir(folder):
         return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))

@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Bundle (verified first), fingerprint.json, or a checkpoint.")],
+    first: Annotated[
+        str, typer.Argument(help="Bundle (verified first), fingerprint.json, or a checkpoint (hf:// too).")
+    ],
     second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
@@ -82,11 +84,12 @@ def _compare(
     paths: Sequence[str], profile: str | None, encoder: str | None
 ) -> tuple[FingerprintComparison, list[dict[str, Any]], dict[str, Any]]:
     """The comparison, what either side is, and what only two checkpoints tell."""
+    from huref.common.files.download import is_checkpoint_address
     from huref.verifier.compare import compare_fingerprints
     from huref.verifier.published import is_published, load_vector
 
     for path in paths:
-        if not is_published(path) and not os.path.exists(path):
+        if not (is_published(path) or is_checkpoint_address(path) or os.path.exists(path)):
             raise InputOutputError(f"{path}: no such file or folder")
     published = [load_vector(path) if is_published(path) else None for path in paths]
     sides = [_CHECKPOINT if one is None else one.to_dict() for one in published]
@@ -94,7 +97,7 @@ def _compare(
     more: dict[str, Any] = {}
     if None in files:
         checkpoints = importlib.import_module(_CHECKPOINTS)
-        files, more = checkpoints.complete([Path(path) for path in paths], files, profile, encoder)
+        files, more = checkpoints.complete(paths, files, profile, encoder)
     first, second = (file for file in files if file is not None)
     return compare_fingerprints(first, second, profile, encoder), sides, more
 
