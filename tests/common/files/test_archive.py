@@ -182,6 +182,21 @@ def test_a_checksum_that_fails_is_damage() -> None:
         read(bytes(data))
 
 
+@pytest.mark.parametrize("kind", archive._BROKEN, ids=lambda kind: kind.__name__)
+def test_whatever_the_library_raises_is_damage(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of these a broken archive brings differs between versions of Python."""
+
+    def refuse(*_: object) -> None:
+        raise kind("broken")
+
+    data = zipped(PLAIN)
+    monkeypatch.setattr(archive.zipfile, "ZipFile", refuse)
+    with pytest.raises(Damaged, match=r"a\.zip: not a whole zip archive"):
+        read(data)
+
+
 def test_every_flipped_byte_is_handled() -> None:
     """Offsets, sizes, zip64 fields: whatever they say, the answer is an error of ours or the very same files."""
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
