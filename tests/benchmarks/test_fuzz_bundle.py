@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fuzz_bundle
-from benchmarks.fuzz_bundle import follow, load, merged, mutate, reseal, show
+from benchmarks.fuzz_bundle import follow, load, merged, mutate, reseal, same_claim, show
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
@@ -67,3 +67,11 @@ def test_a_change_of_the_directory_is_followed_to_the_proof(tiny: Made, tmp_path
     changed = reseal(follow({**files, form.COMMITMENT: canonical_json(commitment)}))
     found = show(changed, tmp_path / "bundle", random.Random(1))
     assert found.split(".")[0] in ("opening", "lookup", "inner", "root"), found
+
+
+def test_only_what_no_manifest_covers_is_the_same_claim(tiny: Made) -> None:
+    files = load(tiny.bundle)
+    assert same_claim({**files, form.COSIGNATURES: b"x"}, files)
+    for name in files:
+        assert not same_claim({**files, name: files[name] + b" "}, files)
+    assert not same_claim({**files, form.SIGNATURE: b"x"}, files)

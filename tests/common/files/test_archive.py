@@ -142,6 +142,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "out of the folder": (zipped({**PLAIN, "../evil": b""}), "leads out"),
     "an absolute path": (zipped({**PLAIN, "/etc/passwd": b""}), "leads out"),
     "a path of another system": (zipped({**PLAIN, "..\\evil": b""}), "leads out"),
+    "a name with an end inside": (zipped({"m.jsonAx": b"{}", **PLAIN}).replace(b"m.jsonAx", b"m.json\0x"), "leads out"),
+    "another name with an end inside": (zipped({"m.jsonAx": b"{}"}).replace(b"m.jsonAx", b"m.json\0x"), "leads out"),
+    "one byte too many": (zipped({"m.json": b" " * 101}), "more than 100 bytes"),
     "two bundles": (zipped({"a/m.json": b"{}", "b/m.json": b"{}"}), "several"),
     "encrypted": (_flagged(zipped(PLAIN), 1), "an encrypted archive"),
     "encrypted with a key": (_flagged(zipped(PLAIN), 0x41), "an encrypted archive"),
@@ -163,11 +166,35 @@ def test_hostile_archives_are_refused(name: str) -> None:
         read(data)
 
 
+def test_the_caps_themselves_are_allowed() -> None:
+    full = {name: b" " * cap for name, cap in CAPS.items()}
+    many = {f"{i}": b"" for i in range(archive.MAX_ENTRIES - len(full))}
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        assert read(zipped({**full, **many}, method))[0] == full
+    with pytest.raises(Malformed, match="more than 4096 files"):
+        read(zipped({**full, **many, "one": b""}))
+
+
 def test_a_checksum_that_fails_is_damage() -> None:
     data = bytearray(zipped(PLAIN, zipfile.ZIP_STORED))
     data[data.index(b"{}")] ^= 1
     with pytest.raises(Damaged):
         read(bytes(data))
+
+
+@pytest.mark.parametrize("kind", archive._BROKEN, ids=lambda kind: kind.__name__)
+def test_whatever_the_library_raises_is_damage(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of these a broken archive brings differs between versions of Python."""
+
+    def refuse(*_: object) -> None:
+        raise kind("broken")
+
+    data = zipped(PLAIN)
+    monkeypatch.setattr(archive.zipfile, "ZipFile", refuse)
+    with pytest.raises(Damaged, match=r"a\.zip: not a whole zip archive"):
+        read(data)
 
 
 def test_every_flipped_byte_is_handled() -> None:

@@ -198,6 +198,21 @@ def test_only_one_spelling_of_the_manifest(tiny: Made, name: str) -> None:
         parse_bundle(Path(), {**files, form.MANIFEST: changed})
 
 
+def test_no_size_is_negative(tiny: Made) -> None:
+    files = load(tiny.bundle)
+    with pytest.raises(Malformed, match=r"manifest\.json\.files\.proof\.bin\.size"):
+        parse_bundle(Path(), with_manifest(files, lambda m: m["files"][form.PROOF].update(size=-1)))
+
+
+def test_a_folder_that_cannot_be_listed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("huref.common.files.bundle.os.scandir", refuse)
+    with pytest.raises(InputOutputError, match=r"copy\.huref: Permission denied"):
+        read_bundle(copy)
+
+
 def test_the_manifest_lists_exactly_the_files(tiny: Made) -> None:
     files = load(tiny.bundle)
     entry = {"size": 0, "sha256": "0" * 64}

@@ -186,3 +186,5 @@ def test_sides_come_from_a_header_as_it_is_written() -> None:
 def test_what_cannot_be_written(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="sides"):
         png_bytes(np.zeros(shape, dtype=np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        png_bytes(np.zeros((5, 5, 3), dtype=np.int16))  # type: ignore[arg-type]
