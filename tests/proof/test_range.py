@@ -177,5 +177,5 @@ def test_a_program_on_part_of_a_commitment() -> None:
 
 def test_a_program_reads_only_what_is_committed() -> None:
     case = chain()
-    with pytest.raises(ValueError, match="not in its stack"):
+    with pytest.raises(ValueError, match="not in the stack"):
         dataclasses.replace(case.program, stack=(Weight("other", 3, 3),))
