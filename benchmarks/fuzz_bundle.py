@@ -182,7 +182,10 @@ def reseal(files: Files) -> Files:
     """Repair the model id, sizes, hashes and the statement's notes, as far as the files still have places for them."""
     files = {**files, form.COMMITMENT: _renamed(files[form.COMMITMENT])}
     manifest = json.loads(files[form.MANIFEST])
-    entries = {name: {"size": len(files[name]), "sha256": _sha256(files[name])} for name in form.LISTED}
+    entries = {
+        name: {"size": len(files[name]), "sha256": _sha256(files[name])}
+        for name in (*form.LISTED, *({form.RANGE} & set(files)))
+    }
     if isinstance(manifest.get("files"), dict):
         manifest["files"].update(
             {name: entry for name, entry in entries.items() if name in manifest["files"]}
