@@ -11,8 +11,7 @@ from typing import Any
 
 from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
-from huref.circuits.commitment import pinned_profile
-from huref.circuits.fingerprint.compile import compile_program
+from huref.circuits.commitment import compile_fingerprint, pinned_profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import HurefError
 from huref.common.files import bundle as form
@@ -91,16 +90,14 @@ def _derive(directory: Json) -> None:
     with suppress(HurefError, KeyError, TypeError):
         shape = ModelShape.from_dict(directory["shape"])
         weights, profile = tuple(directory["term_weights"]), pinned_profile(directory["profile"])
-        program = compile_program(
-            shape, profile, profile.default_encoder, directory["k"], directory["p"], weights
-        )
-        geometry = weights_geometry(
-            program, Knobs(security=directory["security"], proofs=directory["proofs"])
-        )
+        k, p, ids = directory["k"], directory["p"], directory["tokens"]["ids"]
+        program = compile_fingerprint(shape, profile, None, k, p, ids, weights)
+        knobs = Knobs(security=directory["security"], proofs=directory["proofs"])
+        geometry = weights_geometry(program.committed, knobs)
         placed, _ = place_weights(program.committed, geometry.w)
         directory["tensors"] = [
             {"name": w.name, "rows": w.rows, "cols": w.cols, "bits": w.bits, "start": placed[w.name].start}
-            for w in program.weights
+            for w in program.committed
         ]
 
 
