@@ -7,14 +7,13 @@ import shlex
 import shutil
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 
-from huref.common.files import download
-from huref.verifier.registry import replica
+from huref.common.files.fingerprint_file import read_fingerprint
 from tests import ROOT
 from tests.conftest import Made
 from tests.prover.checkpoint.remote.conftest import Serve, checkpoint, serve
+from tests.prover.checkpoint.test_gguf_families import CASES, convert
 from tests.support.command import huref
 from tests.support.range_server import REPO
 from tests.support.registries import served
@@ -54,7 +53,7 @@ def test_publishing(folder: Path, tiny: Made) -> None:
         run(line, {"CHECKPOINT": str(tiny.checkpoint)})
 
 
-def test_registry(folder: Path, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry(folder: Path, tiny: Made) -> None:
     lines = commands("registry.md")
     assert len(lines) == 8
     for line in lines[:4]:
@@ -68,10 +67,24 @@ def test_registry(folder: Path, tiny: Made, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_remote(checkpoint: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = tmp_path / "published"
+    monkeypatch.chdir(tmp_path)
+    published, tokens = tmp_path / "published", tmp_path / "tokens.txt"
     shutil.copytree(checkpoint, published)
-    shutil.copytree(checkpoint, published / "FOLDER")
-    (published / "FILE.safetensors").write_bytes((published / "FOLDER" / "config.json").read_bytes())
+    shutil.copytree(checkpoint, published / "sub")
+    convert(checkpoint, published / "sub" / "m.gguf", *CASES["llama"])
+    for shard in (published / "sub").glob("*.safetensors*"):
+        shard.unlink()
+    tokens.write_text("".join(f"{i}\n" for i in range(100)))
+    url = serve(published).url
+    replaced = {
+        "https://SITE/FOLDER/FILE.gguf": f"{url}/files/sub/m.gguf",
+        "OWNER/MODEL/FILE.gguf": f"{REPO}/sub/m.gguf",
+        "OWNER/MODEL": REPO, "@REVISION": "@v1", "FOLDER": "sub",
+    }  # fmt: skip
     lines = commands("remote.md")
     assert len(lines) == 4
-    raise NotImplementedError
+    found = []
+    for line in lines:
+        run(line, replaced, "--tokens", str(tokens), "--k", "64", "--p", "32")
+        found.append(read_fingerprint(tmp_path / "there").v)
+    assert found[1:] == found[:-1]
