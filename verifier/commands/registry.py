@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from huref.common.errors import UsageError
+from huref.common.help import WholeHelp
 from huref.common.output import exit_on_error, note, result, result_json
 
 SCHEMA = "huref-registry/1"
@@ -26,7 +27,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def register(app: typer.Typer) -> None:
     """Add `huref registry` to the root command."""
     group = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Keep a registry of fingerprints, or look into one."
+        cls=WholeHelp,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Keep a registry of fingerprints, or look into one.",
     )
     for name, command in (
         ("create", create),
