@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import isqrt
 
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE, K_BYTES
@@ -104,12 +103,19 @@ class WeightGeometry:
 
 
 def choose_width(tensors: Sequence[tuple[int, int]], rate_inv: int, knobs: Knobs) -> int:
-    """Row width w for tensors given as (rows, cols): the least estimated proof size, ties to the smaller."""
+    """Row width w for tensors given as (rows, cols): the least estimated cost, ties to the smaller.
+
+    The cost is, as in `choose_levels`, the size of a proof whose two matrices have as many rows each, and what is
+    encoded for them: a width that leaves much of the last column blocks empty encodes more.
+    """
     queries = most_queries(rate_inv, knobs)
 
     def estimate(w: int) -> int:
-        rows = 2 * sum(count * -(-cols // w) for count, cols in tensors)
-        return 8 * queries * w + 40 * isqrt(queries * rows)
+        rows = sum(count * -(-cols // w) for count, cols in tensors) + queries
+        path = DIGEST_BYTES * max(0, log2_ceil(rate_inv * rows) - log2_ceil(queries))
+        leaves = 2 * queries * (4 * w + SALT_BYTES + path)
+        work = 2 * rate_inv * rows * (w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
+        return leaves + work + _best_levels(2 * rows, LEVEL_WIDTHS, knobs)[0]
 
     return min(WIDTHS, key=estimate)
 
@@ -124,6 +130,11 @@ def choose_levels(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
     The cost is the estimated size of the openings and of the last vector in bytes, and the field elements
     encoded over `ENCODED_PER_BYTE`. Ties go to fewer levels, then to smaller numbers.
     """
+    return _best_levels(length, widths, knobs)[2]
+
+
+def _best_levels(length: int, widths: Sequence[int], knobs: Knobs) -> tuple[int, int, Plan]:
+    """Cost, number and plan of the levels that `choose_levels` chooses."""
     least = {rate_inv: most_queries(rate_inv, knobs) for rate_inv in LEVEL_RATES_INV}
 
     @cache
@@ -140,7 +151,7 @@ def choose_levels(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
                 found.append((own, 1 + count, ((w, rate_inv), *plan)))
         return min(found)
 
-    return min(best(length, w, MOST_LEVELS - 1) for w in widths)[2]
+    return min(best(length, w, MOST_LEVELS - 1) for w in widths)
 
 
 def _level_cost(w: int, rate_inv: int, rows: int, queries: int) -> int:

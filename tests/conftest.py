@@ -30,17 +30,18 @@ class Made:
         return self.proved.commitment
 
 
-def _make(folder: Path, seed: int) -> Made:
+def _make(folder: Path, seed: int, profile: str | None = None) -> Made:
     checkpoint = tiny_models.build("llama", folder / "model", seed)
-    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(k=64, proofs=16)))
+    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(profile, k=64, proofs=16)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """High-water marks of the commitments that tests make lie here, not in the developer's home."""
+    """High-water marks of commitments and the memory of range proofs lie here, not in the developer's home."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("state-home")
         patch.setenv("XDG_STATE_HOME", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
 
 
@@ -48,6 +49,18 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A proven tiny LLaMA; tests must not change its files."""
     return _make(tmp_path_factory.mktemp("tiny"), 0)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A proven tiny LLaMA whose commitment holds the whole model; tests must not change its files."""
+    return _make(tmp_path_factory.mktemp("whole"), 0, "hardened-2")
+
+
+@pytest.fixture(scope="session")
+def another_whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Another model of the same shape, with its bundle."""
+    return _make(tmp_path_factory.mktemp("another-whole"), 1, "hardened-2")
 
 
 @pytest.fixture(scope="session")

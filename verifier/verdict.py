@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement, fingerprint_id
+from huref.circuits.statement import Statement, fingerprint_name
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
@@ -78,13 +78,12 @@ class Verdict:
     @property
     def fingerprint(self) -> str:
         """Public name of the vector, hex."""
-        found = self.directory
-        return fingerprint_id(found.profile, self.statement.encoder, found.k, self.v)
+        return fingerprint_name(self.statement, self.directory)
 
     @property
     def words(self) -> str:
-        """The public name as six words."""
-        return word_fingerprint(self.fingerprint)
+        """Six words for exactly this vector under this model id."""
+        return word_fingerprint(self.fingerprint, self.model_id)
 
     @property
     def v(self) -> list[int]:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
 from huref.common.files.archive import MAGIC, read_archive, write_archive
-from huref.common.files.capped import read_capped
+from huref.common.files.capped import capped_names, read_capped
 from huref.common.files.download import download, is_address, is_checkpoint_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 COSIGNATURES = "audit.sig"
 PROOF = "proof.bin"
+RANGE = "range.proof"
 COMMITMENT = "commitment.json"
 FINGERPRINT = "fingerprint.json"
 PICTURE = "fingerprint.png"
@@ -33,6 +34,7 @@ PICTURE = "fingerprint.png"
 CAPS: dict[str, int] = {
     MANIFEST: 8 << 20,
     PROOF: 64 << 20,
+    RANGE: 64 << 20,
     COMMITMENT: 4 << 20,
     FINGERPRINT: 8 << 20,
     PICTURE: 16 << 20,
@@ -41,11 +43,9 @@ CAPS: dict[str, int] = {
 }
 """Every file that a bundle may hold, with the most bytes that are ever read of it."""
 LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)
-"""Files whose hashes the manifest gives; all must be there."""
+"""Files whose hashes the manifest gives; all must be there. `RANGE` is a fifth where the commitment needs it."""
 MAX_ARCHIVE = sum(CAPS.values()) + (1 << 20)
 """Most bytes of a zip; the files in it are capped one by one."""
-_MAX_IGNORED = 1000
-"""Foreign files that are named; there may be more."""
 
 
 class FileEntry(StrictModel):
@@ -81,7 +81,8 @@ class Manifest(StrictModel):
 class Bundle:
     """A bundle in memory: well-formed, nothing verified. `files` holds every file of a bundle that is there.
 
-    `path` is where it was read from, an address too; `ignored` names foreign files that lay beside it.
+    `path` is where it was read from, an address too; `ignored` names foreign files that lay beside it, not all
+    of them where there are many.
     """
 
     path: Path
@@ -154,13 +155,19 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
         Rejected: a file's size or hash is not the manifest's.
     """
     missing = [name for name in (MANIFEST, *LISTED) if name not in files]
-    if MANIFEST in missing and len(missing) > len(LISTED):
+    if len(missing) > len(LISTED):
         raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)
-    if set(manifest.files) != set(LISTED):
-        raise Malformed(f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}")
+    if set(manifest.files) - {RANGE} != set(LISTED):
+        raise Malformed(
+            f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}, and {RANGE} if there is one"
+        )
+    if (RANGE in manifest.files) != (RANGE in files):
+        raise Damaged(
+            f"{path}: damaged, {RANGE} is missing or not in {MANIFEST}", hint="download the bundle again"
+        )
     for name, entry in manifest.files.items():
         found = FileEntry.of(files[name])
         if found.size < entry.size:
@@ -177,17 +184,12 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
 
 def _read_folder(folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The bundle's files that are there, and the names of the others."""
-    ignored = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name not in CAPS:
-                    ignored.append(entry.name)
-                if len(ignored) == _MAX_IGNORED:
-                    break
+            ignored = capped_names(entry.name for entry in entries if entry.name not in CAPS)
     except (OSError, ValueError) as error:
         raise InputOutputError(f"{folder}: {getattr(error, 'strerror', None) or error}") from None
     files = {
         name: read_capped(folder / name, cap) for name, cap in CAPS.items() if os.path.lexists(folder / name)
     }
-    return files, tuple(sorted(ignored))
+    return files, ignored

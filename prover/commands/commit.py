@@ -37,7 +37,7 @@ SchedulerOption = Annotated[
     ),
 ]
 
-_STAGES = ("load", "quantize", "commit")
+_STAGES = ("load", "quantize", "commit", "range")
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def commit(
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Quantize a checkpoint's fingerprinted tensors and commit to them."""
+    """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
     with exit_on_error(as_json=as_json, interrupted="no commitment was written, and its secret seed is gone"):
         from huref.common.files.keys import read_public_key
         from huref.prover.commands.first_use import announced

@@ -55,6 +55,7 @@ def fingerprint(
         from huref.common.files.fingerprint_file import write_fingerprint
         from huref.common.image.generator import render
         from huref.common.image.png import png_bytes
+        from huref.common.words import ALONE
         from huref.prover.checkpoint.families import open_model
 
         chosen = get_profile(profile)
@@ -69,14 +70,14 @@ def fingerprint(
             return
         closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
         result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
-        result(f"{out / PICTURE}: {_words(found)}")
+        result(f"{out / PICTURE}: {ALONE}, without a model id: {_words(found)}")
 
 
 def _words(file: FingerprintFile) -> str:
-    from huref.circuits.statement import fingerprint_id
+    from huref.circuits.statement import fingerprint_name
     from huref.common.words import word_fingerprint
 
-    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+    return word_fingerprint(fingerprint_name(file, file), None)
 
 
 def derive_file(

@@ -73,11 +73,12 @@ class ProgressBar(Progress):
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr without breaking the bar."""
-        if self._bar is not None:
-            self._bar.clear()
+        if self._bar is None:
+            note(f"warning: {text}")
+            return
+        self._bar.clear()
         note(f"warning: {text}")
-        if self._bar is not None:
-            self._bar.refresh()
+        self._bar.refresh()
 
     def entered(self, text: str) -> None:
         """Show it before the bar."""

@@ -21,7 +21,7 @@ from huref.prover.commands.commit import (
 from huref.prover.commands.located import CHECKPOINT, located
 
 _INTERRUPTED = "no bundle was written; if the proof had begun, the positions that it reserved stay spent"
-_STAGES = ("load", "quantize", "commit", "witness", "prove", "self-verify")
+_STAGES = ("load", "quantize", "commit", "range", "witness", "prove", "self-verify")
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +86,7 @@ def prove(
         left = {"proofs_left": done.proofs_left, "positions_left": done.remaining}
         result_json({**summary, "seconds": done.seconds, **left})
         return
-    result(f"{done.path}: fingerprint {verdict.fingerprint}")
+    result(f"{done.path}: fingerprint {verdict.fingerprint}", f"  in words  {verdict.words}")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items())
     note(f"time: {times}")
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")

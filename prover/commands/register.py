@@ -11,6 +11,7 @@ from huref.prover.commands import (
     fingerprint,
     generator,
     prove,
+    range,
     restore,
     tokens,
     warmup,
@@ -19,5 +20,5 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, prove, restore, audit, demo, generator, warmup):
+    for module in (tokens, fingerprint, commit, range, prove, restore, audit, demo, generator, warmup):
         module.register(app)

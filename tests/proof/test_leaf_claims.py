@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from huref.circuits.argument.functional import Columns
-from huref.circuits.argument.layout import TableBlock, WeightBlock
 from huref.circuits.argument.lookup import LeafClaims, leaf_claims
+from huref.circuits.argument.spaces import TableBlock, WeightBlock
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import P, fsub, kscale, ksum, to_field
 from huref.common.algebra.kscalar import KS
@@ -31,12 +31,18 @@ def scalar() -> KS:
 def claims_at_a_point(height: int, **blocks: Any) -> tuple[LeafClaims, np.ndarray, KS, KS]:
     """The claims of a layout with these blocks, eq of the point by entry, α − 1 − tag, and β."""
     layout: Any = SimpleNamespace(
-        w=W, tile_rows=height, tile_size=height * W, log_tiles=log2_ceil(TILES), tag=lambda _: 7, blocks=()
+        label="lookup",
+        w=W,
+        tile_rows=height,
+        tile_size=height * W,
+        log_tiles=log2_ceil(TILES),
+        tag=lambda _: 7,
+        blocks=(),
     )
     vars(layout).update({"weight_blocks": (), "tables": (), **blocks})
     point = [scalar() for _ in range(log2_ceil(TILES * height * W))]
     alpha, beta = scalar(), scalar()
-    claims = leaf_claims(layout, point, alpha, beta, Columns(W))
+    claims = leaf_claims(layout, layout, point, alpha, beta, Columns(W))
     for functional in (claims.numerator, claims.denominator):
         assert all(len(term.a) == term.length for term in functional.terms)  # type: ignore[union-attr]
     return claims, eq_table(point).reshape(-1, 5), alpha - 8, beta

@@ -24,7 +24,7 @@ from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.attacks import forge
 from tests.proof.cheating import lenient
-from tests.proof.programs import STATEMENT, Case, chain, everything, secret
+from tests.proof.programs import STATEMENT, Case, chain, everything, secret, wide
 
 
 def padded_weights(case: Case, value: int) -> WeightsCommitment:
@@ -73,8 +73,8 @@ def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
 
     def garbage(*given: Any) -> list[np.ndarray]:
         found = segments(*given)
-        first = len(found) - 2 - len(layout.tables)
-        for block, rows in zip(layout.tables, found[first:], strict=False):
+        first = len(found) - 2 - len(layout.spaces[0].tables)
+        for block, rows in zip(layout.spaces[0].tables, found[first:], strict=False):
             rows.reshape(-1)[block.table.size :] = 999
         found[-2].reshape(-1)[5 * layout.pads.total :] = 777
         return found
@@ -110,7 +110,7 @@ def outside(layout: Layout) -> dict[str, np.ndarray]:
             last = (rows - place.start) // place.rows == place.blocks - 1
         masks[place.matrix][rows[~last]] = False
         masks[place.matrix][rows[last], :tail] = False
-    for block in layout.tables:
+    for block in layout.spaces[0].tables:
         flat = masks["A"][block.multiplicity : block.multiplicity + block.rows].reshape(-1)
         flat[: block.table.size] = False
     masks["A"][layout.pad_start : layout.mask_start].reshape(-1)[: 5 * layout.pads.total] = False
@@ -136,7 +136,7 @@ def coefficients(layout: Layout, claim: Any) -> dict[str, np.ndarray]:
 
 def test_claims_vanish_outside_the_declared_shapes() -> None:
     """Only the range check of the weights reads padding, and only W's."""
-    for case in (everything(), chain(d=35, f=33)):
+    for case in (everything(), chain(d=35, f=33), wide(33, 5)):
         layout, claims = claims_of(case)
         masks = outside(layout)
         assert masks["W"].any() and masks["A"].any()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import pinned_profile
 from huref.circuits.fingerprint.compile import compile_program
@@ -56,9 +56,11 @@ def reseal(files: Files) -> Files:
 
     def repair(manifest: Json) -> None:
         manifest["statement"]["model_id"] = json.loads(files[form.COMMITMENT])["model_id"]
-        for name in form.LISTED:
+        for name in [*form.LISTED, *({form.RANGE} & set(files))]:
             digest = hashlib.sha256(files[name]).hexdigest()
             manifest["files"][name] = {"size": len(files[name]), "sha256": digest}
+        if form.RANGE not in files:
+            manifest["files"].pop(form.RANGE, None)
         notes = manifest["statement"]["notes"]
         notes["commitment"] = manifest["files"][form.COMMITMENT]["sha256"]
         notes["fingerprint"] = manifest["files"][form.FINGERPRINT]["sha256"]
@@ -95,7 +97,7 @@ def _derive(directory: Json) -> None:
         geometry = weights_geometry(
             program, Knobs(security=directory["security"], proofs=directory["proofs"])
         )
-        placed, _ = place_weights(program, geometry.w)
+        placed, _ = place_weights(program.committed, geometry.w)
         directory["tensors"] = [
             {"name": w.name, "rows": w.rows, "cols": w.cols, "bits": w.bits, "start": placed[w.name].start}
             for w in program.weights

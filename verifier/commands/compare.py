@@ -13,6 +13,7 @@ import typer
 
 from huref.common.errors import ExitCode, InputOutputError, UsageError
 from huref.common.output import drawing, exit_on_error, note, result, result_json
+from huref.common.words import ALONE
 
 if TYPE_CHECKING:
     from huref.verifier.compare import FingerprintComparison
@@ -64,7 +65,12 @@ def compare(
 
             check_writable(picture.parent)
         found, sides, more = _compare((first, second), profile, encoder)
-        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": found.words}
+        both = {
+            "schema": SCHEMA,
+            "first": sides[0],
+            "second": sides[1],
+            "words": found.words([side["model_id"] for side in sides]),
+        }
         cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
         report = {**both, **found.to_dict(), **cautions, **more}
         if expect_same_base and report["verdict"] is None:
@@ -128,13 +134,14 @@ def _draw(
     chosen = by_name(generator) if generator else embedded()
     pictures = [render(file.v, chosen) for file in (found.first, found.second)]
     names = [_name(path, report[side]) for path, side in zip(paths, ("first", "second"), strict=True)]
+    words = [said if model_id else f"{said}\n({ALONE})" for model_id, said in _words(report)]
     foreign = []
     if chosen.digest != embedded().digest:
         foreign = [f"drawn by the foreign generator {chosen.weights.name}"]
     if out is not None:
-        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign], report["words"])))
+        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign], words)))
     if shown:
-        drawing(in_terminal(pictures, names, foreign, report["words"]))
+        drawing(in_terminal(pictures, names, foreign, words))
 
 
 def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
@@ -151,11 +158,19 @@ def _summary(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _words(report: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Model id and words of both sides."""
+    ids = (report[side]["model_id"] for side in ("first", "second"))
+    return list(zip(ids, report["words"], strict=True))
+
+
 def _print_report(report: dict[str, Any]) -> None:
     for side in ("first", "second"):
         result(f"{side:<6}  {report[side]['label']}")
-    for line in (*_summary(report), *(f"words                       {said}" for said in report["words"])):
-        result(line)
+    result(
+        *_summary(report),
+        *(f"{'words' if model_id else ALONE:<28}{said}" for model_id, said in _words(report)),
+    )
     if not report["verdict"]:
         note("hint: the paper profile does not separate unrelated models well; read the hardened one")
     for name, value in report["vector_terms"].items():

@@ -49,7 +49,7 @@ def home(checkpoint: Checkpoint, shown: Sequence[Entry], total: int, query: str)
 def entry(number: int, entry: Entry, near: Sequence[Hit], address: str) -> str:
     """One entry, its check, and the entries most similar to it."""
     facts = {
-        "Words": word_fingerprint(entry.fingerprint),
+        "Words": word_fingerprint(entry.fingerprint, entry.model_id),
         "Model id": entry.model_id,
         "Fingerprint": entry.fingerprint,
         "Bundle digest": entry.digest,
@@ -76,12 +76,12 @@ def _card(entry: Entry) -> str:
     name = escape(entry.name)
     return (
         f'<li>{_picture(entry)}<br><a href="/entry/{entry.digest}">{name}</a><br>'
-        f"<small>{escape(word_fingerprint(entry.fingerprint))}<br>{_status(entry)}</small></li>"
+        f"<small>{escape(word_fingerprint(entry.fingerprint, entry.model_id))}<br>{_status(entry)}</small></li>"
     )
 
 
 def _picture(entry: Entry) -> str:
-    words = escape(word_fingerprint(entry.fingerprint))
+    words = escape(word_fingerprint(entry.fingerprint, entry.model_id))
     return (
         f'<img src="/pictures/{entry.digest}.png" alt="Picture of the fingerprint {words}" '
         "width=256 height=256 loading=lazy>"
