@@ -7,17 +7,20 @@ the prover's commands import torch and numba only when they run.
 from __future__ import annotations
 
 import importlib
+import traceback
 from typing import Annotated
 
 import typer
 
 from huref.common.errors import ExitCode
-from huref.common.output import exit_on_error, note, result
+from huref.common.help import WholeHelp
+from huref.common.output import exit_on_error, is_verbose, note, result, set_level
 
 app = typer.Typer(
     name="huref",
+    cls=WholeHelp,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing rich would double the start-up time
     help="Publish and check human-readable fingerprints of large language models.",
@@ -37,8 +40,16 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="On stderr nothing but warnings and errors.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Times of all stages, and where an internal error happened."),
+    ] = False,
 ) -> None:
     """Keeps every command a subcommand, however few are registered."""
+    set_level(quiet=quiet, verbose=verbose)
 
 
 def main() -> None:
@@ -50,5 +61,7 @@ def main() -> None:
             app()
     except Exception as error:  # the last line of defence: never a traceback as the user's message
         note(f"internal error: {type(error).__name__}: {error}")
+        if is_verbose():
+            note(*(line for part in traceback.format_exception(error) for line in part.splitlines()))
         note("hint: this is a bug in huref; please report it with the command you ran")
         raise SystemExit(ExitCode.INTERNAL) from error

@@ -16,6 +16,7 @@ class ExitCode:
     MALFORMED = 3
     IO = 4
     INTERNAL = 70
+    INTERRUPTED = 130
 
 
 class HurefError(Exception):

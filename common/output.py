@@ -16,6 +16,7 @@ from huref.common.installation import missing_package
 from huref.common.rejection import meaning, rejection_lines
 from huref.common.text import MAX_LINE, escape, shorten
 
+_WHOLE_OR_NOTHING = "files appear under their names only when whole, so none was left half-written"
 ERROR_SCHEMA = "huref-error/1"
 
 
@@ -38,9 +39,39 @@ def result_json(value: Any) -> None:
 
 
 def note(*lines: str) -> None:
-    """Print progress, warnings and hints on stderr, escaped like results; where nobody reads they are dropped."""
+    """Print progress, warnings and hints on stderr, escaped like results; where nobody reads they are dropped.
+
+    `--quiet` leaves warnings and errors, which begin with these words.
+    """
+    shown = [line for line in lines if not _LEVEL.quiet or line.lower().startswith(_ALWAYS)]
     with suppress(OSError, ValueError):
-        _print(sys.stderr, "".join(escape(line) + "\n" for line in lines))
+        _print(sys.stderr, "".join(escape(line) + "\n" for line in shown))
+
+
+class _Level:
+    """How much is said on stderr; the root command sets it."""
+
+    quiet = False
+    verbose = False
+
+
+_LEVEL = _Level()
+_ALWAYS = ("warning:", "error:", "internal error:", "interrupted")
+
+
+def set_level(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Say less on stderr, or more."""
+    _LEVEL.quiet, _LEVEL.verbose = quiet, verbose
+
+
+def is_quiet() -> bool:
+    """Whether only warnings and errors are wanted on stderr."""
+    return _LEVEL.quiet
+
+
+def is_verbose() -> bool:
+    """Whether somebody looks for what went wrong, or where time goes."""
+    return _LEVEL.verbose
 
 
 def _print_result(text: str) -> None:
@@ -62,10 +93,13 @@ def _print(stream: TextIO | None, text: str) -> None:
 
 
 @contextmanager
-def exit_on_error(*, as_json: bool = False, torch_extra: str = "gpu") -> Iterator[None]:
+def exit_on_error(
+    *, as_json: bool = False, torch_extra: str = "gpu", interrupted: str = _WHOLE_OR_NOTHING
+) -> Iterator[None]:
     """Turn a `HurefError` (or an OS error) into one clear line, a hint and the right exit code.
 
     A package that is missing is such an error too; `torch_extra` names the extra that brings torch for this command.
+    `interrupted` says what Ctrl-C leaves behind.
     """
     try:
         yield
@@ -81,6 +115,9 @@ def exit_on_error(*, as_json: bool = False, torch_extra: str = "gpu") -> Iterato
     except OSError as error:
         _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
         raise SystemExit(ExitCode.IO) from None
+    except KeyboardInterrupt:
+        note(f"interrupted: {interrupted}")
+        raise SystemExit(ExitCode.INTERRUPTED) from None
 
 
 def error_json(error: HurefError) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def commit(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
-    with exit_on_error(as_json=as_json):
+    with exit_on_error(as_json=as_json, interrupted="no commitment was written, and its secret seed is gone"):
         from huref.common.files.keys import read_public_key
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory

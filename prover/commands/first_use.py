@@ -6,6 +6,8 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
+from huref.common.output import is_quiet
+
 _SECONDS = {"load": 2, "quantize": 13, "commit": 7, "witness": 3, "prove": 39}
 """CPU time of compiling the kernels of a stage, together as measured in docs/kernels.md, on a busy machine."""
 
@@ -24,6 +26,7 @@ def announced(*stages: str) -> AbstractContextManager[Any]:
             else "every time: no folder to keep them in can be written"
         )
         text = f"compiling kernels, {often} (about {seconds} s of CPU time)"
-        tqdm.write(text, file=sys.stderr)  # leaves a progress bar whole
+        if not is_quiet():
+            tqdm.write(text, file=sys.stderr)  # leaves a progress bar whole
 
     return first_use.announced(stages, say)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from huref.common.output import note, result
+from huref.common.output import is_quiet, is_verbose, note, result
 from huref.prover.progress import Progress
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches stderr."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether somebody watches stderr, and wants to."""
+    return sys.stderr is not None and sys.stderr.isatty() and not is_quiet()
 
 
 @contextmanager
@@ -91,3 +91,5 @@ class ProgressBar(Progress):
             note(f"{name}: {self.seconds[name]:.1f} s")
         elif name in self._stages:
             self._bar.update()
+        if self._bar is not None and is_verbose():
+            self._bar.write(f"{name}: {self.seconds[name]:.1f} s", file=sys.stderr)

@@ -20,6 +20,7 @@ from huref.prover.commands.commit import (
 )
 from huref.prover.commands.located import CHECKPOINT, located
 
+_INTERRUPTED = "no bundle was written; if the proof had begun, the positions that it reserved stay spent"
 _STAGES = ("load", "quantize", "commit", "range", "witness", "prove", "self-verify")
 
 
@@ -53,7 +54,7 @@ def prove(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
-    with exit_on_error(as_json=as_json):
+    with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.common.files.keys import SecretKey
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory

@@ -55,6 +55,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("generator", "import"): (("a", "--out", "b.gen", "--name", "b", "--licence", "none"), "train"),
         ("restore",): ((tiny.commitment,), "prover"),
         ("warmup",): ((), "prover"),
+        ("registry", "serve"): (("r.sqlite",), "registry"),
     }
     works: dict[tuple[str, ...], tuple[tuple[object, ...], int]] = {
         ("verify",): ((tiny.bundle,), 0),
@@ -65,11 +66,23 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("generator", "list"): ((), 0),
         ("generator", "draw"): ((vector, "--out", "v.png"), 0),
         ("generator", "install"): (("absent.gen",), 4),
+        ("pack",): ((tiny.bundle, "--out", "p.zip"), 0),
+        ("unpack",): (("p.zip", "--out", "u.huref"), 0),
+        ("statement",): ((tiny.bundle, "--out", "s.json"), 0),
+        ("card",): ((tiny.bundle, "--image", "c.png"), 0),
+        ("registry", "create"): (("r.sqlite", "--key", "a.key"), 0),
+        ("registry", "add"): (("r.sqlite", tiny.bundle, "--name", "a/b", "--key", "a.key"), 0),
+        ("registry", "list"): (("r.sqlite",), 0),
+        ("registry", "check"): (("http://127.0.0.1:9", tiny.bundle), 4),
+        ("identify",): ((tiny.bundle / "fingerprint.json", "--registry", "r.sqlite"), 0),
     }
     assert set(needs) | set(works) == all_commands()
+    signing = [("keygen", "--out", "k", "--kind", "p256"), ("statement", tiny.bundle, "--key", "a.key")]
     mixed = [("compare", *pair) for pair in ((tiny.checkpoint, other.bundle), (tiny.checkpoint,) * 2)]
     helped = [(*name, "--help") for name in (*needs, *works)]
-    commands = [(*name, *rest) for name, (rest, _) in (*needs.items(), *works.items())] + mixed + helped
+    commands = (
+        [(*name, *rest) for name, (rest, _) in (*needs.items(), *works.items())] + mixed + signing + helped
+    )
     found = run_without(EXTRAS, commands, tmp_path)
     for (_, extra), done in zip(needs.values(), found, strict=False):
         assert_names(done, extra)
@@ -77,10 +90,15 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         assert done.code == code, (name, done)
     for done in found[len(needs) + len(works) :][:2]:
         assert_names(done, "prover")
+    for done in found[len(needs) + len(works) + 2 :][:2]:
+        assert_names(done, "sign")
     for name, done in zip(helped, found[-len(helped) :], strict=True):
         assert done.code == 0 and "Usage: " in done.out, (name, done)
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == {"v.json", "page.html", "both.png", "a.key", "a.key.pub", "v.png"}
+    assert made == {
+        "v.json", "page.html", "both.png", "a.key", "a.key.pub", "v.png", "p.zip", "u.huref", "s.json", "c.png",
+        "r.sqlite", "r.sqlite-wal", "r.sqlite-shm", "r.sqlite.bundles",
+    }  # fmt: skip
 
 
 def test_prover_without_the_other_extras(tiny: Made, tmp_path: Path) -> None:

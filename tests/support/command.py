@@ -11,7 +11,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-import typer
 
 from huref.common import cli
 
@@ -33,9 +32,9 @@ class Ran:
 def huref(*arguments: object) -> Ran:
     """Run `huref ARGUMENTS`; a traceback fails the test."""
     out, err = io.StringIO(), io.StringIO()
-    app = typer.Typer(name="huref", no_args_is_help=True, rich_markup_mode=None)
     with (
-        mock.patch.object(cli, "app", app),
+        mock.patch.object(cli.app, "registered_commands", []),
+        mock.patch.object(cli.app, "registered_groups", []),
         mock.patch.object(sys, "argv", ["huref", *map(str, arguments)]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

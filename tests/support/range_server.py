@@ -27,7 +27,7 @@ class Faults:
 
     `after`: honest answers before it begins. `pause`: seconds between pieces of a body. `status`: with this status for
     `times` answers. The others by name: ignore-range, other-range, short, long, cut, other-total, other-tag,
-    other-bytes, packed, silent, expired.
+    other-bytes, packed, silent, expired, brief (fewer bytes, and no length said).
     """
 
     kind: str = ""
@@ -203,7 +203,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", tag)
         if fault == "long":
             body += b"more"
-        self.send_header("Content-Length", str(len(body)))
+        if fault == "brief":
+            self.send_header("Connection", "close")
+            self.close_connection = True
+            body = body[:-1]
+        else:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if fault == "short":
             body = body[: len(body) // 2]

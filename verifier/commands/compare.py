@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from huref.common.errors import InputOutputError
+from huref.common.errors import ExitCode, InputOutputError, UsageError
 from huref.common.output import drawing, exit_on_error, note, result, result_json
 from huref.common.words import ALONE
 
@@ -53,6 +53,9 @@ def compare(
     show: Annotated[
         bool | None, typer.Option(help="Show both pictures in the terminal; by default if it is one.")
     ] = None,
+    expect_same_base: Annotated[
+        bool, typer.Option("--expect-same-base", help="Exit code 1 unless the verdict is: same base.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
@@ -70,6 +73,10 @@ def compare(
         }
         cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
         report = {**both, **found.to_dict(), **cautions, **more}
+        if expect_same_base and report["verdict"] is None:
+            raise UsageError(
+                f"the {report['profile']} profile does not tell whether two models have the same base"
+            )
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
@@ -78,6 +85,9 @@ def compare(
             note(*(f"warning: {line}" for line in report["warnings"]))
         else:
             _print_report(report)
+    if expect_same_base and report["verdict"] != "same base":
+        note(f"error: the verdict is {report['verdict']}, not same base")
+        raise SystemExit(ExitCode.REJECTED)
 
 
 def _compare(
@@ -103,7 +113,7 @@ def _compare(
 
 
 def _on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _draw(

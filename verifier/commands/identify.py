@@ -72,7 +72,7 @@ def _fingerprint(model: str, place: str, store: Store, index: Index) -> tuple[Fi
     if is_published(model):
         found = load_vector(model)
         return found.file, found.kind
-    if not index.entries:
+    if not len(index):
         raise UsageError(f"{place}: the registry is empty, so nothing says how to make a fingerprint")
     pattern = _pattern(place, store, index)
     both, _ = importlib.import_module(_CHECKPOINTS).complete([model, ""], [None, pattern], None, None)
@@ -89,7 +89,7 @@ def _pattern(place: str, store: Store, index: Index) -> FingerprintFile:
     from huref.verifier.registry.replica import Server
 
     kind = max(index.kinds, key=lambda found: index.kinds[found])
-    entry = next(entry for entry in reversed(index.entries) if entry.kind == kind)
+    entry = index.newest(kind)
     if is_address(place):
         data = Server(place).get(f"/bundles/{entry.digest}.huref", MAX_ARCHIVE)
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from huref.common.errors import UsageError
+from huref.common.help import WholeHelp
 from huref.common.output import exit_on_error, note, result, result_json
 
 SCHEMA = "huref-registry/1"
@@ -26,7 +28,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def register(app: typer.Typer) -> None:
     """Add `huref registry` to the root command."""
     group = typer.Typer(
-        no_args_is_help=True, rich_markup_mode=None, help="Keep a registry of fingerprints, or look into one."
+        cls=WholeHelp,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Keep a registry of fingerprints, or look into one.",
     )
     for name, command in (
         ("create", create),
@@ -89,15 +94,16 @@ def add(
         from huref.verifier.verification import verify
 
         secret = SecretKey.load(key)
-        store = Store.open(registry, write=True)
-        read = read_bundle(bundle)
-        verdict = verify(read, root, signer=signer, require_image=True)
-        entry = Entry.of(verdict, name, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        if store.numbered(entry.digest) is not None:
-            raise UsageError("a bundle that is entered already")
-        store.bundles.mkdir(exist_ok=True)
-        write_file(store.bundle_file(entry.digest), pack_bundle(read))
-        checkpoint = store.append([Item(entry, verdict.v, thumbnail(read.files[PICTURE], _THUMB))], secret)
+        with closing(Store.open(registry, write=True)) as store:
+            read = read_bundle(bundle)
+            verdict = verify(read, root, signer=signer, require_image=True)
+            entry = Entry.of(verdict, name, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+            if store.numbered(entry.digest) is not None:
+                raise UsageError("a bundle that is entered already")
+            store.bundles.mkdir(exist_ok=True)
+            write_file(store.bundle_file(entry.digest), pack_bundle(read))
+            small = thumbnail(read.files[PICTURE], _THUMB)
+            checkpoint = store.append([Item(entry, verdict.v, small)], secret)
         number = checkpoint.size - 1
     if as_json:
         result_json(
@@ -178,9 +184,8 @@ def serve(
         from huref.verifier.registry.app import make_app
         from huref.verifier.registry.store import Store
 
-        store = Store.open(registry)
-        checkpoint = store.audit()
-        store.close()
+        with closing(Store.open(registry)) as store:
+            checkpoint = store.audit()
         app = make_app(registry)
         listener = socket.create_server((host, port))
         note(f"{checkpoint.size} entries checked; http://{host}:{listener.getsockname()[1]}/")

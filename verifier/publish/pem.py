@@ -151,5 +151,5 @@ def _hashing(key: Any) -> Any:
 
     if not hasattr(key, "curve"):
         return None
-    found = {256: hashes.SHA256, 384: hashes.SHA384, 521: hashes.SHA512}[key.curve.key_size]
-    return ec.ECDSA(found())
+    sized: dict[int, Any] = {256: hashes.SHA256, 384: hashes.SHA384, 521: hashes.SHA512}
+    return ec.ECDSA(sized[key.curve.key_size]())

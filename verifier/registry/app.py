@@ -72,8 +72,8 @@ def make_app(path: Path) -> Any:
         index.refresh(store)
         query = request.query_params.get("q", "")[:200]
         numbers = index.named(query)
-        shown = [(number, index.entries[number]) for number in numbers]
-        return HTMLResponse(pages.home(store.checkpoint(), shown, len(index.entries), query))
+        shown = [index.entry(number) for number in numbers]
+        return HTMLResponse(pages.home(store.checkpoint(), shown, len(index), query))
 
     def entry(request: Request, store: Store) -> Response:
         number = _number(store, request)

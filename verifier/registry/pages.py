@@ -32,10 +32,10 @@ _NOTE = (
 )
 
 
-def home(checkpoint: Checkpoint, shown: Sequence[tuple[int, Entry]], total: int, query: str) -> str:
+def home(checkpoint: Checkpoint, shown: Sequence[Entry], total: int, query: str) -> str:
     """The list, or what a search found."""
     found = f"{len(shown)} of {total} entries" if query.strip() else f"{total} entries, newest first"
-    items = "".join(_card(entry) for _, entry in shown)
+    items = "".join(_card(entry) for entry in shown)
     body = (
         f"<header><h1>Model fingerprints: {escape(checkpoint.origin)}</h1><p class=meta>{_NOTE}</p></header><main>"
         "<form method=get role=search><label for=q>Name, model id, fingerprint or digest</label>"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
 from huref.verifier.registry.entry import Entry
-from huref.verifier.registry.store import Store, unit_vector
+from huref.verifier.registry.store import Row, Store, unit_vector
 
 Kind = tuple[str, str, int, int]
 
@@ -32,36 +34,49 @@ class Hit:
 
 
 class Index:
-    """All vectors of a registry in memory; `refresh` reads what was added. Thread-safe."""
+    """All vectors of a registry in memory; `refresh` reads what was added. Thread-safe.
+
+    Entries are checked (`Entry.decode`) when they are shown, not when they are read: that would take seconds.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.entries: list[Entry] = []
-        self._vectors: list[list[int]] = []
+        self._rows: list[Row] = []
+        self._said: list[dict[str, Any]] = []
         self._matrix: NDArray[np.float32] = np.zeros((0, 512), np.float32)
         self._kinds: dict[Kind, NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def refresh(self, store: Store) -> int:
         """Read entries that are new; the number of all."""
         size = store.checkpoint().size
         with self._lock:
-            start = len(self.entries)
+            start = len(self._rows)
             if size > start:
-                items = list(store.items(start, size))
-                matrix = np.concatenate([self._matrix, store.units(start, size)])
-                entries = self.entries + [item.entry for item in items]
+                rows, units = store.rows(start, size), store.units(start, size)
+                said = self._said + [json.loads(row.body) for row in rows]
                 kinds: dict[Kind, list[int]] = {}
-                for number, entry in enumerate(entries):
-                    kinds.setdefault(entry.kind, []).append(number)
+                for number, one in enumerate(said):
+                    kinds.setdefault((one["profile"], one["encoder"], one["k"], one["p"]), []).append(number)
                 self._kinds = {kind: np.array(numbers) for kind, numbers in kinds.items()}
-                self._vectors = self._vectors + [item.v for item in items]
-                self._matrix, self.entries = matrix, entries
-            return len(self.entries)
+                self._matrix = np.concatenate([self._matrix, units])
+                self._said, self._rows = said, self._rows + rows
+            return len(self._rows)
 
     @property
     def kinds(self) -> dict[Kind, int]:
         """The kinds of vectors with their numbers of entries."""
         return {kind: len(numbers) for kind, numbers in self._kinds.items()}
+
+    def entry(self, number: int) -> Entry:
+        """An entry. Raises `Malformed`."""
+        return Entry.decode(self._rows[number].body, f"entry {number}")
+
+    def newest(self, kind: Kind) -> Entry:
+        """The newest entry of a kind that is there."""
+        return self.entry(int(self._kinds[kind][-1]))
 
     def nearest(self, v: Sequence[int], kind: Kind, count: int = 5) -> list[Hit]:
         """The best entries of this kind, most similar first."""
@@ -71,12 +86,9 @@ class Index:
             return []
         rows = matrix if len(numbers) == len(matrix) else matrix[numbers]
         cosines = rows @ unit_vector(v, kind[1])
-        best = np.argsort(-cosines, kind="stable")[:count]
-        found = [
-            (int(number), compare_vectors(v, self._vectors[number], kind[1])) for number in numbers[best]
-        ]
-        hits = [Hit(number, self.entries[number], similarity) for number, similarity in found]
-        return sorted(hits, key=lambda hit: -hit.similarity.cosine)
+        best = numbers[np.argsort(-cosines, kind="stable")[:count]].tolist()
+        found = [Hit(n, self.entry(n), compare_vectors(v, self._rows[n].vector(), kind[1])) for n in best]
+        return sorted(found, key=lambda hit: -hit.similarity.cosine)
 
     def named(self, text: str, count: int = 100) -> list[int]:
         """Numbers of entries whose name, model id, fingerprint or digest holds `text`, newest first."""
@@ -84,7 +96,7 @@ class Index:
         fields = ("name", "model_id", "fingerprint", "digest")
         found = [
             number
-            for number, entry in enumerate(self.entries)
-            if any(wanted in getattr(entry, field).lower() for field in fields)
+            for number, said in enumerate(self._said)
+            if any(wanted in said[field].lower() for field in fields)
         ]
         return found[::-1][:count]

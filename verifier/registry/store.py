@@ -44,6 +44,18 @@ class Item:
     picture: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Row:
+    """An entry and its vector as they are stored, not yet checked."""
+
+    body: bytes
+    v: bytes
+
+    def vector(self) -> list[int]:
+        """The vector's integers."""
+        return [int(x) for x in np.frombuffer(self.v, "<i8").tolist()]
+
+
 class Store:
     """An open registry file. Raises `InputOutputError` (the file cannot be used), `Malformed` (it is no registry)."""
 
@@ -158,13 +170,16 @@ class Store:
         with _named(self.path):
             return [leaf for (leaf,) in self._connection.execute(query, (size,))]
 
-    def items(self, start: int, stop: int) -> Iterator[Item]:
-        """Entries `start` to `stop` in order, without pictures."""
+    def rows(self, start: int, stop: int) -> list[Row]:
+        """Entries `start` to `stop` in order, as they are stored."""
         query = "SELECT body, v FROM entries WHERE number >= ? AND number < ? ORDER BY number"
         with _named(self.path):
-            rows = self._connection.execute(query, (start, stop)).fetchall()
-        for body, v in rows:
-            yield Item(Entry.decode(body, f"{self.path}: entry"), np.frombuffer(v, "<i8").tolist())
+            return [Row(body, v) for body, v in self._connection.execute(query, (start, stop))]
+
+    def items(self, start: int, stop: int) -> Iterator[Item]:
+        """The same, well-formed; without pictures. Raises `Malformed`."""
+        for row in self.rows(start, stop):
+            yield Item(Entry.decode(row.body, f"{self.path}: entry"), row.vector())
 
     def numbered(self, digest: str) -> int | None:
         """The number of the entry of a bundle; None if it is not entered."""

@@ -75,7 +75,8 @@ def mirrored(text: str, traffic: Traffic | None = None, patience: Patience | Non
     listing.store.mkdir(parents=True, exist_ok=True)
     commit = listing.folder.name[:40] if isinstance(address, HubAddress) else None
     partial = _lay_out(listing, client, traffic, address if isinstance(address, HubAddress) else None, commit)
-    listing.keep()
+    if isinstance(address, HubAddress):
+        listing.keep()  # another site's addresses may hold passwords, and have no offline mode
     traffic.total = sum(file.size for file in partial.values())
     with opened(partial):
         for path in partial:

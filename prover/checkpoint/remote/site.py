@@ -68,4 +68,4 @@ def _shards(index: bytes, name: str) -> set[str]:
 
 def identity(file: RemoteFile) -> str | None:
     """What names this version of a file; None if the server gives nothing that would."""
-    return file.sha256 or file.git_sha1 or (file.validator and f"{file.url} {file.validator}")
+    return file.sha256 or file.git_sha1 or file.validator

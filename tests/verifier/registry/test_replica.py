@@ -109,11 +109,14 @@ def test_a_new_client_takes_no_foreign_beginning(
     registry: tuple[Store, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, url = registry
-    other = Checkpoint.sign("rest", 0, tree_root([]), key())
-    lying(monkeypatch, "checkpoint", lambda honest, size=None: honest if size is None else other)
-    with pytest.raises(Rejected) as error:
-        follow(url, None, tmp_path)
-    assert error.value.path == "registry.origin"
+    for path, name, number in (("registry.origin", "rest", 0), ("registry.signer", "test", 1)):
+        other = Checkpoint.sign(name, 0, tree_root([]), key(number))
+        lying(
+            monkeypatch, "checkpoint", lambda honest, size=None, other=other: other if size == 0 else honest
+        )
+        with pytest.raises(Rejected) as error:
+            follow(url, None, tmp_path)
+        assert error.value.path == path
 
 
 def test_vectors_that_are_not_the_entries(

@@ -65,6 +65,7 @@ def test_what_passes_changes_nothing(
         ({"kind": "other-range"}, Damaged, "another range"),
         ({"kind": "long"}, Damaged, "more than was asked"),
         ({"kind": "short"}, InputOutputError, "4 tries"),
+        ({"kind": "brief"}, Damaged, "fewer bytes than it says .4 tries"),
         ({"kind": "other-total"}, Damaged, "the file changed"),
         ({"kind": "other-tag", "after": 6}, Damaged, "changed while it was read"),
         ({"kind": "packed"}, Damaged, "packed"),

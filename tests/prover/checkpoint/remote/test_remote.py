@@ -9,6 +9,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 
+from huref.circuits.fingerprint.profiles import HARDENED
 from huref.common.errors import Damaged, InputOutputError, Malformed, UsageError
 from huref.prover.checkpoint.checkpoint import open_checkpoint
 from huref.prover.checkpoint.families import open_model
@@ -47,7 +48,7 @@ def test_it_is_the_same_model(name: str, hub: bool, forms: Path, serve: Serve) -
     with mirrored(address) as place:
         here, there = open_model(forms / name), open_model(place)
         assert_same(there, here)
-        assert describe_files(there) == describe_files(here)
+        assert describe_files(there, HARDENED) == describe_files(here, HARDENED)
 
 
 @pytest.mark.parametrize("name", ["fp8 blocks", "gptq act-order", "bitsandbytes int8", "nvfp4"])

@@ -1,0 +1,131 @@
+"""What the command says and where: quiet, verbose, help, completion, Ctrl-C, exit codes for a CI job."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from huref.common import output
+from huref.common.errors import ExitCode
+from huref.prover.commands.progress import ProgressBar
+from huref.verifier.commands import compare as compare_command
+from tests import ROOT
+from tests.conftest import Made
+from tests.support.command import huref
+
+
+@pytest.fixture(autouse=True)
+def ordinary() -> object:
+    yield
+    output.set_level()
+
+
+def test_quiet_leaves_warnings_and_errors(tiny: Made, tmp_path: Path) -> None:
+    loud = huref("pack", tiny.bundle, "--out", tmp_path / "a.zip")
+    assert "nothing was verified" in loud.err
+    quiet = huref("--quiet", "pack", tiny.bundle, "--out", tmp_path / "b.zip")
+    assert quiet.code == 0 and quiet.err == "" and "digest" in quiet.out
+    failed = huref("-q", "pack", tmp_path / "none")
+    assert failed.code == ExitCode.IO and failed.err.startswith("error: ") and "hint" not in failed.err
+
+
+def test_verbose_says_where_a_bug_is(
+    monkeypatch: pytest.MonkeyPatch, tiny: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huref.verifier.verification as place
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(place, "verify", broken)
+    plain = huref("verify", tiny.bundle)
+    assert plain.code == ExitCode.INTERNAL and "broken" not in plain.err
+    command = f"import sys; sys.argv = ['huref', '-v', 'verify', {str(tiny.bundle)!r}]\n" + (
+        "import huref.verifier.verification as place\n"
+        "def broken(*a, **k): raise RuntimeError('boom')\n"
+        "place.verify = broken\nfrom huref.common.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == ExitCode.INTERNAL and "in broken" in done.stderr
+
+
+def test_help_is_never_cut() -> None:
+    for arguments in ((), ("registry",)):
+        short, long = huref(*arguments, "-h"), huref(*arguments, "--help")
+        assert short.code == 0 and short.out == long.out
+        assert "..." not in short.out.split("Commands:")[1]
+        assert max(map(len, short.out.splitlines())) <= 80
+    listed = re.findall(r"^  ([a-z]+)  ", huref("-h").out.split("Commands:")[1], re.M)
+    assert {"verify", "pack", "statement", "card", "identify", "registry", "prove"} <= set(listed)
+    for name in listed:
+        assert huref(name, "-h").code == 0
+
+
+def test_completion() -> None:
+    environment = {
+        **os.environ,
+        "_HUREF_COMPLETE": "complete_bash",
+        "COMP_WORDS": "huref stat",
+        "COMP_CWORD": "1",
+    }
+    code = "import sys; sys.argv = ['huref']; from huref.common.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["statement"], done.stderr
+
+
+def test_ctrl_c_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tiny: Made, tmp_path: Path) -> None:
+    import huref.prover.owner as owner
+    import huref.verifier.verification as place
+
+    def interrupted(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, "verify", interrupted)
+    monkeypatch.setattr(owner, "prove", interrupted)
+    ran = huref("verify", tiny.bundle)
+    assert ran.code == ExitCode.INTERRUPTED and "none was left half-written" in ran.err and ran.out == ""
+    ran = huref("-q", "prove", tiny.checkpoint, "--out", tmp_path / "x.huref")
+    assert ran.code == ExitCode.INTERRUPTED and "stay spent" in ran.err and not list(tmp_path.iterdir())
+
+
+def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(("load",)) as progress:
+        progress.warn("beware")
+    assert "warning: beware" in capsys.readouterr().err
+
+
+def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert compare_command._on_terminal()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not compare_command._on_terminal()
+
+
+def test_a_job_that_must_fail(
+    tiny: Made, other: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of docs/terminal.md on one base, on two, and where nothing can be told."""
+    (line,) = re.findall(r"^huref .*--expect-same-base$", (ROOT / "docs" / "terminal.md").read_text(), re.M)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny.bundle, "model.huref")
+    shutil.copytree(tiny.bundle, "base.huref")
+    assert huref(*shlex.split(line)[1:]).code == 0
+    stranger = huref(
+        "compare", tiny.bundle, other.bundle / "fingerprint.json", "--expect-same-base", "--json"
+    )
+    assert stranger.code == ExitCode.REJECTED and stranger.json["verdict"] != "same base"
+    paper = ROOT / "tests" / "vectors" / "bundles" / "paper.huref" / "fingerprint.json"
+    ran = huref("compare", paper, paper, "--expect-same-base")
+    assert ran.code == ExitCode.USAGE and "does not tell" in ran.err and ran.out == ""
