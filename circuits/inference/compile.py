@@ -25,14 +25,14 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import EXP_BITS, ROTARY_BITS, block, inverse_root_scale
+from huref.circuits.inference.tables import EXP_BITS, ROTARY_BITS, block, inverse_roots
 from huref.circuits.model.tensors import LARGEST
 from huref.circuits.program.bounds import fits
 from huref.common.errors import Unsupported, UsageError
 
 MAX_TOKENS = 1 << 14
-STREAM_BITS = 18
-"""Residual entries lie in [−2^17, 2^17)."""
+STREAM_LIMB = 9
+"""Residual entries are r1 · 2^9 + r0."""
 NORM_UNIT = 9
 NORM_CLAMP = 4095
 _NORM_LENGTH = 514
@@ -40,8 +40,32 @@ _NORM_LENGTH = 514
 QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 2047, (1 << 15) - 1
 GATE_BITS, GATE_FINER = 16, 2
 LIMB = 8
-MIXED_HIGH, PRODUCT_HIGH = 1 << 6, 1 << 9
-"""High limbs of y (15 bits) and a (18 bits) are smaller than this."""
+MIXED_HIGH = 1 << 8
+"""High limbs of y are smaller than this."""
+
+
+def stream_bits(hidden: int) -> int:
+    """S: residual entries lie in [−2^S, 2^S). At most 19; the sum of the squared high limbs stays below p/2."""
+    bits = 19
+    while not fits(hidden << (2 * (bits - STREAM_LIMB))):
+        bits -= 1
+    return bits
+
+
+def norm_scale(hidden: int) -> int:
+    """Largest x for which r · c(m), c(m) ≤ √hidden · 2^(x−6), stays below p/2, with c(m) of at most 12 bits."""
+    scale = 17
+    while (c := int(inverse_roots(hidden, scale)[0])) >= 1 << 12 or not fits(c << stream_bits(hidden)):
+        scale -= 1
+    return scale
+
+
+def product_high(ffn: int) -> int:
+    """High limbs of a are smaller than this: 2^11, or what leaves room for half as much again of outliers."""
+    high = 1 << 11
+    while not fits(3 * ffn * LARGEST * high // 2):
+        high >>= 1
+    return high
 
 
 def turned_clamp(size: int) -> int:
@@ -108,8 +132,8 @@ class _Builder:
         self.shape, self.facts, self.tokens = shape, facts, tokens
         self.sites: list[Site] = []
         self.stream, self.unit = "embedded", facts.embedding
-        top = 1 << (STREAM_BITS - 1)
-        self.add(Embed("embedded", shape.hidden, facts.embedding, top))
+        self.limit = 1 << stream_bits(shape.hidden)
+        self.add(Embed("embedded", shape.hidden, facts.embedding, self.limit, self.limit))
 
     def add(self, site: Site) -> str:
         bounds = [getattr(site, name) for name in ("bound", "squares") if hasattr(site, name)]
@@ -124,10 +148,21 @@ class _Builder:
     def norm(self, name: str) -> str:
         d = self.shape.hidden
         constant = round(Fraction(self.facts.epsilon) * d * Fraction(4) ** self.unit)
-        _, shift = inverse_root_scale(d)
-        bound = (1 << (STREAM_BITS - 1)) * (1 << 11)
-        squares = d << 16
-        return self.add(Norm(name, d, self.stream, constant, shift, NORM_CLAMP, bound, squares))
+        scale = norm_scale(d)
+        squares = d * max((self.limit >> STREAM_LIMB) ** 2, 1 << (2 * STREAM_LIMB - 2))
+        return self.add(
+            Norm(
+                name,
+                d,
+                self.stream,
+                constant,
+                scale,
+                scale - NORM_UNIT,
+                NORM_CLAMP,
+                self.limit * int(inverse_roots(d, scale)[0]),
+                squares,
+            )
+        )
 
     def linear(self, name: str, source: str, rows: int, unit: int, clamp: int, extra: Outliers = ()) -> str:
         bound = LARGEST * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
@@ -142,16 +177,16 @@ class _Builder:
         clamp = turned_clamp(size)
         # |cos| + |sin| ≤ √2, and rounding
         bound = block(size) * QUERY_CLAMP * (isqrt(2 << (2 * ROTARY_BITS)) + 2)
-        turned = [
+        query, key = (
             self.add(Turn(f"{tag}{name}_turned", cols, source, size, scale, shift, clamp, bound))
             for name, cols, source, scale, shift in (
                 ("q", s.q_rows, q, query_scale(size), layer.query_shift),
                 ("k", s.kv_rows, k, (0, 0), layer.key_shift),
             )
-        ]
+        )
         shift = score_unit(s, layer) - 8
         scores = self.add(
-            Scores(f"{tag}scores", s.heads, s.group, size, *turned, shift, size * clamp * clamp)
+            Scores(f"{tag}scores", s.heads, s.group, size, query, key, shift, size * clamp * clamp)
         )
         mix = Mix(
             f"{tag}mix", s.q_rows, s.heads, s.group, size, scores, v, EXP_BITS, VALUE_CLAMP << (EXP_BITS + 1)
@@ -181,9 +216,13 @@ class _Builder:
             if (by := more.get(j, 0) - coarse.get(j, 0)) != 0
         )
         a = self.add(
-            Multiply(f"{tag}a", ffn, active, up, f"{tag}down.step", base, extra, LIMB, PRODUCT_HIGH, bound)
+            Multiply(
+                f"{tag}a", ffn, active, up, f"{tag}down.step", base, extra, LIMB, product_high(ffn), bound
+            )
         )
-        self.write(tag, "down", a, ffn, layer.product, PRODUCT_HIGH, layer.stream[1], layer.product_outliers)
+        self.write(
+            tag, "down", a, ffn, layer.product, product_high(ffn), layer.stream[1], layer.product_outliers
+        )
 
     def write(
         self, tag: str, tensor: str, source: str, inner: int, unit: int, high: int, to: int, weight: Outliers
@@ -195,12 +234,16 @@ class _Builder:
         raised = max(0, unit - LIMB - self.unit)
         low_bound = terms * LARGEST << (LIMB - 1)
         name = f"{tag}{tensor}"
+        if any(row >= inner for row, _ in weight):
+            raise UsageError(f"{name}: an outlier that is none of its {inner} rows")
         low = self.add(Low(f"{name}_low", d, source, name, weight, LIMB, LIMB - left, low_bound))
         bound = (terms * LARGEST * high << left) + (low_bound >> (LIMB - left)) + 1
-        bound += 1 << (STREAM_BITS - 1 + raised)
+        bound += self.limit << raised
         shift = unit - LIMB + left - to
         self.stream = self.add(
-            Write(name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, bound)
+            Write(
+                name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, self.limit, bound
+            )
         )
         self.unit = to
 

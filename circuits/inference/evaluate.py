@@ -49,8 +49,6 @@ from huref.common.errors import ProverError, UsageError
 Ints = NDArray[np.int64]
 Weights = Mapping[str, NDArray[np.int8]]
 
-_STREAM = 1 << 17
-
 
 @dataclass
 class InferenceTrace:
@@ -137,19 +135,19 @@ class Evaluator:
         shift = site.unit + self.weights["embed" + STEP].reshape(-1)[self.ids].astype(np.int64)
         if shift.min() < 0 or shift.max() > 17:
             raise ProverError(f"{site.name}: a token's step does not fit the unit of the stream")
-        return self.stream(site.name, self.weights["embed"][self.ids].astype(np.int64) << shift[:, None])
+        return self.stream(site, self.weights["embed"][self.ids].astype(np.int64) << shift[:, None])
 
-    def stream(self, name: str, values: Ints) -> Ints:
+    def stream(self, site: Embed | Write, values: Ints) -> Ints:
         """`values`, checked to fit the residual stream."""
-        if values.min() < -_STREAM or values.max() >= _STREAM:
-            raise ProverError(f"{name}: the residual stream leaves its range")
+        if values.min() < -site.limit or values.max() >= site.limit:
+            raise ProverError(f"{site.name}: the residual stream leaves its range")
         return values
 
     def norm(self, site: Norm) -> Ints:
         """The normed stream; notes m and e."""
         r = self.value(site.source)
-        table, scalars = inverse_roots(site.cols), []
-        for total in (r * r).sum(axis=1).tolist():  # below 2^34 · d
+        table, scalars = inverse_roots(site.cols, site.scale), []
+        for total in (r * r).sum(axis=1).tolist():  # below 2^38 · d
             square = total + site.constant
             e = max(0, (square.bit_length() - 13) // 2)
             m = square >> (2 * e)
@@ -175,7 +173,10 @@ class Evaluator:
         """A product with a weight whose rows are outputs."""
         acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
-        return np.clip(rounded(acc, shift), -site.clamp, site.clamp)
+        h = rounded(acc, shift)
+        if max(-int(h.min()), int(h.max())) >= 4 * (site.clamp + 1):
+            raise ProverError(f"{site.name}: a value is far beyond its clamp")
+        return np.clip(h, -site.clamp, site.clamp)
 
     def product(self, name: str, left: Ints, right: NDArray[np.int8]) -> Ints:
         """left (tokens × n) · rightᵀ, right (rows × n)."""
@@ -274,4 +275,4 @@ class Evaluator:
         """The next residual stream."""
         acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
         acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
-        return self.stream(site.name, rounded(acc, site.shift))
+        return self.stream(site, rounded(acc, site.shift))

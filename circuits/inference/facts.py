@@ -16,6 +16,7 @@ from huref.common.errors import Malformed
 Activation = Literal["silu"]
 
 MAX_UNIT = 40
+MAX_OUTLIER = 20
 _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
@@ -71,12 +72,10 @@ class Facts:
         low, high = self.shifts
         if not 0 <= low <= high <= 20:
             raise Malformed("inference.shifts: expected 0 <= least <= largest <= 20")
+        for name in ("embedding", "logits"):
+            _check_unit(f"inference.{name}", getattr(self, name))
         for n, layer in enumerate(self.layers):
-            for field in fields(layer):
-                value = getattr(layer, field.name)
-                units = [value] if type(value) is int else list(value) if field.name == "stream" else []
-                if any(type(unit) is not int or abs(unit) > MAX_UNIT for unit in units):
-                    raise Malformed(f"inference.layers[{n}].{field.name}: expected units within ±{MAX_UNIT}")
+            _check_layer(f"inference.layers[{n}]", layer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -92,6 +91,23 @@ class Facts:
         members = {**value, "shifts": _integers(value["shifts"], "shifts", 2)}
         members["layers"] = tuple(_layer(n, layer) for n, layer in enumerate(value["layers"]))
         return cls(**members)
+
+
+def _check_unit(where: str, unit: Any) -> None:
+    if type(unit) is not int or abs(unit) > MAX_UNIT:
+        raise Malformed(f"{where}: expected a unit within ±{MAX_UNIT}")
+
+
+def _check_layer(where: str, layer: LayerFacts) -> None:
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        if field.name.endswith("_outliers"):
+            rows = [row for row, _ in value]
+            if rows != sorted(set(rows)) or any(row < 0 or not 0 < by <= MAX_OUTLIER for row, by in value):
+                raise Malformed(f"{where}.{field.name}: expected ascending rows with 1..{MAX_OUTLIER} bits")
+            continue
+        for unit in value if field.name == "stream" else (value,):
+            _check_unit(f"{where}.{field.name}", unit)
 
 
 def _layer(n: int, value: Any) -> LayerFacts:

@@ -16,11 +16,12 @@ Extra = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Embed:
-    """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t])."""
+    """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`)."""
 
     name: str
     cols: int
     unit: int
+    limit: int
     bound: int
 
 
@@ -29,13 +30,15 @@ class Norm:
     """S = Σ_i r[t, i]² + constant = m · 4^e + ρ, m in [2^12, 2^14), 0 ≤ ρ < 4^e.
 
     out = [⌊r · c(m) / 2^(shift + e)⌉]_clamp.
-    r = r1 · 2^9 + r0 with r0 in [−2^8, 2^8), r1 in [−2^8, 2^8); so Σr1², Σr1·r0, Σr0² are below p/2 (`squares`).
+    c is the table `inverse_roots(cols, scale)`. r = r1 · 2^9 + r0 with r0 in [−2^8, 2^8), so that Σr1², Σr1·r0 and Σr0²
+    are below p/2 (`squares`).
     """
 
     name: str
     cols: int
     source: str
     constant: int
+    scale: int
     shift: int
     clamp: int
     bound: int
@@ -44,7 +47,10 @@ class Norm:
 
 @dataclass(frozen=True)
 class Linear:
-    """out[t, j] = [⌊Σ_i tensor[j, i] · source[t, i] / 2^s_j⌉]_clamp with the secret shift s_j."""
+    """out[t, j] = [h]_clamp, h = ⌊Σ_i tensor[j, i] · source[t, i] / 2^s_j⌉ with the secret shift s_j.
+
+    |h| < 4 · (clamp + 1): outside there is no proof.
+    """
 
     name: str
     cols: int
@@ -171,7 +177,7 @@ class Low:
 class Write:
     """out[t, i] = ⌊(2^lifted · Σ_j tensor[j, i] · 2^weight[j] · hi[t, j] + low[t, i] + 2^raised · r[t, i]) / 2^shift⌉.
 
-    The result lies in [−2^17, 2^17): outside there is no proof.
+    The result lies in [−`limit`, `limit`): outside there is no proof.
     """
 
     name: str
@@ -185,6 +191,7 @@ class Write:
     lifted: int
     raised: int
     shift: int
+    limit: int
     bound: int
 
 

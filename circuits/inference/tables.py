@@ -57,21 +57,12 @@ def powers() -> Ints:
     return _nearest(approximate, lambda i: Decimal(2) ** (EXP_BITS + Decimal(int(z[i])) / OCTAVE))
 
 
-def inverse_root_scale(hidden: int) -> tuple[int, int]:
-    """x with √hidden · 2^x in (2^16, 2^17], and the shift x − 9 that brings r · c to the unit 2^−9."""
-    x = 0
-    while hidden << (2 * x) <= 1 << 32:
-        x += 1
-    return x, x - 9
-
-
 @cache
-def inverse_roots(hidden: int) -> Ints:
+def inverse_roots(hidden: int, x: int) -> Ints:
     """Entry m − 2^12 is c(m) = round(√hidden · 2^x / √m), for m in [2^12, 2^14)."""
-    x, _ = inverse_root_scale(hidden)
     m = np.arange(ROOT_LOW, ROOT_HIGH)
     approximate = np.sqrt(hidden / m) * 2.0**x
-    return _nearest(approximate, lambda i: (Decimal(hidden) / Decimal(int(m[i]))).sqrt() * 2**x)
+    return _nearest(approximate, lambda i: (Decimal(hidden) / Decimal(int(m[i]))).sqrt() * Decimal(2) ** x)
 
 
 def reciprocal(total: Ints) -> Ints:
@@ -115,11 +106,9 @@ def turns(positions: int, pairs: int, size: int, theta: int, scale: tuple[int, i
             kappa = Decimal(2) ** scale[1] / Decimal(2).ln() / Decimal(scale[0]).sqrt()
         return 2**ROTARY_BITS * kappa * _circle(turned)[part]
 
-    both = [
-        _nearest((factor * values).reshape(-1), lambda i, part=part: exact(i, part)).reshape(positions, pairs)
-        for part, values in enumerate((np.cos(angle), np.sin(angle)))
-    ]
-    return both[0], both[1]
+    cosine = _nearest((factor * np.cos(angle)).reshape(-1), lambda i: exact(i, 0))
+    sine = _nearest((factor * np.sin(angle)).reshape(-1), lambda i: exact(i, 1))
+    return cosine.reshape(angle.shape), sine.reshape(angle.shape)
 
 
 def _circle(angle: Decimal) -> tuple[Decimal, Decimal]:

@@ -37,7 +37,8 @@ class Rounded:
 
     def real(self) -> Float32:
         """The numbers that are committed, exact in float32."""
-        return np.ldexp(self.values.astype(np.float32), self.steps.astype(np.int32)[:, None])
+        scale = np.ldexp(np.float32(1), self.steps.astype(np.int32))[:, None]
+        return np.multiply(self.values, scale, dtype=np.float32)
 
 
 def sizes(name: str, rows: Float32) -> Float64:

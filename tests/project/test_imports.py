@@ -19,7 +19,14 @@ from tests.conftest import Made
 
 PACKAGES = ("common", "circuits", "verifier", "prover")
 COMMON = {"common", "common/algebra", "common/argument", "common/files", "common/image"}
-CIRCUITS = {"circuits", "circuits/argument", "circuits/fingerprint", "circuits/model", "circuits/program"}
+CIRCUITS = {
+    "circuits",
+    "circuits/argument",
+    "circuits/fingerprint",
+    "circuits/inference",
+    "circuits/model",
+    "circuits/program",
+}
 READING = {"prover/checkpoint", "prover/vocabulary"}
 COMMITTING = {"prover/kernels", "prover/devices", "prover/commitment"}
 LIBRARY = {"prover"} | READING | COMMITTING | {"prover/canonical", "prover/run", "prover/argument"}
@@ -33,6 +40,7 @@ ROOMS: dict[str, set[str]] = {
     "circuits/program": COMMON,
     "circuits/fingerprint": COMMON | {"circuits/program"},
     "circuits/model": COMMON | {"circuits/fingerprint"},
+    "circuits/inference": COMMON | {"circuits/fingerprint", "circuits/model", "circuits/program"},
     "circuits/argument": COMMON | {"circuits/program"},
     "circuits": COMMON | CIRCUITS,
     "verifier/argument": COMMON | {"circuits/argument"},

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from huref.common.errors import HurefError, Unsupported
 from huref.prover.checkpoint.architectures.config import LAYERS, Config
+from huref.prover.checkpoint.architectures.defaults import DEFAULTS
 from huref.prover.checkpoint.architectures.entry import Architecture, Experts
 from huref.prover.checkpoint.formats.base import Checkpoint
 
@@ -84,7 +85,10 @@ class Layout:
         stored = [name for name in self.checkpoint.names() if f".{name}".endswith(f".{ending}")]
         if len(stored) == 1 or self.checkpoint.lost(ending):
             return stored[0] if stored else ending
-        tied = self.config.tied() if self.checkpoint.naming == "hf" else not stored
+        # GGUF, and classes so old that they have no defaults of their own, tie what is not stored
+        by_default = self.checkpoint.naming == "gguf" or self.config.model_type() not in DEFAULTS
+        untold = self.config.get("tie_word_embeddings") is None and by_default and not stored
+        tied = untold or self.config.tied()
         return self.embedding if tied and self.entry.embedding_projection is None else None
 
     def is_sparse(self, index: int) -> bool:

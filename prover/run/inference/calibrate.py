@@ -1,14 +1,15 @@
 """The public units of an inference program, from a run of the committed integers in float (docs/inference.md §5).
 
-Every unit is as fine as the largest value of the run allows, with a margin of 1.3 (2.6 for y, which varies more). A few
-neurons per layer are far larger than the others, most of all at the first token; these get a coarser unit of their own.
-The run uses BLAS: units are facts of the directory, which nobody has to find again.
+Every unit is as fine as the largest value of the run allows, with a margin of 1.3, or 4 for y and a, which a proof
+cannot clip. A few neurons per layer are far larger than the others, most of all at the first token; these get a coarser
+unit of their own. The run uses BLAS: units are facts of the directory, which nobody has to find again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ from huref.circuits.inference.compile import (
     LOGIT_CLAMP,
     MIXED_HIGH,
     NORM_UNIT,
-    PRODUCT_HIGH,
     QUERY_CLAMP,
-    STREAM_BITS,
     UP_CLAMP,
     VALUE_CLAMP,
+    product_high,
     query_scale,
+    stream_bits,
     turned_clamp,
 )
 from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
@@ -39,7 +40,7 @@ from huref.prover.run.inference.settings import Settings
 Floats = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.int8]]
 
-MARGIN, MIXED_MARGIN = 1.3, 2.6
+MARGIN, WIDE_MARGIN = 1.3, 4.0
 _FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
 _OUTLIERS = 8
 """Neurons of a layer that do not count for the common unit of u or a."""
@@ -80,16 +81,14 @@ def calibrate(
 class _Peaks:
     """Largest absolute values of one layer; per row where the unit is one of rows."""
 
-    query: float
-    key: float
-    query_turned: float
-    key_turned: float
-    value: float
-    mixed: float
-    gate: float
+    one: dict[str, float]
     up: NDArray[np.float64]
     product: NDArray[np.float64]
-    stream: tuple[float, float]
+
+    def joined(self, other: _Peaks) -> _Peaks:
+        """Of both."""
+        one = {name: max(value, other.one[name]) for name, value in self.one.items()}
+        return _Peaks(one, np.maximum(self.up, other.up), np.maximum(self.product, other.product))
 
 
 class _FloatRun:
@@ -103,7 +102,8 @@ class _FloatRun:
         ids = [np.asarray(text, np.int64) for text in texts]
         steps = self.steps("embed")
         self.streams = [np.ldexp(weights["embed"][i].astype(np.float32), steps[i][:, None]) for i in ids]
-        largest = STREAM_BITS - 1 - 7 - int(steps.max())  # 127 · 2^(unit + step) stays below 2^17
+        self.bits = stream_bits(shape.hidden)
+        largest = self.bits - 7 - int(steps.max())  # 127 · 2^(unit + step) stays below 2^bits
         self.first = self.unit = min(_FINEST_STREAM, largest)
         if self.first + int(steps.min()) < 0:
             raise ProverError("inference: rows of the embedding are too different in size")
@@ -112,7 +112,8 @@ class _FloatRun:
         return self.weights[name + STEP].reshape(-1).astype(np.int32)
 
     def real(self, name: str) -> Floats:
-        return np.ldexp(self.weights[name].astype(np.float32), self.steps(name)[:, None])
+        scale = np.ldexp(np.float32(1), self.steps(name))[:, None]
+        return np.multiply(self.weights[name], scale, dtype=np.float32)
 
     def normed(self, x: Floats) -> Floats:
         scale = np.sqrt((x * x).mean(axis=1, keepdims=True) + np.float32(self.settings.epsilon))
@@ -124,13 +125,7 @@ class _FloatRun:
         names = ("q", "k", "v", "o", "gate", "up", "down")
         w = {name: self.real(tag + name) for name in names}
         found = [self.one(tag, w, i) for i in range(len(self.streams))]
-        peaks = _Peaks(
-            *(max(getattr(p, name) for p in found) for name in list(_Peaks.__annotations__)[:7]),
-            np.max([p.up for p in found], axis=0),
-            np.max([p.product for p in found], axis=0),
-            (max(p.stream[0] for p in found), max(p.stream[1] for p in found)),
-        )
-        return self.facts(tag, peaks)
+        return self.facts(tag, reduce(_Peaks.joined, found))
 
     def one(self, tag: str, w: dict[str, Floats], i: int) -> _Peaks:
         """The layer on one text."""
@@ -150,18 +145,26 @@ class _FloatRun:
             mixed[:, head] = e @ values[:, kv] / e.sum(axis=1, keepdims=True)
         y = mixed.reshape(tokens, -1)
         x = x + y @ w["o"]
-        first = float(np.abs(x).max())
+        between = x
         n = self.normed(x)
         gate, up = n @ w["gate"].T, n @ w["up"].T
         a = gate / (1 + np.exp(-gate)) * up
         self.streams[i] = x = x + a @ w["down"]
+        one = {
+            "query": q,
+            "key": k,
+            "query_turned": turned_q[1],
+            "key_turned": turned_k[1],
+            "value": v,
+            "mixed": y * np.exp2(self.steps(f"{tag}o")),
+            "gate": gate,
+            "between": between,
+            "behind": x,
+        }
+        rows = (np.abs(up).max(axis=0), np.abs(a * np.exp2(self.steps(f"{tag}down"))).max(axis=0))
         return _Peaks(
-            *(float(np.abs(z).max()) for z in (q, k, turned_q[1], turned_k[1], v)),
-            float(np.abs(y * np.exp2(self.steps(f"{tag}o"))).max()),
-            float(np.abs(gate).max()),
-            np.abs(up).max(axis=0).astype(np.float64),
-            np.abs(a * np.exp2(self.steps(f"{tag}down"))).max(axis=0).astype(np.float64),
-            (first, float(np.abs(x).max())),
+            {name: float(np.abs(values).max()) for name, values in one.items()},
+            *(row.astype(np.float64) for row in rows),
         )
 
     def turned(self, x: Floats) -> tuple[Floats, Floats]:
@@ -180,29 +183,32 @@ class _FloatRun:
         while len(hadamard) < n:
             hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
         mixed = (out * head_signs(self.shape.head_dim)).reshape(-1, n) @ hadamard
-        return out, mixed
+        return out, mixed.astype(np.float32)
 
     def facts(self, tag: str, peaks: _Peaks) -> LayerFacts:
         """The units that these values allow."""
+        one = peaks.one
         size = self.shape.head_dim
-        query = self.linear(f"{tag}q", _unit(QUERY_CLAMP, peaks.query))
-        key = self.linear(f"{tag}k", _unit(QUERY_CLAMP, peaks.key))
-        value = self.linear(f"{tag}v", _unit(VALUE_CLAMP, peaks.value))
+        query = self.linear(f"{tag}q", _unit(QUERY_CLAMP, one["query"]))
+        key = self.linear(f"{tag}k", _unit(QUERY_CLAMP, one["key"]))
+        value = self.linear(f"{tag}v", _unit(VALUE_CLAMP, one["value"]))
         length, f = query_scale(size)
         kappa = np.log2(np.e) * 2.0**f / np.sqrt(length)
         clamp = turned_clamp(size)
-        query_shift = max(0, query + ROTARY_BITS - _unit(clamp, peaks.query_turned * kappa))
-        key_shift = max(0, key + ROTARY_BITS - _unit(clamp, peaks.key_turned))
-        mixed = _unit((MIXED_HIGH - 1) << LIMB, peaks.mixed, MIXED_MARGIN)
+        query_shift = max(0, query + ROTARY_BITS - _unit(clamp, one["query_turned"] * kappa))
+        key_shift = max(0, key + ROTARY_BITS - _unit(clamp, one["key_turned"]))
+        mixed = _unit((MIXED_HIGH - 1) << LIMB, one["mixed"], WIDE_MARGIN)
         mixed = self.secret(f"{tag}o", 15 + value, mixed, ())
-        gate = self.linear(f"{tag}gate", min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, peaks.gate)))
-        up, up_outliers = _common(UP_CLAMP, peaks.up)
+        gate = self.linear(f"{tag}gate", min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, one["gate"])))
+        up, up_outliers = _common(UP_CLAMP, peaks.up, MARGIN)
         up = self.linear(f"{tag}up", up, up_outliers)
-        product, product_outliers = _common((PRODUCT_HIGH - 1) << LIMB, peaks.product)
+        product, product_outliers = _common(
+            (product_high(self.shape.ffn) - 1) << LIMB, peaks.product, WIDE_MARGIN
+        )
         coarser = dict(product_outliers)
         extra = [(j, coarser.get(j, 0) - dict(up_outliers).get(j, 0)) for j in range(self.shape.ffn)]
         product = self.secret(f"{tag}down", gate + GATE_FINER + up, product, extra)
-        stream = self.stream(mixed, peaks.stream[0]), self.stream(product, peaks.stream[1])
+        stream = self.stream(mixed, one["between"]), self.stream(product, one["behind"])
         return LayerFacts(
             stream=stream,
             query=query,
@@ -233,7 +239,7 @@ class _FloatRun:
 
     def stream(self, unit: int, peak: float) -> int:
         """The stream's next unit, never finer than it was."""
-        self.unit = min(self.unit, unit - LIMB + 2, _unit(1 << (STREAM_BITS - 1), peak))
+        self.unit = min(self.unit, unit - LIMB + 2, _unit(1 << self.bits, peak))
         return self.unit
 
     def logits(self) -> int:
@@ -243,9 +249,9 @@ class _FloatRun:
         return self.linear("head", min(_FINEST_LOGITS, _unit(LOGIT_CLAMP, peak)))
 
 
-def _common(limit: int, peaks: NDArray[np.float64]) -> tuple[int, Outliers]:
+def _common(limit: int, peaks: NDArray[np.float64], margin: float) -> tuple[int, Outliers]:
     """The unit for all rows but a few, and by how many bits these are coarser."""
     order = np.sort(peaks)[::-1]
-    unit = _unit(limit, float(order[min(_OUTLIERS, len(order) // 64)]))
-    coarser = unit - np.floor(np.log2(limit / (MARGIN * np.maximum(peaks, 1e-9)))).astype(np.int64)
+    unit = _unit(limit, float(order[min(_OUTLIERS, len(order) // 64)]), margin)
+    coarser = unit - np.floor(np.log2(limit / (margin * np.maximum(peaks, 1e-9)))).astype(np.int64)
     return unit, tuple((int(j), int(coarser[j])) for j in np.flatnonzero(coarser > 0))

@@ -1,0 +1,175 @@
+"""The inference program on tiny models: both executors, the real class's logits, causality, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.evaluate import InferenceTrace, Weights, run_inference
+from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.sites import InferenceProgram
+from huref.common.errors import ProverError, Unsupported, UsageError
+from huref.prover.canonical.whole import whole_model
+from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.run.inference.calibrate import calibrate
+from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.settings import Settings, read_settings
+from huref.prover.run.inference.weights import integer_weights
+from tests.support import tiny_models
+from tests.support.whole_models import load_integers
+
+TOKENS = 29
+
+
+@dataclass
+class Ready:
+    """A tiny model with its integers, units, program and a run."""
+
+    real: Any
+    model: Model
+    weights: Weights
+    facts: Facts
+    program: InferenceProgram
+    ids: list[int]
+    trace: InferenceTrace
+
+
+def make(folder: Path, **overrides: Any) -> Ready:
+    real = tiny_models.random_model("llama", **overrides)
+    real.save_pretrained(folder)
+    model = open_model(folder)
+    weights = integer_weights(whole_model(model))
+    rng = np.random.default_rng(5)
+    texts = [rng.integers(0, model.vocab, 40).tolist() for _ in range(3)]
+    facts = calibrate(model.shape, read_settings(model), weights, texts)
+    program = compile_inference(model.shape, facts, TOKENS)
+    ids = rng.integers(0, model.vocab, TOKENS).tolist()
+    return Ready(real, model, weights, facts, program, ids, execute_inference(program, weights, ids))
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
+    return make(tmp_path_factory.mktemp("inference"))
+
+
+def same(one: InferenceTrace, other: InferenceTrace) -> None:
+    for part in ("values", "octaves", "totals", "scalars"):
+        a, b = getattr(one, part), getattr(other, part)
+        assert list(a) == list(b)
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_both_executors_agree_bit_for_bit(ready: Ready) -> None:
+    same(run_inference(ready.program, ready.weights, ready.ids), ready.trace)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"tie_word_embeddings": True, "num_key_value_heads": 4},
+        {"head_dim": 24, "num_key_value_heads": 1, "intermediate_size": 200},
+        {"hidden_size": 80, "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}},
+    ],
+)
+def test_other_sizes(overrides: dict[str, Any], tmp_path: Path) -> None:
+    made = make(tmp_path, **overrides)
+    same(run_inference(made.program, made.weights, made.ids), made.trace)
+    close_to_float(made)
+
+
+def close_to_float(made: Ready) -> None:
+    """The program's logits are those of its own integers in float, to a hundredth of their spread."""
+    integers = {rounded.name: rounded for rounded in whole_model(made.model)}
+    with torch.no_grad():
+        expected = load_integers(made.real, integers)(torch.tensor([made.ids])).logits[0].numpy()
+    found = made.trace.values["head"] / 2.0**made.facts.logits
+    assert np.std(found - expected) < 0.01 * np.std(expected)
+    assert (found.argmax(1) == expected.argmax(1)).mean() > 0.95
+
+
+def test_logits_are_those_of_the_integers_in_float(ready: Ready) -> None:
+    close_to_float(ready)
+
+
+def test_a_token_sees_only_what_came_before(ready: Ready) -> None:
+    other = list(ready.ids)
+    other[20] = (other[20] + 1) % ready.model.vocab
+    changed = execute_inference(ready.program, ready.weights, other)
+    same_rows = (changed.values["head"] == ready.trace.values["head"]).all(axis=1)
+    assert same_rows[:20].all() and not same_rows[20]
+    short = execute_inference(replace(ready.program, tokens=7), ready.weights, ready.ids[:7])
+    np.testing.assert_array_equal(short.values["head"], ready.trace.values["head"][:7])
+
+
+def test_what_the_trace_notes_is_what_the_sites_say(ready: Ready) -> None:
+    trace = ready.trace
+    for name, total in trace.totals.items():
+        assert (total < 1 << 17).all() and (total >= (1 << 16) - TOKENS).all()
+        np.testing.assert_array_equal(trace.values[name].sum(axis=2), total)
+        assert not np.triu(trace.values[name], 1).any()
+    for site in ready.program.sites:
+        if site.name in trace.scalars:
+            m, e = trace.scalars[site.name].T
+            r = trace.values[site.source]  # type: ignore[union-attr]
+            squares = (r * r).sum(axis=1) + site.constant  # type: ignore[union-attr]
+            assert ((m >> 12 == 1) | (m >> 13 == 1)).all()
+            assert (m << (2 * e) <= squares).all() and (squares < (m + 1) << (2 * e)).all()
+            n = trace.values[site.name].astype(float)
+            assert np.sqrt((n * n).sum(axis=1)).max() <= 514 * np.sqrt(ready.model.shape.hidden)
+
+
+def test_a_value_outside_its_range_has_no_proof(ready: Ready) -> None:
+    layer = replace(ready.facts.layers[1], mixed=ready.facts.layers[1].mixed + 6)
+    facts = replace(
+        ready.facts, layers=(ready.facts.layers[0], layer, *ready.facts.layers[2:]), shifts=(0, 20)
+    )
+    program = compile_inference(ready.model.shape, facts, TOKENS)
+    for run in (run_inference, execute_inference):
+        with pytest.raises(ProverError, match=r"l1\.y: a value does not fit its limbs"):
+            run(program, ready.weights, ready.ids)
+    narrow = compile_inference(ready.model.shape, replace(ready.facts, shifts=(8, 9)), TOKENS)
+    with pytest.raises(ProverError, match=r"a secret shift is outside 8\.\.9"):
+        execute_inference(narrow, ready.weights, ready.ids)
+
+
+def test_ids_must_fit(ready: Ready) -> None:
+    for ids in (ready.ids[:-1], [*ready.ids[:-1], ready.model.vocab], [*ready.ids[:-1], -1]):
+        with pytest.raises(UsageError, match="token ids"):
+            execute_inference(ready.program, ready.weights, ids)
+
+
+def test_settings_of_a_checkpoint(ready: Ready) -> None:
+    assert read_settings(ready.model) == Settings("silu", "1e-06", 10000)
+
+
+@pytest.mark.parametrize(
+    ("family", "overrides", "message"),
+    [
+        ("qwen3", {}, "no norms on q and k"),
+        ("gpt2", {}, "RMSNorm"),
+        ("qwen2", {}, "biases"),
+        ("smollm3-unrotated", {}, "llama models of this kind"),
+        ("granite", {}, "attention_multiplier|embedding_multiplier"),
+        ("mistral", {"sliding_window": 16}, "sliding_window"),
+        ("gemma", {}, "gemma models"),
+        ("llama", {"hidden_act": "gelu"}, "gelu"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+            "scaled rotary",
+        ),
+    ],
+)
+def test_what_the_program_does_not_know_is_refused(
+    family: str, overrides: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    model = open_model(tiny_models.build(family, tmp_path, **overrides))
+    with pytest.raises(Unsupported, match=message):
+        read_settings(model)
