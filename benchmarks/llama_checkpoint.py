@@ -1,8 +1,8 @@
 """LLaMA-shaped checkpoints of any size, whole: every tensor of every layer holds pseudo-random bf16 numbers.
 
-`VirtualLlama` is read like a checkpoint on disk but makes what is asked for from a seed: 13 GB of a 7B model take 32 MB.
-A matrix row is a slice of one pool of normal numbers, at an offset, with a sign and in a power of two that are drawn
-per row: under a nanosecond per number, where committing to it takes ten.
+`VirtualLlama` is read like a checkpoint on disk but makes what is asked for from a seed: 13 GB of a 7B model take
+32 MB. A matrix row is a slice of one pool of normal numbers, at an offset, with a sign and in a power of two that are
+drawn per row: under a nanosecond per number, where committing to it takes ten.
 
 `python -m benchmarks.llama_checkpoint 1B FOLDER` writes the same numbers to disk: safetensors shards with an index.
 """
@@ -135,7 +135,7 @@ class VirtualLlama(Checkpoint):
 
 
 def write(size: Size, folder: Path, seed: int = 0) -> None:
-    """Write config, index and one shard per layer (all else in the first) into `folder`: the virtual model's numbers."""
+    """Write config, index and one shard per layer (all else in the first): the virtual model's numbers."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(size), indent=1))
     model, index = VirtualLlama(size, seed), dict[str, str]()

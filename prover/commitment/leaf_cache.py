@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from huref.common.argument.merkle import DIGEST_BYTES, Digests
 from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.kernels.mapped import release
 from huref.prover.kernels.threads import run_tasks
 
 FILE_NAME = "leaves"
@@ -50,5 +51,11 @@ def _origin(weights: NDArray[Any], seed: SecretSeed) -> bytes:
     flat = np.ascontiguousarray(weights).reshape(-1).view(np.uint8)
     parts = [(flat[start : start + _PART],) for start in range(0, len(flat), _PART)]
     header = f"{weights.dtype}|{weights.shape}|".encode()
-    digests = run_tasks(lambda part: sha256(part.data).digest(), parts)
+    digests = run_tasks(_digest, parts)
     return sha256(_TAG + seed.value + header + b"".join(digests)).digest()
+
+
+def _digest(part: NDArray[np.uint8]) -> bytes:
+    digest = sha256(part.data).digest()
+    release(part)
+    return digest
