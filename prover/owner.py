@@ -28,12 +28,14 @@ from huref.common.params import Knobs
 from huref.prover import bundle
 from huref.prover.argument.prove import prove as prove_program
 from huref.prover.checkpoint.families import open_model
+from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment, Source, describe_files
 from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
 from huref.prover.devices.interface import Device
+from huref.prover.kernels.mapped import released_at
 from huref.prover.progress import Progress
 from huref.prover.ranges import ensure_range, read_range
 from huref.prover.run.fidelity import FloatReference, measure
@@ -80,7 +82,7 @@ class Proved:
 
 
 def commit(
-    checkpoint: str | Path,
+    checkpoint: Checkpoint | str | Path,
     out: str | Path,
     options: Options | None = None,
     *,
@@ -99,7 +101,7 @@ def commit(
     """
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
-        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress, with_reference=False)
+        opened, _ = _commit(checkpoint, Path(out), options, None, place, progress, with_reference=False)
     ensure_range(opened, progress)
     return opened
 
@@ -157,7 +159,13 @@ def prove(
             with progress.stage("prove") as step:
                 weights = dict(opened.source.weights)
                 proof = prove_program(
-                    setup, draft.statement.encode(), weights, trace, opened.committed, seed, step
+                    setup,
+                    draft.statement.encode(),
+                    weights,
+                    trace,
+                    opened.committed,
+                    seed,
+                    released_at(step, opened.committed.data),
                 )
             report = security_report(setup.layout, setup.geometry, setup.knobs)
             bundle.write(temporary, draft, proof, report, key, read_range(folder, opened.public))
@@ -192,7 +200,7 @@ def _open_or_commit(
 
 
 def _commit(
-    checkpoint: Path,
+    checkpoint: Checkpoint | str | Path,
     folder: Path,
     options: Options,
     encoder: str | None,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -213,8 +212,9 @@ def describe_files(model: Model, profile: Profile) -> tuple[SourceFile, ...]:
 
 
 def _describe(path: Path) -> SourceFile:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return SourceFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    with path.open("rb") as file:  # read, not mapped: a process is charged for the pages of a map
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return SourceFile(name=path.name, size=file.tell(), sha256=digest)
 
 
 def _public_file(source: Source, program: Program, knobs: Knobs, root: str) -> CommitmentFile:

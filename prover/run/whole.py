@@ -19,5 +19,6 @@ def fill_whole(model: Model, space: StackedWeights, progress: Callable[[str], No
     for tensor in whole_model(model):
         space.fill(tensor.name, tensor.values)
         space.fill(tensor.name + STEP, tensor.steps[None])
+        model.checkpoint.release()
         if progress is not None:
             progress(tensor.name)
