@@ -6,6 +6,7 @@ as opened even when the bundle is then not written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from huref.circuits.argument.security import security_report
 from huref.circuits.commitment import MAX_PROOFS, pinned_profile
 from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import check_encoder, get_profile
-from huref.circuits.statement import prepare_statement
+from huref.circuits.statement import needs_range, prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
+from huref.common.files.bundle import RANGE
 from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile, TokenChoice
 from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
@@ -41,7 +43,7 @@ from huref.prover.ranges import ensure_range, read_range
 from huref.prover.run.fidelity import FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import fit_term_weights, run_program
-from huref.prover.run.whole import fill_whole
+from huref.prover.run.whole import fill_whole, remaker
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -56,7 +58,8 @@ class Options:
 
     `profile`: "hardened" or "paper" or a versioned name; `tokens`: an id list in HuRef's format; `k`: number
     of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
-    the public key (hex) that must sign every bundle, written into the commitment.
+    the public key (hex) that must sign every bundle, written into the commitment; `keep`: "weights", or "recipe" to
+    make the integers of a whole model again from the checkpoint whenever they are needed.
     """
 
     profile: str | None = None
@@ -65,6 +68,7 @@ class Options:
     security: int | None = None
     proofs: int | None = None
     owner: str | None = None
+    keep: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,8 +199,19 @@ def _open_or_commit(
         _check_key(public, key, folder)
         if checkpoint is not None:
             _check_checkpoint(public, Path(checkpoint), folder)
-    with progress.stage("commit"):
-        return commitment_folder.load(folder, device), None
+    return open_commitment(folder, device, checkpoint, progress), None
+
+
+def open_commitment(
+    folder: Path, device: Device, checkpoint: Checkpoint | str | Path | None, progress: Progress
+) -> OpenedCommitment:
+    """Read a commitment's folder; where it keeps a recipe, `checkpoint` is the committed one's place if that changed.
+
+    Raises:
+        ProverError: another checkpoint. Otherwise as `huref.prover.commitment.folder.load`.
+    """
+    with progress.stage("commit") as step:
+        return commitment_folder.load(folder, device, remaker(checkpoint, step))
 
 
 def _commit(
@@ -219,8 +234,12 @@ def _commit(
         raise UsageError(f"{proofs} proofs: choose 1 to {MAX_PROOFS}")
     if options.k is not None and options.k > MAX_TOKENS:
         raise UsageError(f"K = {options.k}: at most {MAX_TOKENS} tokens")
+    if options.keep not in (None, "weights", "recipe"):
+        raise UsageError(f"keep {options.keep!r}: choose weights or recipe")
+    if options.keep == "recipe" and not profile.whole:
+        raise UsageError(f"profile {profile.name} keeps its few weights", hint="leave --keep out")
     if folder.exists():
-        raise UsageError(f"{folder} exists already", hint="a commitment is never overwritten")
+        raise UsageError(f"{folder} exists already", hint=_existing_hint(folder))
     with progress.stage("load"):
         model = open_model(checkpoint)
         order, ids, k, p = find_tokens(model, options.tokens, options.k, None)
@@ -232,7 +251,9 @@ def _commit(
         )
         files = describe_files(model, profile)
         source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
-    with commitment_folder.create(folder, source, Knobs(security=security, proofs=proofs)) as draft:
+    recipe = Path(os.path.abspath(_place(checkpoint))) if options.keep == "recipe" else None
+    knobs = Knobs(security=security, proofs=proofs)
+    with commitment_folder.create(folder, source, knobs, recipe=recipe) as draft:
         with progress.stage("quantize") as step:
             if profile.whole:
                 fill_whole(model, draft.weights, step)
@@ -249,6 +270,21 @@ def _commit(
         with progress.stage("commit"):
             opened = draft.finish(steps, term_weights, device)
     return opened, reference
+
+
+def _place(checkpoint: Checkpoint | str | Path) -> Path:
+    return checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+
+
+def _existing_hint(folder: Path) -> str:
+    """What to do where a commitment is there already: perhaps one whose range proof was interrupted."""
+    try:
+        unfinished = needs_range(commitment_folder.read_public(folder)) and not (folder / RANGE).exists()
+    except HurefError:
+        unfinished = False
+    if unfinished:
+        return f"a commitment is never overwritten; this one lacks its range proof: huref range {folder}"
+    return "a commitment is never overwritten"
 
 
 def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, NDArray[np.int64]]:

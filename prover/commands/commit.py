@@ -25,6 +25,13 @@ OwnerOption = Annotated[
         help="Public key, or its file, that must sign every bundle; without it nobody may sign one."
     ),
 ]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(
+        help="weights (default): keep the integers; recipe: make a whole model's again from the checkpoint, which must "
+        "stay as it is."
+    ),
+]
 DeviceOption = Annotated[
     str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
 ]
@@ -53,6 +60,7 @@ def commit(
     security: SecurityOption = None,
     proofs: ProofsOption = None,
     owner: OwnerOption = None,
+    keep: KeepOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -69,7 +77,7 @@ def commit(
         keep_freed_memory()
         named = None if owner is None else read_public_key(owner)
         with announced(*_STAGES), ProgressBar(_STAGES) as progress:
-            options = Options(profile, tokens, k, security, proofs, named)
+            options = Options(profile, tokens, k, security, proofs, named, keep)
             opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory
     if as_json:
