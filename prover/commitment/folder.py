@@ -133,7 +133,10 @@ class Draft:
         if self.recipe is not None:
             Recipe(self.recipe, digest).write(private)
         if device.for_proofs is device:  # what other machines made is checked by making it again here
-            leaf_cache.write(private, digest, seed, committed.committed.tree.levels[0])
+            tree = committed.committed.tree
+            leaf_cache.write(private, digest, seed, tree.levels[0])
+            kept = leaf_cache.read(private, digest, seed, tree.n)
+            tree.levels[0] = tree.levels[0] if kept is None else kept  # a map takes no memory
         write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
         public = _public_file(source, program, self.knobs, committed.root.hex())
         write_file(self.temporary / FILE_NAME, public.encode())

@@ -38,12 +38,14 @@ def write(private: Path, digest: bytes, seed: SecretSeed, leaves: Digests) -> No
 
 
 def read(private: Path, digest: bytes, seed: SecretSeed, count: int) -> Digests | None:
-    """The `count` leaf digests of weights of this digest and this seed, (count, 32); None if they are not there."""
+    """The `count` leaf digests of weights of this digest and this seed, (count, 32), a map of the file; None if they
+    are not there.
+    """
     path = private / FILE_NAME
     try:
         if path.stat().st_size != (1 + count) * DIGEST_BYTES:
             return None
-        stored = np.fromfile(path, np.uint8).reshape(-1, DIGEST_BYTES)
+        stored = np.memmap(path, np.uint8, "c").reshape(-1, DIGEST_BYTES)
     except (OSError, ValueError):
         return None
     return stored[1:] if stored[0].tobytes() == _origin(digest, seed) else None
