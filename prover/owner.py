@@ -93,8 +93,11 @@ def commit(
     device: str = "auto",
     scheduler: str | None = None,
     progress: Progress | None = None,
+    prove_range: bool = True,
 ) -> OpenedCommitment:
     """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
+
+    Without `prove_range` the range proof of a whole model is left to `huref.prover.ranges.ensure_range`.
 
     `device` is a name for `huref.prover.devices.choose`, `scheduler` the address of a cluster that encodes and hashes
     instead and sees the weights (docs/cluster.md); the result depends on neither.
@@ -106,12 +109,13 @@ def commit(
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
         opened, _ = _commit(checkpoint, Path(out), options, None, place, progress, with_reference=False)
-    ensure_range(opened, progress)
+    if prove_range:
+        ensure_range(opened, progress)
     return opened
 
 
 def prove(
-    checkpoint: str | Path | None,
+    checkpoint: Checkpoint | str | Path | None,
     out: str | Path,
     options: Options | None = None,
     *,
@@ -181,7 +185,7 @@ def prove(
 
 
 def _open_or_commit(
-    checkpoint: str | Path | None,
+    checkpoint: Checkpoint | str | Path | None,
     folder: Path,
     options: Options,
     encoder: str | None,
@@ -192,13 +196,13 @@ def _open_or_commit(
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(Path(checkpoint), folder, options, encoder, device, progress, with_reference=True)
+        return _commit(checkpoint, folder, options, encoder, device, progress, with_reference=True)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
         _check_key(public, key, folder)
         if checkpoint is not None:
-            _check_checkpoint(public, Path(checkpoint), folder)
+            _check_checkpoint(public, checkpoint, folder)
     return open_commitment(folder, device, checkpoint, progress), None
 
 
@@ -344,12 +348,12 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
         raise UsageError(f"the tokens of {folder} are fixed", hint="leave --tokens out")
 
 
-def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
+def _check_checkpoint(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
     if (
         list(describe_files(open_model(checkpoint), pinned_profile(public.directory.profile)))
         != public.sources
     ):
         raise ProverError(
-            f"{checkpoint} is not the checkpoint that {folder} commits to",
+            f"{_place(checkpoint)} is not the checkpoint that {folder} commits to",
             hint="commit to this checkpoint first, or leave it out to prove the committed one",
         )

@@ -1,4 +1,4 @@
-"""kill -9 on a whole model's commitment: its range proof is whole or absent, the next run makes it, budgets only fall."""
+"""kill -9 on whole-model commitments: the range proof is whole or absent, the next run makes it, budgets only fall."""
 
 from __future__ import annotations
 

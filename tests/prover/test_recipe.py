@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from huref.common.cli import app
 from huref.common.errors import ExitCode, InputOutputError, Malformed, ProverError, UsageError
 from huref.common.files.bundle import RANGE
-from huref.prover import owner
 from huref.prover.commands import register as prover_cli
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment
@@ -39,12 +38,11 @@ def huref(*args: object) -> tuple[int, str]:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def made(tmp_path: Path) -> Path:
     """A folder with the checkpoint `model` and its commitment `c`, whose range is not proven yet."""
     tiny_models.build("llama", tmp_path / "model", 0)
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, "ensure_range", lambda *_: False)
-        commit(tmp_path / "model", tmp_path / "c", Options("hardened-2", k=64, proofs=4, keep="recipe"))
+    options = Options("hardened-2", k=64, proofs=4, keep="recipe")
+    commit(tmp_path / "model", tmp_path / "c", options, prove_range=False)
     return tmp_path
 
 
