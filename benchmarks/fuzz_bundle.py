@@ -15,6 +15,7 @@ bundle verified.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import random
@@ -23,6 +24,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from huref.circuits.fingerprint.encoder import standardize
 from huref.common.errors import HurefError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.canonical import canonical_json
+from huref.common.files.commitment_file import ID_TAG
 from huref.common.output import result_json
 from huref.common.text import escape
 from huref.verifier.commands.inspect import describe
@@ -49,21 +52,11 @@ NASTY: tuple[Any, ...] = (
     "paper-1", "cnn", "meanpool", "word-list", "corpus", "file", [], {}, [[]], {"": {}}, [0] * 600, [None], ["ys"],
     {"ys": 1}, {"\x1b[31m": 0}, {"a": [{"b": [{"c": [0]}]}]},
 )  # fmt: skip
-REPEATED = {
-    form.COMMITMENT: ("profile", "shape", "k", "p", "tokens", "security", "proofs", "random_rows", "root"),
-    form.FINGERPRINT: (
-        "profile",
-        "encoder",
-        "shape",
-        "k",
-        "p",
-        "term_weights",
-        "shifts",
-        "calibration_sums",
-        "v",
-    ),
-}
-"""Fields of the statement that the other files repeat."""
+OF_STATEMENT = ("encoder", "shifts", "calibration_sums", "v")
+OF_DIRECTORY = ("profile", "shape", "k", "p", "term_weights")
+OF_TOKENS = {"token_source": "source", "token_ids": "ids", "tokenizer_digest": "tokenizer_digest",
+             "frequency_digest": "frequency_digest"}  # fmt: skip
+"""What fingerprint.json repeats of the statement, of the directory, and of its tokens by other names."""
 EARLY = ("files", "statement", "commitment", "fingerprint", "expect")
 """Checks before the proof."""
 
@@ -98,7 +91,7 @@ def change_value(files: Files, random_: random.Random, other: Files | None) -> t
     _alter(place, key, twin, random_)
     changed = {**files, name: canonical_json(value)}
     sealed = random_.random() < 0.8
-    if sealed and name == form.MANIFEST and random_.random() < 0.9:
+    if sealed and name != form.FINGERPRINT and random_.random() < 0.9:
         changed = follow(changed)
     return (reseal(changed) if sealed else changed), sealed
 
@@ -165,38 +158,59 @@ def _change(data: bytes, random_: random.Random) -> bytes:
 
 
 def follow(files: Files) -> Files:
-    """Repeat the statement's fields where the other files repeat them."""
-    statement = json.loads(files[form.MANIFEST]).get("statement")
-    if not isinstance(statement, dict):
-        return files
-    changed = dict(files)
-    for name, fields in REPEATED.items():
-        content = json.loads(files[name])
-        content.update({field: statement[field] for field in fields if field in statement})
-        tokens = statement.get("tokens")
-        if name == form.FINGERPRINT and isinstance(tokens, dict):
-            renamed = {"token_source": "source", "token_ids": "ids"}
-            for field in ("token_source", "token_ids", "tokenizer_digest", "frequency_digest"):
-                content[field] = tokens.get(renamed.get(field, field))
-        if content != json.loads(files[name]):
-            changed[name] = canonical_json(content)
-    return changed
+    """Repeat in fingerprint.json what it repeats of statement and directory, as far as they still have it."""
+    statement = _part(files[form.MANIFEST], "statement")
+    directory = _part(files[form.COMMITMENT], "directory")
+    content = json.loads(files[form.FINGERPRINT])
+    before = copy.deepcopy(content)
+    content.update({field: statement[field] for field in OF_STATEMENT if field in statement})
+    content.update({field: directory[field] for field in OF_DIRECTORY if field in directory})
+    tokens = directory.get("tokens")
+    if isinstance(tokens, dict):
+        content.update({mine: tokens[theirs] for mine, theirs in OF_TOKENS.items() if theirs in tokens})
+    return files if content == before else {**files, form.FINGERPRINT: canonical_json(content)}
+
+
+def _part(data: bytes, name: str) -> dict[str, Any]:
+    """An object inside a file's object, or an empty one where there is none any more."""
+    value = json.loads(data)
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def reseal(files: Files) -> Files:
-    """Repair sizes, hashes and the statement's notes, as far as the manifest still has places for them."""
+    """Repair the model id, sizes, hashes and the statement's notes, as far as the files still have places for them."""
+    files = {**files, form.COMMITMENT: _renamed(files[form.COMMITMENT])}
     manifest = json.loads(files[form.MANIFEST])
-    entries = {name: {"size": len(files[name]), "sha256": _sha256(files[name])} for name in form.LISTED}
+    entries = {
+        name: {"size": len(files[name]), "sha256": _sha256(files[name])}
+        for name in (*form.LISTED, *({form.RANGE} & set(files)))
+    }
     if isinstance(manifest.get("files"), dict):
         manifest["files"].update(
             {name: entry for name, entry in entries.items() if name in manifest["files"]}
         )
     statement = manifest.get("statement")
-    if isinstance(statement, dict) and isinstance(statement.get("notes"), dict):
-        for name, file in (("commitment", form.COMMITMENT), ("fingerprint", form.FINGERPRINT)):
-            if name in statement["notes"]:
-                statement["notes"][name] = entries[file]["sha256"]
+    if isinstance(statement, dict):
+        with suppress(ValueError, KeyError, TypeError):
+            statement["model_id"] = json.loads(files[form.COMMITMENT])["model_id"]
+        if isinstance(statement.get("notes"), dict):
+            for name, file in (("commitment", form.COMMITMENT), ("fingerprint", form.FINGERPRINT)):
+                if name in statement["notes"]:
+                    statement["notes"][name] = entries[file]["sha256"]
     return {**files, form.MANIFEST: canonical_json(manifest)}
+
+
+def _renamed(data: bytes) -> bytes:
+    """commitment.json with the model id of its directory and root, if it has them."""
+    with suppress(ValueError, KeyError, TypeError):
+        content = json.loads(data)
+        named = (
+            ID_TAG.ljust(32, b"\0") + canonical_json(content["directory"]) + bytes.fromhex(content["root"])
+        )
+        content["model_id"] = _sha256(named)
+        return canonical_json(content)
+    return data
 
 
 def _sha256(data: bytes) -> str:
@@ -281,6 +295,14 @@ def load(bundle: Path) -> Files:
     return {path.name: path.read_bytes() for path in bundle.iterdir() if path.name in form.CAPS}
 
 
+def same_claim(changed: Files, files: Files) -> bool:
+    """Whether only audit.sig differs, which no manifest covers: auditors come later, their shares are not read."""
+    one, two = (
+        {name: x for name, x in all_.items() if name != form.COSIGNATURES} for all_ in (changed, files)
+    )
+    return one == two
+
+
 def run(bundle: Path, other: Path, count: int, seed: int, deep: float) -> dict[str, Any]:
     """Counts of mutations by what stopped them, with the seed that makes them again."""
     files, foreign = load(bundle), load(other)
@@ -294,7 +316,10 @@ def run(bundle: Path, other: Path, count: int, seed: int, deep: float) -> dict[s
                 continue
             resealed += sealed
             try:
-                counts[show(changed, Path(scratch) / "bundle", random_)] += 1
+                stopped = show(changed, Path(scratch) / "bundle", random_)
+                counts[
+                    "audit.sig alone" if stopped == "verified" and same_claim(changed, files) else stopped
+                ] += 1
             except Exception as error:
                 error.add_note(f"mutation {number} of seed {seed}")
                 raise

@@ -18,7 +18,8 @@ from huref.circuits.program.bounds import MAX_SHIFT
 from huref.circuits.program.program import OUTPUTS
 from huref.circuits.range import NOTHING, range_program
 from huref.common.errors import Malformed, Rejected
-from huref.common.files.commitment_file import CommitmentFile
+from huref.common.files.commitment_file import CommitmentFile, Directory
+from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 FORMAT: Literal["huref-statement/1"] = "huref-statement/1"
@@ -68,6 +69,11 @@ def fingerprint_id(profile: str, encoder: str, k: int, v: list[int]) -> str:
     """A short public name of a vector, hex SHA-256; equal names mean equal vectors made in the same way."""
     parts = ["huref/fingerprint/1", profile, encoder, str(k), *(str(x) for x in v)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def fingerprint_name(said: Statement | FingerprintFile, directory: Directory | FingerprintFile) -> str:
+    """`fingerprint_id` of a statement's vector under its directory; a fingerprint.json is both."""
+    return fingerprint_id(directory.profile, said.encoder, directory.k, said.v)
 
 
 def prepare_statement(statement: Statement, commitment: CommitmentFile) -> Setup:

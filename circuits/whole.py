@@ -1,4 +1,4 @@
-"""The fingerprint program on a whole model's commitment (protocol §3.5): terms of all layers, summed.
+"""The fingerprint program on a whole model's commitment (protocol §3.5): all layers as one wide network.
 
 Rows are read without their steps, so every token, neuron and head row has about the same length. The range of the
 entries is not this program's business: `huref.circuits.range`.
@@ -28,87 +28,103 @@ from huref.circuits.program.program import (
 )
 from huref.common.errors import UsageError
 
-_WEIGHTS = ("q", "k", "v", "o", "up", "down")
-_PAIRS = (("qk", "q", "k"), ("vo", "v", "o"), ("ud", "up", "down"))
+_FACTORS = (("qk", "q", "k"), ("vo", "o", "v"), ("ud", "up", "down"))
+"""Terms, and the weights on the left and on the right of each; k and v serve a group of q's and o's heads."""
+_CLAMP = 127
+"""Of the first factors, which have a column for every neuron of the model: 8 bits."""
+_SPLIT = 49152
+"""Neurons that one accumulator sums: a longer sum is cut into runs."""
 
 
 def committed_tensors(shape: ModelShape) -> tuple[Weight, ...]:
-    """Everything that the commitment to a model of this shape holds, in order."""
-    return tuple(Weight(tensor.name, tensor.rows, tensor.cols) for tensor in whole_model(shape))
+    """All that the commitment to a model of this shape holds, in order: kind by kind, each through all layers."""
+    kinds: dict[str, list[Weight]] = {}
+    for tensor in whole_model(shape):
+        kinds.setdefault(tensor.name.partition(".")[2] if tensor.name[0] == "l" else tensor.name, []).append(
+            Weight(tensor.name, tensor.rows, tensor.cols)
+        )
+    return tuple(weight for group in kinds.values() for weight in group)
 
 
 def compile_whole(shape: ModelShape, profile: Profile, tokens: Sequence[int], p: int) -> Program:
-    """The program that reads the embedding rows `tokens` in p pools, and all layers.
+    """The program that reads the embedding rows `tokens` in p pools, and all layers as one wide network.
 
     Raises:
         UsageError: sizes do not suit the profile, or a static bound reaches p/2.
     """
     stack = committed_tensors(shape)
-    known = {weight.name: weight for weight in stack}
-    layers = range(shape.layers)
-    read = [known["embed"], *(known[f"l{n}.{name}"] for n in layers for name in _WEIGHTS)]
-    builder = _Builder(shape, profile, known)
-    builder.sketch("ys", "S", tokens, p)
-    builder.sketch("yt", "T", tokens, p)
-    kinds = [[builder.term(n, *pair) for n in layers] for pair in _PAIRS]
-    clamp = builder.sites[-1].clamp
-    output = _output(kinds, clamp, p)
-    return Program(tuple(read), tuple(builder.sites), output, stack, ranged=True)
+    builder = _Builder(shape, profile, stack, p)
+    builder.sketch("ys", "S", tokens)
+    builder.sketch("yt", "T", tokens)
+    for name, left, right in _FACTORS:
+        builder.term(name, left, right)
+    output = _output(builder.terms, p)
+    return Program(tuple(builder.weights), tuple(builder.sites), output, stack, ranged=True)
 
 
 class _Builder:
     """Accumulates sites in execution order."""
 
-    def __init__(self, shape: ModelShape, profile: Profile, known: dict[str, Weight]) -> None:
-        self.shape, self.profile, self.known = shape, profile, known
+    def __init__(self, shape: ModelShape, profile: Profile, stack: tuple[Weight, ...], p: int) -> None:
+        self.shape, self.profile, self.p = shape, profile, p
+        self.weights = [weight for weight in stack if weight.name == "embed"]
         self.sites: list[Site] = []
+        self.terms: list[Site] = []
 
-    def sketch(self, name: str, table: str, tokens: Sequence[int], p: int) -> None:
-        """Signed sums of the selected embedding rows."""
-        found = signed_sketch("embed", table, len(tokens), p)
+    @property
+    def clamp(self) -> int:
+        """Of the sketches and of what is multiplied with them."""
+        d = self.shape.hidden
+        return largest_clamp(self.profile, linear=d * LARGEST, square=d)
+
+    def sketch(self, name: str, table: str, tokens: Sequence[int]) -> None:
+        """Signed sums of the selected embedding rows, less their mean."""
+        found = signed_sketch("embed", table, len(tokens), self.p)
         rows = np.asarray(tokens, np.int64)[found.token]
-        acc = SketchSum("embed", found.row, rows, found.sign)
-        clamp = largest_clamp(self.profile, linear=self.shape.hidden * LARGEST)
-        bound = int(np.bincount(acc.row).max()) * LARGEST
-        self._site(name, acc, p, self.shape.hidden, clamp, bound)
+        acc = SketchSum("embed", found.row, rows, found.sign, centred=True)
+        self._site(name, acc, self.shape.hidden, self.clamp, acc.bound(self.p, LARGEST))
 
-    def term(self, n: int, kind: str, left: str, right: str) -> str:
-        """One term of a layer: both factors, then their product; returns its name."""
-        shape, p = self.shape, self.sites[0].rows
-        inner = shape.ffn if kind == "ud" else shape.q_rows
-        clamp = largest_clamp(self.profile, square=inner)
-        views = []
-        for source, name in (("ys", left), ("yt", right)):
-            weight = self.known[f"l{n}.{name}"]
-            acc = MatMul(View(source), View(weight.name), shape.hidden)
-            origin = next(site for site in self.sites if site.name == source)
-            bound = shape.hidden * LARGEST * origin.clamp
-            self._site(f"{weight.name}a", acc, p, weight.rows, clamp, bound)
-            grouped = View(f"{weight.name}a", "repeat", shape.head_dim, inner // weight.rows)
-            views.append(View(f"{weight.name}a") if weight.rows == inner else grouped)
-        product = MatMul(views[0], views[1], inner)
-        entries = shape.layers * largest_bucket(len(_PAIRS), p)
-        self._site(
-            f"l{n}.{kind}", product, p, p, largest_clamp(self.profile, linear=entries), inner * clamp * clamp
-        )
-        return f"l{n}.{kind}"
+    def term(self, name: str, left: str, right: str) -> None:
+        """Factors, one for every neuron; their sums with the right rows; the product with the right sketch."""
+        shape, d = self.shape, self.shape.hidden
+        inner = shape.layers * (shape.ffn if name == "ud" else shape.q_rows)
+        self._joined(left, inner)
+        stored = inner if name == "ud" else shape.layers * shape.kv_rows
+        self._joined(right, stored)
+        factors, sums = f"{name}.factors", f"{name}.sums"
+        self._site(factors, MatMul(View("ys"), View(left), d), inner, _CLAMP, d * LARGEST * self.clamp)
+        kind = View(right, transposed=True)
+        if stored != inner:
+            kind = View(right, "repeat", shape.head_dim, inner // stored, transposed=True)
+        product = MatMul(View(factors), kind, inner, _SPLIT if inner > _SPLIT else 0)
+        runs = len(product.runs)
+        self._site(sums, product, runs * d, self.clamp, min(inner, _SPLIT) * LARGEST * _CLAMP)
+        sketch = View("yt") if runs == 1 else View("yt", "tile", group=runs)
+        last = MatMul(View(sums), sketch, runs * d, d if runs > 1 else 0)
+        out = largest_clamp(self.profile, linear=runs * largest_bucket(len(_FACTORS), self.p))
+        self._site(name, last, runs * self.p, out, d * self.clamp**2)
+        self.terms.append(self.sites[-1])
 
-    def _site(self, name: str, acc: Accumulator, rows: int, cols: int, clamp: int, bound: int) -> None:
+    def _joined(self, name: str, rows: int) -> None:
+        parts = tuple(f"l{n}.{name}" for n in range(self.shape.layers))
+        self.weights.append(Weight(name, rows, self.shape.hidden, parts=parts))
+
+    def _site(self, name: str, acc: Accumulator, cols: int, clamp: int, bound: int) -> None:
         if clamp < self.profile.min_clamp or not fits(bound):
             raise UsageError(f"{name}: entries of {clamp.bit_length() + 1} bits are all that stays below p/2")
-        calibration = calibration_rows(self.profile, rows, cols, clamp)
-        self.sites.append(Site(name, acc, rows, cols, clamp, -clamp, bound, calibration))
+        calibration = calibration_rows(self.profile, self.p, cols, clamp)
+        self.sites.append(Site(name, acc, self.p, cols, clamp, -clamp, bound, calibration))
 
 
-def _output(kinds: list[list[str]], clamp: int, p: int) -> Output:
-    """Every kind of term fills its own segment; layers are summed."""
-    sources, buckets, signs = [], [], []
-    for number, names in enumerate(kinds):
-        bucket, sign = bucket_map(number, len(kinds), p)
-        sources += names
-        buckets += [bucket] * len(names)
-        signs += [sign] * len(names)
-    bound = largest_bucket(len(kinds), p) * clamp * len(kinds[0])
+def _output(terms: list[Site], p: int) -> Output:
+    """Every term fills its own segment; the runs of a term are summed."""
+    maps = [bucket_map(number, len(terms), p) for number in range(len(terms))]
+    runs = [term.cols // p for term in terms]
+    buckets = tuple(np.tile(bucket, (1, count)) for (bucket, _), count in zip(maps, runs, strict=True))
+    signs = tuple(np.tile(sign, (1, count)) for (_, sign), count in zip(maps, runs, strict=True))
+    bound = largest_bucket(len(terms), p) * max(
+        count * term.clamp for count, term in zip(runs, terms, strict=True)
+    )
     if not fits(bound):
         raise UsageError(f"the static bound {bound} of v reaches p/2")
-    return Output(tuple(sources), tuple(buckets), tuple(signs), bound)
+    return Output(tuple(term.name for term in terms), buckets, signs, bound)

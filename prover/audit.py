@@ -9,11 +9,12 @@ files), fingerprint.json (fidelity) and the picture. Only timings in there are n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import compile_directory, knobs_for, pinned_profile
@@ -36,6 +37,7 @@ from huref.prover.progress import Progress
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import fit_term_weights, run_program
+from huref.prover.run.whole import fill_whole
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -133,10 +135,15 @@ def recompute(
         ids = np.array(said.tokens.ids, np.int64)
         space = StackedWeights.empty(program, weights_geometry(program.committed, knobs).w)
         measured = claims.fidelity.v is not None or bool(claims.fidelity.terms)
-        reference = FloatReference(program) if measured else None
-        weights, steps = quantize_model(
-            model, profile, program, ids, space=space, reference=reference, progress=step
-        )
+        reference = FloatReference(program) if measured and not profile.whole else None
+        weights: Mapping[str, NDArray[np.int8]] = space
+        steps: dict[str, float] = {}
+        if profile.whole:
+            fill_whole(model, space, step)
+        else:
+            weights, steps = quantize_model(
+                model, profile, program, ids, space=space, reference=reference, progress=step
+            )
     with progress.stage("commit"):
         _agree("root", claims.root, commit_weights(program, weights, knobs, seed).root.hex())
     with progress.stage("run") as step:
@@ -145,6 +152,8 @@ def recompute(
         source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, (), fitted)
         program, trace = run_program(source, statement.encoder, "cpu", step)
         _check_run(statement, trace)
+        if measured and reference is None:
+            _agree("fidelity", "a cosine", "none is measured for this profile")
         if reference is not None:
             _check_fidelity(claims.fidelity, measure(program, trace, reference, steps, statement.encoder))
     return (

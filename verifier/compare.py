@@ -8,7 +8,7 @@ from typing import Any
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
-from huref.circuits.statement import fingerprint_id
+from huref.circuits.statement import fingerprint_name
 from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.words import word_fingerprint
@@ -48,12 +48,11 @@ class FingerprintComparison:
             "token_sources": [self.first.token_source, self.second.token_source],
         }
 
-    @property
-    def words(self) -> list[str]:
-        """The public names of both vectors as six words."""
+    def words(self, model_ids: Sequence[str | None]) -> list[str]:
+        """Six words for each side, under its model id, or of the vector alone where there is none."""
         return [
-            word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
-            for file in (self.first, self.second)
+            word_fingerprint(fingerprint_name(file, file), model_id)
+            for file, model_id in zip((self.first, self.second), model_ids, strict=True)
         ]
 
     def warnings(self, kinds: Sequence[str]) -> list[str]:

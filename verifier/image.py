@@ -17,7 +17,7 @@ from huref.common.errors import Rejected
 from huref.common.image.faces import DIGEST as FACES_DIGEST
 from huref.common.image.faces import MAX_TOLERANCE, MEAN_TOLERANCE, within_tolerance
 from huref.common.image.generator import render
-from huref.common.image.png import png_bytes, png_pixels
+from huref.common.image.png import png_bytes, png_pixels, png_sides
 from huref.common.image.registry import embedded, find
 
 Status = Literal["matches", "differs", "not checked"]
@@ -102,7 +102,8 @@ def check_image(v: Sequence[int], published: bytes, generator_digest: str) -> Im
         equal = png_bytes(drawn) == published
         how, matches = "", "byte for byte"
     else:
-        equal = within_tolerance(drawn, png_pixels(published))
+        # no picture of another size is unpacked, whatever its header promises
+        equal = png_sides(published) == drawn.shape[:2] and within_tolerance(drawn, png_pixels(published))
         how = f": it is off by more than {TOLERANCE}"
         matches = f"compared with a tolerance ({TOLERANCE}), since that generator is floating point"
     message = (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from huref.circuits.statement import fingerprint_id
+from huref.circuits.statement import fingerprint_name
 from huref.common.files.bundle import is_bundle, read_bundle
+from huref.common.files.download import is_address
 from huref.common.files.fingerprint_file import (
     FILE_NAME,
     FingerprintFile,
@@ -41,7 +42,7 @@ class PublishedVector:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        name = fingerprint_id(self.file.profile, self.file.encoder, self.file.k, self.file.v)
+        name = fingerprint_name(self.file, self.file)
         model_id = None if self.verdict is None else self.verdict.model_id
         proven = self.verdict is not None
         said = {"kind": self.kind, "proven": proven, "fingerprint": name, "model_id": model_id}
@@ -52,6 +53,8 @@ def is_published(path: str | Path) -> bool:
     """Whether `load_vector` reads this: a bundle, or a fingerprint.json, alone or in a folder that is no checkpoint."""
     if is_bundle(path):
         return True
+    if is_address(str(path)):
+        return False
     place = Path(path)
     if os.path.isdir(place):
         return (place / FILE_NAME).is_file() and not (place / "config.json").exists()

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement, fingerprint_id
+from huref.circuits.statement import Statement, fingerprint_name
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
+from huref.verifier.notebook import verdict_html
 
 SCHEMA = "huref-verdict/1"
 PROVEN = "Proven"
@@ -41,12 +42,14 @@ EXPECT_ALONE = (
 class Verdict:
     """A bundle that verified; a bundle that does not raises instead.
 
-    `fingerprint` is the vector's public name, `model_id` what it is proven about (hex). `signer` is the owner's key,
-    `cosigners` the auditors whom the caller named; others who signed as auditors are `unknown_cosigners`: anybody can
-    make such keys, so no sentence counts them. `fidelity` is the owner's unproven note. `expected` says what the
-    caller named ("model_id", "fingerprint", "signer"), `ignored` which files lay beside.
+    `digest` is the bundle's own name (`Bundle.digest`, hex). `fingerprint` is the vector's public name, `model_id`
+    what it is proven about (hex). `signer` is the owner's key, `cosigners` the auditors whom the caller named; others
+    who signed as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity`
+    is the owner's unproven note, `png` the picture if it matches. `expected` says what the caller named ("model_id",
+    "fingerprint", "signer"), `ignored` which files lay beside.
     """
 
+    digest: str
     statement: Statement
     commitment: CommitmentFile
     security: SecurityReport
@@ -58,6 +61,7 @@ class Verdict:
     size: int
     proof_size: int
     seconds: Mapping[str, float]
+    png: bytes | None = None
     ignored: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
 
@@ -74,18 +78,26 @@ class Verdict:
     @property
     def fingerprint(self) -> str:
         """Public name of the vector, hex."""
-        found = self.directory
-        return fingerprint_id(found.profile, self.statement.encoder, found.k, self.v)
+        return fingerprint_name(self.statement, self.directory)
 
     @property
     def words(self) -> str:
-        """The public name as six words."""
-        return word_fingerprint(self.fingerprint)
+        """Six words for exactly this vector under this model id."""
+        return word_fingerprint(self.fingerprint, self.model_id)
 
     @property
     def v(self) -> list[int]:
         """The fingerprint vector."""
         return self.statement.v
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        title = f"{self.words}: fingerprint of the model id {self.model_id}"
+        return verdict_html(title, self.png, self.sections())
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture, if it was checked."""
+        return self.png
 
     def sections(self) -> list[tuple[str, list[str]]]:
         """The three headings in order, each with its lines; every view shows these."""
@@ -167,6 +179,7 @@ class Verdict:
         return {
             "schema": SCHEMA,
             "verified": True,
+            "digest": self.digest,
             "fingerprint": self.fingerprint,
             "words": self.words,
             "model_id": self.model_id,

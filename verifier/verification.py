@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement, fingerprint_id, needs_range, prepare_statement
+from huref.circuits.statement import Statement, fingerprint_name, needs_range, prepare_statement
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
@@ -75,7 +75,7 @@ def verify(
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement, commitment = read_claim(read)
     _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
-    name = fingerprint_name(statement, commitment)
+    name = fingerprint_name(statement, commitment.directory)
     _require("expect.fingerprint", "another fingerprint", wanted, name)
     with watch("compile"):
         setup = prepare_statement(statement, commitment)
@@ -101,6 +101,7 @@ def verify(
                 raise Rejected("expect.auditor", "an auditor whom you named has not signed", expected=key,
                                got=f"{len(audited)} other keys")  # fmt: skip
     return Verdict(
+        digest=read.digest.hex(),
         statement=statement,
         commitment=commitment,
         security=report,
@@ -116,6 +117,7 @@ def verify(
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
         seconds=watch.seconds,
+        png=read.files[form.PICTURE] if picture.status == "matches" else None,
     )
 
 
@@ -127,13 +129,7 @@ def expected_fingerprint(expect: str | Path) -> str:
     if is_bundle(expect):
         return verify(expect).fingerprint
     file = read_fingerprint(Path(expect))
-    return fingerprint_id(file.profile, file.encoder, file.k, file.v)
-
-
-def fingerprint_name(statement: Statement, commitment: CommitmentFile) -> str:
-    """`fingerprint_id` of a statement's vector."""
-    directory = commitment.directory
-    return fingerprint_id(directory.profile, statement.encoder, directory.k, statement.v)
+    return fingerprint_name(file, file)
 
 
 def summarize(commitment: CommitmentFile, report: SecurityReport) -> SecuritySummary:
@@ -144,9 +140,7 @@ def summarize(commitment: CommitmentFile, report: SecurityReport) -> SecuritySum
 
 def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
     """The statement and the commitment that it is about, well-formed. Raises `Malformed`, `Rejected`."""
-    statement = Statement.read(bundle.manifest.statement, "statement")
-    if statement.encode() != canonical_json(bundle.manifest.statement):
-        raise Malformed("statement: not in canonical form")
+    statement = Statement.decode(canonical_json(bundle.manifest.statement), "statement")
     commitment = CommitmentFile.decode(bundle.files[form.COMMITMENT], form.COMMITMENT)
     _require("statement.notes.commitment", "another commitment.json", statement.notes.commitment,
              commitment.digest())  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.head_to_head.huref_tool import KNOBS
+from huref.prover.owner import DEFAULT_PROOFS
+
 _CURVE = (
     "about 100 bits conjectured: pairings on BN254 in the algebraic group model, and with EZKL a random oracle; "
     "not post-quantum"
@@ -44,7 +47,8 @@ CLAIMS: dict[str, dict[str, str]] = {
     "huref": {
         "proves": "outputs are the terms of committed integers, rounded after every product by a proven shift",
         "weights in range": _RANGE,
-        "commitment": "hash-based, binding; serves 16 proofs (more if so made) of programs on these weights",
+        "commitment": f"hash-based, binding; serves as many proofs of programs on these weights as it is made for: "
+        f"{KNOBS.proofs} here, {DEFAULT_PROOFS} by default",
         "hides": "statistically zero-knowledge with a random oracle; the commitment is salted and randomized",
         "trusted setup": "none, and no keys",
         "security": "100 bits provable with a random oracle, no conjecture on codes; plausibly post-quantum",

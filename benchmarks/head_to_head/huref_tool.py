@@ -23,6 +23,7 @@ from huref.common.algebra.field import P
 from huref.common.params import Knobs
 
 STATEMENT = b"head to head"
+KNOBS = Knobs()
 LIMIT = 127
 CALIBRATION_ROWS = 16
 WARM_RUNS = 5
@@ -67,7 +68,7 @@ def weights(size: int) -> dict[str, np.ndarray]:
 
 def setup_of(size: int, public: PublicInputs) -> Setup:
     """What prover and verifier derive from the statement: all the setup there is."""
-    return prepare(program(size), public, Knobs())
+    return prepare(program(size), public, KNOBS)
 
 
 def commit_stage(folder: Path, size: int) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def commit_stage(folder: Path, size: int) -> dict[str, Any]:
     from huref.prover.commitment.weights import commit_weights
 
     given = weights(size)
-    commitment, call = timed(lambda: commit_weights(program(size), given, Knobs(), SecretSeed.fresh()))
+    commitment, call = timed(lambda: commit_weights(program(size), given, KNOBS, SecretSeed.fresh()))
     (folder / "commitment").write_bytes(pickle.dumps(commitment))
     (folder / "root").write_bytes(commitment.root)
     return {"call": call}

@@ -10,15 +10,17 @@ sumcheck proves the sum; it ends in two values that are linear in committed tens
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Columns, Functional
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.lookup import SiteRequest, scaled
 from huref.circuits.argument.placed import Placed
-from huref.circuits.program.program import Conv, MatMul, SketchSum, View
-from huref.common.algebra.field import DEGREE, P, fadd, kdot, kmatvec, kmul, kouter, kzero
+from huref.circuits.program.program import Conv, MatMul, Site, SketchSum, View
+from huref.common.algebra.field import DEGREE, P, embed, fadd, kdot, kmatvec, kmul, kouter, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil
 
@@ -31,7 +33,12 @@ def placed_of(layout: Layout, name: str) -> Placed:
 def fold_rows(site: SketchSum, rows: Array, count: int) -> Array:
     """Sᵀ·rows: coefficients of the source rows of a sketch, shape (count, 5)."""
     out = np.zeros((count, DEGREE), np.int64)
-    np.add.at(out, site.token, rows[site.row].astype(np.int64) * site.sign[:, None])
+    weights = rows[site.row].astype(np.int64) * site.sign[:, None]
+    if site.centred:
+        totals = to_field(site.totals(len(rows)))
+        mean = kdot(rows, embed(totals)).astype(np.int64)
+        weights = np.mod(weights * len(site.row) - mean, np.int64(P))
+    np.add.at(out, site.token, weights)
     return np.mod(out, np.int64(P)).astype(np.uint64)
 
 
@@ -83,19 +90,28 @@ def inner_functionals(
     for site in layout.program.sites:
         offset = layout.inner.get(site.name, 0)
         match site.acc:
-            case MatMul(left_view, right_view, inner):
-                request = requests[site.name]
-                for side, functional, view, rows in (
-                    ("left", left, left_view, request.rows),
-                    ("right", right, right_view, request.columns(site.cols)),
-                ):
-                    placed = placed_of(layout, view.source)
-                    if view.kind == "plain":
-                        first = offset // layout.w
-                        functional.tensor(placed, rows, high[first : first + placed.blocks], name)
-                    else:
-                        run = table[offset : offset + inner]
-                        _add_view(functional, view, placed, rows, run, f"{site.name}.{side}")
+            case MatMul() as product:
+                request, run = requests[site.name], table[offset : offset + product.inner]
+                first = offset // layout.w
+                columns_of = request.columns(site.cols)
+                _add_side(
+                    layout, left, product.left, request.rows, run, high[first:], name, f"{site.name}.left"
+                )
+                if product.right.transposed:
+                    _add_transposed(layout, right, site, product, request, run)
+                elif len(product.runs) == 1:
+                    _add_side(
+                        layout,
+                        right,
+                        product.right,
+                        columns_of,
+                        run,
+                        high[first:],
+                        name,
+                        f"{site.name}.right",
+                    )
+                else:
+                    _add_runs(layout, right, site, product, columns_of, run)
             case Conv() as conv:
                 factors = ConvFactors(conv, requests[site.name])
                 kernel = factors.kernel()
@@ -106,11 +122,75 @@ def inner_functionals(
     return left, right, public
 
 
-def _add_view(functional: Functional, view: View, placed: Placed, rows: Array, run: Array, name: str) -> None:
-    """Add a view's columns: coefficients of view columns are summed onto the stored columns they read."""
+def _add_side(
+    layout: Layout,
+    functional: Functional,
+    view: View,
+    rows: Array,
+    run: Array,
+    high: Array,
+    name: str,
+    label: str,
+) -> None:
+    """Add Σ_i rows[i]·(row i of a view, weighted by `run`); `high` and the vector `name` are the factors of `run`."""
+    placed = placed_of(layout, view.source)
+    if view.kind == "plain":
+        functional.tensor(placed, rows, high[: placed.blocks], name)
+    else:
+        _add_view(functional, view, placed, rows, view.index(len(run)), run, label)
+
+
+def _add_runs(
+    layout: Layout, functional: Functional, site: Site, product: MatMul, columns: Array, run: Array
+) -> None:
+    """The right side of a product whose sums are cut: every run has column coefficients of its own."""
+    view, width = product.right, site.cols // len(product.runs)
+    placed, index = placed_of(layout, view.source), view.index(product.inner)
+    for number, part in enumerate(product.runs):
+        rows = columns[number * width : (number + 1) * width]
+        _add_view(functional, view, placed, rows, index[part], run[part], f"{site.name}.right{number}")
+
+
+def _add_transposed(
+    layout: Layout, functional: Functional, site: Site, product: MatMul, request: SiteRequest, run: Array
+) -> None:
+    """The right side where the inner index runs over rows: `run` weights rows, the request columns."""
+    view, w, width = product.right, layout.w, site.cols // len(product.runs)
+    placed, index = placed_of(layout, view.source), view.index(product.inner)
+    columns = None if len(product.runs) == 1 else request.columns(site.cols)
+    for number, part in enumerate(product.runs):
+        first = int(index[part].min()) if placed.matrix == "W" else 0
+        rows = kzero((int(index[part].max()) + 1 - first,))
+        np.add.at(rows, index[part] - first, run[part])
+        rows %= np.uint64(P)
+        stored = placed
+        if placed.matrix == "W":
+            stored = replace(placed, start=placed.start + first * placed.blocks, rows=len(rows))
+        if columns is None:
+            functional.tensor(stored, rows, request.blocks(placed.blocks), request.name)
+            continue
+        padded = kzero((placed.blocks * w,))
+        padded[:width] = columns[number * width : (number + 1) * width]
+        for block in range(placed.blocks):
+            name = functional.columns.add(
+                f"{site.name}.right{number}.{block}", padded[block * w : (block + 1) * w]
+            )
+            functional.block(stored, rows, block, name)
+
+
+def _add_view(
+    functional: Functional,
+    view: View,
+    placed: Placed,
+    rows: Array,
+    index: NDArray[np.int64],
+    run: Array,
+    name: str,
+) -> None:
+    """Add a view's columns: coefficients of view columns are summed onto the stored columns `index` that they read."""
     w = functional.columns.w
     stored = kzero((placed.blocks * w,))
-    np.add.at(stored, view.index(len(run)), run)
+    np.add.at(stored, index, run)
     stored %= np.uint64(P)
     for block in range(placed.blocks):
         column = functional.columns.add(f"{name}.{block}", stored[block * w : (block + 1) * w])

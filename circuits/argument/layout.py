@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from huref.circuits.argument.placed import Placed, Stack, place_weights
+from huref.circuits.argument.placed import Placed, Stack, place_joined, place_weights
 from huref.circuits.argument.spaces import (
     Block,
     Cells,
@@ -70,6 +70,7 @@ class Layout:
 def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[str, int], w: int) -> Layout:
     """Lay out a proof. `shifts` and clamp table `heights` (H, protocol §3.3) are given per site name."""
     weights, weight_rows = place_weights(program.committed, w)
+    weights |= place_joined(program.weights, weights)
     stack, tiles = Stack("A", w), Tiles()
     sites = {
         site.name: _site_columns(site, shifts[site.name], heights[site.name], stack, tiles)

@@ -34,11 +34,15 @@ HALF = pow(2, -1, P)
 
 @dataclass
 class SiteRequest:
-    """Σ_ij rows[i]·eq(blocks, column)[j]·acc_ij of a site, for some last coordinates of the leaf point."""
+    """Σ_ij rows[i]·eq(blocks, column)[j]·acc_ij of a site, for some last coordinates of the leaf point.
+
+    `name` is that of the column vector eq(column, ·).
+    """
 
     rows: Array
     block_point: list[KS]
     column_point: list[KS]
+    name: str
 
     def columns(self, count: int) -> Array:
         """The first `count` column coefficients, shape (count, 5)."""
@@ -165,7 +169,7 @@ class _Builder:
         cut = self.space.log_tiles - bits
         top = eq_index(leaf.tile_point[:cut], block.tile >> bits)
         count = self.layout.sites[site].site.rows
-        fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point)
+        fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point, leaf.name)
         request = self.requests.setdefault(site, fresh)
         request.rows[: len(rows)] = (request.rows[: len(rows)] + scaled(rows, top)) % np.uint64(P)
 

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from huref.circuits.program.program import Weight
@@ -49,3 +49,10 @@ def place_weights(committed: Sequence[Weight], w: int) -> tuple[dict[str, Placed
     ordered = sorted(committed, key=lambda weight: weight.bits)
     placed = {weight.name: stack.place(weight.rows, weight.cols) for weight in ordered}
     return placed, stack.rows
+
+
+def place_joined(read: Sequence[Weight], placed: Mapping[str, Placed]) -> dict[str, Placed]:
+    """Tensors that are the rows of several, which are committed one after the other."""
+    return {
+        weight.name: replace(placed[weight.parts[0]], rows=weight.rows) for weight in read if weight.parts
+    }

@@ -129,7 +129,7 @@ def run_sites(
 def check_weights(program: Program, weights: Weights) -> None:
     """Raise `UsageError` unless every weight that is read is there with its declared shape, integer type and range."""
     known = {weight.name for weight in program.committed}
-    if not set(program.weight) <= set(weights) <= known:
+    if not set(program.weight) <= set(weights) <= known | set(program.weight):
         raise UsageError(f"weights: expected {sorted(program.weight)}, got {sorted(weights)}")
     for declared in program.weights:
         array = weights[declared.name]
@@ -148,7 +148,8 @@ def accumulate(site: Site, values: Mapping[str, Ints]) -> NDArray[np.int64]:
     if isinstance(acc, SketchSum):
         return _sketch_sum(acc, site.rows, values[acc.source])
     if isinstance(acc, MatMul):
-        return _product(_view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner))
+        left, right = _view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner)
+        return np.concatenate([_product(left[:, run], right[:, run]) for run in acc.runs], axis=1)
     if isinstance(acc, GatedMatMul):
         gated = values[acc.gate].astype(np.float64) * values[acc.up]
         return _product(values[acc.left].astype(np.float64), gated)
@@ -157,6 +158,8 @@ def accumulate(site: Site, values: Mapping[str, Ints]) -> NDArray[np.int64]:
 
 def _view(values: Mapping[str, Ints], view: View, inner: int) -> NDArray[np.float64]:
     stored = values[view.source]
+    if view.transposed:
+        stored = stored.T
     read = stored if view.kind == "plain" else stored[:, view.index(inner)]
     return read.astype(np.float64)
 
@@ -166,8 +169,16 @@ def _product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 
 def _sketch_sum(acc: SketchSum, rows: int, source: Ints) -> NDArray[np.int64]:
-    starts, token, sign = acc.by_row(rows)
-    return np.add.reduceat(source[token].astype(np.int64) * sign[:, None], starts[:-1], axis=0)
+    """Rows of S without an entry give zeros."""
+    out = np.zeros((rows, source.shape[1]), np.int64)
+    read = source[acc.token].astype(np.int64)
+    np.add.at(out, acc.row, read * acc.sign[:, None])
+    return centre(acc, out, read.sum(axis=0)) if acc.centred else out
+
+
+def centre(acc: SketchSum, sums: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What `centred` makes of S · source, given the sum of the rows that are read."""
+    return len(acc.row) * sums - acc.totals(len(sums))[:, None] * total
 
 
 def _convolve(acc: Conv, values: Mapping[str, Ints]) -> NDArray[np.int64]:
@@ -272,8 +283,8 @@ def _remainder(acc: NDArray[np.int64], h: NDArray[np.int64], shift: int) -> NDAr
 
 
 def read_output(output: Output, outs: Mapping[str, Ints]) -> NDArray[np.int64]:
-    """v (512 int64) from the output map; exact, the bound is below p/2."""
-    v = np.zeros(OUTPUTS)
+    """v (512 int64, or nothing without sources) from the output map; exact, the bound is below p/2."""
+    v = np.zeros(OUTPUTS if output.sources else 0)
     for name, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
         signed = (outs[name].astype(np.float64) * sign).reshape(-1)
         v += np.bincount(bucket.reshape(-1), weights=signed, minlength=OUTPUTS)

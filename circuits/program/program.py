@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -30,12 +31,16 @@ def _power_of_two(number: int) -> bool:
 
 @dataclass(frozen=True)
 class Weight:
-    """A committed tensor, (rows × cols) signed `bits`-bit integers, of at most 8 bits."""
+    """A committed tensor, (rows × cols) signed `bits`-bit integers, of at most 8 bits.
+
+    `parts`, if given, are tensors that are committed one after the other and that it is the rows of.
+    """
 
     name: str
     rows: int
     cols: int
     bits: int = 8
+    parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.bits <= 8:
@@ -52,13 +57,15 @@ class View:
     """A matrix read through a public map of its columns: column x of the view is column `index[x]`.
 
     `plain` is the identity. With grouped key/value heads of width `head_dim`, `repeat` serves each stored
-    head to `group` consecutive query heads, and `tile` repeats the whole block `group` times.
+    head to `group` consecutive query heads, and `tile` repeats the whole block `group` times. A `transposed` view,
+    on the right of a product, is that of the transposed matrix: then rows are mapped.
     """
 
     source: str
     kind: Literal["plain", "repeat", "tile"] = "plain"
     head_dim: int = 0
     group: int = 1
+    transposed: bool = False
 
     def index(self, inner: int) -> NDArray[np.int64]:
         """Stored column of every view column, shape (inner,)."""
@@ -75,13 +82,26 @@ class SketchSum:
     """acc = S · source, for a public sparse matrix S (rows × source rows) given in coordinate form.
 
     Entry e of the matrix is `sign[e]` at (`row[e]`, `token[e]`). Arrays are excluded from equality; the
-    profile that made them is part of the statement.
+    profile that made them is part of the statement. `centred`: acc = n·(S·source) − (S·1)·(Σ of the rows `token`) with
+    n entries in all, which is n times S on rows less their mean.
     """
 
     source: str
     row: NDArray[np.int64]
     token: NDArray[np.int64]
     sign: NDArray[np.int8]
+    centred: bool = False
+
+    def totals(self, rows: int) -> NDArray[np.int64]:
+        """Sum of the signs of every row of S."""
+        return np.bincount(self.row, weights=self.sign, minlength=rows).astype(np.int64)
+
+    def bound(self, rows: int, largest: int) -> int:
+        """Largest |acc| for source entries of absolute value at most `largest`."""
+        counts, n = np.bincount(self.row, minlength=rows), len(self.row)
+        if not self.centred:
+            return int(counts.max()) * largest
+        return int((n * (counts + np.abs(self.totals(rows)))).max()) * largest
 
     def by_row(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int8]]:
         """The entries grouped by row: row r has the tokens and signs of places starts[r] … starts[r+1] − 1.
@@ -99,6 +119,7 @@ class SketchSum:
             and np.array_equal(self.row, other.row)
             and np.array_equal(self.token, other.token)
             and np.array_equal(self.sign, other.sign)
+            and self.centred == other.centred
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -106,11 +127,21 @@ class SketchSum:
 
 @dataclass(frozen=True)
 class MatMul:
-    """acc_ij = Σ_x left_ix · right_jx over `inner` view columns."""
+    """acc_ij = Σ_x left_ix · right_jx over `inner` view columns.
+
+    With `split` the sum is cut into runs of so many of them: acc has a column for every run and j, run after run.
+    """
 
     left: View
     right: View
     inner: int
+    split: int = 0
+
+    @property
+    def runs(self) -> list[slice]:
+        """The view columns of every sum."""
+        step = self.split or self.inner
+        return [slice(x, min(x + step, self.inner)) for x in range(0, self.inner, step)]
 
 
 @dataclass(frozen=True)
@@ -242,8 +273,18 @@ class Program:
 
     def __post_init__(self) -> None:
         known = {weight.name: weight for weight in self.committed}
-        if any(known.get(weight.name) != weight for weight in self.weights):
-            raise ValueError("a program reads a weight that is not in its stack")
+        order = {name: i for i, name in enumerate(known)}
+        for weight in self.weights:
+            parts = [known.get(name) for name in weight.parts or (weight.name,)]
+            places = [order.get(name, -1) for name in weight.parts]
+            shapes = {(part.cols, part.bits) for part in parts if part is not None}
+            if (
+                None in parts
+                or shapes != {(weight.cols, weight.bits)}
+                or sum(part.rows for part in parts if part is not None) != weight.rows
+                or any(b != a + 1 for a, b in pairwise(places))
+            ):
+                raise ValueError(f"{weight.name} is not in the stack of the program that reads it")
 
     @property
     def committed(self) -> tuple[Weight, ...]:

@@ -1,33 +1,40 @@
-"""A zip of a bundle's folder, read in memory: nothing is unpacked to a disk, nothing beyond its cap is inflated."""
+"""A zip of a bundle's folder, read in memory: nothing is unpacked to a disk, nothing beyond its cap is inflated.
+
+Written in one way only: stored, in the caller's order, all of one date, so that equal files give equal bytes.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from huref.common.errors import Damaged, Malformed
-from huref.common.files.capped import refuse_placeholder
+from huref.common.files.capped import capped_names, refuse_placeholder
 
 MAGIC = b"PK\x03\x04"
 MAX_ENTRIES = 4096
+_DATE = (1980, 1, 1, 0, 0, 0)
+"""The earliest date that a zip can say."""
+_MODE, _UNIX = 0o100644 << 16, 3
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _DRESS = "__MACOSX"
 """A folder that one system adds to zips; its files carry the names of the real ones."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, OverflowError,
-    NotImplementedError, RuntimeError, OSError, MemoryError,
+    NotImplementedError, RuntimeError, OSError, MemoryError, struct.error,
 )  # fmt: skip
-"""Everything that the library raises on hostile archives (`struct.error` is made a BadZipFile or ValueError below)."""
+"""Everything that the library raises on hostile archives."""
 
 
 def read_archive(
     data: bytes, name: str, caps: Mapping[str, int], anchor: str
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The files named in `caps` that lie beside the one file called `anchor`, and the names of all others.
+    """The files named in `caps` that lie beside the one file called `anchor`, and names of others (`capped_names`).
 
     Raises:
         Malformed: repeated names, a path that leaves the archive, an encrypted file, one that is larger than its
@@ -45,10 +52,17 @@ def read_archive(
         raise
     except _BROKEN as error:
         raise Damaged(f"{name}: not a whole zip archive ({error})", hint="download it again") from None
-    except Exception as error:
-        if type(error).__module__ not in ("struct", "_struct"):
-            raise
-        raise Damaged(f"{name}: not a whole zip archive", hint="download it again") from None
+
+
+def write_archive(files: Mapping[str, bytes]) -> bytes:
+    """The stored zip of `files`, in their order; the same bytes on every machine and at any time."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.create_system, entry.external_attr = _UNIX, _MODE
+            archive.writestr(entry, content)
+    return data.getvalue()
 
 
 def _choose(
@@ -69,8 +83,8 @@ def _choose(
     if len(homes) > 1:
         raise Malformed(f"{name}: several bundles in one archive")
     chosen = {path.name: places[path] for path in places if path.parent == homes[0] and path.name in wanted}
-    ignored = sorted(str(path) for path, entry in places.items() if chosen.get(path.name) is not entry)
-    return chosen, tuple(ignored)
+    ignored = (str(path) for path, entry in places.items() if chosen.get(path.name) is not entry)
+    return chosen, capped_names(ignored)
 
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, cap: int) -> bytes:
@@ -79,8 +93,6 @@ def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, cap: i
         raise Malformed(f"{name}: an encrypted archive")
     if entry.compress_type not in _METHODS:
         raise Malformed(f"{name}: packed in a way that is not read here", hint="zip it with deflate")
-    if entry.file_size > cap:
-        raise Malformed(f"{name}: {entry.filename} has more than {cap} bytes")
     with archive.open(entry) as file:
         data = file.read(cap + 1)
     if len(data) > cap:

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
-from huref.common.files.archive import MAGIC, read_archive
-from huref.common.files.capped import read_capped
-from huref.common.files.download import download, is_address
+from huref.common.files.archive import MAGIC, read_archive, write_archive
+from huref.common.files.capped import capped_names, read_capped
+from huref.common.files.download import download, is_address, is_checkpoint_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 MANIFEST = "manifest.json"
@@ -46,8 +46,6 @@ LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)
 """Files whose hashes the manifest gives; all must be there. `RANGE` is a fifth where the commitment needs it."""
 MAX_ARCHIVE = sum(CAPS.values()) + (1 << 20)
 """Most bytes of a zip; the files in it are capped one by one."""
-_MAX_IGNORED = 1000
-"""Foreign files that are named; there may be more."""
 
 
 class FileEntry(StrictModel):
@@ -83,7 +81,8 @@ class Manifest(StrictModel):
 class Bundle:
     """A bundle in memory: well-formed, nothing verified. `files` holds every file of a bundle that is there.
 
-    `path` is where it was read from, an address too; `ignored` names foreign files that lay beside it.
+    `path` is where it was read from, an address too; `ignored` names foreign files that lay beside it, not all
+    of them where there are many.
     """
 
     path: Path
@@ -93,7 +92,10 @@ class Bundle:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of manifest.json, which covers all other files; signatures are over it."""
+        """SHA-256 of manifest.json, which covers all other files; signatures are over it.
+
+        The one name of a bundle, whether it lies in a folder or a zip, and whoever signs it later.
+        """
         return hashlib.sha256(self.files[MANIFEST]).digest()
 
     @property
@@ -102,10 +104,15 @@ class Bundle:
         return sum(len(data) for data in self.files.values())
 
 
+def pack_bundle(bundle: Bundle) -> bytes:
+    """The one zip of a bundle's files: stored, in the order of `CAPS`, without foreign files."""
+    return write_archive({name: bundle.files[name] for name in CAPS if name in bundle.files})
+
+
 def is_bundle(path: str | Path) -> bool:
     """Whether this names a bundle, whole or damaged: an address, a zip, or a folder with a file that only it has."""
     if is_address(str(path)):
-        return True
+        return not is_checkpoint_address(str(path))
     folder = Path(path)
     if os.path.isdir(folder):
         return any(os.path.lexists(folder / name) for name in (MANIFEST, PROOF))
@@ -148,7 +155,7 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
         Rejected: a file's size or hash is not the manifest's.
     """
     missing = [name for name in (MANIFEST, *LISTED) if name not in files]
-    if MANIFEST in missing and len(missing) > len(LISTED):
+    if len(missing) > len(LISTED):
         raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
@@ -177,17 +184,12 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
 
 def _read_folder(folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The bundle's files that are there, and the names of the others."""
-    ignored = []
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name not in CAPS:
-                    ignored.append(entry.name)
-                if len(ignored) == _MAX_IGNORED:
-                    break
+            ignored = capped_names(entry.name for entry in entries if entry.name not in CAPS)
     except (OSError, ValueError) as error:
         raise InputOutputError(f"{folder}: {getattr(error, 'strerror', None) or error}") from None
     files = {
         name: read_capped(folder / name, cap) for name, cap in CAPS.items() if os.path.lexists(folder / name)
     }
-    return files, tuple(sorted(ignored))
+    return files, ignored

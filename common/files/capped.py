@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from huref.common.errors import Damaged, InputOutputError, Malformed
 from huref.common.files.flags import BINARY, CLOEXEC, NONBLOCK
+from huref.common.text import shorten
 
 _PLACEHOLDER = b"version https://git-lfs"
+MAX_NAMES = 1000
+MAX_NAME = 255
+"""Foreign files that are named, and characters of each name; there may be more of both."""
 
 
 def read_capped(path: Path, cap: int) -> bytes:
@@ -45,6 +51,11 @@ def read_capped(path: Path, cap: int) -> bytes:
     if len(data) > cap:
         raise Malformed(f"{path}: more than {cap} bytes")
     return refuse_placeholder(data, str(path))
+
+
+def capped_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The first `MAX_NAMES` names, each cut to `MAX_NAME` characters, sorted; no more is taken from `names`."""
+    return tuple(sorted(shorten(name, MAX_NAME) for name in islice(names, MAX_NAMES)))
 
 
 def refuse_placeholder(data: bytes, name: str) -> bytes:

@@ -7,6 +7,7 @@ of possession and costs one check of two pairings (docs/protocol.md, Signatures)
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ from pydantic import Field, StringConstraints
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bls
 from huref.common.files.keys import PublicKey, SecretKey
-from huref.common.files.strict import StrictModel
+from huref.common.files.strict import Hex32, StrictModel
 
 Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{192}$")]
 OWNER_TAG = b"huref/signature/owner/1"
@@ -34,14 +35,25 @@ class OwnerSignature(StrictModel):
 class AuditSignatures(StrictModel):
     """audit.sig: one aggregate signature of all auditors, their keys in ascending order.
 
-    `shares` are the auditors' own signatures in the same order. Nobody who verifies looks at them: with another
-    auditor all coefficients change, and whoever adds a signature makes the aggregate again from them.
+    `shares` are the auditors' own signatures in the same order. No sentence of a verdict rests on them: with another
+    auditor all coefficients change, and whoever adds a signature makes the aggregate again from them, and checks it.
+    `checksum` is the SHA-256 of signature and shares, so that a damaged file is seen before that.
     """
 
-    format: Literal["huref-audit/2"] = "huref-audit/2"
+    format: Literal["huref-audit/3"] = "huref-audit/3"
     signers: Annotated[list[PublicKey], Field(min_length=1, max_length=MAX_AUDITORS)]
     signature: Signature
     shares: Annotated[list[Signature], Field(min_length=1, max_length=MAX_AUDITORS)]
+    checksum: Hex32
+
+    @classmethod
+    def of(cls, signers: list[str], signature: str, shares: list[str]) -> AuditSignatures:
+        """The file of these signatures, hex."""
+        return cls(signers=signers, signature=signature, shares=shares, checksum=_checksum(signature, shares))
+
+
+def _checksum(signature: str, shares: Sequence[str]) -> str:
+    return hashlib.sha256(bytes.fromhex("".join([signature, *shares]))).hexdigest()
 
 
 def sign_manifest(key: SecretKey, digest: bytes) -> OwnerSignature:
@@ -81,7 +93,7 @@ def cosign(key: SecretKey, digest: bytes, earlier: AuditSignatures | None) -> Au
     keys, parts = list(shares), list(shares.values())
     weights = bls.coefficients([bytes.fromhex(public) for public in keys])
     total = bls.backend().combine([bytes.fromhex(part) for part in parts], weights)
-    made = AuditSignatures(signers=keys, signature=total.hex(), shares=parts)
+    made = AuditSignatures.of(keys, total.hex(), parts)
     if not _hold(keys, weights, AUDIT_TAG + digest, made.signature):
         raise Rejected("audit.shares", "an earlier auditor's own signature is not of this bundle")
     return made
@@ -94,6 +106,8 @@ def check_auditors(signed: AuditSignatures, digest: bytes) -> tuple[str, ...]:
         raise Malformed("audit.sig: signers must be different and in ascending order")
     if len(keys) != len(signed.shares):
         raise Malformed("audit.sig: every signer has one share")
+    if signed.checksum != _checksum(signed.signature, signed.shares):
+        raise Malformed("audit.sig: damaged, its checksum is another")
     weights = bls.coefficients([bytes.fromhex(key) for key in keys])
     if not _hold(keys, weights, AUDIT_TAG + digest, signed.signature):
         raise Rejected("audit", "the auditors' signature is not of this bundle")

@@ -19,9 +19,10 @@ from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.sumcheck import prove_rounds
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32, k_to_mont
-from huref.prover.kernels.field.small import small_vecmat
+from huref.prover.kernels.field.small import small_matvec, small_vecmat
 
 Ints = NDArray[Any]
+_ROWS = 1 << 15  # that are copied at once where a tensor is not contiguous
 
 
 class ProductOracle:
@@ -56,8 +57,7 @@ def inner_vectors(
         if isinstance(acc, MatMul):
             at, request = layout.inner[site.name], requests[site.name]
             left[:, at : at + acc.inner] = _view_sum(values, acc.left, acc.inner, request.rows)
-            columns = request.columns(site.cols)
-            right[:, at : at + acc.inner] = _view_sum(values, acc.right, acc.inner, columns)
+            right[:, at : at + acc.inner] = _right_sums(values, acc, request.columns(site.cols))
         elif isinstance(acc, Conv):
             at = layout.inner[site.name]
             factors = ConvFactors(acc, requests[site.name])
@@ -70,6 +70,25 @@ def inner_vectors(
 def _view_sum(values: Mapping[str, Ints], view: View, inner: int, rows: KArray) -> U32:
     sums = small_vecmat(k_to_mont(rows), values[view.source])
     return sums if view.kind == "plain" else sums[:, view.index(inner)]
+
+
+def _right_sums(values: Mapping[str, Ints], acc: MatMul, columns: KArray) -> U32:
+    """r of a product over its inner index; every run has its part of the column coefficients."""
+    view, width = acc.right, len(columns) // len(acc.runs)
+    source, index = values[view.source], view.index(acc.inner)
+    out = np.empty((DEGREE, acc.inner), np.uint32)
+    for number, part in enumerate(acc.runs):
+        coefficients = k_to_mont(columns[number * width : (number + 1) * width])
+        if not view.transposed:
+            out[:, part] = small_vecmat(coefficients, source)[:, index[part]]
+            continue
+        first, last = int(index[part].min()), int(index[part].max()) + 1
+        sums = [
+            small_matvec(np.ascontiguousarray(source[i : min(i + _ROWS, last)]), coefficients)
+            for i in range(first, last, _ROWS)
+        ]
+        out[:, part] = np.concatenate(sums, axis=1)[:, index[part] - first]
+    return out
 
 
 def _patch_sums(conv: Conv, factors: ConvFactors, values: Mapping[str, Ints]) -> U32:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.model.rotary import rotary_planes
 from huref.prover.canonical import pinned
 from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.families import LayerReader, LayerTensors
@@ -76,17 +77,6 @@ def unit_heads(squares: Float64, head_dim: int) -> Float64:
     """Factors per row that bring every head to norm one."""
     norms = np.sqrt(pinned.tree_sum(squares.reshape(-1, head_dim)))
     return np.repeat(inverse(norms), head_dim)
-
-
-def rotary_planes(shape: ModelShape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row pairs of a head that rotary embeddings turn together, (planes, 2), and the unturned rows."""
-    if shape.rotary is None:
-        return np.zeros((0, 2), dtype=np.int64), np.arange(shape.head_dim)
-    half = shape.rotary_dim // 2
-    first = np.arange(half) if shape.rotary == "half" else 2 * np.arange(half)
-    pair = np.stack([first, first + (half if shape.rotary == "half" else 1)], axis=1)
-    planes = np.concatenate([pair + section * shape.rotary_dim for section in range(shape.rotary_sections)])
-    return planes, np.arange(shape.rotary_dim * shape.rotary_sections, shape.head_dim)
 
 
 def balance_planes(q: Scaled, k: Scaled, shape: ModelShape, planes: NDArray[np.int64]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.model.rotary import rotary_planes
 from huref.prover.canonical.factors import (
     Layer,
     Scaled,
@@ -29,7 +30,6 @@ from huref.prover.canonical.factors import (
     folded,
     inverse,
     reading,
-    rotary_planes,
     writing,
 )
 from huref.prover.canonical.pinned import Float64

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
-    checkpoint: Annotated[Path, typer.Option(help="The checkpoint the auditor was shown.")],
+    checkpoint: Annotated[str, typer.Option(help="The checkpoint the auditor was shown; hf:// too.")],
     private: Annotated[Path, typer.Option(help="The commitment's folder, or its private/ part.")],
     tokens: Annotated[
         Path | None, typer.Option(help="The owner's token list, where the tokens come from one.")
@@ -30,12 +30,14 @@ def audit(
         from huref.common.files.keys import SecretKey
         from huref.prover.audit import audit as recompute
         from huref.prover.commands.first_use import announced
+        from huref.prover.commands.located import located
         from huref.prover.commands.progress import ProgressBar
 
         signer = None if key is None else SecretKey.load(key)
         compiling = announced("load", "quantize", "commit", "witness")
-        with compiling, ProgressBar(("verify", "load", "quantize", "commit", "run")) as progress:
-            report = recompute(bundle, checkpoint, private, tokens=tokens, key=signer, progress=progress)
+        bar = ProgressBar(("verify", "load", "quantize", "commit", "run"))
+        with located(checkpoint) as place, compiling, bar as progress:
+            report = recompute(bundle, place, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
         checks = list(report.checks)
         result_json({"agrees": True, "checks": checks, "cosigners": list(report.cosigners)})

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from huref.common.errors import UsageError
+from huref.common.files.download import is_address
 from huref.common.output import exit_on_error, note, result, result_json
+from huref.prover.commands.located import CheckpointArgument, located
 
 ProfileOption = Annotated[str | None, typer.Option(help="hardened (default) or paper.")]
 TokensOption = Annotated[
@@ -52,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def commit(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or a .safetensors or .gguf file.")],
+    checkpoint: CheckpointArgument,
     out: Annotated[Path, typer.Option(help="Folder to make; its private/ part must stay secret.")],
     profile: ProfileOption = None,
     tokens: TokensOption = None,
@@ -74,11 +77,15 @@ def commit(
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make
 
+        if keep == "recipe" and is_address(checkpoint):
+            raise UsageError(
+                "a recipe names a checkpoint on this machine", hint="download it, or keep the weights"
+            )
         keep_freed_memory()
         named = None if owner is None else read_public_key(owner)
-        with announced(*_STAGES), ProgressBar(_STAGES) as progress:
+        with located(checkpoint) as place, announced(*_STAGES), ProgressBar(_STAGES) as progress:
             options = Options(profile, tokens, k, security, proofs, named, keep)
-            opened = make(checkpoint, out, options, device=device, scheduler=scheduler, progress=progress)
+            opened = make(place, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory
     if as_json:
         result_json({"model_id": public.model_id, "folder": str(out), "seconds": progress.seconds})

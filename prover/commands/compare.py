@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from huref.common.files.fingerprint_file import FingerprintFile
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.commands.fingerprint import derive_file
 from huref.prover.commands.first_use import announced
+from huref.prover.commands.located import located
 from huref.prover.commands.progress import step_bar
 from huref.prover.compare.similarity import invariant_similarity, parameter_similarity
 
 
 def complete(
-    paths: Sequence[Path],
+    paths: Sequence[str],
     files: Sequence[FingerprintFile | None],
     profile: str | None,
     encoder: str | None,
@@ -31,10 +32,16 @@ def complete(
     chosen = get_profile(profile or (pattern.profile if pattern else "hardened"))
     encoder = encoder or (pattern.encoder if pattern else None)
     sizes = (pattern.k, pattern.p) if pattern else (None, None)
-    models = [open_model(path) for path, file in zip(paths, files, strict=True) if file is None]
-    derived = iter([derive_file(model, chosen, encoder, None, *sizes) for model in models])
-    first, second = (file or next(derived) for file in files)
-    more = {} if len(models) < 2 else _similarity((models[0], first), (models[1], second), chosen)
+    with ExitStack() as stack:
+        places = [
+            stack.enter_context(located(path))
+            for path, file in zip(paths, files, strict=True)
+            if file is None
+        ]
+        models = [open_model(place) for place in places]
+        derived = iter([derive_file(model, chosen, encoder, None, *sizes) for model in models])
+        first, second = (file or next(derived) for file in files)
+        more = {} if len(models) < 2 else _similarity((models[0], first), (models[1], second), chosen)
     return (first, second), more
 
 

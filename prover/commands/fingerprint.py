@@ -10,6 +10,7 @@ import typer
 from huref.common.errors import UsageError
 from huref.common.output import exit_on_error, result, result_json
 from huref.prover.commands.commit import DeviceOption
+from huref.prover.commands.located import CheckpointArgument, located
 
 if TYPE_CHECKING:
     from huref.circuits.fingerprint.profiles import Profile
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def fingerprint(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder or GGUF file.")],
+    checkpoint: CheckpointArgument,
     profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
     encoder: Annotated[str | None, typer.Option(help="sketch, cnn (hardened) or meanpool (paper).")] = None,
     tokens: Annotated[
@@ -54,12 +55,14 @@ def fingerprint(
         from huref.common.files.fingerprint_file import write_fingerprint
         from huref.common.image.generator import render
         from huref.common.image.png import png_bytes
+        from huref.common.words import ALONE
         from huref.prover.checkpoint.families import open_model
 
         chosen = get_profile(profile)
-        _check_outside(out, checkpoint)
         check_writable(out)
-        found = derive_file(open_model(checkpoint), chosen, encoder, tokens, k, p, device)
+        with located(checkpoint) as place:
+            _check_outside(out, place)
+            found = derive_file(open_model(place), chosen, encoder, tokens, k, p, device)
         file = write_fingerprint(out, found)
         write_file(out / PICTURE, png_bytes(render(found.v)))
         if as_json:
@@ -67,14 +70,14 @@ def fingerprint(
             return
         closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
         result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
-        result(f"{out / PICTURE}: {_words(found)}")
+        result(f"{out / PICTURE}: {ALONE}, without a model id: {_words(found)}")
 
 
 def _words(file: FingerprintFile) -> str:
-    from huref.circuits.statement import fingerprint_id
+    from huref.circuits.statement import fingerprint_name
     from huref.common.words import word_fingerprint
 
-    return word_fingerprint(fingerprint_id(file.profile, file.encoder, file.k, file.v))
+    return word_fingerprint(fingerprint_name(file, file), None)
 
 
 def derive_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from huref.prover.commands.commit import (
     SizeOption,
     TokensOption,
 )
+from huref.prover.commands.located import CHECKPOINT, located
 
 _STAGES = ("load", "quantize", "commit", "range", "witness", "prove", "self-verify")
 
@@ -29,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def prove(
     out: Annotated[Path, typer.Option(help="Bundle folder to make, NAME.huref.")],
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="Checkpoint; may be left out when a commitment is given.")
+        str | None, typer.Argument(help=f"{CHECKPOINT} May be left out when a commitment is given.")
     ] = None,
     commitment: Annotated[
         Path | None,
@@ -61,9 +63,10 @@ def prove(
 
         keep_freed_memory()
         signer = None if key is None else SecretKey.load(key)
-        with announced(*_STAGES[:-1]), ProgressBar(_STAGES) as progress:
+        somewhere = nullcontext(None) if checkpoint is None else located(checkpoint)
+        with somewhere as place, announced(*_STAGES[:-1]), ProgressBar(_STAGES) as progress:
             done = make(
-                checkpoint,
+                place,
                 out,
                 Options(profile, tokens, k, security, proofs),
                 commitment=commitment,
@@ -82,7 +85,7 @@ def prove(
         left = {"proofs_left": done.proofs_left, "positions_left": done.remaining}
         result_json({**summary, "seconds": done.seconds, **left})
         return
-    result(f"{done.path}: fingerprint {verdict.fingerprint}")
+    result(f"{done.path}: fingerprint {verdict.fingerprint}", f"  in words  {verdict.words}")
     times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items())
     note(f"time: {times}")
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from huref.common.output import exit_on_error, note, result
+from huref.prover.commands.located import CHECKPOINT, located
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("tokens")
     def tokens(
-        checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, GGUF file or tokenizer.json.")],
+        checkpoint: Annotated[str, typer.Argument(help=f"{CHECKPOINT} Or a tokenizer.json.")],
         corpus: Annotated[Path | None, typer.Option(help="UTF-8 text to count tokens in.")] = None,
         out: Annotated[Path | None, typer.Option(help="Write the list here instead of printing it.")] = None,
         rarest: Annotated[int | None, typer.Option("-k", help="Only the K rarest tokens.")] = None,
@@ -29,7 +30,8 @@ def register(app: typer.Typer) -> None:
                 write_token_file,
             )
 
-            order = order_tokens(checkpoint, corpus)
+            with located(checkpoint) as place:
+                order = order_tokens(place, corpus)
             ids = order.ids if rarest is None else select_rarest(order.ids, rarest)
             if out is None:
                 result(*format_ids(ids).splitlines())

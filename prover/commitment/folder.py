@@ -37,6 +37,7 @@ from huref.common.files.canonical import parse_json
 from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile, TokenChoice
 from huref.common.params import Knobs
 from huref.prover.checkpoint.families import Model
+from huref.prover.checkpoint.formats.partial import ready_whole, stated
 from huref.prover.commitment import leaf_cache
 from huref.prover.commitment.budget import OpeningBudget, Say
 from huref.prover.commitment.randomness import SecretSeed
@@ -247,7 +248,12 @@ def describe_files(model: Model, profile: Profile) -> tuple[SourceFile, ...]:
 
 
 def _describe(path: Path) -> SourceFile:
-    with path.open("rb") as file:  # read, not mapped: a process is charged for the pages of a map
+    known = stated(path)
+    if known is not None:
+        return SourceFile(name=path.name, size=known[0], sha256=known[1])
+    with ready_whole(path).open(
+        "rb"
+    ) as file:  # read, not mapped: a process is charged for the pages of a map
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return SourceFile(name=path.name, size=file.tell(), sha256=digest)
 

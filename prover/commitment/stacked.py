@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.placed import Placed, place_weights
+from huref.circuits.argument.placed import Placed, place_joined, place_weights
 from huref.circuits.program.program import Program
 from huref.prover.kernels.mapped import release
 
@@ -26,7 +26,7 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
     def empty(cls, program: Program, w: int) -> StackedWeights:
         """Uninitialized space for the weights of `program`; every row of every tensor's `rows` is to be written."""
         placed, rows = place_weights(program.committed, w)
-        return cls(placed, np.empty((rows, w), np.int8))
+        return cls(placed | place_joined(program.weights, placed), np.empty((rows, w), np.int8))
 
     def rows(self, name: str) -> NDArray[np.int8]:
         """A tensor's rows with their tails, (rows, blocks · w), contiguous."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huref.circuits.argument.placed import place_weights
+from huref.circuits.argument.placed import place_joined, place_weights
 from huref.circuits.program.program import Program
 from huref.common.errors import InputOutputError, Malformed
 from huref.prover.commitment.stacked import StackedWeights
@@ -40,7 +40,7 @@ def new_weights(private: Path, program: Program, w: int) -> StackedWeights:
         data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
         with path.open("r+b") as file:
             _allocate(file.fileno(), path.stat().st_size)
-    return StackedWeights(placed, data)
+    return StackedWeights(placed | place_joined(program.weights, placed), data)
 
 
 def nameless_weights(private: Path, program: Program, w: int) -> StackedWeights:
@@ -55,7 +55,7 @@ def nameless_weights(private: Path, program: Program, w: int) -> StackedWeights:
             os.ftruncate(file.fileno(), rows * w)
             _allocate(file.fileno(), rows * w)
             data = np.memmap(file, np.int8, "r+", shape=(rows, w))
-    return StackedWeights(placed, data)
+    return StackedWeights(placed | place_joined(program.weights, placed), data)
 
 
 def read_weights(private: Path, program: Program, w: int) -> StackedWeights:
@@ -73,7 +73,7 @@ def read_weights(private: Path, program: Program, w: int) -> StackedWeights:
         raise Malformed(f"{path}: not a tensor file, or cut short") from None
     if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
         raise Malformed(f"{path}: another shape or type than commitment.json says")
-    return StackedWeights(placed, data)
+    return StackedWeights(placed | place_joined(program.weights, placed), data)
 
 
 def sync_weights(private: Path) -> None:

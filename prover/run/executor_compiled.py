@@ -15,6 +15,7 @@ from huref.circuits.program.evaluate import (
     Weights,
     calibration,
     canonical_shift,
+    centre,
     check_height,
     conv_input,
     site_trace,
@@ -25,7 +26,8 @@ from huref.prover.kernels.integers.sites import requantize, signed_sums
 
 _Narrow = NDArray[np.int8] | NDArray[np.int16]
 _BLOCK = 2048
-"""Output columns per gated product, whose right side is made for it: 2048 × 16384 int16 entries are 64 MB."""
+"""Output columns per gated product, and inner ones of a transposed one, whose right side is made for it: 2048 × 16384
+int16 entries are 64 MB."""
 
 
 class CompiledMachine:
@@ -50,13 +52,37 @@ class CompiledMachine:
     def _accumulate(self, site: Site) -> NDArray[np.int32]:
         acc = site.acc
         if isinstance(acc, SketchSum):
-            return signed_sums(acc, site.rows, self._values(acc.source))
+            return self._sketch(acc, site)
         if isinstance(acc, MatMul):
-            left, right = self._viewed(acc.left, acc.inner), self._viewed(acc.right, acc.inner)
-            return product(left.astype(np.int16, copy=False), right)
+            return self._multiply(acc, site)
         if isinstance(acc, GatedMatMul):
             return self._gated(acc, site)
         return self._convolve(acc)
+
+    def _sketch(self, acc: SketchSum, site: Site) -> NDArray[np.int32]:
+        source = self._values(acc.source)
+        sums = signed_sums(acc, site.rows, source)
+        if not acc.centred:
+            return sums
+        total = source[acc.token].sum(axis=0, dtype=np.int64)
+        return centre(acc, sums.astype(np.int64), total).astype(np.int32)
+
+    def _multiply(self, acc: MatMul, site: Site) -> NDArray[np.int32]:
+        left = self._viewed(acc.left, acc.inner).astype(np.int16, copy=False)
+        if len(acc.runs) == 1 and not acc.right.transposed:
+            return product(left, self._viewed(acc.right, acc.inner))
+        out = np.zeros((site.rows, site.cols), np.int32)
+        for part, run in zip(np.split(out, len(acc.runs), axis=1), acc.runs, strict=True):
+            for first in range(run.start, run.stop, _BLOCK):
+                cut = slice(first, min(first + _BLOCK, run.stop))
+                part += product(np.ascontiguousarray(left[:, cut]), self._right(acc, cut))
+        return out
+
+    def _right(self, acc: MatMul, cut: slice) -> _Narrow:
+        """Some inner columns of the right side, (n × cut)."""
+        stored, index = self._values(acc.right.source), acc.right.index(acc.inner)[cut]
+        read: _Narrow = stored[index].T if acc.right.transposed else stored[:, index]
+        return read if read.flags.c_contiguous else read.copy()
 
     def _values(self, name: str) -> _Narrow:
         """A matrix: int16 if it is an activation, int8 if it is a weight."""

@@ -20,6 +20,9 @@ from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, Sket
 from huref.prover.devices.memory import memory_errors
 from huref.prover.run import float_gemm
 
+_BLOCK = 4096
+"""Rows of a transposed right side that visit the device at once."""
+
 
 class TorchMachine:
     """Weights, and activations on the torch device, by site name."""
@@ -57,11 +60,7 @@ class TorchMachine:
         if isinstance(acc, SketchSum):
             return self._sketch(acc, site)
         if isinstance(acc, MatMul):
-            return float_gemm.product(
-                self._viewed(acc.left, acc.inner, slice(None)),
-                lambda part: self._viewed(acc.right, acc.inner, part),
-                site.cols,
-            )
+            return self._multiply(acc, site)
         if isinstance(acc, GatedMatMul):
             return float_gemm.product(
                 self._rows(acc.left, slice(None)),
@@ -69,6 +68,32 @@ class TorchMachine:
                 site.cols,
             )
         return self._convolve(acc)
+
+    def _multiply(self, acc: MatMul, site: Site) -> torch.Tensor:
+        left, width = self._viewed(acc.left, acc.inner, slice(None)), site.cols // len(acc.runs)
+        multiply = self._transposed if acc.right.transposed else self._plain
+        return torch.cat([multiply(acc, left[:, run], run, width) for run in acc.runs], 1)
+
+    def _plain(self, acc: MatMul, left: torch.Tensor, run: slice, width: int) -> torch.Tensor:
+        def rows(part: slice) -> torch.Tensor:
+            return self._viewed(acc.right, acc.inner, part)[:, run]
+
+        return float_gemm.product(left, rows, width)
+
+    def _transposed(self, acc: MatMul, left: torch.Tensor, run: slice, width: int) -> torch.Tensor:
+        """Σ over the stored rows of a run, in blocks."""
+        index = acc.right.index(acc.inner)[run]
+        out = torch.zeros((len(left), width), dtype=torch.int64, device=self.device)
+        for first in range(0, len(index), _BLOCK):
+            read = self._read(acc.right.source, index[first : first + _BLOCK])
+            out += (left[:, first : first + _BLOCK] @ read).to(torch.int64)
+        return out
+
+    def _read(self, name: str, rows: np.ndarray) -> torch.Tensor:
+        """Some rows of a matrix."""
+        if name in self.activations:
+            return self.activations[name][torch.from_numpy(rows).to(self.device)].to(torch.float64)
+        return torch.from_numpy(self.weights[name][rows]).to(self.device).to(torch.float64)
 
     def _rows(self, name: str, part: slice) -> torch.Tensor:
         if name in self.activations:
@@ -86,7 +111,11 @@ class TorchMachine:
         tokens = torch.from_numpy(np.ascontiguousarray(self.weights[acc.source][acc.token])).to(self.device)
         signed = tokens.to(torch.int64) * torch.from_numpy(acc.sign).to(self.device)[:, None]
         out = torch.zeros((site.rows, site.cols), dtype=torch.int64, device=self.device)
-        return out.index_add_(0, torch.from_numpy(acc.row).to(self.device), signed)
+        out.index_add_(0, torch.from_numpy(acc.row).to(self.device), signed)
+        if not acc.centred:
+            return out
+        totals = torch.from_numpy(acc.totals(site.rows)).to(self.device)
+        return len(acc.row) * out - totals[:, None] * tokens.to(torch.int64).sum(0)
 
     def _convolve(self, acc: Conv) -> torch.Tensor:
         sources = [self.activations[name].to(torch.float64) for name in acc.sources]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.commitment import compile_fingerprint
 from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
 from huref.circuits.fingerprint.encoder import MAX_TERM_WEIGHT
 from huref.circuits.fingerprint.profiles import LAYERS, Profile, check_encoder
@@ -28,9 +29,12 @@ from huref.prover.checkpoint.families import Model
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.run.executor import execute
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure, scales
+from huref.prover.run.whole import fill_whole
 from huref.prover.vocabulary.tokens import TokenOrder, order_tokens, read_token_file, select_rarest
 
 Progress = Callable[[str], None]
+_WIDTH = 64
+"""Row width of a stack that is not committed."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Derivation:
     weights: Mapping[str, NDArray[np.int8]]
     steps: dict[str, float]
     trace: Trace
-    fidelity: Fidelity
+    fidelity: Fidelity | None
     seconds: dict[str, float]
 
     def to_file(self) -> FingerprintFile:
@@ -73,9 +77,16 @@ class Derivation:
             shifts=self.trace.shifts,
             calibration_sums={name: list(sums) for name, sums in self.trace.sums.items()},
             v=[int(x) for x in self.trace.v],
-            fidelity=FidelityReport(v=self.fidelity.v, terms=self.fidelity.terms),
+            fidelity=published(self.fidelity),
             timings={stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         )
+
+
+def published(fidelity: Fidelity | None) -> FidelityReport:
+    """What fingerprint.json says of it; nothing where none was measured."""
+    if fidelity is None:
+        return FidelityReport(v=None, terms={})
+    return FidelityReport(v=fidelity.v, terms=fidelity.terms)
 
 
 def find_tokens(
@@ -128,10 +139,18 @@ def derive(
     watch = _Watch()
     with watch("tokens"):
         order, ids, size, blocks = find_tokens(model, tokens, k, p)
-    program = compile_program(model.shape, profile, chosen, size, blocks)
-    reference = FloatReference(program)
+    program = compile_fingerprint(model.shape, profile, chosen, size, blocks, ids.tolist())
+    reference = None if profile.whole else FloatReference(program)
+    weights: Mapping[str, NDArray[np.int8]]
+    steps: dict[str, float] = {}
     with watch("weights"):
-        weights, steps = quantize_model(model, profile, program, ids, reference=reference, progress=progress)
+        if profile.whole:
+            weights = space = StackedWeights.empty(program, _WIDTH)
+            fill_whole(model, space, progress)
+        else:
+            weights, steps = quantize_model(
+                model, profile, program, ids, reference=reference, progress=progress
+            )
     with watch("program"):
         trace = execute(program, weights, device=device, progress=progress)
     term_weights = EQUAL_TERM_WEIGHTS
@@ -140,7 +159,7 @@ def derive(
         program = compile_program(model.shape, profile, chosen, size, blocks, term_weights)
         trace = replace(trace, v=read_output(program.output, {n: s.out for n, s in trace.sites.items()}))
     with watch("fidelity"):
-        fidelity = measure(program, trace, reference, steps, chosen)
+        fidelity = None if reference is None else measure(program, trace, reference, steps, chosen)
     return Derivation(
         model=model,
         profile=profile,

@@ -11,6 +11,7 @@ from huref.common.files.commitment_file import CommitmentFile
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.checkpoint.formats.partial import stated
 from huref.prover.commitment.recipe import Remake
 from huref.prover.commitment.stacked import StackedWeights
 
@@ -45,7 +46,7 @@ def remaker(given: Checkpoint | str | Path | None, progress: Step | None = None)
                 "huref prove PLACE --commitment FOLDER",
             ) from None
         name = model.checkpoint.path
-        found = {path.name: path.stat().st_size for path in model.source_files(model.layers)}
+        found = {path.name: _size(path) for path in model.source_files(model.layers)}
         if found != {file.name: file.size for file in public.sources}:
             raise ProverError(
                 f"{name} has other files than the checkpoint that was committed",
@@ -56,3 +57,8 @@ def remaker(given: Checkpoint | str | Path | None, progress: Step | None = None)
         fill_whole(model, space, progress)
 
     return remake
+
+
+def _size(path: Path) -> int:
+    known = stated(path)
+    return path.stat().st_size if known is None else known[0]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fuzz_bundle
-from benchmarks.fuzz_bundle import follow, load, merged, mutate, reseal, show
+from benchmarks.fuzz_bundle import follow, load, merged, mutate, reseal, same_claim, show
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
+from huref.common.files.canonical import canonical_json
 from tests.conftest import Made
 
 
@@ -56,3 +57,21 @@ def test_results_of_pieces_add_up() -> None:
         "verified": 0,
         "stopped_by": {"a": 2, "b": 1},
     }
+
+
+def test_a_change_of_the_directory_is_followed_to_the_proof(tiny: Made, tmp_path: Path) -> None:
+    """Model id, notes and fingerprint.json are repaired, so that nothing but the proof can object."""
+    files = load(tiny.bundle)
+    commitment = json.loads(files[form.COMMITMENT])
+    commitment["directory"]["shape"]["family"] = "other"
+    changed = reseal(follow({**files, form.COMMITMENT: canonical_json(commitment)}))
+    found = show(changed, tmp_path / "bundle", random.Random(1))
+    assert found.split(".")[0] in ("opening", "lookup", "inner", "root"), found
+
+
+def test_only_what_no_manifest_covers_is_the_same_claim(tiny: Made) -> None:
+    files = load(tiny.bundle)
+    assert same_claim({**files, form.COSIGNATURES: b"x"}, files)
+    for name in files:
+        assert not same_claim({**files, name: files[name] + b" "}, files)
+    assert not same_claim({**files, form.SIGNATURE: b"x"}, files)

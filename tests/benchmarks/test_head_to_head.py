@@ -15,6 +15,7 @@ from benchmarks.head_to_head.__main__ import RUNS, ratios
 from benchmarks.head_to_head.claims import CLAIMS
 from benchmarks.head_to_head.statement import POOLED, cosine, inputs, pooled_sums
 from huref.common.errors import Rejected
+from huref.prover.owner import DEFAULT_PROOFS
 from huref.verifier.argument.verify import verify_program
 
 SIZE = 16
@@ -108,3 +109,9 @@ def test_every_row_says_what_it_proves() -> None:
     assert {system for system, _ in RUNS} == set(CLAIMS)
     assert len({tuple(answers) for answers in CLAIMS.values()}) == 1
     assert cosine(np.array([3.0, 4.0]), np.array([3, 4])) == pytest.approx(1)
+
+
+def test_the_count_of_proofs_is_that_of_the_run_and_of_the_program() -> None:
+    """What the stages commit to, and what `huref prove` makes a commitment for."""
+    assert DEFAULT_PROOFS == 256
+    assert f"{huref_tool.KNOBS.proofs} here, 256 by default" in CLAIMS["huref"]["commitment"]

@@ -38,7 +38,9 @@ ROOMS: dict[str, set[str]] = {
     "verifier/argument": COMMON | {"circuits/argument"},
     "verifier": COMMON | CIRCUITS | {"verifier/argument"},
     "verifier/report": COMMON | CIRCUITS | {"verifier"},
-    "verifier/commands": COMMON | {"verifier", "verifier/report"},
+    "verifier/publish": COMMON | CIRCUITS | {"verifier"},
+    "verifier/registry": COMMON | CIRCUITS | {"verifier"},
+    "verifier/commands": COMMON | {"verifier", "verifier/report", "verifier/publish", "verifier/registry"},
     "prover/kernels": COMMON | {"circuits/argument", "circuits/program"},
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
@@ -82,6 +84,11 @@ HEAVY = {
     "wordfreq": {"prover/vocabulary"},
     "onnx": {"prover/checkpoint"},
     "distributed": {"prover/devices"},
+    "huggingface_hub": {"prover/checkpoint"},
+    "httpx2": {"prover/checkpoint"},
+    "cryptography": {"verifier/publish"},
+    "starlette": {"verifier/registry"},
+    "uvicorn": {"verifier/commands"},
 }
 """The rooms that know a heavy library."""
 

@@ -30,7 +30,7 @@ from huref.common.argument.transcript import Transcript, grinding_holds
 from huref.common.params import CodeGeometry, Knobs
 from huref.verifier.argument.verify import verify_program
 from tests import ROOT
-from tests.proof.programs import Case, everything, several, small_build
+from tests.proof.programs import Case, everything, range_case, several, small_build, wide
 from tests.support.protocol_reference import DOC, reference_config, tables
 
 VECTORS = ROOT / "tests" / "vectors"
@@ -149,7 +149,11 @@ def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
     return {
         "S": len(STATEMENT),
         "g_L": lookup_grinding(layout, setup.knobs),
-        "n_L": layout.spaces[0].log_entries,
+        "spaces": [space.label for space in layout.spaces],
+        "n_L": {space.label: space.log_entries for space in layout.spaces},
+        "M": int(bool(layout.inner)),
+        "totals": bool(layout.inner) + len(gated),
+        "outputs": bool(layout.program.output.sources),
         "n_I": layout.log_inner,
         "e": layout.pads.log_triples,
         "gated": [site.name for site, _ in gated],
@@ -187,11 +191,22 @@ def ground() -> Case:
     return dataclasses.replace(case, knobs=Knobs(security=141, grinding=8, proofs=1))
 
 
-@pytest.fixture(scope="module", params=["cheapest", "two levels", "three levels", "four levels", "ground"])
+def ranges() -> Case:
+    """The range of the weights of `wide`, which have four bits and eight."""
+    return range_case(wide())
+
+
+@pytest.fixture(
+    scope="module",
+    params=["cheapest", "two levels", "three levels", "four levels", "ground", "wide", "range"],
+)
 def seen(request: pytest.FixtureRequest) -> Iterator[tuple[Setup, list[tuple[str, str, bytes]], bytes]]:
     levels = {"two levels": 1, "three levels": 2, "four levels": 3}.get(request.param, 0)
     with small_build(CAP, levels=levels):
-        yield record(ground() if request.param == "ground" else everything())
+        case = {"ground": ground, "wide": lambda: wide(split=5), "range": ranges}.get(
+            request.param, everything
+        )
+        yield record(case())
 
 
 def test_messages_are_those_of_the_document(seen: tuple[Setup, list[tuple[str, str, bytes]], bytes]) -> None:

@@ -98,6 +98,18 @@ def wrong_activation(case: Case) -> SecurityReport:
         return forge(case, setup_for(case, trace), trace=trace)
 
 
+def wrong_tensor(name: str) -> Attack:
+    """As `wrong_weights`, with one entry of another tensor changed, the last one."""
+
+    def attack(case: Case) -> SecurityReport:
+        weights = {key: x.copy() for key, x in case.weights.items()}
+        weights[name][-1, -1] = -weights[name][-1, -1] - 1
+        trace = rerun(case, weights)
+        return forge(case, setup_for(case, trace), trace=trace, weights=weights)
+
+    return attack
+
+
 def wrong_inner_product(case: Case) -> SecurityReport:
     """The sumcheck of other weights' inner product, ending in the committed weights' values."""
     weights, trace = other_model(case)

@@ -36,6 +36,7 @@ from huref.circuits.program.program import (
     View,
     Weight,
 )
+from huref.circuits.range import range_program
 from huref.common.params import Knobs, Plan, choose_levels
 from huref.prover.argument.prove import prove
 from huref.prover.commitment.randomness import SecretSeed
@@ -94,28 +95,26 @@ class Builder:
         self.sites.append(Site(name, acc, rows, cols, self.clamp, lowest, bound, calibration))
         return self.sites[-1]
 
-    def sketch(self, name: str, source: Weight, rows: int) -> Site:
+    def sketch(self, name: str, source: Weight, rows: int, centred: bool = False) -> Site:
         """Every token is in one block; the blocks have about source.rows/rows tokens with random signs."""
         tokens = self.rng.permutation(source.rows)
         row = np.sort(np.concatenate([np.arange(rows), self.rng.integers(0, rows, source.rows - rows)]))
         sign = self.rng.choice(np.array([-1, 1], np.int8), source.rows)
-        largest = int(np.bincount(row).max())
-        return self.site(
-            name, SketchSum(source.name, row, tokens, sign), rows, source.cols, largest * source.bound
-        )
+        acc = SketchSum(source.name, row, tokens, sign, centred)
+        return self.site(name, acc, rows, source.cols, acc.bound(rows, source.bound))
 
     def matmul(self, name: str, left: Site, right: Weight | Site) -> Site:
         largest = right.bound if isinstance(right, Weight) else right.clamp
         acc = MatMul(View(left.name), View(right.name), left.cols)
         return self.site(name, acc, left.rows, right.rows, left.cols * left.clamp * largest)
 
-    def output(self, *sources: Site, bound: int | None = None) -> Program:
+    def output(self, *sources: Site, bound: int | None = None, stack: tuple[Weight, ...] = ()) -> Program:
         shapes = [(site.rows, site.cols) for site in sources]
         bucket = tuple(self.rng.integers(0, OUTPUTS, shape).astype(np.int16) for shape in shapes)
         sign = tuple(self.rng.integers(-2, 3, shape).astype(np.int8) for shape in shapes)
         worst = 2 * sum(rows * cols * self.clamp for rows, cols in shapes)
         out = Output(tuple(site.name for site in sources), bucket, sign, bound or worst)
-        return Program(tuple(self.weights), tuple(self.sites), out)
+        return Program(tuple(self.weights), tuple(self.sites), out, stack, bool(stack))
 
     def values(self) -> dict[str, np.ndarray]:
         """Uniform weights over the declared width."""
@@ -136,7 +135,8 @@ class Case:
     commitments: dict[int, WeightsCommitment] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.trace = run(self.program, self.weights)
+        read = {name: self.weights[name] for name in self.program.weight}
+        self.trace = run(self.program, read)
 
     @property
     def public(self) -> PublicInputs:
@@ -216,6 +216,42 @@ def everything(seed: int = 0, d: int = 12, low: int | None = 0) -> Case:
     one = b.site("c1", c1, 8, 32, 48 * 9 * CLAMP, low)
     two = b.site("c2", Conv(("c1",), second, 8, 4, 2, 0), 4, 16, 16 * 9 * CLAMP)
     return Case(b.output(two, m1, one), b.values())
+
+
+def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
+    """Weights of two layers read as one, products with transposed weights and activations, sums cut into runs.
+
+    The range of the weights, which are part of a larger stack, is proven apart.
+    """
+    b = Builder(seed)
+    p, width, kv_heads, group, layers = 16, 3, 2, 2, 2
+    inner = layers * kv_heads * group * width
+    parts = {name: [f"{name}{n}" for n in range(layers)] for name in ("q", "k")}
+    x = b.weight("x", 24, d)
+    for name, rows in (("q", inner), ("k", inner // group)):
+        b.weights.append(Weight(name, rows, d, 4, tuple(parts[name])))
+    ys, yt = b.sketch("ys", x, p, centred=True), b.sketch("yt", x, p, centred=True)
+    b.matmul("gram", ys, yt)
+    rest = MatMul(View("gram"), View("yt", transposed=True), p)
+    b.site("rest", rest, p, d, p * CLAMP * CLAMP)
+    b.site("qa", MatMul(View("rest"), View("q"), d), p, inner, d * CLAMP * 8)
+    runs = -(-inner // (split or inner))
+    keys = View("k", "repeat", width, group, transposed=True)
+    b.site("qc", MatMul(View("qa"), keys, inner, split), p, runs * d, inner * CLAMP * 8)
+    tiled = View("yt") if runs == 1 else View("yt", "tile", group=runs)
+    b.site("qk", MatMul(View("qc"), tiled, runs * d, d), p, runs * p, d * CLAMP * CLAMP)
+    values = b.values()
+    for name, names in parts.items():
+        values |= dict(zip(names, np.split(values[name], layers), strict=True))
+    more = [Weight(n, *values[n].shape, 4) for names in parts.values() for n in names]
+    stack = (Weight("before", 7, 30, 4), x, *more, Weight("after", 50, 33, 8))
+    values |= {w.name: b.rng.integers(-8, 8, (w.rows, w.cols)).astype(np.int8) for w in (stack[0], stack[-1])}
+    return Case(b.output(b.sites[-1], b.sites[2], stack=stack), values)
+
+
+def range_case(whole: Case) -> Case:
+    """The range of everything that a case commits to."""
+    return Case(range_program(whole.program.committed), whole.weights, whole.knobs)
 
 
 def several(shapes: Sequence[tuple[int, int]], p: int, seed: int = 0, bits: Sequence[int] = (4,)) -> Case:

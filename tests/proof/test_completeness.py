@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from huref.circuits.program.program import Conv, MatMul, Program, View
 from huref.common.errors import ProverError
 from huref.common.params import Knobs
-from tests.proof.programs import CLAMP, SMALL, Builder, Case, chain, everything, secret, several, small_build
+from tests.proof.programs import (
+    CLAMP,
+    SMALL,
+    Builder,
+    Case,
+    chain,
+    everything,
+    secret,
+    several,
+    small_build,
+    wide,
+)
 
 PROPERTY = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -111,6 +122,12 @@ def test_any_convolution(case: Case) -> None:
 def test_every_node_type(seed: int, levels: int) -> None:
     with small_build(levels=levels):
         accept(everything(seed, d=(12, 33, 64)[seed], low=(0, None, 0)[seed]))
+
+
+@pytest.mark.parametrize(("d", "split"), [(20, 0), (20, 12), (33, 5), (64, 7), (1, 24), (40, 1)])
+def test_one_wide_network(d: int, split: int) -> None:
+    """Joined weights, transposed sides with shared heads, runs that end inside a layer, d below and above w."""
+    accept(wide(d, split))
 
 
 @pytest.mark.parametrize(

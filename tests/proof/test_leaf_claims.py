@@ -31,7 +31,13 @@ def scalar() -> KS:
 def claims_at_a_point(height: int, **blocks: Any) -> tuple[LeafClaims, np.ndarray, KS, KS]:
     """The claims of a layout with these blocks, eq of the point by entry, α − 1 − tag, and β."""
     layout: Any = SimpleNamespace(
-        w=W, tile_rows=height, tile_size=height * W, log_tiles=log2_ceil(TILES), tag=lambda _: 7, blocks=()
+        label="lookup",
+        w=W,
+        tile_rows=height,
+        tile_size=height * W,
+        log_tiles=log2_ceil(TILES),
+        tag=lambda _: 7,
+        blocks=(),
     )
     vars(layout).update({"weight_blocks": (), "tables": (), **blocks})
     point = [scalar() for _ in range(log2_ceil(TILES * height * W))]

@@ -24,7 +24,7 @@ from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.attacks import forge
 from tests.proof.cheating import lenient
-from tests.proof.programs import STATEMENT, Case, chain, everything, secret
+from tests.proof.programs import STATEMENT, Case, chain, everything, secret, wide
 
 
 def padded_weights(case: Case, value: int) -> WeightsCommitment:
@@ -136,7 +136,7 @@ def coefficients(layout: Layout, claim: Any) -> dict[str, np.ndarray]:
 
 def test_claims_vanish_outside_the_declared_shapes() -> None:
     """Only the range check of the weights reads padding, and only W's."""
-    for case in (everything(), chain(d=35, f=33)):
+    for case in (everything(), chain(d=35, f=33), wide(33, 5)):
         layout, claims = claims_of(case)
         masks = outside(layout)
         assert masks["W"].any() and masks["A"].any()

@@ -22,7 +22,8 @@ from huref.common.params import Knobs
 from huref.prover.argument.prove import prove
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.verify import verify_program
-from tests.proof.programs import SMALL, STATEMENT, Case, chain, secret
+from tests.proof.attacks import wrong_tensor
+from tests.proof.programs import SMALL, STATEMENT, Case, chain, secret, wide
 
 TENSORS = (Weight("a", 90, 40), Weight("b", 33, 100), Weight("c", 257, 64), Weight("d", 5, 7))
 FINAL = "opening[.]final"  # all hidden messages are checked there
@@ -144,6 +145,14 @@ def test_a_range_proof_of_another_root(shards: None) -> None:
         verify_program(setup_of(), STATEMENT + b" ", one.root, proof, SMALL.security)
 
 
+@pytest.mark.parametrize("split", [0, 5])
+@pytest.mark.parametrize("name", ["q", "k", "x"])
+def test_another_models_run(name: str, split: int) -> None:
+    """The last row of a joined, a transposed or a summed tensor is the committed one."""
+    with pytest.raises(Rejected, match=FINAL):
+        wrong_tensor(name)(wide(split=split))
+
+
 def part_of_a_whole(case: Case) -> Case:
     """The case's program on a commitment that has more tensors, its range proven apart."""
     extra = (Weight("before", 7, 30, 4), Weight("after", 50, 33, 8))
@@ -168,5 +177,5 @@ def test_a_program_on_part_of_a_commitment() -> None:
 
 def test_a_program_reads_only_what_is_committed() -> None:
     case = chain()
-    with pytest.raises(ValueError, match="not in its stack"):
+    with pytest.raises(ValueError, match="not in the stack"):
         dataclasses.replace(case.program, stack=(Weight("other", 3, 3),))

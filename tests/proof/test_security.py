@@ -21,7 +21,7 @@ from huref.common.errors import Rejected
 from huref.common.params import CodeGeometry, Knobs
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.verify import verify_program
-from tests.proof.programs import STATEMENT, Case, chain, everything, several, small_build
+from tests.proof.programs import STATEMENT, Case, chain, everything, range_case, several, small_build, wide
 
 K = P**5
 TERM_OF = {
@@ -57,7 +57,10 @@ FREE = r"opening\.(level[234]\.)?z[01]|(lookup|opening\.level[1234])\.grind\.see
 
 @pytest.fixture(scope="module")
 def cases(_small: None) -> list[Case]:
-    return [chain(), everything(), several([(5, 40), (9, 3)], 16, bits=(3, 5))]
+    whole = wide(33, 5)
+    return [
+        chain(), everything(), several([(5, 40), (9, 3)], 16, bits=(3, 5)), whole, range_case(whole),
+    ]  # fmt: skip
 
 
 def test_every_challenge_has_a_term(cases: list[Case]) -> None:
@@ -84,19 +87,21 @@ def test_every_challenge_has_a_term(cases: list[Case]) -> None:
 def independent(setup: Setup) -> dict[str, float]:
     """Bits of every term, from exact rationals."""
     layout, geometry, knobs = setup.layout, setup.geometry, setup.knobs
-    looked = sum(block.rows * block.cols for block in layout.spaces[0].blocks)
+    looked = sum(block.rows * block.cols for space in layout.spaces for block in space.blocks)
     w = layout.w
     digits = {}
-    for weight in layout.program.weights:
+    for weight in () if layout.program.ranged else layout.program.committed:
         digits[weight.bits] = digits.get(weight.bits, 0) + weight.rows * -(-weight.cols // w)
     looked += sum(-(-count // 2) * w for count in digits.values())
-    tables = sum(len(block.table.columns()[0]) for block in layout.spaces[0].tables)
+    tables = sum(len(block.table.columns()[0]) for space in layout.spaces for block in space.tables)
     sites = layout.program.sites
     shifts = setup.public.shifts
     gated = sum(type(site.acc).__name__ == "GatedMatMul" for site in sites)
     sums = sum(1 + (shifts[site.name] > 0) for site in sites)
-    claims = 2 + 2 + 3 * gated + 1 + sums + 1 + 2  # lookup, products, gated, v, calibration, pads, masks
-    constraints = 1 + layout.spaces[0].log_entries + 1 + 2 * gated + 1 + 3
+    inner, outputs = bool(layout.inner), bool(layout.program.output.sources)
+    claims = 2 * len(layout.spaces) + 2 * inner + 3 * gated + outputs + sums  # and pads, masks
+    claims += 1 + 2
+    constraints = sum(1 + space.log_entries for space in layout.spaces) + inner + 2 * gated + 1 + 3
 
     def algebraic(count: float) -> float:
         return -log2(Fraction(count) / K)
@@ -112,8 +117,6 @@ def independent(setup: Setup) -> dict[str, float]:
         "lookup.mu": algebraic(1),
         "lookup.round": algebraic(3),
         "lookup.tau": algebraic(1),
-        "inner.round": algebraic(2),
-        "output": algebraic(9),
         "triples.zeta": algebraic(layout.pads.triples.bit_length() - 1),
         "triples.round": algebraic(3),
         "pads.merge": algebraic(constraints),
@@ -124,6 +127,10 @@ def independent(setup: Setup) -> dict[str, float]:
         **code("opening.proof", geometry.proof, w),
         "hash": 128.0,
     }
+    if inner:
+        terms["inner.round"] = algebraic(2)
+    if outputs:
+        terms["output"] = algebraic(9)
     if gated:
         terms["gated.round"] = algebraic(3)
     claimed = geometry.weights.queries + geometry.proof.queries + 2  # two evaluation lists, two masks
@@ -167,7 +174,7 @@ def test_counts_are_those_of_the_verifier(cases: list[Case]) -> None:
 def test_grinding_before_a_large_lookup(log_entries: int, security: int) -> None:
     """Above about 2^26.5 entries λ = 128 needs work before α and β; the round then just reaches the level."""
     table = SimpleNamespace(table=Table("digits", (8, 2)))
-    layout: Layout = SimpleNamespace(entries=1 << log_entries, tables=[table])  # type: ignore[assignment]
+    layout: Layout = SimpleNamespace(entries=1 << log_entries, spaces=[SimpleNamespace(tables=[table])])  # type: ignore[assignment]
     bits = lookup_grinding(layout, Knobs(security=security))
     error = Fraction((1 << log_entries) + 3 * 65536, K)
     assert error / 2**bits <= Fraction(1, 2**security)

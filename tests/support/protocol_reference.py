@@ -77,18 +77,69 @@ class Tiles(list[list[int]]):
 
 def reference_config(setup: Setup, cap: int) -> Any:
     """The configuration whose hash is absorbed first; `cap` is the largest clamp table height."""
-    program, shifts, opening = setup.program, setup.public.shifts, setup.geometry
+    program, opening = setup.program, setup.geometry
     w = opening.w
     w2 = check_levels(setup)
     check_opening(setup.knobs, opening.weights, setup.layout.weight_rows, w2, w)
     place = {}
     at = 0
-    for tensor in sorted(program.weights, key=lambda t: t.bits):
+    for tensor in sorted(program.stack or program.weights, key=lambda t: t.bits):
         place[tensor.name] = ["Placed", {"matrix": "W", "start": at, "rows": tensor.rows, "cols": tensor.cols,
                                              "blocks": ceil(tensor.cols, w)}]  # fmt: skip
         at += tensor.rows * ceil(tensor.cols, w)
+    runs = weight_runs(program, place)
+    for tensor in program.weights:
+        if tensor.parts:
+            place[tensor.name] = ["Placed", {**place[tensor.parts[0]][1], "rows": tensor.rows}]
 
-    height, tallest, tiles, sites, row = {}, max(16, *(s.rows for s in program.sites)), Tiles(), {}, 0
+    sites, spaces, row = {}, [], 0
+    if program.sites:
+        tallest = max(16, *(s.rows for s in program.sites))
+        sites, tiles, used, row = site_lookups(setup, tallest, cap)
+        looked = [] if program.ranged else runs
+        g = 3 if sum(count for *_, count in looked) * w >= 1 << 27 else 2
+        digits = [digit_block(run, tiles, tallest, g) for run in looked]
+        spaces.append(space("lookup", tiles, tallest, used, digits, row, w))
+        row = spaces[-1][1]
+    else:
+        for number, run in enumerate(shards(runs, 3 * 2**27 // w)):
+            tiles, g = Tiles(), 3 if run[2] * w >= 1 << 27 else 2
+            digits = [digit_block(run, tiles, 256, g)]
+            spaces.append(space(f"shard{number}", tiles, 256, set(), digits, row, w))
+            row = spaces[-1][1]
+
+    inner, end = {}, 0
+    for site in program.sites:
+        if isinstance(site.acc, MatMul):
+            inner[site.name] = ceil(end, w) * w
+            end = inner[site.name] + ceil(site.acc.inner, w) * w
+        elif isinstance(site.acc, Conv):
+            size = max(w, 1 << lg(site.acc.in_channels * site.acc.kernel**2))
+            inner[site.name] = ceil(end, size) * size
+            end = inner[site.name] + size
+    n_i, many = lg(end), 1 if inner else 0
+    depths = [found["logs"][0] + lg(found["logs"][1] * w) for found, _ in spaces]
+    gated = [(s.cols, s.acc.inner) for s in program.sites if isinstance(s.acc, GatedMatMul)]
+    e = max(1, lg(sum(1 + 2 * n_l for n_l in depths) + many + 2 * len(gated) + 4))
+    rounds = sum(1 + 3 * (lg(cols) + lg(w * ceil(columns, w))) for cols, columns in gated)
+    singles = sum(n_l * (n_l - 1) for n_l in depths) + many * (1 + 2 * n_i) + rounds + 2 * e
+    masks = row + ceil(5 * (singles + 3 * 2**e), w)
+    check_opening(setup.knobs, opening.proof, masks + 10, w2, w, own=True)
+    geometry = {
+        "opening": plain(opening),
+        "sites": sites,
+        "weights": place,
+        "lookups": [found for found, _ in spaces],
+        "inner": [inner, n_i],
+        "rows": [["PadSpace", {"singles": singles, "triples": 2**e}], row, masks, masks + 10],
+    }
+    return [plain(program), plain(setup.public), plain(setup.knobs), geometry]
+
+
+def site_lookups(setup: Setup, tallest: int, cap: int) -> tuple[dict[str, Any], Tiles, set[Table], int]:
+    """Sites, their tiles and tables, and the rows of A that they take."""
+    program, shifts, w = setup.program, setup.public.shifts, setup.geometry.w
+    height, tiles, sites, row = {}, Tiles(), {}, 0
     for site in program.sites:
         s, blocks = shifts[site.name], ceil(site.cols, w)
         height[site.name] = table_height(site.bound, s, cap)
@@ -102,66 +153,57 @@ def reference_config(setup: Setup, cap: int) -> Any:
     for first in range(0, len(slots), tallest // 16):
         blocks = ceil(slots[first].cols, w)
         tiles.take(blocks, blocks)
-    digits = digit_blocks(program, place, tiles, tallest, w)
-
     used = {Table("clamp", (height[s.name], s.clamp, s.low)) for s in program.sites}
     used |= {Table("abs", (s.clamp, s.low)) for s in program.sites}
     used |= {Table("absclamp", (2 * height[s.name], s.clamp, s.low)) for s in program.sites if shifts[s.name]}
     remainders = {t for s in shifts.values() for t in (s, s - 1) if t >= 1}
     used |= {Table("remainder", tuple(sorted(remainders)))} if remainders else set()
-    used |= {Table("digits", tuple(block[1]["table"][1]["parameters"])) for block in digits}
-    placed_tables = []
+    return sites, tiles, used, row
+
+
+def space(
+    label: str, tiles: Tiles, tallest: int, used: set[Table], digits: list[Any], row: int, w: int
+) -> tuple[Any, int]:
+    """A space with its tables, and the first row of A after them."""
+    used = used | {Table("digits", tuple(block[1]["table"][1]["parameters"])) for block in digits}
+    placed = []
     for table in sorted(used, key=lambda t: (t.kind, t.parameters)):
         rows = ceil(table.size, w)
         tile = tiles.take(ceil(rows, tallest), ceil(rows, tallest))
-        placed_tables.append(
+        placed.append(
             ["TableBlock", {"table": plain(table), "tile": tile, "multiplicity": row, "rows": rows}]
         )
         row += rows
-
-    inner, end = {}, 0
-    for site in program.sites:
-        if isinstance(site.acc, MatMul):
-            inner[site.name] = ceil(end, w) * w
-            end = inner[site.name] + ceil(site.acc.inner, w) * w
-        elif isinstance(site.acc, Conv):
-            size = max(w, 1 << lg(site.acc.in_channels * site.acc.kernel**2))
-            inner[site.name] = ceil(end, size) * size
-            end = inner[site.name] + size
-    n_l, n_i = lg(sum(tiles[-1])) + lg(tallest * w), lg(end)
-    gated = [(s.cols, s.acc.inner) for s in program.sites if isinstance(s.acc, GatedMatMul)]
-    e = max(1, lg(2 + 2 * n_l + 2 * len(gated) + 4))
-    rounds = sum(1 + 3 * (lg(cols) + lg(w * ceil(columns, w))) for cols, columns in gated)
-    singles = n_l * (n_l - 1) + 1 + 2 * n_i + rounds + 2 * e
-    masks = row + ceil(5 * (singles + 3 * 2**e), w)
-    check_opening(setup.knobs, opening.proof, masks + 10, w2, w, own=True)
-    geometry = {
-        "opening": plain(opening),
-        "sites": sites,
-        "weights": place,
-        "tables": placed_tables,
-        "digits": digits,
-        "tiles": tiles,
-        "inner": inner,
-        "logs": [lg(sum(tiles[-1])), tallest, n_i],
-        "rows": [["PadSpace", {"singles": singles, "triples": 2**e}], row, masks, masks + 10],
-    }
-    return [plain(program), plain(setup.public), plain(setup.knobs), geometry]
+    logs = [lg(sum(tiles[-1])), tallest]
+    return {"label": label, "tables": placed, "digits": digits, "tiles": tiles, "logs": logs}, row
 
 
-def digit_blocks(program: Program, place: dict[str, Any], tiles: Tiles, tallest: int, w: int) -> list[Any]:
-    """The weights' lookups."""
-    rows_of = {name: p["rows"] * p["blocks"] for name, (_, p) in place.items()}
-    g = 3 if sum(rows_of.values()) * w >= 1 << 27 else 2
+def weight_runs(program: Program, place: dict[str, Any]) -> list[tuple[int, int, int]]:
+    """(bits, first row, rows) of the tensors of every width."""
+    committed = program.stack or program.weights
     out = []
-    for bits in sorted({t.bits for t in program.weights}):
-        group = [t.name for t in program.weights if t.bits == bits]
-        count = sum(rows_of[name] for name in group)
-        entry_rows = ceil(count, g)
-        table = ["Table", {"kind": "digits", "parameters": [bits, g]}]
-        out.append(["WeightBlock", {"table": table, "tile": tiles.take(ceil(entry_rows, tallest)), "count": count,
-                                        "start": place[group[0]][1]["start"], "rows": entry_rows}])  # fmt: skip
+    for bits in sorted({t.bits for t in committed}):
+        group = [place[t.name][1] for t in committed if t.bits == bits]
+        out.append((bits, group[0]["start"], sum(p["rows"] * p["blocks"] for p in group)))
     return out
+
+
+def shards(runs: list[tuple[int, int, int]], most: int) -> list[tuple[int, int, int]]:
+    """The same rows in runs of at most `most`, as even as can be."""
+    out = []
+    for bits, start, count in runs:
+        size = ceil(count, ceil(count, most))
+        out += [(bits, start + at, min(size, count - at)) for at in range(0, count, size)]
+    return out
+
+
+def digit_block(run: tuple[int, int, int], tiles: Tiles, tallest: int, g: int) -> Any:
+    """The lookups of a run of weights, g at a time."""
+    bits, start, count = run
+    rows = ceil(count, g)
+    table = ["Table", {"kind": "digits", "parameters": [bits, g]}]
+    tile = tiles.take(ceil(rows, tallest))
+    return ["WeightBlock", {"table": table, "tile": tile, "count": count, "start": start, "rows": rows}]
 
 
 def check_levels(setup: Setup) -> int:

@@ -1,7 +1,7 @@
 """Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
 
-Two tiny models with random weights: one with an owner and two auditors, one unsigned of the paper's profile. Beside
-each bundle lies what a reader must find in it, and the configuration whose hash the transcript absorbs first.
+Tiny models with random weights: one with an owner and two auditors, a whole one, one of the paper's profile. Beside
+each bundle lies what a reader must find in it, and the configurations whose hashes the transcripts absorb first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from huref.circuits.statement import prepare_statement
+from huref.circuits.statement import needs_range, prepare_range, prepare_statement
 from huref.common.files.keys import SecretKey
 from huref.prover.audit import audit
 from huref.prover.owner import Options, Proved, prove
@@ -32,6 +32,7 @@ def main() -> None:
         for key in KEYS[1:]:
             audit(signed.path, llama, signed.commitment, key=key)
         _keep("signed", signed)
+        _keep("whole", prove(llama, work / "whole.huref", Options(profile="hardened-2", k=64)))
         _keep(
             "paper",
             prove(gpt2, work / "paper.huref", Options(profile="paper", k=512, security=128, proofs=1)),
@@ -44,6 +45,7 @@ def _keep(name: str, made: Proved) -> None:
     expected = {
         "model_id": verdict.model_id,
         "fingerprint": verdict.fingerprint,
+        "words": verdict.words,
         "bits": round(verdict.security.bits, 2),
         "owner": verdict.directory.owner,
         "v": verdict.v,
@@ -51,6 +53,9 @@ def _keep(name: str, made: Proved) -> None:
     (FOLDER / f"{name}.json").write_text(json.dumps(expected, sort_keys=True) + "\n", encoding="utf-8")
     setup = prepare_statement(verdict.statement, verdict.commitment)
     (FOLDER / f"{name}.config.json").write_text(setup.configuration(), encoding="utf-8")
+    if needs_range(verdict.commitment):
+        _, setup = prepare_range(verdict.commitment)
+        (FOLDER / f"{name}.range.json").write_text(setup.configuration(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -270,7 +270,9 @@ def test_notes_are_bound_to_their_files_and_to_the_proof(files: Files, name: str
     assert found.split(".")[0] in _PROOF_CHECKS, found
 
 
-FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shifts", "calibration_sums", "token_ids", "v")
+FINGERPRINT_FIELDS = ("profile", "encoder", "k", "p", "shape", "term_weights", "shifts", "calibration_sums", "v",
+                      "token_ids", "token_source", "tokenizer_digest", "frequency_digest")  # fmt: skip
+NOTES = {"schema_version", "fidelity", "timings"}
 
 
 @pytest.mark.parametrize("name", FINGERPRINT_FIELDS)
@@ -280,11 +282,17 @@ def test_the_fingerprint_file_repeats_what_is_proven(files: Files, name: str) ->
     if isinstance(value, list):
         value[0] += 1
     elif isinstance(value, dict):
-        value.pop("ys")
+        value.pop(next(iter(value)))
     else:
-        content[name] = {str: "other", int: 7}[type(value)]
+        content[name] = {str: "other", int: 7, type(None): "0" * 64}[type(value)]
     forged = reseal({**files, form.FINGERPRINT: json.dumps(content).encode()})
-    assert failure(forged) == ("fingerprint.tokens" if name == "token_ids" else f"fingerprint.{name}")
+    assert failure(forged) == (
+        "fingerprint.tokens" if name.startswith(("token", "freq")) else f"fingerprint.{name}"
+    )
+
+
+def test_every_field_of_the_fingerprint_file_is_one_or_a_note(files: Files) -> None:
+    assert set(json.loads(files[form.FINGERPRINT])) == {*FINGERPRINT_FIELDS, *NOTES}
 
 
 @pytest.mark.parametrize("name", ["level", "bits", "binding"])

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from huref.common.errors import HurefError, Rejected
+from huref.common.errors import HurefError, Malformed, Rejected
 from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle
 from huref.common.image.faces import FaceNetworks, draw_face
 from huref.common.image.png import png_bytes, png_pixels
 from huref.common.image.registry import Installed
 from huref.common.words import word_fingerprint
 from huref.verifier.commands.verify import describe
+from huref.verifier.verification import check_picture, read_claim
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, manifest_of, reseal
 
@@ -60,11 +62,20 @@ def test_an_exact_generators_picture_may_not_differ_in_one_pixel(files: Files) -
     verdict = check(files, require_image=True)
     assert "  picture      matches (byte for byte)" in describe(Path("x"), verdict)
     assert verdict.picture.comparison == "exact" and any("byte for byte" in x for x in verdict.proven())
-    assert verdict.words == word_fingerprint(verdict.fingerprint) == verdict.to_dict()["words"]
+    words = word_fingerprint(verdict.fingerprint, verdict.model_id)
+    assert verdict.words == words == verdict.to_dict()["words"]
     assert f"  in words     {verdict.words}" in describe(Path("x"), verdict)
     image = png_pixels(files[form.PICTURE]).copy()
     image[40, 50, 1] ^= 1
     assert failure(reseal({**files, form.PICTURE: png_bytes(image)})) == "image"
+
+
+def test_a_vector_that_cannot_be_drawn_is_malformed(files: Files) -> None:
+    """No proof is known for one; if there were, it would not become a wrong call of the verifier's."""
+    bundle = parse_bundle(Path("x"), files)
+    statement, _ = read_claim(bundle)
+    with pytest.raises(Malformed, match=r"statement\.v:"):
+        check_picture(bundle, statement.model_copy(update={"v": [7] * 512}), required=False)
 
 
 class _Network:
@@ -119,3 +130,19 @@ def test_hostile_pictures_are_never_decoded(files: Files, monkeypatch: pytest.Mo
         hostile.append(honest[:16] + header + honest[24:])
     for data in hostile:
         assert failure(reseal({**files, form.PICTURE: data})).startswith("Malformed: picture")
+
+
+def test_a_picture_of_other_sides_is_not_unpacked(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = _Network(lambda w: np.zeros((1, 3, 128, 128), dtype=np.float32))
+    networks = FaceNetworks(_Network(lambda z: z), flat)  # type: ignore[arg-type]
+    monkeypatch.setattr("huref.verifier.image.find", lambda digest: Installed(digest, networks))
+    unpacked: list[int] = []
+    monkeypatch.setattr(
+        "huref.verifier.image.png_pixels", lambda data: unpacked.append(1) or png_pixels(data)
+    )
+    for sides, times in (((64, 64), 1), ((64, 65), 1), ((4096, 4096), 1)):
+        picture = png_bytes(np.full((*sides, 3), 128, np.uint8))
+        assert failure(reseal({**files, form.PICTURE: picture})) == (
+            "verified" if sides == (64, 64) else "image"
+        )
+        assert len(unpacked) == times

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from huref.circuits.statement import prepare_statement
-from huref.common.files.bundle import read_bundle
+from huref.circuits.statement import prepare_range, prepare_statement
+from huref.common.files.bundle import RANGE, read_bundle
+from huref.verifier.argument.verify import verify_program
 from huref.verifier.verification import read_claim, verify
 from tests import ROOT
 from tests.vectors.make_bundles import KEYS
 
 FOLDER = ROOT / "tests" / "vectors" / "bundles"
-NAMES = ("paper", "signed")
+NAMES = ("paper", "signed", "whole")
 
 
 def _expected(name: str) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def test_a_frozen_bundle_verifies(name: str) -> None:
     found = {
         "model_id": verdict.model_id,
         "fingerprint": verdict.fingerprint,
+        "words": verdict.words,
         "bits": round(verdict.security.bits, 2),
         "owner": verdict.directory.owner,
         "v": verdict.v,
@@ -65,3 +67,17 @@ def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
     assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())
     assert prepare_statement(*read_claim(bundle)).configuration() == published
     assert seen[1] == ("statement", read_claim(bundle)[0].encode())
+
+
+def test_the_published_configuration_of_a_range_proof() -> None:
+    published = (FOLDER / "whole.range.json").read_text(encoding="utf-8")
+    bundle = read_bundle(_path("whole"))
+    _, commitment = read_claim(bundle)
+    statement, setup = prepare_range(commitment)
+    assert setup.configuration() == published
+    seen: list[tuple[str, bytes]] = []
+    verify_program(
+        setup, statement.encode(), bytes.fromhex(commitment.root), bundle.files[RANGE],
+        recorder=lambda kind, label, data: seen.append((label, data)),
+    )  # fmt: skip
+    assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())

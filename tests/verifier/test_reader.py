@@ -17,6 +17,7 @@ from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import SourceFile
 from huref.common.image.registry import Installed, embedded
+from huref.common.words import word_fingerprint
 from huref.verifier.commands.inspect import describe as inspect_lines
 from huref.verifier.commands.verify import describe
 from huref.verifier.published import is_published, load_vector
@@ -260,6 +261,17 @@ def test_ignored_files_are_named(files: Files, tiny: Made) -> None:
         assert ".DS_Store" in line and "13 more" in line
     assert found.verdict.to_dict()["ignored"] == list(ignored) and "ignored: " in page(found)
     assert not any("ignored" in line for line in describe("x", check(files)))
+
+
+def test_six_words_stand_for_a_verified_bundle(files: Files) -> None:
+    found = inspect(parse_bundle(Path("x"), files))
+    assert found.verdict is not None
+    words = word_fingerprint(found.verdict.fingerprint, found.verdict.model_id)
+    assert f"  in words     {words}" in inspect_lines(found) and f"<b>{words}</b>" in page(found)
+    assert f"  in words     {words}" in describe("x", found.verdict)
+    failed = inspect(parse_bundle(Path("x"), reseal({**files, form.PICTURE: files[form.PICTURE] + b"\0"})))
+    assert failed.fingerprint == found.fingerprint and failed.failure is not None
+    assert words not in page(failed) and words not in "\n".join(inspect_lines(failed))
 
 
 def test_inspect_survives_a_statement_of_any_shape(files: Files) -> None:

@@ -42,7 +42,17 @@ def files(tiny: Made) -> Files:
 
 
 def test_every_schema_is_sound_and_every_id_published() -> None:
-    assert set(SCHEMAS) == {"verdict", "error", "inspection", "comparison", "proved"}
+    assert set(SCHEMAS) == {
+        "verdict",
+        "error",
+        "inspection",
+        "comparison",
+        "proved",
+        "packed",
+        "registry",
+        "entries",
+        "identified",
+    }
     for schema in SCHEMAS.values():
         Draft202012Validator.check_schema(schema)
         assert schema["additionalProperties"] is False

@@ -13,6 +13,7 @@ import typer
 
 from huref.common.errors import InputOutputError
 from huref.common.output import drawing, exit_on_error, note, result, result_json
+from huref.common.words import ALONE
 
 if TYPE_CHECKING:
     from huref.verifier.compare import FingerprintComparison
@@ -35,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="Bundle (verified first), fingerprint.json, or a checkpoint.")],
+    first: Annotated[
+        str, typer.Argument(help="Bundle (verified first), fingerprint.json, or a checkpoint (hf:// too).")
+    ],
     second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
@@ -59,7 +62,12 @@ def compare(
 
             check_writable(picture.parent)
         found, sides, more = _compare((first, second), profile, encoder)
-        both = {"schema": SCHEMA, "first": sides[0], "second": sides[1], "words": found.words}
+        both = {
+            "schema": SCHEMA,
+            "first": sides[0],
+            "second": sides[1],
+            "words": found.words([side["model_id"] for side in sides]),
+        }
         cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
         report = {**both, **found.to_dict(), **cautions, **more}
         shown = not as_json and (_on_terminal() if show is None else show)
@@ -76,11 +84,12 @@ def _compare(
     paths: Sequence[str], profile: str | None, encoder: str | None
 ) -> tuple[FingerprintComparison, list[dict[str, Any]], dict[str, Any]]:
     """The comparison, what either side is, and what only two checkpoints tell."""
+    from huref.common.files.download import is_checkpoint_address
     from huref.verifier.compare import compare_fingerprints
     from huref.verifier.published import is_published, load_vector
 
     for path in paths:
-        if not is_published(path) and not os.path.exists(path):
+        if not (is_published(path) or is_checkpoint_address(path) or os.path.exists(path)):
             raise InputOutputError(f"{path}: no such file or folder")
     published = [load_vector(path) if is_published(path) else None for path in paths]
     sides = [_CHECKPOINT if one is None else one.to_dict() for one in published]
@@ -88,7 +97,7 @@ def _compare(
     more: dict[str, Any] = {}
     if None in files:
         checkpoints = importlib.import_module(_CHECKPOINTS)
-        files, more = checkpoints.complete([Path(path) for path in paths], files, profile, encoder)
+        files, more = checkpoints.complete(paths, files, profile, encoder)
     first, second = (file for file in files if file is not None)
     return compare_fingerprints(first, second, profile, encoder), sides, more
 
@@ -115,13 +124,14 @@ def _draw(
     chosen = by_name(generator) if generator else embedded()
     pictures = [render(file.v, chosen) for file in (found.first, found.second)]
     names = [_name(path, report[side]) for path, side in zip(paths, ("first", "second"), strict=True)]
+    words = [said if model_id else f"{said}\n({ALONE})" for model_id, said in _words(report)]
     foreign = []
     if chosen.digest != embedded().digest:
         foreign = [f"drawn by the foreign generator {chosen.weights.name}"]
     if out is not None:
-        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign], report["words"])))
+        write_file(out, png_bytes(captioned(pictures, names, [*_summary(report), *foreign], words)))
     if shown:
-        drawing(in_terminal(pictures, names, foreign, report["words"]))
+        drawing(in_terminal(pictures, names, foreign, words))
 
 
 def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
@@ -138,11 +148,19 @@ def _summary(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _words(report: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Model id and words of both sides."""
+    ids = (report[side]["model_id"] for side in ("first", "second"))
+    return list(zip(ids, report["words"], strict=True))
+
+
 def _print_report(report: dict[str, Any]) -> None:
     for side in ("first", "second"):
         result(f"{side:<6}  {report[side]['label']}")
-    for line in (*_summary(report), *(f"words                       {said}" for said in report["words"])):
-        result(line)
+    result(
+        *_summary(report),
+        *(f"{'words' if model_id else ALONE:<28}{said}" for model_id, said in _words(report)),
+    )
     if not report["verdict"]:
         note("hint: the paper profile does not separate unrelated models well; read the hardened one")
     for name, value in report["vector_terms"].items():

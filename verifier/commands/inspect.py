@@ -54,6 +54,8 @@ def describe(found: Inspection) -> list[str]:
     lines = [f"{found.failure.word if found.failure else 'VERIFIED'}  {found.bundle}"]
     if found.failure is not None:
         lines += _failure(found.failure)
+    if found.verdict is not None:
+        lines.append(f"  in words     {found.verdict.words}")
     lines += ignored_lines(found.ignored)
     lines += ["Statement, as the bundle says it:", *(f"  {line}" for line in found.words)]
     lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from huref.common.errors import UsageError
 from huref.common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from huref.verifier.publish.pem import Kind
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +22,21 @@ def register(app: typer.Typer) -> None:
 
 def keygen(
     out: Annotated[Path, typer.Option(help="Key file to make (mode 0600); the public key goes to OUT.pub.")],
+    kind: Annotated[
+        str,
+        typer.Option(help="bls signs bundles; p256 and ed25519 (PEM) sign statements, see huref statement."),
+    ] = "bls",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make a signing key; prints the public key."""
     with exit_on_error(as_json=as_json):
         from huref.common.files.keys import SecretKey
 
+        if kind in ("p256", "ed25519"):
+            _make_pem(out, cast("Kind", kind), as_json)
+            return
+        if kind != "bls":
+            raise UsageError(f"{kind}: choose bls, p256 or ed25519")
         key = SecretKey.generate()
         public = key.save(out)
         if as_json:
@@ -31,6 +44,18 @@ def keygen(
         else:
             result(key.public_key)
             note(f"secret key in {out}, keep it to yourself; publish {public}, which holds the line above")
+
+
+def _make_pem(out: Path, kind: Kind, as_json: bool) -> None:
+    from huref.verifier.publish.pem import generate, load_public
+
+    public = generate(out, kind)
+    name = load_public(public).name
+    if as_json:
+        result_json({"public_key": name, "file": str(out), "public_file": str(public)})
+    else:
+        result(name)
+        note(f"secret key in {out}, keep it to yourself; publish {public}; the line above is its SHA-256")
 
 
 def pubkey(

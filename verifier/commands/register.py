@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from huref.verifier.commands import compare, inspect, keys, verify
+from huref.verifier.commands import (
+    card,
+    compare,
+    identify,
+    inspect,
+    keys,
+    pack,
+    registry,
+    statement,
+    verify,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verifier's commands to the root command."""
-    for module in (verify, inspect, compare, keys):
+    for module in (verify, inspect, compare, identify, registry, pack, statement, card, keys):
         module.register(app)

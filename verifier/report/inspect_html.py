@@ -12,7 +12,6 @@ from itertools import groupby
 
 from huref.common.text import escape as printable
 from huref.common.text import quoted
-from huref.common.words import word_fingerprint
 from huref.verifier.report.inspection import Inspection, Message
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -66,7 +65,8 @@ def _header(found: Inspection) -> str:
     word, kind = (found.failure.word, "bad") if found.failure else ("VERIFIED", "good")
     lines = f'<h1>{_text(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
     if found.fingerprint is not None:
-        lines += f"<p>fingerprint <b>{word_fingerprint(found.fingerprint)}</b><br><code>{found.fingerprint}</code></p>"
+        words = "" if found.verdict is None else f" <b>{found.verdict.words}</b>"
+        lines += f"<p>fingerprint{words}<br><code>{found.fingerprint}</code></p>"
     if found.ignored:
         lines += f"<p>ignored: {_text(', '.join(quoted(name) for name in found.ignored[:_NAMED]))}</p>"
     if found.security is not None and found.verdict is not None:

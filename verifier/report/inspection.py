@@ -19,7 +19,7 @@ from huref.circuits.argument.layout import SiteColumns
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
 from huref.circuits.program.program import Conv, GatedMatMul, MatMul, SketchSum
-from huref.circuits.statement import Statement, prepare_statement
+from huref.circuits.statement import Statement, fingerprint_name, prepare_statement
 from huref.common.errors import HurefError, InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle, read_bundle
@@ -27,7 +27,7 @@ from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.rejection import WORD, meaning
 from huref.common.text import shorten
 from huref.verifier.verdict import Verdict
-from huref.verifier.verification import fingerprint_name, read_claim, verify
+from huref.verifier.verification import read_claim, verify
 
 SCHEMA = "huref-inspection/1"
 _PREVIEW_BYTES = 16
@@ -166,7 +166,7 @@ def _describe(found: Inspection, bundle: Bundle) -> None:
     statement, commitment = read_claim(bundle)
     setup = prepare_statement(statement, commitment)
     found.statement, found.directory = statement, commitment.directory
-    found.fingerprint = fingerprint_name(statement, commitment)
+    found.fingerprint = fingerprint_name(statement, commitment.directory)
     found.words = _words(statement, commitment)
     found.geometry = _geometry(setup)
     found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]
@@ -185,7 +185,7 @@ def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
         f"Model id {statement.model_id}: this directory, and the weights committed under {commitment.root} with "
         f"{said.random_rows} random rows, enough for {said.proofs} proofs.",
         f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in statement.v[:6])}, …).",
-        f"Fingerprint {fingerprint_name(statement, commitment)}.",
+        f"Fingerprint {fingerprint_name(statement, said)}.",
     ]
 
 
@@ -237,7 +237,8 @@ def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
             view.source if view.kind == "plain" else f"{view.kind}({view.source})"
             for view in (acc.left, acc.right)
         ]
-        return f"{kinds[0]} · {kinds[1]}ᵀ"
+        runs = "" if len(acc.runs) == 1 else f", in {len(acc.runs)} sums"
+        return f"{kinds[0]} · {kinds[1]}" + ("" if acc.right.transposed else "ᵀ") + runs
     if isinstance(acc, GatedMatMul):
         return f"{acc.left} · ({acc.gate} ∘ {acc.up})ᵀ"
     return f"conv {acc.kernel}×{acc.kernel}, stride {acc.stride}, {acc.in_channels} → {acc.out_channels} channels"

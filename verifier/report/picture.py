@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def captioned(
     captions = [[_fitted(_printable(name), font, space)] for name in names]
     for caption, said in zip(captions, words, strict=bool(words)):
         caption += _in_two(said)
-    under = len(captions[0])
+    under = max(map(len, captions))
     canvas = Image.new("RGB", (width, height + step * (under + len(lines)) + 2 * margin), "white")
     canvas.paste(Image.fromarray(row), (0, 0))
     draw = ImageDraw.Draw(canvas)
@@ -61,15 +62,19 @@ def in_terminal(
 ) -> str:
     """The same as text in 24-bit colour, `columns` wide."""
     half = columns // len(names)
-    labels = [[_printable(name) for name in names], *zip(*(_in_two(said) for said in words), strict=True)]
+    labels = [
+        [_printable(name) for name in names],
+        *zip_longest(*(_in_two(said) for said in words), fillvalue=""),
+    ]
     under = ["".join(label[: half - 1].ljust(half) for label in row).rstrip() for row in labels]
     return "\n".join([terminal_picture(side_by_side(pictures, _GAP), columns), *under, *map(escape, lines)])
 
 
 def _in_two(words: str) -> list[str]:
-    """Two lines of three words each."""
-    parts = words.split()
-    return [" ".join(parts[: len(parts) // 2]), " ".join(parts[len(parts) // 2 :])]
+    """Two lines of three words each, and what follows in a line of its own."""
+    first, *more = words.split("\n")
+    parts = first.split()
+    return [" ".join(parts[: len(parts) // 2]), " ".join(parts[len(parts) // 2 :]), *more]
 
 
 def _printable(name: Name) -> str:

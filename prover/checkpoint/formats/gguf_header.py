@@ -17,12 +17,15 @@ import numpy as np
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
 from huref.prover.checkpoint.formats.magic import refuse_pointer
+from huref.prover.checkpoint.formats.partial import ready
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _MAX_NESTING = 4
 _MAX_DIMENSIONS = 8
 _DEFAULT_ALIGNMENT = 32
+_AHEAD = 1 << 20
+"""Bytes that are asked for beyond what is needed, where a file comes in parts."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,13 @@ class GgufHeader:
 def read_header(path: Path) -> GgufHeader:
     """Parse a GGUF header. Raises `Malformed`, `Unsupported` (version, byte order), `InputOutputError`."""
     try:
-        with path.open("rb") as file:
+        with ready(path, 0, 32).open("rb") as file:
             head = file.read(32)
             refuse_pointer(path, head)
             if head[:4] != b"GGUF":
                 raise Malformed(f"{path}: not a GGUF file")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-                return _Parser(view).parse(path)
+                return _Parser(view, path).parse(path)
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
     except (struct.error, IndexError, ValueError, OverflowError) as error:
@@ -62,8 +65,15 @@ def read_header(path: Path) -> GgufHeader:
 class _Parser:
     """A cursor over the file; running past its end raises `struct.error` or `IndexError`."""
 
-    def __init__(self, view: mmap.mmap) -> None:
+    def __init__(self, view: mmap.mmap, path: Path) -> None:
         self.view, self.at = view, 4
+        self.path, self.known = path, 4
+
+    def _reach(self, end: int) -> None:
+        """Make sure that the bytes before `end` are here."""
+        if end > self.known:
+            ready(self.path, self.known, min(end + _AHEAD, len(self.view)))
+            self.known = end + _AHEAD
 
     def parse(self, path: Path) -> GgufHeader:
         version = self._scalar("I")
@@ -90,6 +100,7 @@ class _Parser:
         return GgufHeader(metadata, tensors, len(self.view))
 
     def _scalar(self, code: str) -> Any:
+        self._reach(self.at + 8)
         (value,) = struct.unpack_from("<" + code, self.view, self.at)
         self.at += struct.calcsize("<" + code)
         return value
@@ -97,6 +108,7 @@ class _Parser:
     def _take(self, length: int) -> bytes:
         if length > len(self.view) - self.at:
             raise IndexError("past the end")
+        self._reach(self.at + length)
         self.at += length
         return self.view[self.at - length : self.at]
 

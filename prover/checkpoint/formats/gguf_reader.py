@@ -18,6 +18,7 @@ from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.dtypes import FLOATS
 from huref.prover.checkpoint.formats.gguf_header import GgufHeader, TensorInfo, read_header
+from huref.prover.checkpoint.formats.partial import ready, ready_rows
 from huref.prover.checkpoint.formats.split import parts_of
 from huref.prover.kernels.integers.reading import Stored
 
@@ -128,8 +129,13 @@ class GgufCheckpoint(Checkpoint):
         if size == 0:
             return np.zeros(shape, np.float32)
         file, start = self._file[name], self._tensors[name].start
+        place = (
+            ready(file, start, start + size)
+            if rows is None
+            else ready_rows(file, start, size // shape[0], rows)
+        )
         if file not in self._maps:
-            self._maps[file] = np.memmap(file, dtype=np.uint8, mode="r")
+            self._maps[file] = np.memmap(place, dtype=np.uint8, mode="r")
         data = self._maps[file][start : start + size]
         if kind in _FLOAT_KINDS:
             storage, decode = FLOATS[_FLOAT_KINDS[kind]]

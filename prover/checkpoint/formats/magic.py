@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from huref.common.errors import InputOutputError, Malformed
+from huref.prover.checkpoint.formats.partial import ready
 
 Format = Literal["safetensors", "gguf", "pickle"]
 
 _POINTER = b"version https://git-lfs"
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save writes a zip or, before 1.6, a bare pickle
 _HEAD = 16
+_FIRST = max(_HEAD, len(_POINTER))
 
 
 def sniff(path: Path) -> Format | None:
@@ -20,8 +22,8 @@ def sniff(path: Path) -> Format | None:
     Raises `Malformed` (a Git LFS pointer), `InputOutputError` (unreadable).
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(max(_HEAD, len(_POINTER)))
+        with ready(path, 0, _FIRST).open("rb") as file:
+            head = file.read(_FIRST)
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
     refuse_pointer(path, head)

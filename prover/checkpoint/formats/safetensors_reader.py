@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from huref.common.errors import InputOutputError, Malformed, Unsupported
 from huref.prover.checkpoint.formats.dtypes import FLOATS, INTEGERS, item_size
 from huref.prover.checkpoint.formats.magic import refuse_pointer
+from huref.prover.checkpoint.formats.partial import ready, ready_rows
 from huref.prover.kernels.integers.reading import Stored, widen
 
 MAX_HEADER = 100_000_000  # the format's own limit
@@ -55,7 +56,7 @@ class SafetensorsFile:
         storage, decode = FLOATS[entry.dtype]
         if entry.start == entry.stop:
             return np.zeros(entry.shape, np.float32)
-        raw = self._stored(entry, storage)
+        raw = self._stored(entry, storage, rows)
         return decode(np.asarray(raw if rows is None else raw[rows]))
 
     def part(self, name: str) -> NDArray[Any]:
@@ -70,17 +71,24 @@ class SafetensorsFile:
         """The map of the file, if anything was read from it."""
         return self._map
 
-    def _stored(self, entry: TensorEntry, storage: np.dtype[Any]) -> NDArray[Any]:
-        """A view of the file."""
+    def _stored(
+        self, entry: TensorEntry, storage: np.dtype[Any], rows: NDArray[np.int64] | None = None
+    ) -> NDArray[Any]:
+        """A view of the file, good at the given rows, or everywhere."""
+        if rows is None:
+            place = ready(self.path, entry.start, entry.stop)
+        else:
+            place = ready_rows(self.path, entry.start, (entry.stop - entry.start) // entry.shape[0], rows)
         if self._map is None:
-            self._map = np.memmap(self.path, dtype=np.uint8, mode="r")
+            self._map = np.memmap(place, dtype=np.uint8, mode="r")
         return self._map[entry.start : entry.stop].view(storage).reshape(entry.shape)
 
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        place = ready(path, 0, 32)
+        size = place.stat().st_size
+        with place.open("rb") as file:
             prefix = file.read(32)
             refuse_pointer(path, prefix)
             prefix = prefix[:8]
@@ -88,6 +96,7 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or length > MAX_HEADER or 8 + length > size:
                 raise Malformed(f"{path}: not a safetensors file, or truncated")
+            ready(path, 8, 8 + length)
             blob = file.read(length)
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None

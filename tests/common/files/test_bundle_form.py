@@ -99,6 +99,19 @@ def test_a_partial_download_is_damaged_not_rejected(copy: Path, name: str) -> No
         read_bundle(copy)
 
 
+@pytest.mark.parametrize("name", form.LISTED)
+def test_one_file_is_left_of_a_bundle_or_none(copy: Path, name: str) -> None:
+    for other in copy.iterdir():
+        if other.name != name:
+            other.unlink()
+    with pytest.raises(Damaged, match=f"{form.MANIFEST} is missing"):
+        read_bundle(copy)
+    (copy / name).unlink()
+    with pytest.raises(Malformed, match=f"not a bundle, {form.MANIFEST} is missing") as caught:
+        read_bundle(copy)
+    assert type(caught.value) is Malformed, "nobody is told to download it again"
+
+
 def test_a_git_lfs_pointer_is_named(copy: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 210964\n"
     (copy / form.PROOF).write_bytes(pointer)
@@ -183,6 +196,21 @@ def test_only_one_spelling_of_the_manifest(tiny: Made, name: str) -> None:
     assert changed != files[form.MANIFEST]
     with pytest.raises(Malformed):
         parse_bundle(Path(), {**files, form.MANIFEST: changed})
+
+
+def test_no_size_is_negative(tiny: Made) -> None:
+    files = load(tiny.bundle)
+    with pytest.raises(Malformed, match=r"manifest\.json\.files\.proof\.bin\.size"):
+        parse_bundle(Path(), with_manifest(files, lambda m: m["files"][form.PROOF].update(size=-1)))
+
+
+def test_a_folder_that_cannot_be_listed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("huref.common.files.bundle.os.scandir", refuse)
+    with pytest.raises(InputOutputError, match=r"copy\.huref: Permission denied"):
+        read_bundle(copy)
 
 
 def test_the_manifest_lists_exactly_the_files(tiny: Made) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from py_ecc.bls.g2_primitives import G1_to_pubkey, G2_to_signature, pubkey_to_G1
@@ -68,15 +69,30 @@ def test_a_stranger_signs_again() -> None:
     assert (caught.value.expected, caught.value.got) == (KEYS[0].public_key, KEYS[1].public_key)
 
 
+def changed(signed: AuditSignatures, change: dict[str, Any]) -> AuditSignatures:
+    """Other fields, and the checksum that belongs to them."""
+    fields = {**signed.model_dump(), **change}
+    parts = bytes.fromhex(fields["signature"] + "".join(fields["shares"]))
+    return signed.model_copy(update={**change, "checksum": sha256(parts).hexdigest()})
+
+
+def test_a_damaged_file_is_seen() -> None:
+    """Every share counts in the checksum, although no verdict rests on it."""
+    signed = _audited(*KEYS[:2])
+    for change in ({"shares": signed.shares[::-1]}, {"shares": ["00" * 96] * 2}, {"checksum": "0" * 64}):
+        with pytest.raises(Malformed, match="damaged"):
+            check_auditors(signed.model_copy(update=change), DIGEST)
+
+
 def test_auditors_signatures_add_up() -> None:
     signed = _audited(*KEYS[:2])
     assert len(signed.signature) == 192
     assert check_auditors(signed, DIGEST) == tuple(sorted(key.public_key for key in KEYS[:2]))
     assert signed == _audited(*KEYS[1::-1])
     fewer = {"signers": signed.signers[:1], "shares": signed.shares[:1]}
-    assert _rejected(signed.model_copy(update=fewer)) == "audit"
+    assert _rejected(changed(signed, fewer)) == "audit"
     assert _rejected(signed, bytes(32)) == "audit"  # put beside another bundle
-    assert _rejected(signed.model_copy(update={"signature": _audited(KEYS[0]).signature})) == "audit"
+    assert _rejected(changed(signed, {"signature": _audited(KEYS[0]).signature})) == "audit"
     with pytest.raises(UsageError, match="already"):
         cosign(KEYS[0], DIGEST, signed)
 
@@ -87,7 +103,7 @@ def test_auditors_in_another_order_or_twice() -> None:
     twice = {"signers": signed.signers[:1] * 2, "shares": signed.shares[:1] * 2}
     for change in (both, twice, {"shares": signed.shares[:1]}):
         with pytest.raises(Malformed):
-            check_auditors(signed.model_copy(update=change), DIGEST)
+            check_auditors(changed(signed, change), DIGEST)
 
 
 def test_a_signature_counts_in_its_role_alone() -> None:
@@ -95,9 +111,9 @@ def test_a_signature_counts_in_its_role_alone() -> None:
     audit = _audited(KEYS[0])
     weights = bls.coefficients([bytes.fromhex(owner.signer)])
     total = bls.backend().combine([bytes.fromhex(owner.signature)], weights).hex()
-    assert _rejected(audit.model_copy(update={"signature": total, "shares": [owner.signature]})) == "audit"
+    assert _rejected(changed(audit, {"signature": total, "shares": [owner.signature]})) == "audit"
     own = bls.backend().combine([bytes.fromhex(KEYS[0].sign(AUDIT_TAG, DIGEST))], weights).hex()
-    check_auditors(audit.model_copy(update={"signature": own}), DIGEST)  # so the role made the difference
+    check_auditors(changed(audit, {"signature": own}), DIGEST)  # so the role made the difference
     with pytest.raises(Rejected):
         check_owner(OwnerSignature(signer=owner.signer, signature=audit.shares[0]), DIGEST)
     assert OWNER_TAG != AUDIT_TAG and len(OWNER_TAG) == len(AUDIT_TAG)
@@ -119,30 +135,29 @@ def test_a_rogue_key_does_not_sign_for_its_victim(adaptive: bool) -> None:
     for weight in (1, weights[rogue]):
         forged = bls.backend().combine([share], [weight]).hex()
         names = [key.hex() for key in keys]
-        assert _rejected(AuditSignatures(signers=names, signature=forged, shares=[forged] * 2)) == "audit"
+        assert _rejected(AuditSignatures.of(names, forged, [forged] * 2)) == "audit"
 
 
 def test_no_signature_for_no_key() -> None:
-    nothing = {"signature": NO_SIGNATURE.hex(), "shares": [NO_SIGNATURE.hex()]}
     for key in (NO_KEY, TORSION):
-        assert _rejected(AuditSignatures(signers=[key.hex()], **nothing)) == "audit"
+        assert _rejected(AuditSignatures.of([key.hex()], NO_SIGNATURE.hex(), [NO_SIGNATURE.hex()])) == "audit"
     signed = _audited(KEYS[0])
     beside = {"signers": [*signed.signers, NO_KEY.hex()], "shares": signed.shares * 2}
     assert signed.signers[0] < NO_KEY.hex()
-    assert _rejected(signed.model_copy(update=beside)) == "audit"
+    assert _rejected(changed(signed, beside)) == "audit"
 
 
 def test_damaged_shares_are_seen_by_the_next_auditor() -> None:
     signed = _audited(KEYS[0])
-    check_auditors(signed.model_copy(update={"shares": ["00" * 96]}), DIGEST)
+    check_auditors(changed(signed, {"shares": ["00" * 96]}), DIGEST)
     with pytest.raises(Malformed):
-        cosign(KEYS[1], DIGEST, signed.model_copy(update={"shares": ["00" * 96]}))
+        cosign(KEYS[1], DIGEST, changed(signed, {"shares": ["00" * 96]}))
     other = _audited(KEYS[2]).shares
     with pytest.raises(Rejected) as caught:
-        cosign(KEYS[1], DIGEST, signed.model_copy(update={"shares": other}))
+        cosign(KEYS[1], DIGEST, changed(signed, {"shares": other}))
     assert caught.value.path == "audit.shares"
     with pytest.raises(Rejected):  # nobody's signature is made better by one more
-        cosign(KEYS[1], DIGEST, signed.model_copy(update={"signature": other[0]}))
+        cosign(KEYS[1], DIGEST, changed(signed, {"signature": other[0]}))
 
 
 def test_number_of_auditors_is_capped_before_any_curve(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +173,7 @@ def test_number_of_auditors_is_capped_before_any_curve(monkeypatch: pytest.Monke
         data = json.dumps(many, sort_keys=True, separators=(",", ":")).encode()
         with pytest.raises(Malformed, match="signers"):
             AuditSignatures.decode(data, form.COSIGNATURES)
-    full = signed.model_copy(update={"signers": names[:MAX_AUDITORS], "shares": signed.shares * MAX_AUDITORS})
+    full = changed(signed, {"signers": names[:MAX_AUDITORS], "shares": signed.shares * MAX_AUDITORS})
     assert len(full.encode()) < form.CAPS[form.COSIGNATURES]
     assert AuditSignatures.decode(full.encode(), form.COSIGNATURES) == full
     assert len(sign_manifest(KEYS[0], DIGEST).encode()) < form.CAPS[form.SIGNATURE]
@@ -173,7 +188,7 @@ def test_a_full_file_takes_nobody_more() -> None:
     shares = dict(sorted(made.items()))
     weights = bls.coefficients([bytes.fromhex(key) for key in shares])
     total = bls.backend().combine([bytes.fromhex(share) for share in shares.values()], weights)
-    full = AuditSignatures(signers=list(shares), signature=total.hex(), shares=list(shares.values()))
+    full = AuditSignatures.of(list(shares), total.hex(), list(shares.values()))
     assert len(check_auditors(full, DIGEST)) == MAX_AUDITORS
     with pytest.raises(UsageError, match="64 auditors"):
         cosign(KEYS[0], DIGEST, full)

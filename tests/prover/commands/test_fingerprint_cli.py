@@ -19,6 +19,7 @@ from huref.common.files.fingerprint_file import read_fingerprint
 from huref.common.image.generator import render
 from huref.common.image.png import png_pixels
 from huref.common.image.registry import embedded
+from huref.common.words import ALONE
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commands import register as prover_cli
 from huref.prover.run.fingerprint import derive
@@ -134,7 +135,8 @@ def test_compare_shows_both_pictures(models: dict[str, Path], tmp_path: Path) ->
     assert np.array_equal(png_pixels((tmp_path / "a" / "picture.png").read_bytes()), render(vectors[0]))
     text = invoke("compare", tmp_path / "a", tmp_path / "b" / "fingerprint.json", "--show")
     assert text.exit_code == 0 and text.stdout.count("\u2580") > 1000 and "unrelated" in text.stdout
-    assert all(words in text.stdout for words in said)
+    assert all(f"{ALONE}   {words}\n" in text.stdout for words in said)
+    assert f"({ALONE})" in text.stdout, "under the pictures, too"
     assert "\u2580" not in invoke("compare", tmp_path / "a", tmp_path / "b").stdout
     unknown = invoke("compare", tmp_path / "a", tmp_path / "b", "--picture", sheet, "--generator", "nobody")
     assert unknown.exit_code == 3 and "nobody" in unknown.stderr

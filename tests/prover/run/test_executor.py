@@ -11,7 +11,7 @@ import pytest
 from huref.circuits.fingerprint.compile import compile_program
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.program.evaluate import Trace, canonical_shift, requantize, run
+from huref.circuits.program.evaluate import Trace, accumulate, canonical_shift, requantize, run
 from huref.circuits.program.program import (
     Conv,
     GatedMatMul,
@@ -25,7 +25,7 @@ from huref.circuits.program.program import (
 )
 from huref.common.errors import ProverError, UsageError
 from huref.prover.run.executor import execute
-from tests.proof.programs import everything, small_build
+from tests.proof.programs import everything, small_build, wide
 
 DEVICES = ("cpu", "torch-cpu")
 SMALL = ModelShape(
@@ -82,20 +82,26 @@ def slow_accumulator(site: Site, values: dict[str, Any]) -> list[list[int]]:
     acc = site.acc
     if isinstance(acc, SketchSum):
         total = [[0] * site.cols for _ in range(site.rows)]
+        x, n = values[acc.source], len(acc.token)
+        mean = [sum(int(x[token][j]) for token in acc.token) for j in range(site.cols)]
         for row, token, sign in zip(acc.row, acc.token, acc.sign, strict=True):
             for j in range(site.cols):
-                total[row][j] += int(sign) * int(values[acc.source][token][j])
+                entry = n * int(x[token][j]) - mean[j] if acc.centred else int(x[token][j])
+                total[row][j] += int(sign) * entry
         return total
     if isinstance(acc, MatMul):
         left, right = acc.left.index(acc.inner), acc.right.index(acc.inner)
         a, b = values[acc.left.source], values[acc.right.source]
-        return [
-            [
-                sum(int(a[i][left[x]]) * int(b[j][right[x]]) for x in range(acc.inner))
-                for j in range(site.cols)
-            ]
-            for i in range(site.rows)
-        ]
+        b = np.transpose(b) if acc.right.transposed else b
+        step = acc.split or acc.inner
+        width = site.cols // -(-acc.inner // step)
+
+        def entry(i: int, column: int) -> int:
+            run, j = divmod(column, width)
+            inner = range(run * step, min((run + 1) * step, acc.inner))
+            return sum(int(a[i][left[x]]) * int(b[j][right[x]]) for x in inner)
+
+        return [[entry(i, j) for j in range(site.cols)] for i in range(site.rows)]
     if isinstance(acc, GatedMatMul):
         y, g, u = values[acc.left], values[acc.gate], values[acc.up]
         return [
@@ -245,6 +251,17 @@ def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
             run(program, weights, wrong)
         with pytest.raises(ProverError, match=message):
             execute(program, weights, wrong, device=device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("split", [0, 5, 12])
+def test_transposed_and_cut_products(split: int, device: str) -> None:
+    case = wide(split=split)
+    assert_same(case.trace, execute(case.program, case.weights, device=device))
+    values = {**case.weights, **{name: site.out for name, site in case.trace.sites.items()}}
+    for name in ("ys", "yt", "rest", "qc", "qk"):
+        site = case.program.site[name]
+        assert accumulate(site, values).tolist() == slow_accumulator(site, values)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -145,7 +145,11 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     assert done.code == 0 and "Traceback" not in done.err
     done = huref("prove", checkpoint, "--commitment", folder, "--out", bundle, "--key", key)
     assert done.code == 0 and "provable bits" in done.err and "self-verify" in done.err
-    assert huref("verify", bundle, "--root", root, "--signer", public).code == ExitCode.VERIFIED
+    (words,) = [line.removeprefix("  in words  ") for line in done.out.splitlines() if "  in words  " in line]
+    done = huref("verify", bundle, "--root", root, "--signer", public)
+    assert (
+        done.code == ExitCode.VERIFIED and f"  in words     {words}\n" in done.out and len(words.split()) == 6
+    )
     assert huref("prove", "--commitment", folder, "--out", bundle, "--key", key).code == ExitCode.USAGE
     done = huref("prove", "--commitment", folder, "--out", bundle, "--force")
     assert done.code == ExitCode.USAGE and "must be signed by its owner" in done.err

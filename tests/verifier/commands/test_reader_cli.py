@@ -10,6 +10,7 @@ import pytest
 
 from huref.common.errors import ExitCode
 from huref.common.files import bundle as form
+from huref.common.words import word_fingerprint
 from huref.verifier.compare import MATCH, OTHER_TOKENS
 from tests.conftest import Made
 from tests.support.forge import load, with_directory, with_statement
@@ -105,6 +106,26 @@ def test_compare_says_what_a_match_does_not_show(huref, tiny: Made, tmp_path: Pa
     done = huref("compare", tiny.bundle, bare, "--json")
     assert validate(json.loads(done.out), "comparison")["warnings"] == [MATCH, OTHER_TOKENS]
     assert f"warning: {MATCH}" in done.err
+
+
+def test_words_of_a_bundle_and_of_its_bare_vector(huref, tiny: Made, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Who copies the vector has neither the bundle's words nor their label."""
+    bare = _folder({form.FINGERPRINT: load(tiny.bundle)[form.FINGERPRINT]}, tmp_path / "bare")
+    said = validate(json.loads(huref("compare", tiny.bundle, bare, "--json").out), "comparison")
+    assert (
+        said["cosine"] == pytest.approx(1) and said["first"]["fingerprint"] == said["second"]["fingerprint"]
+    )
+    found = tiny.proved.verdict
+    assert said["words"] == [found.words, word_fingerprint(found.fingerprint, None)]
+    done = huref("compare", tiny.bundle, bare, "--show")
+    one, two = said["words"]
+    assert one != two and f"words                       {one}\n" in done.out
+    assert (
+        f"words of the vector alone   {two}\n" in done.out
+        and f"words                       {two}" not in done.out
+    )
+    (under,) = [line for line in done.out.splitlines() if line.endswith("(words of the vector alone)")]
+    assert under.startswith(" " * 40), "the bundle's words have no such line"
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J\x1b[H", "a\nVERIFIED  x", "\u202e"], ids=ascii)

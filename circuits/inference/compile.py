@@ -1,0 +1,210 @@
+"""From shape, public facts and the number of tokens to the sites of the inference program, with every bound checked.
+
+LLaMA's layout: RMSNorm before attention and FFN, rotary embedding, gated SiLU, no biases, a head.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isqrt
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
+from huref.circuits.inference.sites import (
+    Activate,
+    Divide,
+    Embed,
+    InferenceProgram,
+    Linear,
+    Low,
+    Mix,
+    Multiply,
+    Norm,
+    Scores,
+    Site,
+    Turn,
+    Write,
+)
+from huref.circuits.inference.tables import EXP_BITS, ROTARY_BITS, block, inverse_root_scale
+from huref.circuits.model.tensors import LARGEST
+from huref.circuits.program.bounds import fits
+from huref.common.errors import Unsupported, UsageError
+
+MAX_TOKENS = 1 << 14
+STREAM_BITS = 18
+"""Residual entries lie in [−2^17, 2^17)."""
+NORM_UNIT = 9
+NORM_CLAMP = 4095
+_NORM_LENGTH = 514
+"""‖n‖ ≤ 514 · √d follows from S, m, e, c and the rounding (docs/inference.md §4)."""
+QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 2047, (1 << 15) - 1
+GATE_BITS, GATE_FINER = 16, 2
+LIMB = 8
+MIXED_HIGH, PRODUCT_HIGH = 1 << 6, 1 << 9
+"""High limbs of y (15 bits) and a (18 bits) are smaller than this."""
+
+
+def turned_clamp(size: int) -> int:
+    """Largest C with size · C² < p/2: clamp of q and k behind the rotary embedding, at most 4095."""
+    clamp = QUERY_CLAMP
+    while not fits(size * clamp * clamp):
+        clamp -= 1
+    return clamp
+
+
+def query_scale(size: int) -> tuple[int, int]:
+    """(size, f) with log2(e) · 2^f / √size in (½, 1]."""
+    f = 0
+    while 2.0813689810056077 * 4 ** (f + 1) <= size:  # log2(e)²
+        f += 1
+    return size, f
+
+
+def score_unit(shape: ModelShape, layer: LayerFacts) -> int:
+    """Unit of q·k behind the rotary embedding, in octaves."""
+    size, f = query_scale(shape.head_dim)
+    mixed = block(size).bit_length() - 1
+    return layer.query + layer.key + mixed + 2 * ROTARY_BITS + f - layer.query_shift - layer.key_shift
+
+
+def check_supported(shape: ModelShape) -> None:
+    """Raise `Unsupported` unless the program is known for models of this shape."""
+    wanted = {
+        "pre-norms": shape.norm_position == "pre" and not shape.output_norm and not shape.parallel,
+        "RMSNorm": shape.norm == "rms",
+        "a gated FFN": shape.gated,
+        "a rotary embedding": shape.rotary is not None and shape.rotary_sections == 1,
+        "no norms on q and k": not shape.qk_norm,
+        "a head": shape.head,
+    }
+    missing = [name for name, there in wanted.items() if not there]
+    if missing:
+        raise Unsupported(
+            f"the inference program knows models with {', '.join(missing)}; this one is another"
+        )
+
+
+def compile_inference(shape: ModelShape, facts: Facts, tokens: int) -> InferenceProgram:
+    """The program for the first `tokens` positions.
+
+    Raises:
+        Unsupported: a shape without a program yet. UsageError: units that leave an accumulator above p/2, or
+        do not go together.
+    """
+    check_supported(shape)
+    if not 1 <= tokens <= MAX_TOKENS:
+        raise UsageError(f"an inference program has 1 to {MAX_TOKENS} tokens, not {tokens}")
+    if len(facts.layers) != shape.layers:
+        raise UsageError(f"inference: units of {len(facts.layers)} layers for a model of {shape.layers}")
+    builder = _Builder(shape, facts, tokens)
+    for n, layer in enumerate(facts.layers):
+        builder.attention(f"l{n}.", layer)
+        builder.feed_forward(f"l{n}.", layer)
+    return builder.finish()
+
+
+class _Builder:
+    def __init__(self, shape: ModelShape, facts: Facts, tokens: int) -> None:
+        self.shape, self.facts, self.tokens = shape, facts, tokens
+        self.sites: list[Site] = []
+        self.stream, self.unit = "embedded", facts.embedding
+        top = 1 << (STREAM_BITS - 1)
+        self.add(Embed("embedded", shape.hidden, facts.embedding, top))
+
+    def add(self, site: Site) -> str:
+        bounds = [getattr(site, name) for name in ("bound", "squares") if hasattr(site, name)]
+        if not all(fits(bound) for bound in bounds):
+            raise UsageError(f"{site.name}: the accumulator may exceed p/2")
+        shift = getattr(site, "shift", 0)
+        if shift < 0 or getattr(site, "lifted", 0) < 0 or getattr(site, "raised", 0) < 0:
+            raise UsageError(f"{site.name}: these units need a negative shift")
+        self.sites.append(site)
+        return site.name
+
+    def norm(self, name: str) -> str:
+        d = self.shape.hidden
+        constant = round(Fraction(self.facts.epsilon) * d * Fraction(4) ** self.unit)
+        _, shift = inverse_root_scale(d)
+        bound = (1 << (STREAM_BITS - 1)) * (1 << 11)
+        squares = d << 16
+        return self.add(Norm(name, d, self.stream, constant, shift, NORM_CLAMP, bound, squares))
+
+    def linear(self, name: str, source: str, rows: int, unit: int, clamp: int, extra: Outliers = ()) -> str:
+        bound = LARGEST * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
+        return self.add(Linear(name, rows, source, name, NORM_UNIT - unit, extra, clamp, bound))
+
+    def attention(self, tag: str, layer: LayerFacts) -> None:
+        s, size = self.shape, self.shape.head_dim
+        n = self.norm(f"{tag}attn_norm")
+        q = self.linear(f"{tag}q", n, s.q_rows, layer.query, QUERY_CLAMP)
+        k = self.linear(f"{tag}k", n, s.kv_rows, layer.key, QUERY_CLAMP)
+        v = self.linear(f"{tag}v", n, s.kv_rows, layer.value, VALUE_CLAMP)
+        clamp = turned_clamp(size)
+        # |cos| + |sin| ≤ √2, and rounding
+        bound = block(size) * QUERY_CLAMP * (isqrt(2 << (2 * ROTARY_BITS)) + 2)
+        turned = [
+            self.add(Turn(f"{tag}{name}_turned", cols, source, size, scale, shift, clamp, bound))
+            for name, cols, source, scale, shift in (
+                ("q", s.q_rows, q, query_scale(size), layer.query_shift),
+                ("k", s.kv_rows, k, (0, 0), layer.key_shift),
+            )
+        ]
+        shift = score_unit(s, layer) - 8
+        scores = self.add(
+            Scores(f"{tag}scores", s.heads, s.group, size, *turned, shift, size * clamp * clamp)
+        )
+        mix = Mix(
+            f"{tag}mix", s.q_rows, s.heads, s.group, size, scores, v, EXP_BITS, VALUE_CLAMP << (EXP_BITS + 1)
+        )
+        mixed = self.add(mix)
+        largest = (2 * VALUE_CLAMP + 1) * ((1 << 15) + 1)
+        base = 15 + layer.value - layer.mixed
+        y = self.add(
+            Divide(f"{tag}y", s.q_rows, size, mixed, scores, f"{tag}o.step", base, LIMB, MIXED_HIGH, largest)
+        )
+        self.write(tag, "o", y, s.q_rows, layer.mixed, MIXED_HIGH, layer.stream[0], ())
+
+    def feed_forward(self, tag: str, layer: LayerFacts) -> None:
+        ffn = self.shape.ffn
+        n = self.norm(f"{tag}ffn_norm")
+        gate = self.linear(f"{tag}gate", n, ffn, layer.gate, (1 << (GATE_BITS - 1)) - 1)
+        up = self.linear(f"{tag}up", n, ffn, layer.up, UP_CLAMP, layer.up_outliers)
+        unit = layer.gate + GATE_FINER
+        active = self.add(Activate(f"{tag}active", ffn, gate, layer.gate, unit, GATE_BITS))
+        bound = UP_CLAMP << (GATE_BITS - 1 + GATE_FINER)
+        base = unit + layer.up - layer.product
+        coarse = dict(layer.up_outliers)
+        more = dict(layer.product_outliers)
+        extra = tuple(
+            (j, by)
+            for j in sorted(coarse.keys() | more.keys())
+            if (by := more.get(j, 0) - coarse.get(j, 0)) != 0
+        )
+        a = self.add(
+            Multiply(f"{tag}a", ffn, active, up, f"{tag}down.step", base, extra, LIMB, PRODUCT_HIGH, bound)
+        )
+        self.write(tag, "down", a, ffn, layer.product, PRODUCT_HIGH, layer.stream[1], layer.product_outliers)
+
+    def write(
+        self, tag: str, tensor: str, source: str, inner: int, unit: int, high: int, to: int, weight: Outliers
+    ) -> None:
+        """stream += tensorᵀ · source, at unit `to`; the accumulator's unit is the finer of the two that meet."""
+        d = self.shape.hidden
+        terms = inner + sum((1 << by) - 1 for _, by in weight)
+        left = max(0, self.unit - (unit - LIMB))
+        raised = max(0, unit - LIMB - self.unit)
+        low_bound = terms * LARGEST << (LIMB - 1)
+        name = f"{tag}{tensor}"
+        low = self.add(Low(f"{name}_low", d, source, name, weight, LIMB, LIMB - left, low_bound))
+        bound = (terms * LARGEST * high << left) + (low_bound >> (LIMB - left)) + 1
+        bound += 1 << (STREAM_BITS - 1 + raised)
+        shift = unit - LIMB + left - to
+        self.stream = self.add(
+            Write(name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, bound)
+        )
+        self.unit = to
+
+    def finish(self) -> InferenceProgram:
+        n = self.norm("final_norm")
+        logits = self.linear("head", n, self.shape.vocab, self.facts.logits, LOGIT_CLAMP)
+        return InferenceProgram(self.shape, self.facts, self.tokens, tuple(self.sites), logits)

@@ -1,0 +1,277 @@
+"""The exact integer reference executor of an inference program, in plain numpy.
+
+Every number is an int64, or a Python integer where it may be larger. The prover's fast executor
+(prover/run/inference/executor.py) gives the same `InferenceTrace` bit for bit; it replaces the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.inference.sites import (
+    Activate,
+    Divide,
+    Embed,
+    InferenceProgram,
+    Linear,
+    Low,
+    Mix,
+    Multiply,
+    Norm,
+    Scores,
+    Site,
+    Turn,
+    Write,
+)
+from huref.circuits.inference.tables import (
+    EXP_BITS,
+    EXP_LOW,
+    EXP_ZERO,
+    OCTAVE,
+    ROOT_HIGH,
+    ROOT_LOW,
+    block,
+    head_signs,
+    inverse_roots,
+    powers,
+    reciprocal,
+    silu,
+    turns,
+)
+from huref.circuits.model.rotary import rotary_planes
+from huref.circuits.model.tensors import STEP
+from huref.common.errors import ProverError, UsageError
+
+Ints = NDArray[np.int64]
+Weights = Mapping[str, NDArray[np.int8]]
+
+_STREAM = 1 << 17
+
+
+@dataclass
+class InferenceTrace:
+    """What a run computes: `values` per site (tokens × cols; scores: heads × tokens × tokens, zero for u > t).
+
+    `octaves` M and `totals` Σe per scores site (heads × tokens); `scalars` (m, e) per norm site (tokens × 2).
+    """
+
+    values: dict[str, Ints] = field(default_factory=dict)
+    octaves: dict[str, Ints] = field(default_factory=dict)
+    totals: dict[str, Ints] = field(default_factory=dict)
+    scalars: dict[str, Ints] = field(default_factory=dict)
+
+
+def rounded(acc: Ints, shift: Ints | int) -> Ints:
+    """⌊acc / 2^shift + ½⌋."""
+    s = np.asarray(shift, np.int64)
+    return (acc + (np.left_shift(1, s) >> 1)) >> s
+
+
+def split(values: Ints, limb: int) -> tuple[Ints, Ints]:
+    """(hi, lo) with values = hi · 2^limb + lo, lo in [−2^(limb−1), 2^(limb−1))."""
+    hi = (values + (1 << (limb - 1))) >> limb
+    return hi, values - (hi << limb)
+
+
+def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:
+    """Execute `program` on token ids; `weights` has every tensor of circuits/model/tensors.py by name.
+
+    Raises:
+        UsageError: the ids do not fit the program. ProverError: a value that no proof can hold; names the site.
+    """
+    return Evaluator(program, weights, ids).run()
+
+
+class Evaluator:
+    """Runs the sites in order; faster executors override the products."""
+
+    def __init__(self, program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> None:
+        if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
+            raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
+        self.program, self.weights, self.ids = program, weights, np.asarray(ids, np.int64)
+        self.trace = InferenceTrace()
+
+    def run(self) -> InferenceTrace:
+        """Every site's values."""
+        for site in self.program.sites:
+            self.trace.values[site.name] = self.site(site)
+        return self.trace
+
+    def site(self, site: Site) -> Ints:
+        """The values of one site."""
+        match site:
+            case Embed():
+                return self.embed(site)
+            case Norm():
+                return self.norm(site)
+            case Linear():
+                return self.linear(site)
+            case Turn():
+                return self.turn(site)
+            case Scores():
+                return self.scores(site)
+            case Mix():
+                return self.mix(site)
+            case Divide():
+                return self.divide(site)
+            case Activate():
+                table = silu(site.unit, site.out_unit, site.bits)
+                return np.asarray(table[self.value(site.source) + (1 << (site.bits - 1))])
+            case Multiply():
+                return self.multiply(site)
+            case Low():
+                return self.low(site)
+            case Write():
+                return self.write(site)
+
+    def value(self, name: str) -> Ints:
+        """The values of an earlier site."""
+        return self.trace.values[name]
+
+    def embed(self, site: Embed) -> Ints:
+        """Rows of the embedding at the stream's first unit."""
+        shift = site.unit + self.weights["embed" + STEP].reshape(-1)[self.ids].astype(np.int64)
+        if shift.min() < 0 or shift.max() > 17:
+            raise ProverError(f"{site.name}: a token's step does not fit the unit of the stream")
+        return self.stream(site.name, self.weights["embed"][self.ids].astype(np.int64) << shift[:, None])
+
+    def stream(self, name: str, values: Ints) -> Ints:
+        """`values`, checked to fit the residual stream."""
+        if values.min() < -_STREAM or values.max() >= _STREAM:
+            raise ProverError(f"{name}: the residual stream leaves its range")
+        return values
+
+    def norm(self, site: Norm) -> Ints:
+        """The normed stream; notes m and e."""
+        r = self.value(site.source)
+        table, scalars = inverse_roots(site.cols), []
+        for total in (r * r).sum(axis=1).tolist():  # below 2^34 · d
+            square = total + site.constant
+            e = max(0, (square.bit_length() - 13) // 2)
+            m = square >> (2 * e)
+            if not ROOT_LOW <= m < ROOT_HIGH:
+                raise ProverError(f"{site.name}: the stream is too small to be normed")
+            scalars.append((m, e))
+        found = np.array(scalars, np.int64)
+        self.trace.scalars[site.name] = found
+        acc = r * table[found[:, 0] - ROOT_LOW][:, None]
+        return np.clip(rounded(acc, site.shift + found[:, 1:]), -site.clamp, site.clamp)
+
+    def shifts(self, name: str, tensor: str, base: int, extra: tuple[tuple[int, int], ...]) -> Ints:
+        """The secret shift of every row, checked to lie in the table."""
+        shift = base - self.weights[tensor].reshape(-1).astype(np.int64)
+        for row, by in extra:
+            shift[row] += by
+        low, high = self.program.facts.shifts
+        if shift.min() < low or shift.max() > high:
+            raise ProverError(f"{name}: a secret shift is outside {low}..{high}")
+        return shift
+
+    def linear(self, site: Linear) -> Ints:
+        """A product with a weight whose rows are outputs."""
+        acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
+        shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
+        return np.clip(rounded(acc, shift), -site.clamp, site.clamp)
+
+    def product(self, name: str, left: Ints, right: NDArray[np.int8]) -> Ints:
+        """left (tokens × n) · rightᵀ, right (rows × n)."""
+        return left @ right.astype(np.int64).T
+
+    def turn(self, site: Turn) -> Ints:
+        """Rotary embedding, signs and Hadamard transform per head."""
+        x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
+        planes, rest = rotary_planes(self.program.shape)
+        cosine, sine = turns(
+            self.program.tokens,
+            len(planes),
+            self.program.shape.rotary_dim,
+            self.program.facts.theta,
+            site.scale,
+        )
+        cosine, sine = cosine[:, None], sine[:, None]
+        a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
+        turned = np.empty_like(x)
+        turned[:, :, planes[:, 0]] = a * cosine - b * sine
+        turned[:, :, planes[:, 1]] = b * cosine + a * sine
+        turned[:, :, rest] = x[:, :, rest] * cosine[0, 0, 0]
+        n = block(site.size)
+        signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
+        mixed = (turned * head_signs(site.size)).reshape(-1, n) @ np.array(signs, np.int64)
+        out = np.clip(rounded(mixed, site.shift), -site.clamp, site.clamp)
+        return np.asarray(out.reshape(self.program.tokens, -1))
+
+    def heads(self, name: str, size: int) -> Ints:
+        """Values by head: (heads, tokens, size)."""
+        return self.value(name).reshape(self.program.tokens, -1, size).transpose(1, 0, 2)
+
+    def scores(self, site: Scores) -> Ints:
+        """Powers of the scores; notes M and the sums."""
+        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
+        raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
+        tokens = self.program.tokens
+        seen = np.tril(np.ones((tokens, tokens), bool))
+        highest = np.where(seen, raw, np.iinfo(np.int64).min).max(axis=2)
+        octave = highest // OCTAVE
+        table = np.concatenate([np.zeros(1, np.int64), powers()])
+        pending = np.ones(octave.shape, bool)
+        out = np.zeros(raw.shape, np.int64)
+        while pending.any():
+            z = raw[pending] - OCTAVE * octave[pending][:, None]
+            z = np.where(np.broadcast_to(seen, raw.shape)[pending], z, EXP_ZERO - 1)
+            out[pending] = table[np.maximum(z, EXP_ZERO - 1) - (EXP_ZERO - 1)]
+            total = out.sum(axis=2)
+            pending = total >= 1 << (EXP_BITS + 1)
+            octave[pending] += 1
+        if np.where(seen, raw - OCTAVE * octave[:, :, None], 0).min() < EXP_LOW:
+            raise ProverError(f"{site.name}: scores too far apart")
+        self.trace.octaves[site.name], self.trace.totals[site.name] = octave, out.sum(axis=2)
+        return out
+
+    def head_products(self, left: Ints, right: Ints) -> Ints:
+        """left (heads, m, n) · right (heads, n, k)."""
+        return left @ right
+
+    def mix(self, site: Mix) -> Ints:
+        """What attention gathers, before the division."""
+        v = np.repeat(self.heads(site.value, site.size), site.group, axis=0)
+        acc = rounded(self.head_products(self.value(site.scores), v), site.shift)
+        return np.asarray(acc.transpose(1, 0, 2).reshape(self.program.tokens, -1))
+
+    def divide(self, site: Divide) -> Ints:
+        """Attention's output at the unit of each row of o."""
+        inverse = np.repeat(reciprocal(self.trace.totals[site.scores]).T, site.size, axis=1)
+        out = rounded(self.value(site.source) * inverse, self.shifts(site.name, site.steps, site.base, ()))
+        return self.limbs(site, out)
+
+    def multiply(self, site: Multiply) -> Ints:
+        """Gate times up at the unit of each row of down."""
+        acc = self.value(site.left) * self.value(site.right)
+        return self.limbs(site, rounded(acc, self.shifts(site.name, site.steps, site.base, site.extra)))
+
+    def limbs(self, site: Divide | Multiply, out: Ints) -> Ints:
+        """`out`, checked to fit its limbs."""
+        hi, _ = split(out, site.limb)
+        if np.abs(hi).max() >= site.high:
+            raise ProverError(f"{site.name}: a value does not fit its limbs")
+        return out
+
+    def written(self, site: Low | Write, part: Ints) -> Ints:
+        """part (tokens × rows) · tensor (rows × d), with public weights of rows."""
+        scale = np.ones(part.shape[1], np.int64)
+        for row, by in site.weight:
+            scale[row] <<= by
+        return (part * scale) @ self.weights[site.tensor].astype(np.int64)
+
+    def low(self, site: Low) -> Ints:
+        """What the low limbs add to the stream."""
+        return rounded(self.written(site, split(self.value(site.source), site.limb)[1]), site.shift)
+
+    def write(self, site: Write) -> Ints:
+        """The next residual stream."""
+        acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
+        acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
+        return self.stream(site.name, rounded(acc, site.shift))

@@ -1,0 +1,202 @@
+"""The sites of the inference program as data (docs/inference.md §4). Every site makes one matrix per token.
+
+`bound` is the static worst case of the accumulator's absolute value, below p/2. ⌊x⌉ is ⌊x + ½⌋, [x]_C is x clipped to
+±C. A *secret shift* is base − step[j] + extra[j]: `step` a committed tensor, `extra` public and mostly zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.facts import Facts
+
+Extra = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Embed:
+    """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t])."""
+
+    name: str
+    cols: int
+    unit: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Norm:
+    """S = Σ_i r[t, i]² + constant = m · 4^e + ρ, m in [2^12, 2^14), 0 ≤ ρ < 4^e.
+
+    out = [⌊r · c(m) / 2^(shift + e)⌉]_clamp.
+    r = r1 · 2^9 + r0 with r0 in [−2^8, 2^8), r1 in [−2^8, 2^8); so Σr1², Σr1·r0, Σr0² are below p/2 (`squares`).
+    """
+
+    name: str
+    cols: int
+    source: str
+    constant: int
+    shift: int
+    clamp: int
+    bound: int
+    squares: int
+
+
+@dataclass(frozen=True)
+class Linear:
+    """out[t, j] = [⌊Σ_i tensor[j, i] · source[t, i] / 2^s_j⌉]_clamp with the secret shift s_j."""
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    base: int
+    extra: Extra
+    clamp: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Per head of `size` entries: out = [⌊H · D · R_t · source / 2^shift⌉]_clamp.
+
+    R_t turns every plane by the public integer tables of `turns(…, scale)`, entries that are not turned are multiplied
+    by cos of angle 0; D are public signs; H is the unscaled Walsh–Hadamard matrix of blocks of `block(size)` entries.
+    """
+
+    name: str
+    cols: int
+    source: str
+    size: int
+    scale: tuple[int, int]
+    shift: int
+    clamp: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per head and u ≤ t: z = ⌊Σ q·k / 2^shift⌉ − 256 · M, out = e(z), and Σ_u e in [2^16 − T, 2^17).
+
+    M is an integer per head and token; the executors take the least for which every z < 256 and Σ_u e < 2^17.
+    """
+
+    name: str
+    heads: int
+    group: int
+    size: int
+    query: str
+    key: str
+    shift: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Per head: out = ⌊Σ_{u ≤ t} e[t, u] · value[u, j] / 2^16⌉."""
+
+    name: str
+    cols: int
+    heads: int
+    group: int
+    size: int
+    scores: str
+    value: str
+    shift: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Divide:
+    """out[t, j] = ⌊source[t, j] · R / 2^s_j⌉, R = ⌊2^31 / Σ_u e⌉ per head, s_j secret.
+
+    Limbs out = hi · 2^limb + lo with lo in [−2^(limb−1), 2^(limb−1)) and |hi| < `high`: outside there is no proof.
+    """
+
+    name: str
+    cols: int
+    size: int
+    source: str
+    scores: str
+    steps: str
+    base: int
+    limb: int
+    high: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Activate:
+    """out[t, j] = table[source[t, j]]: `silu(unit, out_unit, bits)`."""
+
+    name: str
+    cols: int
+    source: str
+    unit: int
+    out_unit: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """out[t, j] = ⌊left[t, j] · right[t, j] / 2^s_j⌉, s_j secret; limbs as in `Divide`."""
+
+    name: str
+    cols: int
+    left: str
+    right: str
+    steps: str
+    base: int
+    extra: Extra
+    limb: int
+    high: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Low:
+    """out[t, i] = ⌊Σ_j tensor[j, i] · 2^weight[j] · lo[t, j] / 2^shift⌉, `weight` public: what the low limbs add."""
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    weight: Extra
+    limb: int
+    shift: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """out[t, i] = ⌊(2^lifted · Σ_j tensor[j, i] · 2^weight[j] · hi[t, j] + low[t, i] + 2^raised · r[t, i]) / 2^shift⌉.
+
+    The result lies in [−2^17, 2^17): outside there is no proof.
+    """
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    weight: Extra
+    limb: int
+    low: str
+    residual: str
+    lifted: int
+    raised: int
+    shift: int
+    bound: int
+
+
+Site = Embed | Norm | Linear | Turn | Scores | Mix | Divide | Activate | Multiply | Low | Write
+
+
+@dataclass(frozen=True)
+class InferenceProgram:
+    """Sites in the order of execution for `tokens` tokens; `logits` names the last one."""
+
+    shape: ModelShape
+    facts: Facts
+    tokens: int
+    sites: tuple[Site, ...]
+    logits: str

@@ -1,0 +1,151 @@
+"""The directory against what follows from it: each rule with the case that only this rule refuses."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from huref.circuits import commitment
+from huref.circuits.commitment import check_resources, compile_directory, knobs_for
+from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
+from huref.common.files.commitment_file import Directory
+from tests import ROOT
+from tests.support.fields import Place, changed
+
+VECTORS = ROOT / "tests/vectors/bundles"
+GOOD: dict[str, Any]
+PAPER: dict[str, Any]
+GOOD, PAPER = (
+    json.loads((VECTORS / f"{name}.huref/commitment.json").read_bytes())["directory"]
+    for name in ("signed", "paper")
+)
+VOCAB, K = GOOD["shape"]["vocab"], GOOD["k"]
+DIGESTS = {"tokenizer_digest": "0" * 64, "frequency_digest": "1" * 64}
+
+
+def compiled(content: Any) -> Any:
+    return compile_directory(Directory.read(content, "directory"))
+
+
+def refused(content: Any) -> HurefError:
+    with pytest.raises(HurefError) as caught:
+        compiled(content)
+    return caught.value
+
+
+def tokens(**change: Any) -> dict[str, Any]:
+    return changed(GOOD, ("tokens",), lambda before: {**before, **change})
+
+
+@pytest.mark.parametrize("content", [GOOD, PAPER], ids=["hardened", "paper"])
+def test_the_directories_themselves_compile(content: dict[str, Any]) -> None:
+    assert len(compiled(content).weights) == len(content["tensors"])
+    assert knobs_for(Directory.read(content, "directory")).proofs == content["proofs"]
+
+
+def test_an_unknown_profile_or_a_short_name() -> None:
+    for name in ("hardened", "hardened-2", "Hardened-1"):
+        error = refused({**GOOD, "profile": name})
+        assert isinstance(error, Unsupported) and "directory.profile" in error.message
+
+
+@pytest.mark.parametrize(("k", "message"), [(32, "directory.k"), (63, "directory.k"), (65, "directory.p")])
+def test_how_many_tokens(k: int, message: str) -> None:
+    ids = list(range(k))
+    error = refused(changed({**GOOD, "k": k}, ("tokens", "ids"), ids))
+    assert isinstance(error, Malformed) and error.message.startswith(message)
+
+
+def test_blocks_are_those_that_go_with_the_tokens() -> None:
+    for p in (GOOD["p"] // 2, GOOD["p"] * 2, 1):
+        error = refused({**GOOD, "p": p})
+        assert isinstance(error, Malformed) and error.message.startswith("directory.p:")
+
+
+def test_ids_are_different_and_as_many_as_said() -> None:
+    ids = GOOD["tokens"]["ids"]
+    for wrong in ([*ids, ids[0]], [*ids[1:], ids[1]], ids[1:], []):
+        error = refused(tokens(ids=wrong))
+        assert isinstance(error, Malformed) and f"{K} different ids are needed" in error.message
+
+
+def test_ids_lie_in_the_vocabulary() -> None:
+    rest = [i for i in GOOD["tokens"]["ids"] if i != VOCAB - 1][: K - 1]
+    assert compiled(tokens(ids=[*rest, VOCAB - 1]))
+    error = refused(tokens(ids=[*rest, VOCAB]))
+    assert isinstance(error, Malformed) and f"outside the vocabulary of {VOCAB}" in error.message
+
+
+@pytest.mark.parametrize("source", ["word-list", "corpus", "file", "id-order"])
+@pytest.mark.parametrize("given", [(), ("tokenizer_digest",), ("frequency_digest",), tuple(DIGESTS)])
+def test_digests_are_where_the_source_has_them(source: str, given: tuple[str, ...]) -> None:
+    content = tokens(source=source, **{name: DIGESTS[name] if name in given else None for name in DIGESTS})
+    if given == (tuple(DIGESTS) if source in ("word-list", "corpus") else ()):
+        assert compiled(content)
+    else:
+        error = refused(content)
+        assert isinstance(error, Malformed) and f"source {source} goes with other digests" in error.message
+
+
+@pytest.mark.parametrize("count", [0, 5, 7])
+@pytest.mark.parametrize("content", [GOOD, PAPER], ids=["hardened", "paper"])
+def test_there_are_six_term_weights(content: dict[str, Any], count: int) -> None:
+    error = refused({**content, "term_weights": [1] * count})
+    assert isinstance(error, Malformed) and "6 integers are needed" in error.message
+
+
+def test_term_weights_are_free_with_meanpool_alone() -> None:
+    assert compiled({**PAPER, "term_weights": [127, 0, 5, 1, 2, 3]})
+    error = refused({**GOOD, "term_weights": [1, 1, 1, 1, 1, 2]})
+    assert isinstance(error, Malformed) and "all are 1 in profile" in error.message
+
+
+def test_a_shape_without_a_program() -> None:
+    error = refused(changed(GOOD, ("shape", "hidden"), 1 << 24))
+    assert isinstance(error, Malformed) and error.message.startswith("directory: no such program")
+
+
+DERIVED: list[tuple[str, Place, Any]] = [
+    ("random_rows", ("random_rows",), lambda rows: rows + 1),
+    ("width", ("width",), lambda width: 2 * width),
+    ("tensors", ("tensors",), lambda all_: all_[:-1]),
+    ("tensors", ("tensors",), lambda all_: [all_[1], all_[0], *all_[2:]]),
+    *(("tensors", ("tensors", 1, name), lambda x: x + 1) for name in ("rows", "cols", "bits", "start")),
+    ("tensors", ("tensors", 1, "name"), "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "value"), DERIVED)
+def test_what_follows_is_recomputed(name: str, place: Place, value: Any) -> None:
+    error = refused(changed(GOOD, place, value))
+    assert isinstance(error, Rejected) and error.path == f"directory.{name}"
+    assert error.expected and error.got and len(error.expected) <= 200 and len(error.got) <= 200
+
+
+def _program(weights: list[tuple[int, int]], sites: list[tuple[int, int]]) -> Any:
+    return SimpleNamespace(
+        weights=[SimpleNamespace(rows=r, cols=c) for r, c in weights],
+        sites=[SimpleNamespace(rows=r, cols=c) for r, c in sites],
+    )
+
+
+def test_resources_are_capped_each_by_itself() -> None:
+    """Sums of weights, and the widest site; the caps themselves are still allowed."""
+    most, widest = commitment.MAX_COMMITTED, commitment.MAX_ACTIVATION
+    half = (most >> 17, 1 << 16)
+    check_resources(_program([half, half], [(1, 1), (widest >> 10, 1 << 10)]))
+    for program in (
+        _program([half, half, (1, 1)], [(1, 1)]),
+        _program([(1, 1)], [((widest >> 10) + 1, 1 << 10), (1, 1)]),
+        _program([(1, 1)], [(1, 1), (widest + 1, 1)]),
+    ):
+        with pytest.raises(Unsupported, match=r"directory\.shape"):
+            check_resources(program)
+
+
+def test_the_caps_hold_for_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitment, "MAX_COMMITTED", 1000)
+    assert isinstance(refused(GOOD), Unsupported)

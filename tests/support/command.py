@@ -1,0 +1,46 @@
+"""The command line, run in this process: exit code and what it printed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import pytest
+import typer
+
+from huref.common import cli
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Exit code and captured output of one command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one object on stdout."""
+        return json.loads(self.out)
+
+
+def huref(*arguments: object) -> Ran:
+    """Run `huref ARGUMENTS`; a traceback fails the test."""
+    out, err = io.StringIO(), io.StringIO()
+    app = typer.Typer(name="huref", no_args_is_help=True, rich_markup_mode=None)
+    with (
+        mock.patch.object(cli, "app", app),
+        mock.patch.object(sys, "argv", ["huref", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        cli.main()
+    assert "Traceback" not in out.getvalue() + err.getvalue()
+    return Ran(int(left.value.code or 0), out.getvalue(), err.getvalue())

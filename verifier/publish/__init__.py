@@ -1,0 +1,1 @@
+"""What is published beside a bundle, in forms that others read: statements, model cards, notebooks."""
