@@ -70,6 +70,8 @@ BACK: dict[tuple[str, str], str] = {
     ("prover/demo/demo.py", "huref.verifier.verification"): "the demo shows a verification",
     ("prover/owner.py", "huref.verifier.verdict"): "the prover verifies its own bundle",
     ("prover/owner.py", "huref.verifier.verification"): "the same",
+    ("prover/ranges.py", "huref.verifier.argument.verify"): "the prover verifies its own range proof",
+    ("prover/ranges.py", "huref.verifier.ranges"): "the same",
 }
 """Imports that the rules do not give, and every import by which the prover reaches the verifier."""
 
