@@ -1,7 +1,10 @@
-"""LLaMA-shaped checkpoints of any size; run as `python -m benchmarks.llama_checkpoint 7B FOLDER`.
+"""LLaMA-shaped checkpoints of any size, whole: every tensor of every layer holds pseudo-random bf16 numbers.
 
-bf16 safetensors shards with an index, seeded, written row block by row block. Only the embedding and the last two
-layers hold random numbers, all the fingerprint reads; the other layers are holes of a sparse file.
+`VirtualLlama` is read like a checkpoint on disk but makes what is asked for from a seed: 13 GB of a 7B model take
+32 MB. A matrix row is a slice of one pool of normal numbers, at an offset, with a sign and in a power of two that are
+drawn per row: under a nanosecond per number, where committing to it takes ten.
+
+`python -m benchmarks.llama_checkpoint 1B FOLDER` writes the same numbers to disk: safetensors shards with an index.
 """
 
 from __future__ import annotations
@@ -10,14 +13,23 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
+
+from huref.prover.checkpoint.formats.base import Checkpoint
+
+Bits = NDArray[np.uint16]
+"""bfloat16 numbers: the upper halves of float32 bit patterns."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Dimensions of a LLaMA-shaped model."""
+    """Dimensions of a LLaMA-shaped model; `tied`: embedding and head are one tensor."""
 
     hidden: int
     ffn: int
@@ -25,16 +37,29 @@ class Size:
     heads: int
     kv_heads: int
     vocab: int = 32000
+    tied: bool = False
 
 
 SIZES = {
-    "135M": Size(576, 1536, 30, 9, 3, 49152),
+    "tiny": Size(64, 88, 3, 4, 2, 320),
+    "135M": Size(576, 1536, 30, 9, 3, 49152, tied=True),
     "1B": Size(2048, 5632, 22, 32, 4),
     "7B": Size(4096, 11008, 32, 32, 32),
     "13B": Size(5120, 13824, 40, 40, 40),
-    "70B": Size(8192, 28672, 80, 64, 8),
 }
 BLOCK_ROWS = 512
+_POOL = 1 << 24
+_SIGN, _EXPONENT = np.uint16(0x8000), 7  # of bfloat16: the sign's bit, and the place of the exponent
+
+
+def config(size: Size) -> dict[str, Any]:
+    """The content of config.json."""
+    return {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": size.hidden,
+        "intermediate_size": size.ffn, "num_hidden_layers": size.layers, "num_attention_heads": size.heads,
+        "num_key_value_heads": size.kv_heads, "vocab_size": size.vocab, "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": size.tied, "torch_dtype": "bfloat16",
+    }  # fmt: skip
 
 
 def layer_tensors(size: Size, layer: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -51,34 +76,79 @@ def layer_tensors(size: Size, layer: int) -> Iterator[tuple[str, tuple[int, ...]
     yield f"{name}mlp.down_proj.weight", (size.hidden, size.ffn)
 
 
+def other_tensors(size: Size) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of what belongs to no layer."""
+    yield "model.embed_tokens.weight", (size.vocab, size.hidden)
+    yield "model.norm.weight", (size.hidden,)
+    if not size.tied:
+        yield "lm_head.weight", (size.vocab, size.hidden)
+
+
+class VirtualLlama(Checkpoint):
+    """A whole model that is made as it is read; two with one size and seed hold the same numbers."""
+
+    def __init__(self, size: Size, seed: int = 0) -> None:
+        super().__init__(Path(f"virtual-llama-{seed}"), config(size), ())
+        self._seed = seed
+        self._shapes = dict(other_tensors(size))
+        for layer in range(size.layers):
+            self._shapes |= dict(layer_tensors(size, layer))
+
+    def names(self) -> tuple[str, ...]:
+        """As `Checkpoint.names`."""
+        return tuple(sorted(self._shapes))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._shapes
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """As `Checkpoint.shape`."""
+        if name not in self._shapes:
+            raise self.missing(name)
+        return self._shapes[name]
+
+    def bits(self, name: str, rows: NDArray[np.int64] | None = None) -> Bits:
+        """A tensor, or rows of it, as bfloat16 bit patterns."""
+        shape = self.shape(name)
+        draw = np.random.default_rng([self._seed, crc32(name.encode())])
+        if len(shape) == 1:
+            gain = 1 + draw.standard_normal(shape, np.float32) / 8
+            return _to_bf16(gain if rows is None else gain[rows])
+        offset = draw.integers(0, _POOL - shape[1], shape[0])
+        sign = draw.integers(0, 2, shape[0], np.uint16) * _SIGN
+        power = np.rint(draw.standard_normal(shape[0]) / 2).clip(-2, 2).astype(np.int64) << _EXPONENT
+        if rows is not None:
+            offset, sign, power = offset[rows], sign[rows], power[rows]
+        out = np.lib.stride_tricks.sliding_window_view(self._pool, shape[1])[offset]
+        out += power.astype(np.uint16)[:, None]  # wraps where it is negative: a difference of exponents
+        out ^= sign[:, None]
+        return out
+
+    def _load(self, name: str, rows: NDArray[np.int64] | None) -> Bits:
+        return self.bits(name, rows)
+
+    @cached_property
+    def _pool(self) -> Bits:
+        """Normal numbers of standard deviation 0.02, none so small that its exponent could not be lowered."""
+        pool = np.random.default_rng(self._seed).standard_normal(_POOL, np.float32) / 50
+        return _to_bf16(np.copysign(np.maximum(np.abs(pool), 1e-9, dtype=np.float32), pool))
+
+
 def write(size: Size, folder: Path, seed: int = 0) -> None:
-    """Write config, index and one shard per layer (the embedding in the first) into `folder`."""
+    """Write config, index and one shard per layer (all else in the first): the virtual model's numbers."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": size.hidden,
-        "intermediate_size": size.ffn, "num_hidden_layers": size.layers, "num_attention_heads": size.heads,
-        "num_key_value_heads": size.kv_heads, "vocab_size": size.vocab, "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": True, "torch_dtype": "bfloat16",
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    index: dict[str, str] = {}
+    (folder / "config.json").write_text(json.dumps(config(size), indent=1))
+    model, index = VirtualLlama(size, seed), dict[str, str]()
     for layer in range(size.layers):
-        tensors = dict(layer_tensors(size, layer))
-        if layer == 0:
-            tensors["model.embed_tokens.weight"] = (size.vocab, size.hidden)
-            tensors["model.norm.weight"] = (size.hidden,)
+        tensors = dict(layer_tensors(size, layer)) | (dict(other_tensors(size)) if layer == 0 else {})
         shard = f"model-{layer + 1:05d}-of-{size.layers:05d}.safetensors"
         index |= dict.fromkeys(tensors, shard)
-        real = {name for name in tensors if layer >= size.layers - 2 or not name.startswith("model.layers")}
-        write_shard(folder / shard, tensors, real, np.random.default_rng([seed, layer]))
+        _write_shard(folder / shard, model, tensors)
     content = {"metadata": {}, "weight_map": index}
     (folder / "model.safetensors.index.json").write_text(json.dumps(content, indent=1))
 
 
-def write_shard(
-    path: Path, tensors: dict[str, tuple[int, ...]], real: set[str], rng: np.random.Generator
-) -> None:
-    """Write one safetensors file; tensors not in `real` stay holes."""
+def _write_shard(path: Path, model: VirtualLlama, tensors: dict[str, tuple[int, ...]]) -> None:
     header, offset = {}, 0
     for name, shape in tensors.items():
         length = 2 * int(np.prod(shape))
@@ -88,28 +158,13 @@ def write_shard(
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        start = file.tell()
         for name, shape in tensors.items():
-            if name in real:
-                file.seek(start + header[name]["data_offsets"][0])
-                for block in random_blocks(shape, rng):
-                    file.write(block.tobytes())
-        file.truncate(start + offset)
+            for row in range(0, shape[0], BLOCK_ROWS):
+                file.write(model.bits(name, np.arange(row, min(row + BLOCK_ROWS, shape[0]))).tobytes())
 
 
-def random_blocks(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """bf16 bit patterns: 1 + noise for norm gains, heavy-tailed rows of standard deviation 0.02 for matrices."""
-    if len(shape) == 1:
-        yield to_bf16(1 + rng.standard_normal(shape, np.float32) / 8)
-        return
-    for row in range(0, shape[0], BLOCK_ROWS):
-        rows = min(BLOCK_ROWS, shape[0] - row)
-        scale = np.exp(rng.standard_normal((rows, 1), np.float32) / 4) / 50
-        yield to_bf16(rng.standard_normal((rows, shape[1]), np.float32) * scale)
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """The upper halves of float32 bit patterns, rounded to nearest."""
+def _to_bf16(values: NDArray[np.float32]) -> Bits:
+    """Rounded to nearest."""
     return ((values.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint16)
 
 

@@ -6,6 +6,7 @@ as opened even when the bundle is then not written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from huref.circuits.argument.security import security_report
 from huref.circuits.commitment import MAX_PROOFS, pinned_profile
 from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import check_encoder, get_profile
-from huref.circuits.statement import prepare_statement
+from huref.circuits.statement import needs_range, prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
+from huref.common.files.bundle import RANGE
 from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile, TokenChoice
 from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
@@ -28,18 +30,20 @@ from huref.common.params import Knobs
 from huref.prover import bundle
 from huref.prover.argument.prove import prove as prove_program
 from huref.prover.checkpoint.families import open_model
+from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment, Source, describe_files
 from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
 from huref.prover.devices.interface import Device
+from huref.prover.kernels.mapped import released_at
 from huref.prover.progress import Progress
 from huref.prover.ranges import ensure_range, read_range
 from huref.prover.run.fidelity import FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import fit_term_weights, run_program
-from huref.prover.run.whole import fill_whole
+from huref.prover.run.whole import fill_whole, remaker
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -54,7 +58,8 @@ class Options:
 
     `profile`: "hardened" or "paper" or a versioned name; `tokens`: an id list in HuRef's format; `k`: number
     of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
-    the public key (hex) that must sign every bundle, written into the commitment.
+    the public key (hex) that must sign every bundle, written into the commitment; `keep`: "weights", or "recipe" to
+    make the integers of a whole model again from the checkpoint whenever they are needed.
     """
 
     profile: str | None = None
@@ -63,6 +68,7 @@ class Options:
     security: int | None = None
     proofs: int | None = None
     owner: str | None = None
+    keep: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,18 @@ class Proved:
 
 
 def commit(
-    checkpoint: str | Path,
+    checkpoint: Checkpoint | str | Path,
     out: str | Path,
     options: Options | None = None,
     *,
     device: str = "auto",
     scheduler: str | None = None,
     progress: Progress | None = None,
+    prove_range: bool = True,
 ) -> OpenedCommitment:
     """Quantize a checkpoint, commit to it, and write the commitment's folder `out`.
+
+    Without `prove_range` the range proof of a whole model is left to `huref.prover.ranges.ensure_range`.
 
     `device` is a name for `huref.prover.devices.choose`, `scheduler` the address of a cluster that encodes and hashes
     instead and sees the weights (docs/cluster.md); the result depends on neither.
@@ -99,13 +108,14 @@ def commit(
     """
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
-        opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress, with_reference=False)
-    ensure_range(opened, progress)
+        opened, _ = _commit(checkpoint, Path(out), options, None, place, progress, with_reference=False)
+    if prove_range:
+        ensure_range(opened, progress)
     return opened
 
 
 def prove(
-    checkpoint: str | Path | None,
+    checkpoint: Checkpoint | str | Path | None,
     out: str | Path,
     options: Options | None = None,
     *,
@@ -157,7 +167,13 @@ def prove(
             with progress.stage("prove") as step:
                 weights = dict(opened.source.weights)
                 proof = prove_program(
-                    setup, draft.statement.encode(), weights, trace, opened.committed, seed, step
+                    setup,
+                    draft.statement.encode(),
+                    weights,
+                    trace,
+                    opened.committed,
+                    seed,
+                    released_at(step, opened.committed.data),
                 )
             report = security_report(setup.layout, setup.geometry, setup.knobs)
             bundle.write(temporary, draft, proof, report, key, read_range(folder, opened.public))
@@ -169,7 +185,7 @@ def prove(
 
 
 def _open_or_commit(
-    checkpoint: str | Path | None,
+    checkpoint: Checkpoint | str | Path | None,
     folder: Path,
     options: Options,
     encoder: str | None,
@@ -180,19 +196,30 @@ def _open_or_commit(
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(Path(checkpoint), folder, options, encoder, device, progress, with_reference=True)
+        return _commit(checkpoint, folder, options, encoder, device, progress, with_reference=True)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
         _check_key(public, key, folder)
         if checkpoint is not None:
-            _check_checkpoint(public, Path(checkpoint), folder)
-    with progress.stage("commit"):
-        return commitment_folder.load(folder, device), None
+            _check_checkpoint(public, checkpoint, folder)
+    return open_commitment(folder, device, checkpoint, progress), None
+
+
+def open_commitment(
+    folder: Path, device: Device, checkpoint: Checkpoint | str | Path | None, progress: Progress
+) -> OpenedCommitment:
+    """Read a commitment's folder; where it keeps a recipe, `checkpoint` is the committed one's place if that changed.
+
+    Raises:
+        ProverError: another checkpoint. Otherwise as `huref.prover.commitment.folder.load`.
+    """
+    with progress.stage("commit") as step:
+        return commitment_folder.load(folder, device, remaker(checkpoint, step))
 
 
 def _commit(
-    checkpoint: Path,
+    checkpoint: Checkpoint | str | Path,
     folder: Path,
     options: Options,
     encoder: str | None,
@@ -211,8 +238,12 @@ def _commit(
         raise UsageError(f"{proofs} proofs: choose 1 to {MAX_PROOFS}")
     if options.k is not None and options.k > MAX_TOKENS:
         raise UsageError(f"K = {options.k}: at most {MAX_TOKENS} tokens")
+    if options.keep not in (None, "weights", "recipe"):
+        raise UsageError(f"keep {options.keep!r}: choose weights or recipe")
+    if options.keep == "recipe" and not profile.whole:
+        raise UsageError(f"profile {profile.name} keeps its few weights", hint="leave --keep out")
     if folder.exists():
-        raise UsageError(f"{folder} exists already", hint="a commitment is never overwritten")
+        raise UsageError(f"{folder} exists already", hint=_existing_hint(folder))
     with progress.stage("load"):
         model = open_model(checkpoint)
         order, ids, k, p = find_tokens(model, options.tokens, options.k, None)
@@ -224,7 +255,9 @@ def _commit(
         )
         files = describe_files(model, profile)
         source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
-    with commitment_folder.create(folder, source, Knobs(security=security, proofs=proofs)) as draft:
+    recipe = Path(os.path.abspath(_place(checkpoint))) if options.keep == "recipe" else None
+    knobs = Knobs(security=security, proofs=proofs)
+    with commitment_folder.create(folder, source, knobs, recipe=recipe) as draft:
         with progress.stage("quantize") as step:
             if profile.whole:
                 fill_whole(model, draft.weights, step)
@@ -241,6 +274,21 @@ def _commit(
         with progress.stage("commit"):
             opened = draft.finish(steps, term_weights, device)
     return opened, reference
+
+
+def _place(checkpoint: Checkpoint | str | Path) -> Path:
+    return checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+
+
+def _existing_hint(folder: Path) -> str:
+    """What to do where a commitment is there already: perhaps one whose range proof was interrupted."""
+    try:
+        unfinished = needs_range(commitment_folder.read_public(folder)) and not (folder / RANGE).exists()
+    except HurefError:
+        unfinished = False
+    if unfinished:
+        return f"a commitment is never overwritten; this one lacks its range proof: huref range {folder}"
+    return "a commitment is never overwritten"
 
 
 def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, NDArray[np.int64]]:
@@ -300,12 +348,12 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
         raise UsageError(f"the tokens of {folder} are fixed", hint="leave --tokens out")
 
 
-def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
+def _check_checkpoint(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
     if (
         list(describe_files(open_model(checkpoint), pinned_profile(public.directory.profile)))
         != public.sources
     ):
         raise ProverError(
-            f"{checkpoint} is not the checkpoint that {folder} commits to",
+            f"{_place(checkpoint)} is not the checkpoint that {folder} commits to",
             hint="commit to this checkpoint first, or leave it out to prove the committed one",
         )

@@ -17,6 +17,7 @@ from huref.common.files.commitment_file import CommitmentFile
 from huref.prover.argument.prove import prove as prove_program
 from huref.prover.commitment.folder import OpenedCommitment
 from huref.prover.commitment.randomness import fresh_proof_seed
+from huref.prover.kernels.mapped import released_at
 from huref.prover.progress import Progress
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.ranges import verify_range
@@ -59,7 +60,9 @@ def ensure_range(opened: OpenedCommitment, progress: Progress, *, again: bool = 
         seed = fresh_proof_seed(budget.seed, counter, statement.digest())
         nothing = Trace({}, np.zeros(0, np.int64))
         with progress.stage("range") as step:
-            proof = prove_program(setup, statement.encode(), {}, nothing, opened.committed, seed, step)
+            weights = opened.committed
+            stepped = released_at(step, weights.data)
+            proof = prove_program(setup, statement.encode(), {}, nothing, weights, seed, stepped)
         opened_positions: list[NDArray[np.int64]] = []
 
         def record(kind: str, label: str, data: bytes) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from huref.common.errors import UsageError
+from huref.common.files.download import is_address
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, located
 
@@ -24,6 +26,13 @@ OwnerOption = Annotated[
     str | None,
     typer.Option(
         help="Public key, or its file, that must sign every bundle; without it nobody may sign one."
+    ),
+]
+KeepOption = Annotated[
+    str | None,
+    typer.Option(
+        help="weights (default): keep the integers; recipe: make a whole model's again from the checkpoint, which must "
+        "stay as it is."
     ),
 ]
 DeviceOption = Annotated[
@@ -54,6 +63,7 @@ def commit(
     security: SecurityOption = None,
     proofs: ProofsOption = None,
     owner: OwnerOption = None,
+    keep: KeepOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -67,10 +77,14 @@ def commit(
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make
 
+        if keep == "recipe" and is_address(checkpoint):
+            raise UsageError(
+                "a recipe names a checkpoint on this machine", hint="download it, or keep the weights"
+            )
         keep_freed_memory()
         named = None if owner is None else read_public_key(owner)
         with located(checkpoint) as place, announced(*_STAGES), ProgressBar(_STAGES) as progress:
-            options = Options(profile, tokens, k, security, proofs, named)
+            options = Options(profile, tokens, k, security, proofs, named, keep)
             opened = make(place, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory
     if as_json:

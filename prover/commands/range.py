@@ -20,6 +20,10 @@ def register(app: typer.Typer) -> None:
 
 def prove_range(
     commitment: Annotated[Path, typer.Argument(help="Folder made by huref commit.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="New place of the committed checkpoint, for a commitment that keeps its recipe."),
+    ] = None,
     device: DeviceOption = "auto",
     again: Annotated[
         bool, typer.Option("--again", help="Make it anew, at the cost of one more proof of the budget.")
@@ -31,14 +35,13 @@ def prove_range(
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
-        from huref.prover.commitment import folder
         from huref.prover.devices.choose import choose
+        from huref.prover.owner import open_commitment
         from huref.prover.ranges import ensure_range
 
         keep_freed_memory()
         with announced(*_STAGES), ProgressBar(_STAGES) as progress:
-            with progress.stage("commit"):
-                opened = folder.load(commitment, choose(device))
+            opened = open_commitment(commitment, choose(device), checkpoint, progress)
             made = ensure_range(opened, progress, again=again)
     if as_json:
         summary = {"model_id": opened.public.model_id, "made": made, "seconds": progress.seconds}

@@ -20,6 +20,7 @@ from huref.prover.commitment.randomness import SEED_BYTES, SecretSeed
 from huref.prover.devices.compiled import COMPILED
 from huref.prover.devices.interface import Device
 from huref.prover.devices.matrix import Matrix, StackedMatrix
+from huref.prover.kernels.mapped import release
 
 _TAG_SALT = b"huref/prover/salt/1"
 
@@ -88,7 +89,9 @@ def restore(
     matrix: Matrix, domain: CodeDomain, salt_seed: bytes, leaves: Digests, device: Device = COMPILED
 ) -> Committed:
     """What `commit` returned, from the leaf digests it made."""
-    return Committed(matrix, domain, MerkleTree(leaves, device.hash_level), salt_seed, device.for_proofs)
+    tree = MerkleTree(leaves, device.hash_level)
+    release(leaves)
+    return Committed(matrix, domain, tree, salt_seed, device.for_proofs)
 
 
 def _salt_header(salt_seed: bytes) -> bytes:

@@ -1,16 +1,14 @@
 """The folder of a commitment: commitment.json for everybody, private/ (0700) for the owner alone.
 
 private/ holds the secret seed and the opening budget (`huref.prover.commitment.budget`), the quantized tensors in
-one .npy file, stacked as they are committed, and the real value of one unit of each tensor. The folder takes its
-name only when it is complete.
+one .npy file, stacked as they are committed, or the recipe to make them again, and the real value of one unit of each
+tensor. The folder takes its name only when it is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import mmap
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.placed import place_joined, place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import (
     check_resources,
@@ -34,7 +31,7 @@ from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
-from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected
+from huref.common.errors import Malformed, ProverError, Rejected
 from huref.common.files.atomic import new_folder, write_file
 from huref.common.files.canonical import parse_json
 from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile, TokenChoice
@@ -44,14 +41,21 @@ from huref.prover.checkpoint.formats.partial import ready_whole, stated
 from huref.prover.commitment import leaf_cache
 from huref.prover.commitment.budget import OpeningBudget, Say
 from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.recipe import Recipe, Remake
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
+from huref.prover.commitment.weights_file import (
+    named,
+    nameless_weights,
+    new_weights,
+    read_weights,
+    sync_weights,
+)
 from huref.prover.devices.compiled import COMPILED
 from huref.prover.devices.interface import Device
 from huref.prover.kernels.threads import run_tasks
 
 PRIVATE = "private"
-_WEIGHTS = "weights.npy"
 _STEPS = "steps.json"
 
 Weights = Mapping[str, NDArray[np.int8]]
@@ -100,7 +104,10 @@ class OpenedCommitment:
 
 @dataclass(frozen=True)
 class Draft:
-    """A commitment's folder under its temporary name. `weights`, a map of the file, is to be filled first."""
+    """A commitment's folder under its temporary name. `weights`, a map of a file, is to be filled first.
+
+    `recipe` is the checkpoint that gives the integers again, where they are not kept.
+    """
 
     temporary: Path
     folder: Path
@@ -109,20 +116,28 @@ class Draft:
     weights: StackedWeights
     knobs: Knobs
     budget: OpeningBudget
+    recipe: Path | None
 
     def finish(
         self, steps: Mapping[str, float], term_weights: tuple[int, ...], device: Device = COMPILED
     ) -> OpenedCommitment:
         """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
         private, program = self.temporary / PRIVATE, self.program
-        with _named(private / _WEIGHTS), (private / _WEIGHTS).open("rb") as file:
-            os.fsync(file.fileno())
-        weights = _read_weights(private, program, self.weights.data.shape[1])
+        weights = self.weights
+        if self.recipe is None:
+            sync_weights(private)
+            weights = read_weights(private, program, self.weights.data.shape[1])
         source = replace(self.source, weights=weights, steps=steps, term_weights=term_weights)
         seed = self.budget.seed
         committed = commit_weights(program, weights, self.knobs, seed, device)
+        digest = leaf_cache.digest_of(weights.data)
+        if self.recipe is not None:
+            Recipe(self.recipe, digest).write(private)
         if device.for_proofs is device:  # what other machines made is checked by making it again here
-            leaf_cache.write(private, weights.data, seed, committed.committed.tree.levels[0])
+            tree = committed.committed.tree
+            leaf_cache.write(private, digest, seed, tree.levels[0])
+            kept = leaf_cache.read(private, digest, seed, tree.n)
+            tree.levels[0] = tree.levels[0] if kept is None else kept  # a map takes no memory
         write_file(private / _STEPS, json.dumps(dict(steps)).encode(), mode=0o600)
         public = _public_file(source, program, self.knobs, committed.root.hex())
         write_file(self.temporary / FILE_NAME, public.encode())
@@ -131,10 +146,11 @@ class Draft:
 
 
 @contextmanager
-def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
+def create(folder: Path, source: Source, knobs: Knobs, *, recipe: Path | None = None) -> Iterator[Draft]:
     """Begin a commitment with a fresh secret seed; its folder appears when the block ends without an error.
 
-    The weights and steps of `source` are those that the block gives to the draft.
+    The weights and steps of `source` are those that the block gives to the draft. With `recipe`, the place of the
+    checkpoint, the integers are not kept.
 
     Raises:
         UsageError: the folder exists. InputOutputError: it cannot be written.
@@ -144,16 +160,19 @@ def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
         geometry = weights_geometry(program.committed, knobs)
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
-            weights = _new_weights(private / _WEIGHTS, program, geometry.w)
-            yield Draft(temporary, folder, source, program, weights, knobs, budget)
+            make = new_weights if recipe is None else nameless_weights
+            weights = make(private, program, geometry.w)
+            yield Draft(temporary, folder, source, program, weights, knobs, budget, recipe)
 
 
-def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
+def load(folder: Path, device: Device = COMPILED, remake: Remake | None = None) -> OpenedCommitment:
     """Read a commitment's folder; its tree comes from the kept leaf digests, or is made anew on `device`.
+
+    `remake` makes the integers again where only their recipe is kept.
 
     Raises:
         InputOutputError, Malformed: files are missing or damaged.
-        ProverError: the private part does not give the public root.
+        ProverError: the private part does not give the public root, or the checkpoint not the integers.
     """
     public = read_public(folder)
     private = folder / PRIVATE
@@ -161,9 +180,15 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     seed = read_seed(private)
     knobs = knobs_for(public.directory)
     geometry = weights_geometry(program.committed, knobs)
-    weights = _read_weights(private, program, geometry.w)
-    source = replace(source, weights=weights)
-    leaves = leaf_cache.read(private, weights.data, seed, geometry.code.domain.n)
+    recipe = Recipe.read(private)
+    if recipe is None:
+        weights = read_weights(private, program, geometry.w)
+    else:
+        weights = _made_again(folder, public, recipe, nameless_weights(private, program, geometry.w), remake)
+    source, digest = replace(source, weights=weights), leaf_cache.digest_of(weights.data)
+    if recipe is not None:
+        recipe.check(digest, folder)
+    leaves = leaf_cache.read(private, digest, seed, geometry.code.domain.n)
     committed = commit_weights(program, source.weights, knobs, seed, device, leaves)
     if leaves is not None and committed.root.hex() != public.root:
         committed = commit_weights(program, source.weights, knobs, seed, device)
@@ -175,10 +200,19 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     return OpenedCommitment(folder, public, source, committed)
 
 
+def _made_again(
+    folder: Path, public: CommitmentFile, recipe: Recipe, space: StackedWeights, remake: Remake | None
+) -> StackedWeights:
+    if remake is None:
+        raise ProverError(f"{folder} keeps no integers, only the recipe to make them from a checkpoint again")
+    remake(public, recipe.checkpoint, space)
+    return space
+
+
 def read_public(folder: Path) -> CommitmentFile:
     """The folder's commitment.json. Raises `InputOutputError`, `Malformed`."""
     path = folder / FILE_NAME
-    with _named(path), path.open("rb") as file:
+    with named(path), path.open("rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise Malformed(f"{path}: more than {MAX_BYTES} bytes")
@@ -199,7 +233,7 @@ def restore(folder: Path, *, everything: bool = False, say: Say = warnings.warn)
 
 def read_seed(private: Path) -> SecretSeed:
     """The secret seed in a private folder, without taking its lock. Raises `InputOutputError`, `Malformed`."""
-    with _named(private / "seed"):
+    with named(private / "seed"):
         value = (private / "seed").read_bytes()
     try:
         return SecretSeed(value)
@@ -217,11 +251,11 @@ def _describe(path: Path) -> SourceFile:
     known = stated(path)
     if known is not None:
         return SourceFile(name=path.name, size=known[0], sha256=known[1])
-    with (
-        ready_whole(path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        return SourceFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    with ready_whole(path).open(
+        "rb"
+    ) as file:  # read, not mapped: a process is charged for the pages of a map
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return SourceFile(name=path.name, size=file.tell(), sha256=digest)
 
 
 def _public_file(source: Source, program: Program, knobs: Knobs, root: str) -> CommitmentFile:
@@ -239,41 +273,6 @@ def _public_file(source: Source, program: Program, knobs: Knobs, root: str) -> C
     return CommitmentFile.of(directory, root, list(source.files))
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """System errors as `InputOutputError` that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
-
-
-def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
-    """A new file for the stack, mapped: what is written to the weights is in the file."""
-    placed, rows = place_weights(program.committed, w)
-    with _named(path):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-        data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
-        with path.open("r+b") as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk would kill the process where it touches the map
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return StackedWeights(placed | place_joined(program.weights, placed), data)
-
-
-def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
-    """The stack as a memory map whose changes stay in memory."""
-    placed, rows = place_weights(program.committed, w)
-    path = private / _WEIGHTS
-    try:
-        with _named(path):
-            data = np.lib.format.open_memmap(path, mode="c")
-    except ValueError:
-        raise Malformed(f"{path}: not a tensor file, or cut short") from None
-    if data.dtype != np.int8 or data.shape != (rows, w) or not data.flags.c_contiguous:
-        raise Malformed(f"{path}: another shape or type than commitment.json says")
-    return StackedWeights(placed | place_joined(program.weights, placed), data)
-
-
 def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program]:
     """What was committed, but for the weights, and the program that it is made for."""
     directory = public.directory
@@ -281,7 +280,7 @@ def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program
         program = compile_directory(directory)
     except Rejected as error:
         raise Malformed(f"{FILE_NAME}: {error.message}") from None
-    with _named(private / _STEPS):
+    with named(private / _STEPS):
         steps = parse_json((private / _STEPS).read_bytes(), str(private / _STEPS))
     source = Source(
         profile=pinned_profile(directory.profile),

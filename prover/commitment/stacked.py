@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.placed import Placed, place_joined, place_weights
 from huref.circuits.program.program import Program
+from huref.prover.kernels.mapped import release
 
 Ints = NDArray[Any]
 
@@ -33,10 +34,11 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
         return self.data[place.start : place.start + place.count].reshape(place.rows, -1)
 
     def fill(self, name: str, values: NDArray[np.int8]) -> None:
-        """Write a tensor, zeros behind its rows."""
+        """Write a tensor, zeros behind its rows; a mapped file then gives their pages back."""
         rows = self.rows(name)
         rows[:, : values.shape[1]] = values
         rows[:, values.shape[1] :] = 0
+        release(rows)
 
     def __getitem__(self, name: str) -> NDArray[np.int8]:
         return self.rows(name)[:, : self._placed[name].cols]

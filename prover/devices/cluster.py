@@ -9,13 +9,13 @@ worker is sent and computed again. Only the tasks of a few blocks are in flight.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from random import SystemRandom
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,12 +33,14 @@ from huref.prover.devices.compiled import BlockHasher, ColumnBlock
 from huref.prover.devices.interface import Device
 from huref.prover.devices.matrix import Matrix, StackedMatrix, column_parts
 from huref.prover.kernels.hashing.leaves import LeafHasher
+from huref.prover.kernels.mapped import release
 
 CONNECT_SECONDS = 10.0
 WORKERLESS_SECONDS = 60.0  # how long a run waits for the first worker, or another one
 _POLL_SECONDS = 5.0
 _PIECE_BYTES = 1 << 23  # `distributed` advises against larger task arguments
 _AHEAD = 2  # tasks in flight per worker
+_CHECKED = 256  # leaves that are compared with their definition
 _SCHEMES = {"dask": "tcp", "tcp": "tcp", "tls": "tls"}
 _SAME_VERSION = "install the same huref on every machine of the cluster"
 
@@ -122,7 +124,7 @@ class ClusterDevice:
         return self.local.hash_level(children)
 
     def leaf_digests(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes) -> Digests:
-        """As `Device.leaf_digests`. One leaf is compared with its definition: other versions' workers are noticed.
+        """As `Device.leaf_digests`. Leaves of every task are compared with their definition before any is returned.
 
         Raises:
             InputOutputError: the scheduler is lost, or there is no worker for a minute.
@@ -138,7 +140,7 @@ class ClusterDevice:
                 raise ProverError("a worker of the cluster gives no digests", hint=_SAME_VERSION)
             hasher.states(block)[coset * words : (coset + 1) * words] = digests
         leaves = hasher.finish()
-        self._check_one(matrix, domain, salt_header, leaves)
+        self._check(matrix, domain, salt_header, leaves)
         return leaves
 
     def _digests(self, matrix: Matrix, domain: CodeDomain) -> Iterator[npt.NDArray[Any]]:
@@ -184,12 +186,24 @@ class ClusterDevice:
         except OSError as error:
             raise _lost(error) from None
 
-    def _check_one(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes, leaves: Digests) -> None:
-        index = secrets.randbelow(domain.n)
-        digest = sha256(salt_header + index.to_bytes(8, "little")).digest()
-        salt = np.frombuffer(digest[: merkle.SALT_BYTES], np.uint8)
-        values = self.local.encode_rows(matrix, domain, [index])
-        if merkle.leaf_digests([index], salt[None], values) != [leaves[index].tobytes()]:
+    def _check(self, matrix: Matrix, domain: CodeDomain, salt_header: bytes, leaves: Digests) -> None:
+        """Leaves at random points of every coset. A leaf hangs on all blocks, so every task's answer is looked at."""
+        each = min(_CHECKED // domain.c, domain.subgroup)
+        draw = SystemRandom()
+        indices = [
+            coset * domain.subgroup + point
+            for coset in range(domain.c)
+            for point in sorted(draw.sample(range(domain.subgroup), each))
+        ]
+        salts = b"".join(
+            sha256(salt_header + index.to_bytes(8, "little")).digest()[: merkle.SALT_BYTES]
+            for index in indices
+        )
+        rows = self.local.encode_rows(matrix, domain, indices)
+        found = merkle.leaf_digests(
+            indices, np.frombuffer(salts, np.uint8).reshape(-1, merkle.SALT_BYTES), rows
+        )
+        if found != [leaves[index].tobytes() for index in indices]:
             raise ProverError("the cluster's workers give wrong digests", hint=_SAME_VERSION)
 
 
@@ -199,7 +213,9 @@ def _pieces(block: ColumnBlock) -> Iterator[npt.NDArray[Any]]:
     for part in column_parts(block.matrix, first, stop):
         rows = max(1, _PIECE_BYTES // (part.shape[1] * part.itemsize))
         for row in range(0, len(part), rows):
-            yield np.array(part[row : row + rows])
+            piece = part[row : row + rows]
+            yield np.array(piece)
+            release(piece)
 
 
 def _keep(piece: npt.NDArray[Any]) -> npt.NDArray[Any]:

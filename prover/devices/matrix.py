@@ -16,6 +16,7 @@ import numpy.typing as npt
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import P
 from huref.common.errors import ProverError
+from huref.prover.kernels.mapped import row_parts
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import BATCH, as_source, load_columns, pack_bytes, split
 
@@ -150,7 +151,10 @@ class BatchReader:
         small, wide = self._buffers(-(-columns // BATCH), packed)
         if packed:
             words = first[:packed].view(np.uint64), column // 8
-            run_ranges(pack_bytes, packed, 1 << 12, small.view(np.uint64), log2, *words, align=1)
+            for low, high in row_parts(first[:packed]):
+                run_ranges(
+                    pack_bytes, high - low, 1 << 12, small.view(np.uint64), log2, *words, align=1, first=low
+                )
         row = 0
         for part, at in [(first[packed:], column), *pieces[1:]]:
             if part.dtype.type not in _DTYPES:

@@ -31,16 +31,19 @@ if hasattr(os, "register_at_fork"):  # a forked child has none of the parent's t
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def run_ranges(kernel: Callable[..., Any], count: int, grain: int, *args: Any, align: int = 8) -> list[Any]:
-    """Call `kernel(*args, start, stop)` on ranges that cover [0, count); results in range order.
+def run_ranges(
+    kernel: Callable[..., Any], count: int, grain: int, *args: Any, align: int = 8, first: int = 0
+) -> list[Any]:
+    """Call `kernel(*args, start, stop)` on ranges that cover [first, first + count); results in range order.
 
-    No range is shorter than `grain` unless it is the only one; starts are multiples of `align`.
+    No range is shorter than `grain` unless it is the only one; starts are multiples of `align` after `first`.
     """
     parts = max(1, min(thread_count(), count // max(grain, 1)))
+    last = first + count
     if parts == 1:
-        return [kernel(*args, 0, count)]
+        return [kernel(*args, first, last)]
     step = -(-count // parts // align) * align
-    bounds = [(start, min(count, start + step)) for start in range(0, count, step)]
+    bounds = [(start, min(last, start + step)) for start in range(first, last, step)]
     futures = [_pool().submit(kernel, *args, start, stop) for start, stop in bounds[1:]]
     return [kernel(*args, *bounds[0]), *(future.result() for future in futures)]
 

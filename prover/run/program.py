@@ -9,6 +9,8 @@ from huref.circuits.fingerprint.profiles import Profile, check_encoder
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.program import Program
 from huref.prover.commitment.folder import Source, Weights
+from huref.prover.commitment.stacked import StackedWeights
+from huref.prover.kernels.mapped import released_at
 from huref.prover.run.executor import execute
 from huref.prover.run.fingerprint import scaled_term_weights
 
@@ -23,6 +25,8 @@ def run_program(source: Source, encoder: str, device: str, step: Step) -> tuple[
     """
     check_encoder(source.profile, encoder)
     program = source.program(encoder)
+    if isinstance(source.weights, StackedWeights):
+        step = released_at(step, source.weights.data)
     return program, execute(program, source.weights, device=device, progress=step)
 
 

@@ -29,12 +29,12 @@ MOMENTS = 10
 class Commands:
     """`huref` commands that can be killed; `folder` holds the checkpoint `model` and all that they make."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, profile: str = "hardened-1") -> None:
         self.folder = folder
         tiny_models.build("llama", folder / "model", 0)
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.killable", "model"],
+            [sys.executable, "-m", "tests.support.killable", "model", profile],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
             stdin=subprocess.PIPE,

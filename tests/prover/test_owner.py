@@ -27,6 +27,7 @@ from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment import leaf_cache
 from huref.prover.commitment.budget import OpeningBudget
 from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights_file import new_weights
 from huref.prover.owner import Options, commit, prove
 from huref.prover.run.fingerprint import derive
 from huref.verifier import verify
@@ -297,8 +298,9 @@ def test_private_files_are_never_open_to_others(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
     before = os.umask(0)
     try:
-        weights = commitment_folder._new_weights(tmp_path / "weights.npy", chain().program, 32)
-        leaf_cache.write(tmp_path, weights.data, SecretSeed.fresh(), np.zeros((2, 32), np.uint8))
+        weights = new_weights(tmp_path, chain().program, 32)
+        digest = leaf_cache.digest_of(weights.data)
+        leaf_cache.write(tmp_path, digest, SecretSeed.fresh(), np.zeros((2, 32), np.uint8))
         OpeningBudget.create(tmp_path / "private", 9).close()
     finally:
         os.umask(before)

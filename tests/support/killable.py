@@ -19,10 +19,10 @@ from huref.common.cli import main
 from huref.prover.owner import Options, commit, prove
 
 
-def warm(checkpoint: str) -> None:
+def warm(checkpoint: str, profile: str) -> None:
     """Load and compile everything. With a single thread of OpenMP nothing is left running that a fork loses."""
     with tempfile.TemporaryDirectory() as folder:
-        commit(checkpoint, Path(folder) / "c", Options(k=64, proofs=16))
+        commit(checkpoint, Path(folder) / "c", Options(profile, k=64, proofs=16))
         prove(None, Path(folder) / "b.huref", commitment=Path(folder) / "c")
 
 
@@ -58,7 +58,7 @@ def die_after(replaces: int) -> None:
 def serve() -> None:
     """Answer orders until stdin ends."""
     answer = os.fdopen(os.dup(1), "w")
-    warm(sys.argv[1])
+    warm(*sys.argv[1:3])
     answer.write("ready\n")
     answer.flush()
     for line in sys.stdin:

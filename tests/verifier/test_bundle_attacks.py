@@ -170,7 +170,7 @@ DIRECTORY: dict[str, tuple[Callable[[Json], object], str]] = {
     "shape.rotary": (_shape(rotary="interleaved"), PROOF),
     "shape unknown": (_shape(experts=8), "Malformed: shape"),
     "shape absurd": (_shape(hidden=1 << 24), "Malformed: directory: no such program"),
-    "shape exhausting": (_shape(ffn=200000, hidden=16384), "Unsupported: directory.shape"),
+    "shape exhausting": (_shape(ffn=250000, hidden=20000), "Unsupported: directory.shape"),
 }  # fmt: skip
 _PROOF_CHECKS = ("root", "lookup", "inner", "products", "output", "triples", "pads", "opening", "gated")
 

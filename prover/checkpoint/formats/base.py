@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from huref.common.errors import HurefError, Malformed, UsageError
 from huref.prover.kernels.integers.reading import Float32, Stored, transpose, widen
+from huref.prover.kernels.mapped import release
 
 
 class Checkpoint(ABC):
@@ -75,6 +76,15 @@ class Checkpoint(ABC):
             wrong = int(rows.min()) if int(rows.min()) < 0 else int(rows.max())
             raise UsageError(f"row {wrong} is outside {name}, which has {count} rows")
         return self._finite(name, widen(self._load(name, rows.astype(np.int64))))
+
+    def maps(self) -> Iterable[NDArray[np.uint8]]:
+        """The maps of files that tensors are read from; formats that have any override it."""
+        return ()
+
+    def release(self) -> None:
+        """Give back the memory that pages read so far take."""
+        for pages in self.maps():
+            release(pages)
 
     def lost(self, name: str) -> bool:
         """Whether the checkpoint's index names this tensor, but it is not there."""

@@ -61,6 +61,9 @@ class SafetensorsCheckpoint(Checkpoint):
         parts = self._packed[name].parts if name in self._packed else (name,)
         return tuple(sorted({self._home[part].path for part in parts if part in self._home}))
 
+    def maps(self) -> list[NDArray[np.uint8]]:
+        return [shard.pages for shard in set(self._home.values()) if shard.pages is not None]
+
     def lost(self, name: str) -> bool:
         return name in self._lost
 

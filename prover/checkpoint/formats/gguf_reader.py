@@ -118,6 +118,9 @@ class GgufCheckpoint(Checkpoint):
             raise Malformed(f"{self.path}: tensor {name} of shape {info.shape} does not fit type {kind.name}")
         return kind, math.prod(info.shape) // block * size
 
+    def maps(self) -> list[NDArray[np.uint8]]:
+        return list(self._maps.values())
+
     def _load(self, name: str, rows: NDArray[np.int64] | None) -> Stored:
         shape = self.shape(name)
         kind, size = self._stored(name)

@@ -66,6 +66,11 @@ class SafetensorsFile:
             return np.asarray(self._stored(entry, INTEGERS[entry.dtype]))
         return widen(self.load(name, None))[0]
 
+    @property
+    def pages(self) -> NDArray[np.uint8] | None:
+        """The map of the file, if anything was read from it."""
+        return self._map
+
     def _stored(
         self, entry: TensorEntry, storage: np.dtype[Any], rows: NDArray[np.int64] | None = None
     ) -> NDArray[Any]:

@@ -36,6 +36,7 @@ from huref.prover.kernels.field.short_simd import (
 )
 from huref.prover.kernels.field.simd import LANES, vmul, vresidues, vstore
 from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.mapped import row_parts
 from huref.prover.kernels.threads import run_ranges
 
 _DIGITS = 2 * DEGREE
@@ -234,9 +235,9 @@ def small_matvec(matrix: npt.NDArray[Any], vector: U32) -> U32:
     if data.dtype == np.int8:
         if columns > _MOST_COLUMNS:
             raise ValueError(f"rows of {columns} entries are too long")
-        run_ranges(
-            _bytes_matvec, rows, grain, out, data.reshape(-1), split_digits(vector).reshape(-1), align=1
-        )
+        arguments = out, data.reshape(-1), split_digits(vector).reshape(-1)
+        for low, high in row_parts(matrix):
+            run_ranges(_bytes_matvec, high - low, grain, *arguments, align=1, first=low)
     else:
         run_ranges(_wide_matvec, rows, grain, out, data.reshape(-1), to_mont(vector), align=1)
     return out
@@ -248,7 +249,10 @@ def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
     rows, columns = data.shape
     grain = max(_ROW_BLOCK, (1 << 16) // max(1, columns))
     if data.dtype == np.int8:
-        parts = run_ranges(_bytes_vecmat, rows, grain, split_digits(vector), data.reshape(-1), columns)
-        return _join_digits(np.sum(parts, axis=0))
+        digits, total = split_digits(vector), np.zeros((_DIGITS, columns), np.int64)
+        for low, high in row_parts(matrix):
+            parts = run_ranges(_bytes_vecmat, high - low, grain, digits, data.reshape(-1), columns, first=low)
+            total += np.sum(parts, axis=0)
+        return _join_digits(total)
     parts = run_ranges(_wide_vecmat, rows, grain, to_mont(vector), data.reshape(-1), columns)
     return (np.stack(parts).sum(axis=0, dtype=np.uint64) % P64).astype(np.uint32)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.mapped import release
 from huref.prover.kernels.threads import run_ranges
 
 Counts = NDArray[np.int32]
@@ -53,6 +54,7 @@ def count_digits(values: NDArray[Any], bits: int) -> Counts:
     if flat.shape[1] == 0:
         return np.zeros(size, np.int32)
     first, *others = run_ranges(_count, flat.shape[1], 1 << 18, flat, bits, size)
+    release(values)
     for other in others:
         first += other
     counts: Counts = first

@@ -31,12 +31,14 @@ from huref.prover.kernels.field.short_simd import (
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
 from huref.prover.kernels.field.small import split_digits
 from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.mapped import row_parts
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import power
 
 _TILE = 32  # columns whose sums stay in registers, for two values of v
 _MOST_TERMS = 400  # of 2^7 · 2^15 at most: their sum stays below p
 _MOST_POINTS = 256
+_PART_BYTES = 1 << 29  # of a mapped matrix: small parts have short strides, which cost more
 _SHIFT = np.uint32(to_mont(np.array(1 << 16, dtype=np.uint64)))
 
 
@@ -165,14 +167,15 @@ def evaluate_integers(segments: Sequence[npt.NDArray[Any]], points: FArray) -> F
     total = np.zeros((len(points), segments[0].shape[1]), np.uint64)
     row = 0
     for segment in segments:
-        weights = fpow(points, row)
-        row += len(segment)
-        if len(segment) and segment.dtype == np.int8:
-            total = fadd(total, evaluate_bytes(segment, points, weights))
+        if segment.dtype == np.int8:
+            for low, high in row_parts(segment, _PART_BYTES):
+                weights = fpow(points, row + low)
+                total = fadd(total, evaluate_bytes(segment[low:high], points, weights))
         elif len(segment):
-            values = evaluate_bytes(_signed_bytes(segment), points, weights)
+            values = evaluate_bytes(_signed_bytes(segment), points, fpow(points, row))
             for digit in range(4):
                 total = fadd(total, fmul(values[:, digit::4], np.uint64(1 << 8 * digit)))
+        row += len(segment)
     return total
 
 

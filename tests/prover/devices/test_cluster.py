@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from huref.common.algebra.domain import CodeDomain
 from huref.common.cli import app
 from huref.common.errors import ExitCode, InputOutputError, ProverError, UsageError
+from huref.prover import owner
 from huref.prover.commands import register as prover_cli
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.committed import commit, with_random_rows
@@ -32,6 +34,7 @@ from huref.prover.devices.matrix import Matrix, StackedMatrix
 from huref.verifier import verify
 from tests.conftest import Made
 from tests.proof.programs import everything, secret
+from tests.support import tiny_models
 
 if not any(command.name == "prove" for command in app.registered_commands):
     prover_cli.register(app)
@@ -146,6 +149,62 @@ def test_wrong_digests_are_noticed() -> None:
     ):
         with pytest.raises(kind, match=message):
             commit(matrix, domain, SALT, ClusterDevice(Local(change=change), COMPILED))
+
+
+def lying(number: int, share: float) -> Callable[[Any], Any]:
+    """Answers of which one, the given one in order, is wrong in a share of its points."""
+    answers = 0
+
+    def change(digests: np.ndarray) -> np.ndarray:
+        nonlocal answers
+        answers += 1
+        if answers - 1 != number:
+            return digests
+        points = np.random.default_rng(number).random(len(digests) // 8) < share
+        return np.where(np.repeat(points, 8), digests ^ np.uint32(1 << 7), digests)
+
+    return change
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_single_lie_is_found_whichever_task_it_is_in(share: float) -> None:
+    matrix, domain = three_blocks(2000)
+    for number in range(0, 3 * domain.c):
+        client = Local(change=lying(number, share))
+        with pytest.raises(ProverError, match="wrong digests"):
+            commit(matrix, domain, SALT, ClusterDevice(client, COMPILED))
+
+
+def commit_whole(
+    checkpoint: Path, folder: Path, client: Local | None, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """A whole-model commitment with a pinned seed, on a client's workers or here; its files."""
+    with monkeypatch.context() as patch:
+        patch.setattr(SecretSeed, "fresh", classmethod(lambda _: SEED))
+        patch.setenv("XDG_STATE_HOME", str(folder.with_name(f"state-{folder.name}")))
+        if client is not None:
+            place = ClusterDevice(client, COMPILED)
+            patch.setattr(owner, "on_cluster", lambda *_: nullcontext(place))
+        owner.commit(checkpoint, folder, owner.Options("hardened-2", k=64, proofs=4), prove_range=False)
+    files = ("commitment.json", "private/weights.npy", "private/steps.json")
+    return {name: (folder / name).read_bytes() for name in files}
+
+
+def test_a_whole_model_is_the_same_on_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte of it; a worker that lies leaves nothing, and none is sent a seed or a salt."""
+    checkpoint = tiny_models.build("llama", tmp_path / "model", 0)
+    client = Local()
+    ours = commit_whole(checkpoint, tmp_path / "a", None, monkeypatch)
+    assert ours == commit_whole(checkpoint, tmp_path / "b", client, monkeypatch)
+    derived = [SEED.value, SEED.derive("weights.salts").value]
+    assert client.sent and not any(secret in data for data in client.sent for secret in derived)
+    assert not (tmp_path / "b" / "private" / "leaves").exists(), (
+        "the next command makes them here, as a check"
+    )
+    assert commitment_folder.load(tmp_path / "b").public.root in ours["commitment.json"].decode()
+    with pytest.raises(ProverError, match="wrong digests"):
+        commit_whole(checkpoint, tmp_path / "d", Local(change=lying(3, 0.5)), monkeypatch)
+    assert not [path for path in tmp_path.iterdir() if path.name.strip(".").startswith("d")]
 
 
 def test_a_cluster_that_stays_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
