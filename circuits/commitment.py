@@ -5,18 +5,21 @@ Prover and verifier derive every size with the same functions (protocol §2.1).
 
 from __future__ import annotations
 
-from huref.circuits.argument.layout import place_weights
+from collections.abc import Sequence
+
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
-from huref.circuits.fingerprint.profiles import PROFILES, Profile
+from huref.circuits.fingerprint.profiles import PROFILES, Profile, check_encoder
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.sizes import choose_sizes
 from huref.circuits.program.program import Program
+from huref.circuits.whole import compile_whole
 from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
 from huref.common.files.commitment_file import Directory, TensorEntry, TokenChoice
 from huref.common.params import Knobs
 
-MAX_COMMITTED = 1 << 32
+MAX_COMMITTED = 1 << 34
 MAX_ACTIVATION = 1 << 28
 MAX_PROOFS = 1 << 10
 """Caps on what a hostile directory can make a verifier compute; all far above any model in use."""
@@ -40,11 +43,11 @@ def describe_directory(
     owner: str | None,
 ) -> Directory:
     """The directory of a commitment to the weights of `program`; everything but the arguments is derived."""
-    geometry = weights_geometry(program, knobs)
-    placed, _ = place_weights(program, geometry.w)
+    geometry = weights_geometry(program.committed, knobs)
+    placed, _ = place_weights(program.committed, geometry.w)
     tensors = [
         TensorEntry(name=w.name, rows=w.rows, cols=w.cols, bits=w.bits, start=placed[w.name].start)
-        for w in program.weights
+        for w in program.committed
     ]
     return Directory.read(
         {
@@ -82,14 +85,35 @@ def compile_directory(directory: Directory, encoder: str | None = None) -> Progr
     if "meanpool" not in profile.encoders and weights != EQUAL_TERM_WEIGHTS:
         raise Malformed(f"directory.term_weights: all are 1 in profile {profile.name}")
     try:
-        program = compile_program(
-            shape, profile, encoder or profile.default_encoder, directory.k, directory.p, weights
+        program = compile_fingerprint(
+            shape, profile, encoder, directory.k, directory.p, directory.tokens.ids, weights
         )
     except UsageError as error:
         raise Malformed(f"directory: no such program: {error.message}") from None
     check_resources(program)
     _check_derived(directory, program, shape)
     return program
+
+
+def compile_fingerprint(
+    shape: ModelShape,
+    profile: Profile,
+    encoder: str | None,
+    k: int,
+    p: int,
+    tokens: Sequence[int],
+    term_weights: tuple[int, ...] = EQUAL_TERM_WEIGHTS,
+) -> Program:
+    """The program of a profile on `k` tokens in `p` pools, with an encoder (default: the profile's).
+
+    Raises:
+        UsageError: sizes or encoder do not suit the profile, or a static bound reaches p/2.
+    """
+    chosen = encoder or profile.default_encoder
+    check_encoder(profile, chosen)
+    if profile.whole:
+        return compile_whole(shape, profile, tokens, p)
+    return compile_program(shape, profile, chosen, k, p, term_weights)
 
 
 def pinned_profile(name: str) -> Profile:
@@ -101,7 +125,7 @@ def pinned_profile(name: str) -> Profile:
 
 def check_resources(program: Program) -> None:
     """Refuse programs that would exhaust a verifier's memory. Raises `Unsupported`."""
-    committed = sum(weight.rows * weight.cols for weight in program.weights)
+    committed = sum(weight.rows * weight.cols for weight in program.committed)
     widest = max(site.rows * site.cols for site in program.sites)
     if committed > MAX_COMMITTED or widest > MAX_ACTIVATION:
         raise Unsupported(f"directory.shape: a model with {committed} committed weights is too large")

@@ -16,6 +16,7 @@ from huref.circuits.argument.proof import PublicInputs, Setup, prepare
 from huref.circuits.commitment import compile_directory, knobs_for, pinned_profile
 from huref.circuits.program.bounds import MAX_SHIFT
 from huref.circuits.program.program import OUTPUTS
+from huref.circuits.range import NOTHING, range_program
 from huref.common.errors import Malformed, Rejected
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.strict import Hex32, Identifier, StrictModel
@@ -50,6 +51,19 @@ class Statement(StrictModel):
         return hashlib.sha256(self.encode()).digest()
 
 
+class RangeStatement(StrictModel):
+    """That all entries under a model id's root are bytes; everything public about such a proof."""
+
+    format: Literal["huref-statement/1"] = FORMAT
+    protocol: Literal["huref/proof/1"] = PROTOCOL
+    kind: Literal["range"] = "range"
+    model_id: Hex32
+
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical bytes."""
+        return hashlib.sha256(self.encode()).digest()
+
+
 def fingerprint_id(profile: str, encoder: str, k: int, v: list[int]) -> str:
     """A short public name of a vector, hex SHA-256; equal names mean equal vectors made in the same way."""
     parts = ["huref/fingerprint/1", profile, encoder, str(k), *(str(x) for x in v)]
@@ -75,3 +89,19 @@ def prepare_statement(statement: Statement, commitment: CommitmentFile) -> Setup
     program = compile_directory(commitment.directory, statement.encoder)
     public = PublicInputs(statement.shifts, statement.calibration_sums, statement.v)
     return prepare(program, public, knobs_for(commitment.directory))
+
+
+def needs_range(commitment: CommitmentFile) -> bool:
+    """Whether statements on this commitment rely on a range proof of their own kind (protocol §6.8)."""
+    return pinned_profile(commitment.directory.profile).whole
+
+
+def prepare_range(commitment: CommitmentFile) -> tuple[RangeStatement, Setup]:
+    """The range statement of a commitment, with its geometry.
+
+    Raises:
+        Malformed, Unsupported: a field of the directory is impossible. Rejected: one does not follow from the others.
+    """
+    committed = compile_directory(commitment.directory).committed
+    setup = prepare(range_program(committed), NOTHING, knobs_for(commitment.directory))
+    return RangeStatement(model_id=commitment.model_id), setup

@@ -125,13 +125,13 @@ def recompute(
     with progress.stage("load"):
         model = open_model(checkpoint)
         _check_shape(said, model)
-        _check_sources(claims.sources, describe_files(model))
+        _check_sources(claims.sources, describe_files(model, pinned_profile(said.profile)))
         rule = _check_tokens(said, model, tokens)
         program, knobs = compile_directory(said, statement.encoder), knobs_for(said)
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
-        space = StackedWeights.empty(program, weights_geometry(program, knobs).w)
+        space = StackedWeights.empty(program, weights_geometry(program.committed, knobs).w)
         measured = claims.fidelity.v is not None or bool(claims.fidelity.terms)
         reference = FloatReference(program) if measured else None
         weights, steps = quantize_model(

@@ -88,9 +88,18 @@ def draft(
     return Draft(statement, public, files)
 
 
-def write(folder: Path, draft: Draft, proof: bytes, report: SecurityReport, key: SecretKey | None) -> None:
+def write(
+    folder: Path,
+    draft: Draft,
+    proof: bytes,
+    report: SecurityReport,
+    key: SecretKey | None,
+    range_proof: bytes | None,
+) -> None:
     """Write all files of a bundle into an existing folder, signed if there is a key."""
     files = {**draft.files, form.PROOF: proof}
+    if range_proof is not None:
+        files[form.RANGE] = range_proof
     manifest = Manifest(
         statement=draft.statement.model_dump(mode="json"),
         security=summarize(draft.commitment, report),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import security_report
-from huref.circuits.commitment import MAX_PROOFS
+from huref.circuits.commitment import MAX_PROOFS, pinned_profile
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import check_encoder, get_profile
 from huref.circuits.statement import prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
@@ -34,9 +35,11 @@ from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
 from huref.prover.devices.interface import Device
 from huref.prover.progress import Progress
+from huref.prover.ranges import ensure_range, read_range
 from huref.prover.run.fidelity import FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.program import fit_term_weights, run_program
+from huref.prover.run.whole import fill_whole
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -97,6 +100,7 @@ def commit(
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
         opened, _ = _commit(Path(checkpoint), Path(out), options, None, place, progress, with_reference=False)
+    ensure_range(opened, progress)
     return opened
 
 
@@ -138,6 +142,7 @@ def prove(
                 checkpoint, folder, options, encoder, key, tree_place, progress
             )
         chosen = encoder or opened.source.profile.default_encoder
+        ensure_range(opened, progress)
         with progress.stage("witness") as step:
             program, trace = run_program(opened.source, chosen, place.executor, step)
             fidelity = None
@@ -155,7 +160,7 @@ def prove(
                     setup, draft.statement.encode(), weights, trace, opened.committed, seed, step
                 )
             report = security_report(setup.layout, setup.geometry, setup.knobs)
-            bundle.write(temporary, draft, proof, report, key)
+            bundle.write(temporary, draft, proof, report, key, read_range(folder, opened.public))
             with progress.stage("self-verify"):
                 verdict, positions = _verify_own(temporary, setup, picture.digest)
             budget.settle(positions)
@@ -217,18 +222,22 @@ def _commit(
             frequency_digest=order.frequency_digest,
             ids=[int(i) for i in ids],
         )
-        files = describe_files(model)
+        files = describe_files(model, profile)
         source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
     with commitment_folder.create(folder, source, Knobs(security=security, proofs=proofs)) as draft:
         with progress.stage("quantize") as step:
-            program = source.program(encoder)
-            reference = FloatReference(program) if with_reference else None
-            _, steps = quantize_model(
-                model, profile, program, ids, space=draft.weights, reference=reference, progress=step
-            )
-            term_weights = fit_term_weights(
-                profile, draft.program, draft.weights, steps, device.executor, step
-            )
+            if profile.whole:
+                fill_whole(model, draft.weights, step)
+                reference, steps, term_weights = None, dict[str, float](), EQUAL_TERM_WEIGHTS
+            else:
+                program = source.program(encoder)
+                reference = FloatReference(program) if with_reference else None
+                _, steps = quantize_model(
+                    model, profile, program, ids, space=draft.weights, reference=reference, progress=step
+                )
+                term_weights = fit_term_weights(
+                    profile, draft.program, draft.weights, steps, device.executor, step
+                )
         with progress.stage("commit"):
             opened = draft.finish(steps, term_weights, device)
     return opened, reference
@@ -292,7 +301,10 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
 
 
 def _check_checkpoint(public: CommitmentFile, checkpoint: Path, folder: Path) -> None:
-    if list(describe_files(open_model(checkpoint))) != public.sources:
+    if (
+        list(describe_files(open_model(checkpoint), pinned_profile(public.directory.profile)))
+        != public.sources
+    ):
         raise ProverError(
             f"{checkpoint} is not the checkpoint that {folder} commits to",
             hint="commit to this checkpoint first, or leave it out to prove the committed one",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement, fingerprint_id, prepare_statement
+from huref.circuits.statement import Statement, fingerprint_id, needs_range, prepare_statement
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
@@ -26,6 +26,7 @@ from huref.common.text import shorten
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.expectations import parse_digest, parse_hex, parse_root
 from huref.verifier.image import ImageVerdict, check_image, require_generator
+from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
 
 _OF_STATEMENT = ("encoder", "shifts", "v")
@@ -86,6 +87,8 @@ def verify(
         )  # fmt: skip
         _require("security", "the manifest claims another level", summarize(commitment, report),
                  read.manifest.security)  # fmt: skip
+    with watch("range"):
+        _check_range(read, commitment, min_security)
     with watch("picture"):
         if require_image or wanted_generator:
             require_generator(statement.generator, wanted_generator)
@@ -148,6 +151,18 @@ def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
     _require("statement.notes.commitment", "another commitment.json", statement.notes.commitment,
              commitment.digest())  # fmt: skip
     return statement, commitment
+
+
+def _check_range(bundle: Bundle, commitment: CommitmentFile, min_security: int) -> None:
+    """The range proof must be there exactly where the statement relies on one, and hold."""
+    proof = bundle.files.get(form.RANGE)
+    if needs_range(commitment) != (proof is not None):
+        message = (
+            "the proof that all committed entries are bytes is missing" if proof is None else "not needed"
+        )
+        raise Rejected("files.range.proof", message)
+    if proof is not None:
+        verify_range(commitment, proof, min_security)
 
 
 def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Placed
+from huref.circuits.argument.placed import Placed
 from huref.common.algebra.field import DEGREE, kmul, kouter
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form

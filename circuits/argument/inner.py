@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from huref.circuits.argument.functional import Array, Columns, Functional
-from huref.circuits.argument.layout import Layout, Placed
+from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.lookup import SiteRequest, scaled
+from huref.circuits.argument.placed import Placed
 from huref.circuits.program.program import Conv, MatMul, SketchSum, View
 from huref.common.algebra.field import DEGREE, P, fadd, kdot, kmatvec, kmul, kouter, kzero
 from huref.common.algebra.kscalar import KS

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref.circuits.argument.functional import Array, Columns, Functional
-from huref.circuits.argument.layout import Block, Cells, Constant, Layout, Quotient, TableBlock, WeightBlock
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import (
+    Block,
+    Cells,
+    Constant,
+    LookupSpace,
+    Quotient,
+    TableBlock,
+    WeightBlock,
+)
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import P, kmul, ksum, kzero
 from huref.common.algebra.kscalar import KS
@@ -68,39 +77,41 @@ def total(vector: Array) -> KS:
 class LeafPoint:
     """eq(point, ·) over the lookup index space, split into tile, row and column parts."""
 
-    def __init__(self, layout: Layout, point: Sequence[KS], columns: Columns) -> None:
-        self.layout = layout
-        row_bits = log2_ceil(layout.tile_rows)
-        self.tile_point = list(point[: layout.log_tiles])
-        self.column_point = list(point[layout.log_tiles + row_bits :])
-        self.local_point = list(point[layout.log_tiles :])
+    def __init__(self, space: LookupSpace, point: Sequence[KS], columns: Columns) -> None:
+        self.space = space
+        row_bits = log2_ceil(space.tile_rows)
+        self.tile_point = list(point[: space.log_tiles])
+        self.column_point = list(point[space.log_tiles + row_bits :])
+        self.local_point = list(point[space.log_tiles :])
         self.tiles = eq_table(self.tile_point)
-        self.row = eq_table(list(point[layout.log_tiles : layout.log_tiles + row_bits]))
+        self.row = eq_table(list(point[space.log_tiles : space.log_tiles + row_bits]))
         self.column = eq_table(self.column_point)
         self.columns = columns
-        self.name = columns.add("lookup", self.column)
+        self.name = columns.add(space.label, self.column)
 
     def run(self, tile: int, rows: int) -> Array:
         """Coefficients of the tiles that hold `rows` consecutive entry rows from the first row of `tile` on; times
         `row` they are the rows' coefficients.
         """
-        return self.tiles[tile : tile - (-rows // self.layout.tile_rows)]
+        return self.tiles[tile : tile - (-rows // self.space.tile_rows)]
 
     def mass(self, tile: int, rows: int) -> KS:
         """Sum of the coefficients of these rows (a full row's column coefficients sum to 1)."""
         tiles = self.run(tile, rows)
-        rest = rows - (len(tiles) - 1) * self.layout.tile_rows
+        rest = rows - (len(tiles) - 1) * self.space.tile_rows
         return total(tiles[:-1]) * total(self.row) + KS.from_array(tiles[-1]) * total(self.row[:rest])
 
 
-def leaf_claims(layout: Layout, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns) -> LeafClaims:
-    """Express the leaf values at `point` (protocol §6.5); `columns` receives the column vectors used."""
-    return _Builder(layout, LeafPoint(layout, point, columns), alpha, beta).build()
+def leaf_claims(
+    layout: Layout, space: LookupSpace, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns
+) -> LeafClaims:
+    """Express a space's leaf values at `point` (protocol §6.5); `columns` receives the column vectors used."""
+    return _Builder(layout, space, LeafPoint(space, point, columns), alpha, beta).build()
 
 
 class _Builder:
-    def __init__(self, layout: Layout, leaf: LeafPoint, alpha: KS, beta: KS) -> None:
-        self.layout, self.leaf = layout, leaf
+    def __init__(self, layout: Layout, space: LookupSpace, leaf: LeafPoint, alpha: KS, beta: KS) -> None:
+        self.layout, self.space, self.leaf = layout, space, leaf
         self.offset = alpha - 1
         self.powers = [beta**i for i in range(4)]
         self.numerator_const, self.denominator_const = KS(0), KS(1)
@@ -108,11 +119,11 @@ class _Builder:
         self.requests: dict[str, SiteRequest] = {}
 
     def build(self) -> LeafClaims:
-        for block in self.layout.blocks:
+        for block in self.space.blocks:
             self._block(block)
-        for weights in self.layout.weight_blocks:
+        for weights in self.space.weight_blocks:
             self._weights(weights)
-        for table in self.layout.tables:
+        for table in self.space.tables:
             self._table(table)
         return LeafClaims(
             self.numerator_const,
@@ -125,7 +136,7 @@ class _Builder:
     def _entries(self, mass: KS, table: Table) -> None:
         """Account for fractions 1/(α − tag − …) whose coefficients sum to `mass`."""
         self.numerator_const += mass
-        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+        self.denominator_const += mass * (self.offset - self.space.tag(table))
 
     def _block(self, block: Block) -> None:
         leaf, w = self.leaf, self.layout.w
@@ -151,7 +162,7 @@ class _Builder:
     def _request(self, site: str, block: Block, rows: Array) -> None:
         """Accumulate a site's row coefficients, with the constant that its first tile contributes."""
         leaf, bits = self.leaf, log2_ceil(block.blocks)
-        cut = self.layout.log_tiles - bits
+        cut = self.space.log_tiles - bits
         top = eq_index(leaf.tile_point[:cut], block.tile >> bits)
         count = self.layout.sites[site].site.rows
         fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point)
@@ -176,18 +187,18 @@ class _Builder:
             self.numerator.product("A", block.multiplicity, tiles, leaf.row, whole, leaf.name)
         if tail:
             masked = leaf.columns.masked(leaf.name, tail)
-            tile, row = divmod(whole, self.layout.tile_rows)
+            tile, row = divmod(whole, self.space.tile_rows)
             last = -KS.from_array(leaf.tiles[block.tile + tile]) * KS.from_array(leaf.row[row])
             self.numerator.rows("A", block.multiplicity + whole, last.array()[None], masked)
         mass, values = self._table_values(block)
-        self.denominator_const += mass * (self.offset - self.layout.tag(table))
+        self.denominator_const += mass * (self.offset - self.space.tag(table))
         for power, value in zip(self.powers[1:], values, strict=False):
             self.denominator_const -= power * value
 
     def _table_values(self, block: TableBlock) -> tuple[KS, list[KS]]:
         """Σ eq and Σ eq·x for every tuple component x of a table, in closed form."""
         table, leaf = block.table, self.leaf
-        start = block.tile * leaf.layout.tile_size
+        start = block.tile * leaf.space.tile_size
         point = leaf.tile_point + leaf.local_point
         bits = log2_ceil(table.size)  # a table's first tile is aligned to its size
         cut = len(point) - bits

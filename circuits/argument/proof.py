@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from huref.circuits.argument.layout import Layout, build_layout, place_weights
+from huref.circuits.argument.layout import Layout, build_layout
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.program.bounds import table_height
 from huref.circuits.program.digest import canonical
-from huref.circuits.program.program import OUTPUTS, Program
+from huref.circuits.program.program import Program, Weight
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported
 from huref.common.params import (
@@ -22,7 +23,7 @@ from huref.common.params import (
     weight_geometry,
 )
 
-MAX_ROWS = 1 << 24
+MAX_ROWS = 1 << 27
 """Largest k'_W + k'_A. A verifier's memory grows with the rows of the tensors, not with these, but both are one in a
 hostile statement whose tensors are no wider than w: about 100 bytes a row.
 """
@@ -62,22 +63,28 @@ class Setup:
             "opening": self.geometry,
             "sites": {name: [s.shift, s.height, s.out.start, s.tile] for name, s in layout.sites.items()},
             "weights": layout.weights,
-            "tables": layout.tables,
-            "digits": layout.weight_blocks,
-            "tiles": layout.tiles,
-            "inner": layout.inner,
-            "logs": [layout.log_tiles, layout.tile_rows, layout.log_inner],
+            "lookups": [
+                {
+                    "label": space.label,
+                    "tables": space.tables,
+                    "digits": space.weight_blocks,
+                    "tiles": space.tiles,
+                    "logs": [space.log_tiles, space.tile_rows],
+                }
+                for space in layout.spaces
+            ],
+            "inner": [layout.inner, layout.log_inner],
             "rows": [layout.pads, layout.pad_start, layout.mask_start, layout.rows],
         }
         return canonical([self.program, self.public, self.knobs, geometry])
 
 
-def weights_geometry(program: Program, knobs: Knobs) -> WeightGeometry:
+def weights_geometry(committed: Sequence[Weight], knobs: Knobs) -> WeightGeometry:
     """Geometry of the weights' commitment, a function of the tensors' shapes alone."""
-    tensors = [(weight.rows, weight.cols) for weight in program.weights]
+    tensors = [(weight.rows, weight.cols) for weight in committed]
     rate_inv = choose_rate(sum(rows * cols for rows, cols in tensors), knobs)
     w = choose_width(tensors, rate_inv, knobs)
-    _, rows = place_weights(program, w)
+    _, rows = place_weights(committed, w)
     return weight_geometry(rows, w, rate_inv, knobs)
 
 
@@ -111,11 +118,13 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
             raise Malformed(
                 f"{site.name}: calibration sum {fine} at shift − 1: the shift is not the smallest"
             )
-    if len(public.v) != OUTPUTS or any(abs(x) > program.output.bound for x in public.v):
-        raise Malformed(f"v must be {OUTPUTS} integers of absolute value at most {program.output.bound}")
-    weights = weights_geometry(program, knobs)
+    if len(public.v) != program.length or any(abs(x) > program.output.bound for x in public.v):
+        raise Malformed(
+            f"v must be {program.length} integers of absolute value at most {program.output.bound}"
+        )
+    weights = weights_geometry(program.committed, knobs)
     layout = build_layout(program, public.shifts, heights, weights.w)
     geometry = opening_geometry(weights, layout.rows, knobs)
-    if layout.entries >= P or geometry.length > MAX_ROWS:
+    if max(space.entries for space in layout.spaces) >= P or geometry.length > MAX_ROWS:
         raise Unsupported(f"{geometry.length} committed rows and {layout.entries} lookups are too many")
     return Setup(program, public, knobs, layout, geometry)

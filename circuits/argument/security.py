@@ -65,18 +65,22 @@ def _lookup_term(layout: Layout, grinding: int) -> Term:
 
     A wrong tuple passes if β merges it with a table's tuple, or if α is a root of the sum of fractions.
     """
-    arity = 1 + max(block.table.arity for block in layout.tables)
-    sizes = sum(block.table.size for block in layout.tables)
+    tables = [block.table for space in layout.spaces for block in space.tables]
+    arity = 1 + max(table.arity for table in tables)
+    sizes = sum(table.size for table in tables)
     formula = "entries (α) + table entries · (arity + 1) (β)"
     return _algebraic("lookup.alpha_beta", formula, layout.entries + sizes * arity, grinding)
 
 
 def count_claims(layout: Layout) -> tuple[int, int]:
     """Number of linear claims (opening's masks included) and of pad constraints of a proof."""
-    gated = sum(isinstance(site.acc, GatedMatMul) for site in layout.program.sites)
+    program = layout.program
+    gated = sum(isinstance(site.acc, GatedMatMul) for site in program.sites)
     calibration = sum(2 if site.finer_magnitude else 1 for site in layout.sites.values())
-    claims = 2 + 2 + 3 * gated + 1 + calibration + 1 + 2
-    constraints = 1 + layout.log_entries + 1 + 2 * gated + 1 + 3
+    inner = int(program.has_products)
+    claims = 2 * len(layout.spaces) + 2 * inner + 3 * gated + (program.length > 0) + calibration + 1 + 2
+    lookups = sum(1 + space.log_entries for space in layout.spaces)
+    constraints = lookups + inner + 2 * gated + 1 + 3
     return claims, constraints
 
 
@@ -97,8 +101,6 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
         _algebraic("lookup.mu", "1", 1),
         _algebraic("lookup.round", "degree 3", 3),
         _algebraic("lookup.tau", "1", 1),
-        _algebraic("inner.round", "degree 2", 2),
-        _algebraic("output", "variables of v", log2_ceil(OUTPUTS)),
         _algebraic("triples.zeta", "variables", layout.pads.log_triples),
         _algebraic("triples.round", "degree 3", 3),
         _algebraic("pads.merge", "constraints", constraints),
@@ -107,6 +109,10 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
         *_code_terms("opening.weights", geometry.weights, geometry.w, knobs),
         *_code_terms("opening.proof", geometry.proof, geometry.w, knobs),
     ]
+    if layout.program.has_products:
+        terms.append(_algebraic("inner.round", "degree 2", 2))
+    if layout.program.length:
+        terms.append(_algebraic("output", "variables of v", log2_ceil(OUTPUTS)))
     if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
         terms.append(_algebraic("gated.round", "degree 3", 3))
     queries = geometry.weights.queries + geometry.proof.queries

@@ -24,6 +24,7 @@ PROTOCOL_LABEL = b"huref protocol 1"
 class Profile:
     """Pinned constants of one version of the fingerprint.
 
+    `whole`: it reads the commitment to a whole model; False means one of its own, to what it reads.
     `canonical`: tensors are brought to the canonical form (fingerprint §3) before rounding; False means raw
     weights. `pooling`: "signed" is the zero-sum sketch on both sides, "block" sums blocks of tokens on the
     left and all tokens on the right. `kv_view`: how stored kv heads serve query heads. `gated_term`: the
@@ -37,6 +38,7 @@ class Profile:
     """
 
     name: str
+    whole: bool = False
     canonical: bool
     pooling: Literal["signed", "block"]
     kv_view: Literal["repeat", "tile"]
@@ -67,6 +69,16 @@ HARDENED = Profile(
     encoders=("sketch", "cnn"),
     clip_sigmas=8.0,
 )
+WHOLE = Profile(
+    name="hardened-2",
+    whole=True,
+    canonical=True,
+    pooling="signed",
+    kv_view="repeat",
+    gated_term=False,
+    encoders=("sketch",),
+    clip_sigmas=4.5,
+)
 PAPER = Profile(
     name="paper-1",
     canonical=False,
@@ -77,7 +89,7 @@ PAPER = Profile(
     clip_sigmas=1000.0,
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (HARDENED, PAPER)}
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (HARDENED, WHOLE, PAPER)}
 _CURRENT = {"hardened": "hardened-1", "paper": "paper-1"}
 
 

@@ -34,6 +34,7 @@ class ModelShape:
     (i, i+r/2) and "interleaved" (2i, 2i+1); entries from `rotary_sections`·r on are not turned. None:
     positions enter elsewhere (learned, ALiBi). `rotary_sections` blocks of r entries follow one
     another (2 in ChatGLM-6B, else 1).
+    `head`: the model ends in a norm and a matrix of logits over the vocabulary (encoders have none).
     """
 
     family: str
@@ -53,6 +54,7 @@ class ModelShape:
     rotary: Rotary | None = None
     rotary_dim: int = 0
     rotary_sections: int = 1
+    head: bool = False
 
     @property
     def subtracts_mean(self) -> bool:
@@ -81,7 +83,7 @@ class ModelShape:
                 raise Malformed(
                     f"shape.{name}: expected an integer in 1..{MAX_DIMENSION}, got {shorten(repr(value), 64)}"
                 )
-        for name in ("gated", "parallel", "output_norm", "qk_norm"):
+        for name in ("gated", "parallel", "output_norm", "qk_norm", "head"):
             if type(getattr(self, name)) is not bool:
                 raise Malformed(
                     f"shape.{name}: expected true or false, got {shorten(repr(getattr(self, name)), 64)}"

@@ -127,8 +127,9 @@ def run_sites(
 
 
 def check_weights(program: Program, weights: Weights) -> None:
-    """Raise `UsageError` unless every weight is there with its declared shape, integer type and range."""
-    if set(weights) != set(program.weight):
+    """Raise `UsageError` unless every weight that is read is there with its declared shape, integer type and range."""
+    known = {weight.name for weight in program.committed}
+    if not set(program.weight) <= set(weights) <= known:
         raise UsageError(f"weights: expected {sorted(program.weight)}, got {sorted(weights)}")
     for declared in program.weights:
         array = weights[declared.name]

@@ -222,13 +222,43 @@ class Output:
     __hash__ = None  # type: ignore[assignment]
 
 
+NO_OUTPUT = Output((), (), (), 0)
+"""Of a program that publishes no vector."""
+
+
 @dataclass(frozen=True)
 class Program:
-    """Weights, sites in execution order, and the output map. `tile_rows` is the largest site row count."""
+    """Weights, sites in execution order, and the output map. `tile_rows` is the largest site row count.
+
+    `stack` is the whole commitment that the weights are part of; empty: they are all of it. `ranged`: that its entries
+    are in range is proven apart, by a program that has no sites (protocol §6.8); otherwise by this one.
+    """
 
     weights: tuple[Weight, ...]
     sites: tuple[Site, ...]
     output: Output
+    stack: tuple[Weight, ...] = ()
+    ranged: bool = False
+
+    def __post_init__(self) -> None:
+        known = {weight.name: weight for weight in self.committed}
+        if any(known.get(weight.name) != weight for weight in self.weights):
+            raise ValueError("a program reads a weight that is not in its stack")
+
+    @property
+    def committed(self) -> tuple[Weight, ...]:
+        """All tensors of the commitment."""
+        return self.stack or self.weights
+
+    @property
+    def length(self) -> int:
+        """Number of outputs."""
+        return OUTPUTS if self.output.sources else 0
+
+    @property
+    def has_products(self) -> bool:
+        """Whether a matrix product or a convolution is in it."""
+        return any(isinstance(site.acc, MatMul | Conv) for site in self.sites)
 
     @cached_property
     def weight(self) -> dict[str, Weight]:

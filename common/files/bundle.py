@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 COSIGNATURES = "audit.sig"
 PROOF = "proof.bin"
+RANGE = "range.proof"
 COMMITMENT = "commitment.json"
 FINGERPRINT = "fingerprint.json"
 PICTURE = "fingerprint.png"
@@ -33,6 +34,7 @@ PICTURE = "fingerprint.png"
 CAPS: dict[str, int] = {
     MANIFEST: 8 << 20,
     PROOF: 64 << 20,
+    RANGE: 64 << 20,
     COMMITMENT: 4 << 20,
     FINGERPRINT: 8 << 20,
     PICTURE: 16 << 20,
@@ -41,7 +43,7 @@ CAPS: dict[str, int] = {
 }
 """Every file that a bundle may hold, with the most bytes that are ever read of it."""
 LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)
-"""Files whose hashes the manifest gives; all must be there."""
+"""Files whose hashes the manifest gives; all must be there. `RANGE` is a fifth where the commitment needs it."""
 MAX_ARCHIVE = sum(CAPS.values()) + (1 << 20)
 """Most bytes of a zip; the files in it are capped one by one."""
 _MAX_IGNORED = 1000
@@ -151,8 +153,14 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)
-    if set(manifest.files) != set(LISTED):
-        raise Malformed(f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}")
+    if set(manifest.files) - {RANGE} != set(LISTED):
+        raise Malformed(
+            f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}, and {RANGE} if there is one"
+        )
+    if (RANGE in manifest.files) != (RANGE in files):
+        raise Damaged(
+            f"{path}: damaged, {RANGE} is missing or not in {MANIFEST}", hint="download the bundle again"
+        )
     for name, entry in manifest.files.items():
         found = FileEntry.of(files[name])
         if found.size < entry.size:

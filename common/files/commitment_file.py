@@ -64,7 +64,7 @@ class Directory(StrictModel):
     proofs: Annotated[int, Field(ge=1, le=1 << 10)]
     random_rows: Annotated[int, Field(ge=1)]
     width: int
-    tensors: Annotated[list[TensorEntry], Field(max_length=256)]
+    tensors: Annotated[list[TensorEntry], Field(max_length=1 << 14)]
     owner: Hex48 | None
 
 

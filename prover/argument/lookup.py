@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import LookupSpace
 from huref.common.algebra.field import DEGREE, kinv
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
@@ -188,19 +188,19 @@ class _Layer:
 
 
 def prove_lookup(
-    channel: ProverChannel, layout: Layout, source: LeafSource, stored: int = STORED_ENTRIES
+    channel: ProverChannel, space: LookupSpace, source: LeafSource, stored: int = STORED_ENTRIES
 ) -> list[KS]:
     """Prove that the leaves' fractions sum to zero; returns the point of the leaf layer."""
-    shape = Shape(layout)
-    layers = build_tree(layout, source, stored)
+    shape = Shape(space)
+    layers = build_tree(space, source, stored)
     top = layers[0]
     assert isinstance(top, Fractions)
     root = scalar(top.q[:, 0])
-    channel.hidden_product("lookup.root", root, 1 / root)
+    channel.hidden_product(f"{space.label}.root", root, 1 / root)
     tiles: list[KS] = []
     local: list[KS] = []
     for layer in range(len(layers) - 1):
-        label = f"lookup.layer{layer}"
+        label = f"{space.label}.layer{layer}"
         mu = channel.challenge(f"{label}.mu")
         oracle = _Layer(layers[layer + 1], mu, local, tiles, shape)
         bound = prove_rounds(channel, label, oracle, layer)
@@ -209,7 +209,7 @@ def prove_lookup(
         channel.hidden_product(f"{label}.outer", p0, q1)
         channel.hidden_product(f"{label}.inner", q0, u)
         tau = channel.challenge(f"{label}.tau")
-        if layer < layout.log_tiles:
+        if layer < space.log_tiles:
             tiles = [tau, *tiles]
         else:
             local = [tau, *local]

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Block, Cells, Constant, Quotient, TableBlock, WeightBlock
+from huref.circuits.argument.spaces import (
+    Block,
+    Cells,
+    Constant,
+    LookupSpace,
+    Quotient,
+    TableBlock,
+    WeightBlock,
+)
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.kscalar import KS
@@ -30,25 +38,26 @@ _TABLE_RUN = 1 << 16
 
 
 class Leaves:
-    """The leaf layer's rows; `rows` is what the kernels read."""
+    """The leaf layer's rows of a space; `rows` is what the kernels read."""
 
-    def __init__(self, inputs: LookupInputs, counts: Mapping[Table, Ints], alpha: KS, beta: KS) -> None:
-        layout = inputs.layout
-        self.layout, self._inputs, self._alpha = layout, inputs, alpha
+    def __init__(
+        self, inputs: LookupInputs, space: LookupSpace, counts: Mapping[Table, Ints], alpha: KS, beta: KS
+    ) -> None:
+        self.space, self._inputs, self._alpha = space, inputs, alpha
         self._powers = [beta**i for i in range(1 + COMPONENTS)]
-        starts = np.cumsum([0, *(count for _, count in layout.tiles)])
-        self._storage = {first: int(at) for (first, _), at in zip(layout.tiles, starts, strict=False)}
+        starts = np.cumsum([0, *(count for _, count in space.tiles)])
+        self._storage = {first: int(at) for (first, _), at in zip(space.tiles, starts, strict=False)}
         self.tiles = int(starts[-1])
-        shape = (self.tiles, layout.tile_rows)
+        shape = (self.tiles, space.tile_rows)
         self._job, self._base = np.full(shape, -1, np.int32), np.zeros(shape, np.int64)
         self._numerator = np.full(shape, -1, np.int64)
         self._jobs: list[tuple[int, int, list[int], U32, U32]] = []
         self._words, self._digits, self._counts = _Store(np.uint32), _Store(np.int8), _Store(np.int32)
-        for block in layout.blocks:
+        for block in space.blocks:
             self._add_block(block)
-        for weights in layout.weight_blocks:
+        for weights in space.weight_blocks:
             self._add_weights(weights)
-        for table in layout.tables:
+        for table in space.tables:
             self._add_table(table, counts[table.table])
         self.rows = self._finish()
 
@@ -78,14 +87,14 @@ class Leaves:
             halves=self._inputs.halves,
             words=self._words.joined(),
             counts=self._counts.joined(),
-            w=self.layout.w,
+            w=self.space.w,
         )
 
     def _new_job(
         self, table: Table, kind: int, cols: int, deltas: Sequence[int], constants: Sequence[int | None]
     ) -> int:
         """A job for tuples whose m-th component is `constants[m]` or, where that is None, read."""
-        offset = self._alpha - self.layout.tag(table)
+        offset = self._alpha - self.space.tag(table)
         scales = []
         for power, constant in zip(self._powers[1:], constants, strict=False):
             if constant is None:
@@ -100,7 +109,7 @@ class Leaves:
         return len(self._jobs) - 1
 
     def _add_block(self, block: Block) -> None:
-        w = self.layout.w
+        w = self.space.w
         constants = [operand.value if isinstance(operand, Constant) else None for operand in block.operands]
         varying = [operand for operand in block.operands if not isinstance(operand, Constant)]
         kind, starts = HALVES, [self._inputs.start(block, operand) for operand in varying]
@@ -119,12 +128,10 @@ class Leaves:
 
     def _place(self, block: Block, operand: Cells | Quotient) -> int:
         """Where the operand's values start among the residues, stacked as in A over the block's own rows."""
-        return self._words.add(
-            residues(stack_activation(self._inputs.operand(block, operand), self.layout.w))
-        )
+        return self._words.add(residues(stack_activation(self._inputs.operand(block, operand), self.space.w)))
 
     def _add_weights(self, block: WeightBlock) -> None:
-        arity, w, height = block.table.arity, self.layout.w, self.layout.tile_rows
+        arity, w, height = block.table.arity, self.space.w, self.space.tile_rows
         if self._inputs.weights.dtype == np.int8:
             whole = self._inputs.whole_rows(block).shape[1]
             job = self._new_job(
@@ -145,7 +152,7 @@ class Leaves:
         )
 
     def _add_table(self, block: TableBlock, counts: Ints) -> None:
-        w, table = self.layout.w, block.table
+        w, table = self.space.w, block.table
         padded = block.rows * w
         kind, store = (DIGITS, self._digits) if table.kind == "digits" else (WORDS, self._words)
         columns = np.zeros((table.arity, padded), np.int8 if kind == DIGITS else np.int32)
@@ -158,7 +165,7 @@ class Leaves:
         deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
         whole = self._new_job(table, kind, w, deltas, reading)
         tail = table.size - (block.rows - 1) * w
-        first = self._storage[block.tile] * self.layout.tile_rows
+        first = self._storage[block.tile] * self.space.tile_rows
         run = slice(first, first + block.rows)
         places = np.arange(block.rows) * w
         self._base.reshape(-1)[run], self._numerator.reshape(-1)[run] = start + places, at + places

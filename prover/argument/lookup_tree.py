@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import LookupSpace
 from huref.common.algebra.field import DEGREE
 from huref.common.algebra.kscalar import KS
 from huref.prover.kernels.field import vectors
@@ -154,17 +154,17 @@ class LeafSource(Protocol):
         ...
 
 
-def present_tiles(layout: Layout) -> NDArray[np.int64]:
+def present_tiles(space: LookupSpace) -> NDArray[np.int64]:
     """Indices of the tiles that hold entries, in storage order."""
-    return np.concatenate([np.arange(first, first + count) for first, count in layout.tiles])
+    return np.concatenate([np.arange(first, first + count) for first, count in space.tiles])
 
 
 class Shape:
     """How tiles are stored: the present ones out of 2^bits."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.present = present_tiles(layout)
-        self.bits = layout.log_tiles
+    def __init__(self, space: LookupSpace) -> None:
+        self.present = present_tiles(space)
+        self.bits = space.log_tiles
 
     def flatten(self, table: U32, m: int, absent: U32) -> U32:
         """Turn (5, present·m) into (5, m·2^bits) with the tile index last; absent tiles get `absent`."""
@@ -174,17 +174,17 @@ class Shape:
         return out.reshape(DEGREE, -1)
 
 
-def build_tree(layout: Layout, source: LeafSource, stored: int = STORED_ENTRIES) -> list[Child]:
+def build_tree(space: LookupSpace, source: LeafSource, stored: int = STORED_ENTRIES) -> list[Child]:
     """All layers from the root to the leaves. Of a tree of more than `stored` leaves the leaf layer is virtual,
     of a very large one the two layers above it too (one, where tiles are low).
     """
-    shape = Shape(layout)
-    size = layout.tile_size
+    shape = Shape(space)
+    size = space.tile_size
     leaves = source.tiles * size
     depth = 0 if leaves <= stored else 1
     if leaves > max(stored, HUGE_ENTRIES):
         # binding recomputes 8 << (depth - 1) rows of a tile at once
-        depth = 3 if layout.tile_rows >= 32 else 2
+        depth = 3 if space.tile_rows >= 32 else 2
     layers: list[Child] = [Virtual(source.rows, level) for level in range(depth)]
     made = folded(source.rows, depth) if depth else source.batch(0, source.tiles)
     layers.append(Fractions(*made, size >> depth, False))

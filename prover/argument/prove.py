@@ -5,15 +5,15 @@ The order of messages is that of `reduce` and `opening` in `huref.verifier.argum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Columns
-from huref.circuits.argument.layout import MASK_ROWS
-from huref.circuits.argument.lookup import leaf_claims
+from huref.circuits.argument.layout import MASK_ROWS, Layout
+from huref.circuits.argument.lookup import SiteRequest, leaf_claims
 from huref.circuits.argument.outputs import OUTPUT_VARIABLES
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import lookup_grinding
@@ -70,7 +70,7 @@ def prove(
     step = progress or (lambda _: None)
     layout, geometry = setup.layout, setup.geometry
     inputs = lookup_inputs(layout, commitment.data, trace)
-    counts = multiplicities(inputs)
+    counts = [multiplicities(inputs, space) for space in layout.spaces]
     pads = make_pads(layout.pads, seed)
     step("commit intermediates")
     proof = _commit_proof(setup, inputs, counts, pads, seed, commitment.committed.device)
@@ -85,21 +85,20 @@ def prove(
         channel.grind("lookup.grind", bits)
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
 
-    step("look up")
-    leaves = Leaves(inputs, counts, alpha, beta)
-    del inputs, counts  # the leaves hold what they need of them, and memory is scarce now
-    point = prove_lookup(channel, layout, leaves)
-    del leaves
-    step("products")
-    leaf = leaf_claims(layout, point, alpha, beta, Columns(layout.w))
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
-    left, right = inner_vectors(layout, leaf.requests, values)
-    gated = gated_oracles(layout, leaf.requests, values)
-    totals = [scalar(vectors.dot(left, right)), *(oracle.total() for oracle in gated)]
-    channel.hidden("products.totals", totals)
-    prove_inner(channel, layout, left, right)
-    prove_gated(channel, layout, gated)
-    channel.point("output.point", OUTPUT_VARIABLES)
+    for number, space in enumerate(layout.spaces):
+        step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
+        leaves = Leaves(inputs, space, counts[number], alpha, beta)
+        if space is layout.spaces[-1]:
+            del inputs, counts  # the leaves hold what they need of them, and memory is scarce now
+        point = prove_lookup(channel, space, leaves)
+        del leaves
+        leaf = leaf_claims(layout, space, point, alpha, beta, Columns(layout.w))
+        if leaf.requests:
+            step("products")
+            _prove_products(channel, layout, leaf.requests, values)
+    if layout.program.length:
+        channel.point("output.point", OUTPUT_VARIABLES)
     prove_triples(channel, layout.pads, pads)
     step("open")
     replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
@@ -111,10 +110,28 @@ def prove(
     return channel.finish()
 
 
+def _prove_products(
+    channel: ProverChannel,
+    layout: Layout,
+    requests: Mapping[str, SiteRequest],
+    values: Mapping[str, NDArray[Any]],
+) -> None:
+    """The sums that a space's leaf claims ask of the accumulators, and their sumchecks."""
+    gated = gated_oracles(layout, requests, values)
+    totals = [oracle.total() for oracle in gated]
+    if not layout.program.has_products:
+        channel.hidden("products.totals", totals)
+    else:
+        left, right = inner_vectors(layout, requests, values)
+        channel.hidden("products.totals", [scalar(vectors.dot(left, right)), *totals])
+        prove_inner(channel, layout, left, right)
+    prove_gated(channel, layout, gated)
+
+
 def _commit_proof(
     setup: Setup,
     inputs: LookupInputs,
-    counts: Mapping[Table, NDArray[np.int32]],
+    counts: Sequence[Mapping[Table, NDArray[np.int32]]],
     pads: KArray,
     seed: SecretSeed,
     device: Device,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Block, Cells, Constant, Layout, Quotient, WeightBlock
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import Block, Cells, Constant, LookupSpace, Quotient, WeightBlock
 from huref.circuits.program.evaluate import SiteTrace, Trace
 from huref.circuits.program.tables import Table
 from huref.prover.kernels.lookup.histogram import count_digits, count_entries
@@ -122,11 +123,10 @@ def _stack(
     return halves, dict(zip(operands, run_tasks(fill, [(key,) for key in operands]), strict=True)), starts
 
 
-def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int32]]:
-    """How often each table entry is looked up, (size,) per table."""
-    layout = inputs.layout
+def multiplicities(inputs: LookupInputs, space: LookupSpace) -> dict[Table, NDArray[np.int32]]:
+    """How often each table entry is looked up in a space, (size,) per table."""
     counts: dict[Table, NDArray[np.int32]] = {}
-    for weights in layout.weight_blocks:
+    for weights in space.weight_blocks:
         whole = inputs.whole_rows(weights)
         rest = inputs.weight_rows(weights, len(whole[0]), weights.rows - len(whole[0]))
         found = count_digits(whole, weights.table.parameters[0])
@@ -142,9 +142,9 @@ def multiplicities(inputs: LookupInputs) -> dict[Table, NDArray[np.int32]]:
         ]
         return count_entries(block.table.index(tuple(values)).reshape(-1), block.table.size)
 
-    for block, found in zip(layout.blocks, run_tasks(count, [(b,) for b in layout.blocks]), strict=True):
+    for block, found in zip(space.blocks, run_tasks(count, [(b,) for b in space.blocks]), strict=True):
         _add(counts, block.table, found)
-    return {block.table: counts[block.table] for block in layout.tables}
+    return {block.table: counts[block.table] for block in space.tables}
 
 
 def _add(counts: dict[Table, NDArray[np.int32]], table: Table, found: NDArray[np.int32]) -> None:
@@ -155,15 +155,16 @@ def _add(counts: dict[Table, NDArray[np.int32]], table: Table, found: NDArray[np
 
 
 def proof_segments(
-    layout: Layout, inputs: LookupInputs, counts: Mapping[Table, Ints], pads: Ints, masks: Ints
+    layout: Layout, inputs: LookupInputs, counts: Sequence[Mapping[Table, Ints]], pads: Ints, masks: Ints
 ) -> list[Ints]:
     """The data rows of A in order: activations, multiplicities, pads (total, 5), mask rows (10, w)."""
     w = layout.w
     segments = [inputs.stacked[start] for start in sorted(inputs.placed)]
-    for block in layout.tables:
-        rows = np.zeros(block.rows * w, np.int32)
-        rows[: block.table.size] = counts[block.table]
-        segments.append(rows.reshape(-1, w))
+    for space, counted in zip(layout.spaces, counts, strict=True):
+        for block in space.tables:
+            rows = np.zeros(block.rows * w, np.int32)
+            rows[: block.table.size] = counted[block.table]
+            segments.append(rows.reshape(-1, w))
     rows = np.zeros((layout.mask_start - layout.pad_start) * w, np.uint32)
     rows[: pads.size] = pads.reshape(-1)
     return [*segments, rows.reshape(-1, w), masks]

@@ -20,6 +20,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Unsupported
 from huref.prover.checkpoint.architectures.embedding import EmbeddingReader
 from huref.prover.checkpoint.architectures.facts import check_layers, layer_shape, model_shape
+from huref.prover.checkpoint.architectures.head import HeadReader
 from huref.prover.checkpoint.architectures.layer import LayerReader, LayerTensors
 from huref.prover.checkpoint.architectures.registry import find_architecture
 from huref.prover.checkpoint.architectures.terms import Term, layer_terms
@@ -96,6 +97,10 @@ class Model:
         Raises `UsageError` for ids out of range, and what `Checkpoint.read_rows` raises.
         """
         return EmbeddingReader(self._layout, self._shape).read(ids)
+
+    def head(self) -> HeadReader:
+        """The language-model head. Raises `Unsupported` where `shape.head` is false."""
+        return HeadReader(self._layout, self._shape)
 
     def layer(self, index: int) -> LayerTensors:
         """The tensors of layer `index` (0-based). Raises what `Checkpoint.read` raises."""

@@ -20,16 +20,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import (
     check_resources,
     compile_directory,
+    compile_fingerprint,
     describe_directory,
     knobs_for,
     pinned_profile,
 )
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
+from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
@@ -75,8 +76,9 @@ class Source:
 
     def program(self, encoder: str | None = None) -> Program:
         """The fingerprint program with an encoder (default: the profile's)."""
-        chosen = encoder or self.profile.default_encoder
-        program = compile_program(self.shape, self.profile, chosen, self.k, self.p, self.term_weights)
+        program = compile_fingerprint(
+            self.shape, self.profile, encoder, self.k, self.p, self.tokens.ids, self.term_weights
+        )
         check_resources(program)
         return program
 
@@ -138,7 +140,7 @@ def create(folder: Path, source: Source, knobs: Knobs) -> Iterator[Draft]:
     """
     with new_folder(folder) as temporary:
         program = source.program()
-        geometry = weights_geometry(program, knobs)
+        geometry = weights_geometry(program.committed, knobs)
         private = temporary / PRIVATE
         with OpeningBudget.create(private, geometry.code.random) as budget:
             weights = _new_weights(private / _WEIGHTS, program, geometry.w)
@@ -157,7 +159,7 @@ def load(folder: Path, device: Device = COMPILED) -> OpenedCommitment:
     source, program = _read_source(private, public)
     seed = read_seed(private)
     knobs = knobs_for(public.directory)
-    geometry = weights_geometry(program, knobs)
+    geometry = weights_geometry(program.committed, knobs)
     weights = _read_weights(private, program, geometry.w)
     source = replace(source, weights=weights)
     leaves = leaf_cache.read(private, weights.data, seed, geometry.code.domain.n)
@@ -189,7 +191,7 @@ def restore(folder: Path, *, everything: bool = False, say: Say = warnings.warn)
     """
     public = read_public(folder)
     _, program = _read_source(folder / PRIVATE, public)
-    queries = weights_geometry(program, knobs_for(public.directory)).code.queries
+    queries = weights_geometry(program.committed, knobs_for(public.directory)).code.queries
     with OpeningBudget.restore(folder / PRIVATE, public.root, everything=everything, say=say) as budget:
         return budget.declared, budget.remaining, queries
 
@@ -204,9 +206,10 @@ def read_seed(private: Path) -> SecretSeed:
         raise Malformed(f"{private / 'seed'}: {error}") from None
 
 
-def describe_files(model: Model) -> tuple[SourceFile, ...]:
-    """Name, size and SHA-256 of the checkpoint files that the fingerprint's weights are read from."""
-    return tuple(run_tasks(_describe, [(path,) for path in model.source_files(LAYERS)]))
+def describe_files(model: Model, profile: Profile) -> tuple[SourceFile, ...]:
+    """Name, size and SHA-256 of the checkpoint files that the committed weights are read from."""
+    files = model.source_files(model.layers if profile.whole else LAYERS)
+    return tuple(run_tasks(_describe, [(path,) for path in files]))
 
 
 def _describe(path: Path) -> SourceFile:
@@ -240,7 +243,7 @@ def _named(path: Path) -> Iterator[None]:
 
 def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
     """A new file for the stack, mapped: what is written to the weights is in the file."""
-    placed, rows = place_weights(program, w)
+    placed, rows = place_weights(program.committed, w)
     with _named(path):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
         data = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=(rows, w))
@@ -252,7 +255,7 @@ def _new_weights(path: Path, program: Program, w: int) -> StackedWeights:
 
 def _read_weights(private: Path, program: Program, w: int) -> StackedWeights:
     """The stack as a memory map whose changes stay in memory."""
-    placed, rows = place_weights(program, w)
+    placed, rows = place_weights(program.committed, w)
     path = private / _WEIGHTS
     try:
         with _named(path):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import Placed, place_weights
+from huref.circuits.argument.placed import Placed, place_weights
 from huref.circuits.program.program import Program
 
 Ints = NDArray[Any]
@@ -24,13 +24,19 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
     @classmethod
     def empty(cls, program: Program, w: int) -> StackedWeights:
         """Uninitialized space for the weights of `program`; every row of every tensor's `rows` is to be written."""
-        placed, rows = place_weights(program, w)
+        placed, rows = place_weights(program.committed, w)
         return cls(placed, np.empty((rows, w), np.int8))
 
     def rows(self, name: str) -> NDArray[np.int8]:
         """A tensor's rows with their tails, (rows, blocks · w), contiguous."""
         place = self._placed[name]
         return self.data[place.start : place.start + place.count].reshape(place.rows, -1)
+
+    def fill(self, name: str, values: NDArray[np.int8]) -> None:
+        """Write a tensor, zeros behind its rows."""
+        rows = self.rows(name)
+        rows[:, : values.shape[1]] = values
+        rows[:, values.shape[1] :] = 0
 
     def __getitem__(self, name: str) -> NDArray[np.int8]:
         return self.rows(name)[:, : self._placed[name].cols]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.program.program import Program
 from huref.common.argument.merkle import Digests
@@ -49,8 +49,8 @@ def commit_weights(
 
     `leaves`, where given, are the leaf digests that an earlier commitment to the same weights made.
     """
-    geometry = weights_geometry(program, knobs)
-    placed, rows = place_weights(program, geometry.w)
+    geometry = weights_geometry(program.committed, knobs)
+    placed, rows = place_weights(program.committed, geometry.w)
     data = stack_weights(placed, rows, weights, geometry.w)
     matrix = with_random_rows(StackedMatrix([data]), geometry.code.random, seed, "weights.random")
     domain, salts = geometry.code.domain, seed.derive("weights.salts").value

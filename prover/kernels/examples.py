@@ -51,6 +51,7 @@ def _quantize() -> list[Example]:
         lambda: canonical.mix_rows(_floats(2, 8), ones, one, table, 8),
         lambda: canonical.measure_rows(_floats(2, 8)),
         lambda: canonical.round_rows(_floats(2, 8), np.float32(1), 127, out),
+        lambda: canonical.round_each(_floats(2, 8), np.ones(2, np.float32), 127, out),
         lambda: sites.signed_sums(_sketch(), 1, _floats(1, 8)),
         lambda: heads.balance_heads(_floats(1, 2, 8), _floats(1, 1, 2, 8), 1e-9, one[0], np.eye(2)),
         lambda: heads.apply_maps(np.ones((1, 2, 2)), _floats(1, 2, 8)),

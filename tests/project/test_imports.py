@@ -19,7 +19,7 @@ from tests.conftest import Made
 
 PACKAGES = ("common", "circuits", "verifier", "prover")
 COMMON = {"common", "common/algebra", "common/argument", "common/files", "common/image"}
-CIRCUITS = {"circuits", "circuits/argument", "circuits/fingerprint", "circuits/program"}
+CIRCUITS = {"circuits", "circuits/argument", "circuits/fingerprint", "circuits/model", "circuits/program"}
 READING = {"prover/checkpoint", "prover/vocabulary"}
 COMMITTING = {"prover/kernels", "prover/devices", "prover/commitment"}
 LIBRARY = {"prover"} | READING | COMMITTING | {"prover/canonical", "prover/run", "prover/argument"}
@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "common/image": {"common"},
     "circuits/program": COMMON,
     "circuits/fingerprint": COMMON | {"circuits/program"},
+    "circuits/model": COMMON | {"circuits/fingerprint"},
     "circuits/argument": COMMON | {"circuits/program"},
     "circuits": COMMON | CIRCUITS,
     "verifier/argument": COMMON | {"circuits/argument"},
@@ -42,7 +43,8 @@ ROOMS: dict[str, set[str]] = {
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
     "prover/vocabulary": COMMON | {"prover/checkpoint"},
-    "prover/canonical": COMMON | {"circuits/fingerprint", "prover/kernels", "prover/checkpoint"},
+    "prover/canonical": COMMON
+    | {"circuits/fingerprint", "circuits/model", "prover/kernels", "prover/checkpoint"},
     "prover/commitment": COMMON | CIRCUITS | {"prover/kernels", "prover/devices", "prover/checkpoint"},
     "prover/run": COMMON | CIRCUITS | READING | COMMITTING | {"prover/canonical"},
     "prover/argument": COMMON | CIRCUITS | COMMITTING | {"verifier/argument"},

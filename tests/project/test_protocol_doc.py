@@ -149,7 +149,7 @@ def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
     return {
         "S": len(STATEMENT),
         "g_L": lookup_grinding(layout, setup.knobs),
-        "n_L": layout.log_entries,
+        "n_L": layout.spaces[0].log_entries,
         "n_I": layout.log_inner,
         "e": layout.pads.log_triples,
         "gated": [site.name for site, _ in gated],
@@ -236,7 +236,7 @@ def test_worked_example(row: list[str]) -> None:
     hidden, ffn, heads, kv, dim, vocab, *expected = (int(x) for x in row)
     shape = ModelShape(family="llama", hidden=hidden, heads=heads, kv_heads=kv, head_dim=dim, ffn=ffn, vocab=vocab,
                        layers=4, gated=True, norm="rms", norm_position="pre")  # fmt: skip
-    found = weights_geometry(compile_program(shape, HARDENED, "sketch", 4096, 256), Knobs())
+    found = weights_geometry(compile_program(shape, HARDENED, "sketch", 4096, 256).committed, Knobs())
     code = found.code
     assert [found.w, found.w2, code.rows, code.random, code.domain.a, code.domain.c, code.queries] == expected
 

@@ -183,7 +183,8 @@ def wrong_gated_product(keep_first: bool) -> Attack:
 def honest_leaves(case: Case, setup: Setup) -> Callable[[KS, KS], Leaves]:
     """The fractions of the honest run."""
     inputs = lookup_inputs(setup.layout, case.commit().data, case.trace)
-    return lambda alpha, beta: Leaves(inputs, multiplicities(inputs), alpha, beta)
+    space = inputs.layout.spaces[0]
+    return lambda alpha, beta: Leaves(inputs, space, multiplicities(inputs, space), alpha, beta)
 
 
 def wrong_layer(layer: int) -> Attack:
@@ -203,13 +204,15 @@ def wrong_numerators(case: Case) -> SecurityReport:
     trace = off_by_one(case)
     setup = setup_for(case, trace)
     shift, remainder = trace.sites["m"].shift, int(trace.sites["m"].remainder.min())
-    table = next(block.table for block in setup.layout.tables if block.table.kind == "remainder")
+    table = next(block.table for block in setup.layout.spaces[0].tables if block.table.kind == "remainder")
 
     class Skipping:
-        def __init__(self, inputs: Any, counts: Any, alpha: KS, beta: KS) -> None:
-            self.leaves = Leaves(inputs, counts, alpha, beta)
+        def __init__(self, inputs: Any, space: Any, counts: Any, alpha: KS, beta: KS) -> None:
+            self.leaves = Leaves(inputs, space, counts, alpha, beta)
             self.tiles = self.leaves.tiles
-            self.bad = mont(alpha - setup.layout.tag(table) - beta * shift - beta * beta * remainder)
+            self.bad = mont(
+                alpha - setup.layout.spaces[0].tag(table) - beta * shift - beta * beta * remainder
+            )
 
         def batch(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
             p, q = self.leaves.batch(first, count)
@@ -228,9 +231,11 @@ def wrong_denominators(case: Case) -> SecurityReport:
     honest = honest_leaves(case, setup)
     inputs = lookup_inputs(setup.layout, case.commit().data, case.trace)
     with (
-        mock.patch.object(huref.prover.argument.prove, "multiplicities", lambda _: multiplicities(inputs)),
         mock.patch.object(
-            huref.prover.argument.prove, "Leaves", lambda _, __, alpha, beta: honest(alpha, beta)
+            huref.prover.argument.prove, "multiplicities", lambda _, space: multiplicities(inputs, space)
+        ),
+        mock.patch.object(
+            huref.prover.argument.prove, "Leaves", lambda _, __, ___, alpha, beta: honest(alpha, beta)
         ),
     ):
         return forge(case, setup, trace=trace)

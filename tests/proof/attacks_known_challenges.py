@@ -115,9 +115,9 @@ def pole(case: Case) -> SecurityReport:
     forged = dataclasses.replace(trace.sites["m"], quotient=quotient, remainder=remainder)
     trace = Trace({**trace.sites, "m": forged}, trace.v)
     setup = setup_for(case, trace)
-    table = next(block.table for block in setup.layout.tables if block.table.kind == "remainder")
+    table = next(block.table for block in setup.layout.spaces[0].tables if block.table.kind == "remainder")
     beta = KS((3, 1, 4, 1, 5))
-    alpha = beta * honest.shift + beta * beta * int(remainder[first]) + setup.layout.tag(table)
+    alpha = beta * honest.shift + beta * beta * int(remainder[first]) + setup.layout.spaces[0].tag(table)
     drawn = Transcript.challenge
     fixed = {"lookup.alpha": alpha, "lookup.beta": beta}
 

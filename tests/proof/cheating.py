@@ -19,7 +19,8 @@ import huref.prover.argument.prove
 import huref.verifier.argument.opening
 import huref.verifier.argument.reduce
 import huref.verifier.argument.verify
-from huref.circuits.argument.layout import Constant, Layout
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import Constant, LookupSpace
 from huref.circuits.program.evaluate import (
     SiteTrace,
     Trace,
@@ -153,10 +154,9 @@ def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTr
     return dataclasses.replace(trace, out=out, total=total)
 
 
-def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
+def lenient_multiplicities(inputs: LookupInputs, space: LookupSpace) -> dict[Any, np.ndarray]:
     """The prover's `multiplicities` for false witnesses: tuples that are in no table are not counted."""
-    layout = inputs.layout
-    counts = {block.table: np.zeros(block.table.size, np.int64) for block in layout.tables}
+    counts = {block.table: np.zeros(block.table.size, np.int64) for block in space.tables}
 
     def count(table: Any, values: list[Any]) -> None:
         shape = np.broadcast_shapes(*(np.shape(value) for value in values))
@@ -167,10 +167,10 @@ def lenient_multiplicities(inputs: LookupInputs) -> dict[Any, np.ndarray]:
             good &= column[inside] == np.broadcast_to(value, shape).reshape(-1)
         np.add.at(counts[table], inside[good], 1)
 
-    for block in layout.blocks:
+    for block in space.blocks:
         operands = [o.value if isinstance(o, Constant) else inputs.operand(block, o) for o in block.operands]
         count(block.table, operands)
-    for weights in layout.weight_blocks:
+    for weights in space.weight_blocks:
         count(weights.table, list(inputs.weight_rows(weights, 0, weights.rows)))
     return counts
 
@@ -243,17 +243,17 @@ def lookup_switch(label: str, fake: Callable[[Any, Any], Any]) -> Iterator[None]
     original, make = huref.prover.argument.prove.prove_lookup, huref.prover.argument.prove.Leaves
     drawn: list[Any] = []
 
-    def leaves(inputs: LookupInputs, counts: Any, alpha: KS, beta: KS) -> Any:
+    def leaves(inputs: LookupInputs, space: LookupSpace, counts: Any, alpha: KS, beta: KS) -> Any:
         drawn[:] = [alpha, beta]
-        return make(inputs, counts, alpha, beta)
+        return make(inputs, space, counts, alpha, beta)
 
-    def cheat(channel: ProverChannel, layout: Layout, source: Any, *rest: Any) -> list[KS]:
+    def cheat(channel: ProverChannel, space: LookupSpace, source: Any, *rest: Any) -> list[KS]:
         other = fake(*drawn)
         return change_sides(
             channel,
             label,
-            lambda c: original(c, layout, other, *rest),
-            lambda c: original(c, layout, source, *rest),
+            lambda c: original(c, space, other, *rest),
+            lambda c: original(c, space, source, *rest),
         )
 
     with (

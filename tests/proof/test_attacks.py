@@ -14,7 +14,7 @@ import huref.prover.argument.opening
 import huref.prover.argument.prove
 import huref.prover.argument.witness
 import huref.prover.commitment.weights
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.evaluate import Trace
 from huref.common.errors import Malformed, Rejected
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
@@ -144,8 +144,8 @@ def test_relu_that_passes_a_negative_value(full: Case) -> None:
 def test_wrong_multiplicities(tall: Case) -> None:
     """One entry's count moved to another: the total still fits."""
 
-    def moved(inputs: Any) -> Any:
-        counts = huref.prover.argument.witness.multiplicities(inputs)
+    def moved(inputs: Any, space: Any) -> Any:
+        counts = huref.prover.argument.witness.multiplicities(inputs, space)
         for column in counts.values():
             column[np.argmax(column)] -= 1
             column[0] += 1
@@ -168,13 +168,13 @@ def test_tuple_of_another_table() -> None:
     trace = edited_site(case, out=mirrored)
     setup = setup_for(case, trace)
 
-    def counts(inputs: Any) -> Any:
-        found = lenient_multiplicities(inputs)
+    def counts(inputs: Any, space: Any) -> Any:
+        found = lenient_multiplicities(inputs, space)
         absolute = next(table for table in found if table.kind == "abs")
         found[absolute][int(site.quotient[cell]) + 63] += 1
         return found
 
     with mock.patch.object(huref.prover.argument.prove, "multiplicities", counts):
         rejected(case, setup, trace=trace)
-        with mock.patch.object(Layout, "tag", lambda *_: 1):
+        with mock.patch.object(LookupSpace, "tag", lambda *_: 1):
             forge(case, setup, trace=trace)

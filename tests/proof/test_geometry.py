@@ -115,7 +115,7 @@ def test_the_rate_changes_at_two_to_the_27_weights() -> None:
     for missing, rate_inv in ((0, 2), (1, 4)):
         tensors = Weight("a", 1 << 14, 1 << 12, 8), Weight("b", (1 << 26) - missing, 1, 8)
         program = Program(tensors, (), NO_OUTPUT)
-        found = weights_geometry(program, Knobs())
+        found = weights_geometry(program.committed, Knobs())
         assert found.rate_inv == rate_inv == choose_rate((1 << 27) - missing, Knobs())
         assert 1 / (2 * rate_inv) < found.code.domain.rate <= 1 / rate_inv
     assert choose_rate(1 << 40, Knobs(rate_inv=1)) == 1

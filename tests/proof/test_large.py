@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import huref.circuits.argument.layout
+import huref.circuits.argument.spaces
 import huref.common.params
 import huref.prover.argument.lookup_tree
 import huref.prover.commitment.weights
@@ -29,7 +29,7 @@ from tests.proof.test_padding import claims_of, coefficients, outside
 def large_build(_small: None) -> Iterator[None]:
     """Every threshold of size at zero."""
     with (
-        mock.patch.object(huref.circuits.argument.layout, "WIDE_DIGITS_FROM", 0),
+        mock.patch.object(huref.circuits.argument.spaces, "WIDE_DIGITS_FROM", 0),
         mock.patch.object(huref.common.params, "FAST_RATE_FROM", 0),
         mock.patch.object(huref.prover.argument.lookup_tree, "STORED_ENTRIES", 0),
         mock.patch.object(huref.prover.argument.lookup_tree, "HUGE_ENTRIES", 0),
@@ -45,11 +45,11 @@ def large(large_build: None) -> Case:
 
 def test_a_large_model_is_proven(large: Case) -> None:
     geometry = large.setup().geometry
-    assert [block.table.arity for block in large.setup().layout.weight_blocks] == [3]
+    assert [block.table.arity for block in large.setup().layout.spaces[0].weight_blocks] == [3]
     assert 1 / 4 < geometry.weights.domain.rate <= 1 / 2 and 1 / 4 < geometry.proof.domain.rate <= 1 / 2
     report = large.verify(large.prove())
     assert report.bits >= large.knobs.security
-    tables = sum(block.table.size for block in large.setup().layout.tables)
+    tables = sum(block.table.size for block in large.setup().layout.spaces[0].tables)
     error = Fraction(large.setup().layout.entries + 4 * tables, P**5)  # arity 3, and 1
     (term,) = (term for term in report.terms if term.label == "lookup.alpha_beta")
     assert term.error_bits == pytest.approx(-log2(error), abs=1e-6)
@@ -60,7 +60,7 @@ def test_a_large_model_is_proven(large: Case) -> None:
 def test_a_weight_of_a_triple_out_of_range(part: int, value: int, large: Case) -> None:
     """Four bits hold −8 … 7, in every part of the tuples."""
     layout = large.setup().layout
-    row = part * layout.weight_blocks[0].rows
+    row = part * layout.spaces[0].weight_blocks[0].rows
     name, place = next(item for item in layout.weights.items() if row < item[1].start + item[1].count)
     weights = {key: tensor.astype(np.int32) for key, tensor in large.weights.items()}
     weights[name][(row - place.start) // place.blocks, 0] = value
@@ -79,8 +79,12 @@ def test_a_cell_behind_the_last_weight_of_a_part_out_of_range(part: int) -> None
     """The last row that a part reads, of several tiles, and there the last column, which is padding."""
     case = several([(70, 40)], 32)
     layout = case.setup().layout
-    (block,) = layout.weight_blocks
-    assert block.rows > layout.tile_rows and block.rows % layout.tile_rows and block.count % 3
+    (block,) = layout.spaces[0].weight_blocks
+    assert (
+        block.rows > layout.spaces[0].tile_rows
+        and block.rows % layout.spaces[0].tile_rows
+        and block.count % 3
+    )
     last = min((part + 1) * block.rows, block.count) - 1
     assert outside(layout)["W"][last, -1]
     original = huref.prover.commitment.weights.stack_weights

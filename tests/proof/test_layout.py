@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from huref.circuits.argument.layout import Cells, Layout, Quotient
+from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import Cells, Quotient
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.params import Knobs
 from tests.proof.programs import Case, chain, everything, several
@@ -29,7 +30,7 @@ def test_rows_of_the_matrices_are_disjoint_and_complete(layouts: list[Layout]) -
         for site in layout.sites.values():
             parts = (site.out, site.remainder, site.magnitude, site.finer_magnitude, site.finer_remainder)
             spans["A"] += [(part.start, part.count) for part in parts if part]
-        spans["A"] += [(block.multiplicity, block.rows) for block in layout.tables]
+        spans["A"] += [(block.multiplicity, block.rows) for block in layout.spaces[0].tables]
         spans["A"] += [(layout.pad_start, layout.mask_start - layout.pad_start), (layout.mask_start, 10)]
         for matrix, rows in (("W", layout.weight_rows), ("A", layout.rows)):
             at = 0
@@ -42,21 +43,21 @@ def test_rows_of_the_matrices_are_disjoint_and_complete(layouts: list[Layout]) -
 
 def test_lookup_cells_do_not_overlap(layouts: list[Layout]) -> None:
     for layout in layouts:
-        used = np.zeros((1 << layout.log_tiles, layout.tile_rows, layout.w), np.int8)
-        for block in layout.blocks:
+        used = np.zeros((1 << layout.spaces[0].log_tiles, layout.spaces[0].tile_rows, layout.w), np.int8)
+        for block in layout.spaces[0].blocks:
             for j in range(block.blocks):
                 cols = min(layout.w, block.cols - j * layout.w)
                 used[block.tile + j, block.row : block.row + block.rows, :cols] += 1
         flat = used.reshape(-1, layout.w)
-        for weights in layout.weight_blocks:
-            flat[weights.tile * layout.tile_rows :][: weights.rows] += 1
-        for table in layout.tables:
-            start = table.tile * layout.tile_size
+        for weights in layout.spaces[0].weight_blocks:
+            flat[weights.tile * layout.spaces[0].tile_rows :][: weights.rows] += 1
+        for table in layout.spaces[0].tables:
+            start = table.tile * layout.spaces[0].tile_size
             used.reshape(-1)[start : start + table.table.size] += 1
         assert used.max() == 1
         assert int(used.sum()) == layout.entries
-        present = np.zeros(1 << layout.log_tiles, bool)
-        for first, count in layout.tiles:
+        present = np.zeros(1 << layout.spaces[0].log_tiles, bool)
+        for first, count in layout.spaces[0].tiles:
             assert not present[first : first + count].any()
             present[first : first + count] = True
         assert not used[~present].any()
@@ -65,11 +66,11 @@ def test_lookup_cells_do_not_overlap(layouts: list[Layout]) -> None:
 def test_tiles_are_aligned(layouts: list[Layout]) -> None:
     """A site's coefficients factor only if all its blocks start at multiples of one power of two."""
     for layout in layouts:
-        for block in layout.blocks:
+        for block in layout.spaces[0].blocks:
             if any(isinstance(operand, Quotient) for operand in block.operands):
                 assert block.tile % (1 << log2_ceil(block.blocks)) == 0
-        for table in layout.tables:
-            assert table.tile * layout.tile_size % (1 << log2_ceil(table.table.size)) == 0
+        for table in layout.spaces[0].tables:
+            assert table.tile * layout.spaces[0].tile_size % (1 << log2_ceil(table.table.size)) == 0
         for name, offset in layout.inner.items():
             assert offset % layout.w == 0, name
 
@@ -79,7 +80,7 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
     for layout in layouts:
         seen = {
             (operand.placed, block.table.kind)
-            for block in layout.blocks
+            for block in layout.spaces[0].blocks
             for operand in block.operands
             if isinstance(operand, Cells)
             and (block.rows, block.cols) == (operand.placed.rows, operand.placed.cols)
@@ -95,7 +96,7 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
             assert (site.finer_magnitude is None) == (site.shift == 0)
             assert (site.finer_remainder is None) == (site.shift < 2)
         covered = np.zeros(layout.weight_rows, np.int8)
-        for weights in layout.weight_blocks:
+        for weights in layout.spaces[0].weight_blocks:
             covered[weights.start : weights.start + weights.count] += 1
             assert weights.rows * weights.table.arity >= weights.count
             for weight in layout.program.weights:
@@ -103,6 +104,6 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
                 if weights.start <= place.start < weights.start + weights.count:
                     assert weights.table.parameters[0] == weight.bits
         assert (covered == 1).all()
-        tags = [layout.tag(block.table) for block in layout.tables]
+        tags = [layout.spaces[0].tag(block.table) for block in layout.spaces[0].tables]
         assert tags == list(range(1, len(tags) + 1))
-        assert len({block.table for block in layout.tables}) == len(tags)
+        assert len({block.table for block in layout.spaces[0].tables}) == len(tags)

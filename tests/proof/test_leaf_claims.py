@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from huref.circuits.argument.functional import Columns
-from huref.circuits.argument.layout import TableBlock, WeightBlock
 from huref.circuits.argument.lookup import LeafClaims, leaf_claims
+from huref.circuits.argument.spaces import TableBlock, WeightBlock
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import P, fsub, kscale, ksum, to_field
 from huref.common.algebra.kscalar import KS
@@ -36,7 +36,7 @@ def claims_at_a_point(height: int, **blocks: Any) -> tuple[LeafClaims, np.ndarra
     vars(layout).update({"weight_blocks": (), "tables": (), **blocks})
     point = [scalar() for _ in range(log2_ceil(TILES * height * W))]
     alpha, beta = scalar(), scalar()
-    claims = leaf_claims(layout, point, alpha, beta, Columns(W))
+    claims = leaf_claims(layout, layout, point, alpha, beta, Columns(W))
     for functional in (claims.numerator, claims.denominator):
         assert all(len(term.a) == term.length for term in functional.terms)  # type: ignore[union-attr]
     return claims, eq_table(point).reshape(-1, 5), alpha - 8, beta

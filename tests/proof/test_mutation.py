@@ -175,7 +175,7 @@ def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pyt
     covered = {mutant.name for mutant in (*MUTANTS, *LAYERS)}
     sites = "|".join(full.program.site)
     kinds = {re.sub(rf"^calibration\.({sites})\.", "calibration.m.", label) for label in seen}
-    layers = {f"lookup.layer{i}.final" for i in range(full.setup().layout.log_entries)}
+    layers = {f"lookup.layer{i}.final" for i in range(full.setup().layout.spaces[0].log_entries)}
     assert kinds <= covered | layers
     assert layers <= seen
 
@@ -262,7 +262,7 @@ def unchecked(case: Case, public: PublicInputs, height: int = 0) -> Setup:
         for site in case.program.sites
     }
     heights |= {"m": height} if height else {}
-    weights = weights_geometry(case.program, case.knobs)
+    weights = weights_geometry(case.program.committed, case.knobs)
     layout = build_layout(case.program, public.shifts, heights, weights.w)
     return Setup(case.program, public, case.knobs, layout, opening_geometry(weights, layout.rows, case.knobs))
 

@@ -73,8 +73,8 @@ def test_padding_of_the_intermediates_means_nothing(full: Case) -> None:
 
     def garbage(*given: Any) -> list[np.ndarray]:
         found = segments(*given)
-        first = len(found) - 2 - len(layout.tables)
-        for block, rows in zip(layout.tables, found[first:], strict=False):
+        first = len(found) - 2 - len(layout.spaces[0].tables)
+        for block, rows in zip(layout.spaces[0].tables, found[first:], strict=False):
             rows.reshape(-1)[block.table.size :] = 999
         found[-2].reshape(-1)[5 * layout.pads.total :] = 777
         return found
@@ -110,7 +110,7 @@ def outside(layout: Layout) -> dict[str, np.ndarray]:
             last = (rows - place.start) // place.rows == place.blocks - 1
         masks[place.matrix][rows[~last]] = False
         masks[place.matrix][rows[last], :tail] = False
-    for block in layout.tables:
+    for block in layout.spaces[0].tables:
         flat = masks["A"][block.multiplicity : block.multiplicity + block.rows].reshape(-1)
         flat[: block.table.size] = False
     masks["A"][layout.pad_start : layout.mask_start].reshape(-1)[: 5 * layout.pads.total] = False

@@ -84,19 +84,19 @@ def test_every_challenge_has_a_term(cases: list[Case]) -> None:
 def independent(setup: Setup) -> dict[str, float]:
     """Bits of every term, from exact rationals."""
     layout, geometry, knobs = setup.layout, setup.geometry, setup.knobs
-    looked = sum(block.rows * block.cols for block in layout.blocks)
+    looked = sum(block.rows * block.cols for block in layout.spaces[0].blocks)
     w = layout.w
     digits = {}
     for weight in layout.program.weights:
         digits[weight.bits] = digits.get(weight.bits, 0) + weight.rows * -(-weight.cols // w)
     looked += sum(-(-count // 2) * w for count in digits.values())
-    tables = sum(len(block.table.columns()[0]) for block in layout.tables)
+    tables = sum(len(block.table.columns()[0]) for block in layout.spaces[0].tables)
     sites = layout.program.sites
     shifts = setup.public.shifts
     gated = sum(type(site.acc).__name__ == "GatedMatMul" for site in sites)
     sums = sum(1 + (shifts[site.name] > 0) for site in sites)
     claims = 2 + 2 + 3 * gated + 1 + sums + 1 + 2  # lookup, products, gated, v, calibration, pads, masks
-    constraints = 1 + layout.log_entries + 1 + 2 * gated + 1 + 3
+    constraints = 1 + layout.spaces[0].log_entries + 1 + 2 * gated + 1 + 3
 
     def algebraic(count: float) -> float:
         return -log2(Fraction(count) / K)

@@ -50,17 +50,18 @@ ALPHA, BETA = KS((5, 6, 7, 8, 9)), KS((2, 7, 1, 8, 2))
 
 def leaves_of(setup: Setup, case: Case, trace: Any = None, counts: Any = None) -> Leaves:
     inputs = lookup_inputs(setup.layout, case.commit().data, trace or case.trace)
-    return Leaves(inputs, (counts or multiplicities)(inputs), ALPHA, BETA)
+    space = inputs.layout.spaces[0]
+    return Leaves(inputs, space, (counts or multiplicities)(inputs, space), ALPHA, BETA)
 
 
 def looked_up(case: Case, **changed: Any) -> tuple[Setup, list[KS], Form, Form, LeafClaims, Any]:
     setup = case.setup()
     leaves = leaves_of(setup, case, **changed)
     channel = ProverChannel(Transcript())
-    point = prove_lookup(channel, setup.layout, leaves)
-    seen, numerator, denominator = verify_lookup(plain(channel.so_far()), setup.layout)
+    point = prove_lookup(channel, setup.layout.spaces[0], leaves)
+    seen, numerator, denominator = verify_lookup(plain(channel.so_far()), setup.layout.spaces[0])
     assert seen == point
-    leaf = leaf_claims(setup.layout, point, ALPHA, BETA, Columns(setup.layout.w))
+    leaf = leaf_claims(setup.layout, setup.layout.spaces[0], point, ALPHA, BETA, Columns(setup.layout.w))
     return setup, point, numerator, denominator, leaf, leaves
 
 
@@ -68,10 +69,13 @@ def whole_layer(setup: Setup, leaves: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numerators and denominators of the whole index space as K tables; absent tiles are 0/1."""
     layout = setup.layout
     p, q = leaves.batch(0, leaves.tiles)
-    size = layout.tile_size << layout.log_tiles
+    size = layout.spaces[0].tile_size << layout.spaces[0].log_tiles
     whole = np.zeros((2, size, 5), np.uint64)
     whole[1, :, 0] = 1
-    index = (present_tiles(layout)[:, None] * layout.tile_size + np.arange(layout.tile_size)).reshape(-1)
+    index = (
+        present_tiles(layout.spaces[0])[:, None] * layout.spaces[0].tile_size
+        + np.arange(layout.spaces[0].tile_size)
+    ).reshape(-1)
     numerators = np.zeros((5, len(p)), np.uint32)
     numerators[0] = p
     whole[0, index] = k_from_mont(numerators)
@@ -104,7 +108,9 @@ def matrices(case: Case, setup: Setup) -> tuple[np.ndarray, np.ndarray]:
     inputs = lookup_inputs(layout, case.commit().data, case.trace)
     pads = np.zeros((layout.pads.total, 5), np.uint32)
     masks = np.zeros((10, layout.w), np.uint32)
-    parts = huref.prover.argument.prove.proof_segments(layout, inputs, multiplicities(inputs), pads, masks)
+    parts = huref.prover.argument.prove.proof_segments(
+        layout, inputs, [multiplicities(inputs, space) for space in layout.spaces], pads, masks
+    )
     return to_field(inputs.weights), np.concatenate([to_field(part.astype(np.int64)) for part in parts])
 
 
@@ -119,8 +125,8 @@ def test_recomputed_layers_change_nothing(
     for limit in (1 << 40, 0):
         channel = ProverChannel(Transcript())
         with mock.patch.object(huref.prover.argument.lookup_tree, "HUGE_ENTRIES", huge):
-            tree = build_tree(layout, leaves_of(setup, case), limit)
-            prove_lookup(channel, layout, leaves_of(setup, case), limit)
+            tree = build_tree(layout.spaces[0], leaves_of(setup, case), limit)
+            prove_lookup(channel, layout.spaces[0], leaves_of(setup, case), limit)
         messages.append(channel.so_far())
     assert sum(isinstance(layer, Virtual) for layer in tree) == depth
     assert messages[0] == messages[1]
@@ -168,9 +174,9 @@ def test_tables_hold_what_they_say() -> None:
 
 def requests_of(case: Case) -> tuple[Setup, Any, dict[str, np.ndarray]]:
     setup = case.setup()
-    bits = setup.layout.log_entries
+    bits = setup.layout.spaces[0].log_entries
     point = KS.list_from_array(np.random.default_rng(9).integers(0, P, (bits, 5)).astype(np.uint64))
-    leaf = leaf_claims(setup.layout, point, ALPHA, BETA, Columns(setup.layout.w))
+    leaf = leaf_claims(setup.layout, setup.layout.spaces[0], point, ALPHA, BETA, Columns(setup.layout.w))
     return setup, leaf.requests, {**case.weights, **{name: s.out for name, s in case.trace.sites.items()}}
 
 

@@ -323,7 +323,7 @@ def test_dummy_triples_hide_the_final_evaluations() -> None:
 
     def no_dummies(space: PadSpace, seed: SecretSeed) -> np.ndarray:
         pads = original(space, seed)
-        products = 2 + 2 * case.setup().layout.log_entries
+        products = 2 + 2 * case.setup().layout.spaces[0].log_entries
         for part in range(3):
             first = space.singles + part * space.triples
             pads[first + products : first + space.triples] = 0

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import pinned_profile
 from huref.circuits.fingerprint.compile import compile_program
@@ -95,7 +95,7 @@ def _derive(directory: Json) -> None:
         geometry = weights_geometry(
             program, Knobs(security=directory["security"], proofs=directory["proofs"])
         )
-        placed, _ = place_weights(program, geometry.w)
+        placed, _ = place_weights(program.committed, geometry.w)
         directory["tensors"] = [
             {"name": w.name, "rows": w.rows, "cols": w.cols, "bits": w.bits, "start": placed[w.name].start}
             for w in program.weights

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.spaces import LookupSpace
 from huref.common.algebra.kscalar import KS
-from huref.common.algebra.multilinear import log2_ceil
 from huref.common.argument.hidden import Form, combine
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.sumcheck import verify_eq_rounds
@@ -12,21 +11,20 @@ from huref.verifier.argument.sumcheck import verify_eq_rounds
 ONE, MINUS = KS(1), KS(-1)
 
 
-def verify_lookup(channel: VerifierChannel, layout: Layout) -> tuple[list[KS], Form, Form]:
-    """Reduce Σ fractions = 0 to the leaf layer: its point, numerator and denominator.
+def verify_lookup(channel: VerifierChannel, space: LookupSpace) -> tuple[list[KS], Form, Form]:
+    """Reduce a space's Σ fractions = 0 to the leaf layer: its point, numerator and denominator.
 
     Layer k has k variables; going down adds the variable that the prover's tree folded last. Index order is
     tile bits then local bits; a layer's sumcheck binds local variables first, each from the top.
     """
-    tile_bits = layout.log_tiles
-    total = tile_bits + log2_ceil(layout.tile_size)
-    denominator, _, one = channel.hidden_product("lookup.root")
-    channel.assert_equal("lookup.root", one, Form.public(ONE))
+    tile_bits = space.log_tiles
+    denominator, _, one = channel.hidden_product(f"{space.label}.root")
+    channel.assert_equal(f"{space.label}.root", one, Form.public(ONE))
     numerator = Form.public(KS(0))
     tiles: list[KS] = []
     local: list[KS] = []
-    for layer in range(total):
-        label = f"lookup.layer{layer}"
+    for layer in range(space.log_entries):
+        label = f"{space.label}.layer{layer}"
         mu = channel.challenge(f"{label}.mu")
         claim = combine([(ONE, numerator), (mu, denominator)])
         bound, final = verify_eq_rounds(channel, label, claim, local + tiles)

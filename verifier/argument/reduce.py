@@ -15,7 +15,7 @@ from huref.circuits.argument.outputs import OUTPUT_VARIABLES, calibration_claims
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import lookup_grinding
 from huref.common.algebra.kscalar import KS
-from huref.common.argument.hidden import combine
+from huref.common.argument.hidden import Form, combine
 from huref.common.argument.merkle import DIGEST_BYTES
 from huref.common.argument.transcript import Transcript
 from huref.verifier.argument.channel import VerifierChannel
@@ -56,21 +56,32 @@ def reduce_to_claims(
     if bits:
         channel.grind("lookup.grind", bits)
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
-    point, numerator, denominator = verify_lookup(channel, layout)
     columns = Columns(layout.w)
-    leaf = leaf_claims(layout, point, alpha, beta, columns)
-    add_sketches(layout, leaf.requests, leaf.denominator, "lookup")
-    products, *gated = channel.hidden("products.totals", 1 + len(gated_sites(layout)))
-    parts = [(KS(1), denominator), *((KS(-1), total) for total in (products, *gated))]
-    value = combine(parts, -leaf.denominator_const)
-    claims = [
-        Claim("lookup.numerator", leaf.numerator, combine([(KS(1), numerator)], -leaf.numerator_const)),
-        Claim("lookup.denominator", leaf.denominator, value),
-    ]
-    claims += verify_inner(channel, layout, leaf.requests, products, columns)
-    claims += verify_gated(channel, layout, leaf.requests, gated, columns)
-    output_point = channel.point("output.point", OUTPUT_VARIABLES)
-    claims.append(output_claim(layout, setup.public.v, output_point, columns))
+    claims: list[Claim] = []
+    for space in layout.spaces:
+        point, numerator, denominator = verify_lookup(channel, space)
+        leaf = leaf_claims(layout, space, point, alpha, beta, columns)
+        parts = [(KS(1), denominator)]
+        products, gated = None, list[Form]()
+        if leaf.requests:
+            add_sketches(layout, leaf.requests, leaf.denominator, space.label)
+            totals = channel.hidden("products.totals", layout.program.has_products + len(gated_sites(layout)))
+            parts += [(KS(-1), total) for total in totals]
+            products, gated = (totals[0], totals[1:]) if layout.program.has_products else (None, totals)
+        claims += [
+            Claim(
+                f"{space.label}.numerator",
+                leaf.numerator,
+                combine([(KS(1), numerator)], -leaf.numerator_const),
+            ),
+            Claim(f"{space.label}.denominator", leaf.denominator, combine(parts, -leaf.denominator_const)),
+        ]
+        if products is not None:
+            claims += verify_inner(channel, layout, leaf.requests, products, columns)
+        claims += verify_gated(channel, layout, leaf.requests, gated, columns)
+    if layout.program.length:
+        output_point = channel.point("output.point", OUTPUT_VARIABLES)
+        claims.append(output_claim(layout, setup.public.v, output_point, columns))
     claims += calibration_claims(layout, setup.public.sums, columns)
     verify_triples(channel)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))

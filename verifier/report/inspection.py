@@ -209,7 +209,12 @@ def _geometry(setup: Setup) -> dict[str, str]:
 def _layer(setup: Setup, columns: SiteColumns) -> LayerView:
     site = columns.site
     coarse, fine = setup.public.sums[site.name]
-    claims = [block.label for block in setup.layout.blocks if block.label.startswith(site.name + ".")]
+    claims = [
+        block.label
+        for space in setup.layout.spaces
+        for block in space.blocks
+        if block.label.startswith(site.name + ".")
+    ]
     return LayerView(
         name=site.name,
         formula=_formula(site.acc),

@@ -10,6 +10,8 @@ Names are relative: full name = prefix + block.format(i=layer) + name + ".weight
 - `q_norm`, `k_norm` with "{h}" name one vector per head; otherwise one vector of length head_dim, one
   matrix (heads, head_dim), or with `whole_norm` one vector over all heads.
 - With `experts`, a layer that lacks the router is a dense one and has the names of `up`, `gate`, `down`.
+- `head` names the language-model head from the start, whatever the prefix; where it is not stored and the config ties
+  it, it is the embedding. `final_norm` is the norm before it, None where that norm has no gain.
 - `norm_position`: "pre": the norm feeds only the sub-layer. "post": the norm follows the residual sum and
   `attn_norm`, `ffn_norm` name the norms *after* attention and FFN. "kept": the norm feeds both the
   sub-layer and the residual sum (ChatGLM-6B).
@@ -106,6 +108,8 @@ class Architecture:
     embedding_norm: str | None = None  # norm on the sum of all embeddings ("post" models)
     row_norm: str | None = None  # LayerNorm directly on the token embedding (BLOOM)
     embedding_projection: str | None = None
+    head: str | None = None
+    final_norm: str | None = None
     parallel: bool = False
 
     rotary: Rotary | None = None

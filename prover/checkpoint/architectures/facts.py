@@ -63,6 +63,7 @@ def model_shape(layout: Layout) -> ModelShape:
             rotary=entry.rotary,
             rotary_dim=rotary_dim,
             rotary_sections=entry.rotary_sections,
+            head=layout.head is not None,
         )
     except Malformed as error:
         raise Malformed(f"{checkpoint.path}: {error.message}") from None
@@ -114,6 +115,13 @@ def _first(layout: Layout, index: int, name: str, axis: int = 0) -> int:
     return shape[axis]
 
 
+def _check_head(layout: Layout, shape: ModelShape) -> None:
+    name, want = layout.head, (shape.vocab, shape.hidden)
+    if name is not None and name in layout.checkpoint and layout.checkpoint.shape(name) != want:
+        got = layout.checkpoint.shape(name)
+        raise Malformed(f"{layout.checkpoint.path}: tensor {name} has shape {got}, expected {want}")
+
+
 def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int, int]]:
     """Expected (out, in) of every linear weight of a block, by its relative name."""
     d, q, kv = shape.hidden, shape.q_rows, shape.kv_rows
@@ -135,6 +143,7 @@ def check_layers(layout: Layout, shape: ModelShape) -> None:
     Tensors in a shard that is not there are left for the reader to miss.
     """
     entry, checkpoint = layout.entry, layout.checkpoint
+    _check_head(layout, shape)
     expected = linear_shapes(entry, shape)
     for index in layout.distinct(shape.layers):
         layout.check(index)

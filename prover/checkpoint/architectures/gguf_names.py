@@ -29,6 +29,8 @@ _LLAMA = Architecture(
     norm="rms",
     attn_norm="attn_norm",
     ffn_norm="ffn_norm",
+    head="output",
+    final_norm="output_norm",
     rotary="half",
     rotary_permuted=True,
 )
@@ -101,7 +103,9 @@ _PHI2 = replace(_GPTJ, family="phi", model_types=("phi2",), rotary="half", rotar
 _COHERE = replace(_GPTJ, family="cohere", model_types=("command-r",), gate="ffn_gate")
 _COHERE_QK = replace(_COHERE, q_norm="attn_q_norm", k_norm="attn_k_norm")
 _COHERE2 = replace(_COHERE, family="cohere2", model_types=("cohere2",), unrotated=full_unrotated)
-_OLMO = replace(_LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None)
+_OLMO = replace(
+    _LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None, final_norm=None
+)
 _OLMO2 = replace(
     _PLAIN,
     family="olmo2",
@@ -154,6 +158,8 @@ _BERT = replace(
     norm_position="post",
     attn_norm="attn_output_norm",
     ffn_norm="layer_output_norm",
+    head=None,
+    final_norm=None,
     embedding_norm="token_embd_norm",
 )
 

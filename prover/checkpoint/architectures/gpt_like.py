@@ -22,6 +22,8 @@ GPT2 = Architecture(
     norm="layer",
     attn_norm="ln_1",
     ffn_norm="ln_2",
+    head="lm_head",
+    final_norm="ln_f",
 )
 
 
@@ -83,6 +85,8 @@ GPT_NEOX = Architecture(
     norm="layer",
     attn_norm="input_layernorm",
     ffn_norm="post_attention_layernorm",
+    head="embed_out",
+    final_norm="final_layer_norm",
     rotary="half",
     rotary_fraction=0.25,
     adapt=_neox,
@@ -91,12 +95,12 @@ GPT_NEOX = Architecture(
 
 def _opt(entry: Architecture, config: Config) -> Architecture:
     if not config.flag("do_layer_norm_before", True):  # OPT-350m
-        entry = replace(entry, norm_position="post")
+        entry = replace(entry, norm_position="post", final_norm=None)
     if not config.flag("layer_norm_elementwise_affine", True):
-        entry = replace(entry, attn_norm=None, ffn_norm=None)
+        entry = replace(entry, attn_norm=None, ffn_norm=None, final_norm=None)
     width = config.integer("word_embed_proj_dim")
     if width is not None and width != config.required("hidden_size"):
-        entry = replace(entry, embedding_projection="project_in")
+        entry = replace(entry, embedding_projection="project_in", head=None)
     return entry
 
 
@@ -115,6 +119,8 @@ OPT = Architecture(
     norm="layer",
     attn_norm="self_attn_layer_norm",
     ffn_norm="final_layer_norm",
+    head="lm_head",
+    final_norm="final_layer_norm",
     adapt=_opt,
 )
 
@@ -139,6 +145,8 @@ BLOOM = Architecture(
     attn_norm="input_layernorm",
     ffn_norm="post_attention_layernorm",
     row_norm="word_embeddings_layernorm",
+    head="lm_head",
+    final_norm="ln_f",
     adapt=_kept_residual,
 )
 
@@ -190,6 +198,8 @@ MPT = Architecture(
     norm="layer",
     attn_norm="norm_1",
     ffn_norm="norm_2",
+    head="lm_head",
+    final_norm="norm_f",
     adapt=_mpt,
 )
 
@@ -222,6 +232,8 @@ STABLELM = Architecture(
     norm="layer",
     attn_norm="input_layernorm",
     ffn_norm="post_attention_layernorm",
+    head="lm_head",
+    final_norm="norm",
     rotary="half",
     rotary_fraction=0.25,
     adapt=_stablelm,
@@ -254,6 +266,7 @@ PHI = replace(
     gate=None,
     down="mlp.fc2",
     ffn_norm="input_layernorm",
+    final_norm="final_layernorm",
     parallel=True,
     rotary_fraction=0.5,
     adapt=_phi,

@@ -75,6 +75,18 @@ class Layout:
         """Relative names of all tensors of each block that the file has."""
         return _blocks(self.checkpoint, self.entry, self.prefix)
 
+    @cached_property
+    def head(self) -> str | None:
+        """Full name of the head's weight: the embedding's where the two are tied; None without a head."""
+        if self.entry.head is None:
+            return None
+        ending = f"{self.entry.head}.weight"
+        stored = [name for name in self.checkpoint.names() if f".{name}".endswith(f".{ending}")]
+        if len(stored) == 1 or self.checkpoint.lost(ending):
+            return stored[0] if stored else ending
+        tied = self.config.tied() if self.checkpoint.naming == "hf" else not stored
+        return self.embedding if tied and self.entry.embedding_projection is None else None
+
     def is_sparse(self, index: int) -> bool:
         """Whether layer `index` is a mixture of experts."""
         experts = self.entry.experts

@@ -26,6 +26,8 @@ LLAMA = Architecture(
     norm="rms",
     attn_norm="input_layernorm",
     ffn_norm="post_attention_layernorm",
+    head="lm_head",
+    final_norm="norm",
     rotary="half",
 )
 
@@ -103,6 +105,8 @@ INTERNLM2 = Architecture(
     norm="rms",
     attn_norm="attention_norm",
     ffn_norm="ffn_norm",
+    head="output",
+    final_norm="norm",
     rotary="half",
 )
 
@@ -120,6 +124,8 @@ QWEN = Architecture(
     norm="rms",
     attn_norm="ln_1",
     ffn_norm="ln_2",
+    head="lm_head",
+    final_norm="ln_f",
     rotary="half",
 )
 
@@ -165,6 +171,8 @@ CHATGLM = Architecture(
     norm="rms",
     attn_norm="input_layernorm",
     ffn_norm="post_attention_layernorm",
+    head="output_layer",
+    final_norm="encoder.final_layernorm",
     rotary="interleaved",
     rotary_fraction=0.5,
     adapt=_chatglm,

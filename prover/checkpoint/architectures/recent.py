@@ -69,6 +69,7 @@ NANOCHAT = replace(
     down="mlp.fc2",
     attn_norm=None,
     ffn_norm=None,
+    final_norm=None,
     qk_normed=True,
     row_norm="norm",
     optional=("norm",),
@@ -80,7 +81,9 @@ HUNYUAN = replace(
     q_norm="self_attn.query_layernorm",
     k_norm="self_attn.key_layernorm",
 )
-OLMO = replace(LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None)
+OLMO = replace(
+    LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None, final_norm=None
+)
 OLMO2 = replace(
     LLAMA,
     family="olmo2",
@@ -121,6 +124,7 @@ CONSOLIDATED = replace(
     down="feed_forward.w2",
     attn_norm="attention_norm",
     ffn_norm="ffn_norm",
+    head="output",
     rotary_permuted=True,
 )
 

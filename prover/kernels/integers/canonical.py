@@ -201,6 +201,25 @@ def _round_rows(values: Any, step: Any, largest: Any, out: Any, start: int, stop
             rounded[i] = 0
 
 
+@kernel
+def _round_each(values: Any, factors: Any, largest: Any, out: Any, start: int, stop: int) -> None:
+    for r in range(start, stop):
+        row, rounded = values[r], out[r]
+        factor = factors[r]
+        for i in range(len(row)):
+            x = row[i] * factor
+            x = x if x < largest else largest
+            x = x if x > -largest else -largest
+            rounded[i] = np.int8(np.rint(x))
+        for i in range(len(row), len(rounded)):
+            rounded[i] = 0
+
+
+def round_each(values: Float32, factors: Float32, largest: int, out: NDArray[np.int8]) -> None:
+    """Every row of `values` (m, n) times its own factor (m,); otherwise as `round_rows`."""
+    run_ranges(_round_each, len(values), 64, values, factors, np.float32(largest), out, align=1)
+
+
 def round_rows(values: Float32, step: np.float32, largest: int, out: NDArray[np.int8]) -> None:
     """values / step to the nearest integer (ties to even), clipped to ±largest; (m, n) float32.
 

@@ -13,7 +13,8 @@ import pytest
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.prover.canonical import pinned
-from huref.prover.canonical.canonical import canonical_embedding, canonical_layer, rotary_planes
+from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
+from huref.prover.canonical.factors import rotary_planes
 from huref.prover.checkpoint.families import LayerTensors
 from tests import ROOT
 

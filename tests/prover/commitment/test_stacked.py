@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from huref.circuits.argument.layout import place_weights
+from huref.circuits.argument.placed import place_weights
 from huref.prover.commitment.stacked import StackedWeights, stack_weights
 from tests.proof.programs import everything
 
@@ -12,7 +12,7 @@ from tests.proof.programs import everything
 def test_views_are_what_stacking_copies_make() -> None:
     case = everything()
     for w in (4, 5, 32):
-        placed, rows = place_weights(case.program, w)
+        placed, rows = place_weights(case.program.committed, w)
         space = StackedWeights.empty(case.program, w)
         space.data[:] = 0
         for name, tensor in case.weights.items():

@@ -1,0 +1,160 @@
+"""The steps that canonical forms are made of: folded gains, removed means, and factors brought to a balance.
+
+All arithmetic is pinned (prover/canonical/pinned.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.prover.canonical import pinned
+from huref.prover.canonical.pinned import Float64
+from huref.prover.checkpoint.families import LayerReader, LayerTensors
+from huref.prover.checkpoint.formats.base import Float32
+
+Layer = LayerTensors | LayerReader
+
+
+@dataclass
+class Scaled:
+    """Rows (m, d) that are still to be multiplied by `factor` (m,); `squares` (m,) are their norms without it."""
+
+    rows: Float32
+    squares: Float64
+    factor: Float64
+
+    def scale(self, factor: Float64) -> None:
+        """Multiply every row by its factor."""
+        self.factor = self.factor * factor
+
+    def norms(self) -> Float64:
+        """Squared norms with the factors, (m,)."""
+        return self.squares * self.factor * self.factor
+
+    def mixed(self) -> Float32:
+        """The rows with their factors, mixed over the hidden dimension; uses up `rows`."""
+        return pinned.mix(self.rows, "hidden", self.factor)
+
+
+def folded(rows: Float32, gain: Float32 | None, direction: Float32 | None) -> Scaled:
+    """Rows times the gain, less their part along the direction; uses up `rows`."""
+    squares = pinned.fold(rows, gain, direction)
+    return Scaled(rows, squares, np.ones(len(rows)))
+
+
+def all_ones(shape: ModelShape) -> Float32 | None:
+    """The direction that a norm which subtracts the mean does not see."""
+    return np.ones(shape.hidden, np.float32) if shape.subtracts_mean else None
+
+
+def reading(rows: Float32, gain: Float32 | None, stream_gain: Float32 | None, shape: ModelShape) -> Scaled:
+    """A weight that reads the stream: the norm's gain folded in, and what the norm makes constant taken out.
+
+    A norm that subtracts the mean has outputs x̂ with Σx̂ = 0. Behind a pre-norm the all-ones direction of
+    the folded rows is therefore without effect. A post-norm's output γ∘x̂+β is the stream itself, so γ
+    stays where it is and the direction without effect (but for a bias) is 1/γ; where gains are zero, those
+    columns are without effect.
+    """
+    if not shape.subtracts_mean or stream_gain is None:
+        return folded(rows, gain, all_ones(shape))
+    dead = stream_gain == 0
+    if dead.any():
+        return folded(rows, np.where(dead, 0, 1).astype(np.float32), None)
+    return folded(rows, gain, (np.abs(stream_gain).min() / stream_gain).astype(np.float32))
+
+
+def writing(rows: Float32, gain: Float32 | None, shape: ModelShape) -> Scaled:
+    """A weight that writes the stream; every later reader, in a post-norm model too, drops its mean."""
+    return folded(rows, gain, all_ones(shape))
+
+
+def unit_heads(squares: Float64, head_dim: int) -> Float64:
+    """Factors per row that bring every head to norm one."""
+    norms = np.sqrt(pinned.tree_sum(squares.reshape(-1, head_dim)))
+    return np.repeat(inverse(norms), head_dim)
+
+
+def rotary_planes(shape: ModelShape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row pairs of a head that rotary embeddings turn together, (planes, 2), and the unturned rows."""
+    if shape.rotary is None:
+        return np.zeros((0, 2), dtype=np.int64), np.arange(shape.head_dim)
+    half = shape.rotary_dim // 2
+    first = np.arange(half) if shape.rotary == "half" else 2 * np.arange(half)
+    pair = np.stack([first, first + (half if shape.rotary == "half" else 1)], axis=1)
+    planes = np.concatenate([pair + section * shape.rotary_dim for section in range(shape.rotary_sections)])
+    return planes, np.arange(shape.rotary_dim * shape.rotary_sections, shape.head_dim)
+
+
+def balance_planes(q: Scaled, k: Scaled, shape: ModelShape, planes: NDArray[np.int64]) -> None:
+    """Equal norms of the query and key rows of every plane (planes, rows per plane)."""
+    per_head = (shape.kv_heads, shape.group, shape.head_dim)
+    squares = q.norms().reshape(per_head)[:, :, planes]  # kv heads, group, planes, rows
+    query = pinned.tree_sum(pinned.tree_sum(np.moveaxis(squares, 1, -1)))
+    key = pinned.tree_sum(k.norms().reshape(shape.kv_heads, shape.head_dim)[:, planes])
+    factor = balance(query, key)
+    to_query, to_key = np.ones(per_head), np.ones((shape.kv_heads, shape.head_dim))
+    for row in planes.T:
+        to_query[:, :, row] = factor[:, None, :]
+        to_key[:, row] = inverse(factor)
+    q.scale(to_query.reshape(-1))
+    k.scale(to_key.reshape(-1))
+
+
+def balance_rest(q: Scaled, k: Scaled, shape: ModelShape, rest: NDArray[np.int64]) -> None:
+    """Balanced factors of the rows of every head that rotary embeddings leave alone, in place."""
+    grouped = q.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
+    stored = k.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
+    few, many = (np.ascontiguousarray(rows) for rows in (stored[:, rest], grouped[:, :, rest]))
+    pinned.balance_factors(few, many, "qk")
+    stored[:, rest], grouped[:, :, rest] = few, many
+
+
+def attention_scores(tensors: Layer, shape: ModelShape, *, gains: bool = True) -> tuple[Scaled, Scaled]:
+    """q and k, per rotary plane of equal norm. Where a norm acts on them every head has norm one instead.
+
+    `gains`: that norm's gains are multiplied in, and planes are brought to equal norms after that.
+    """
+    attn = (tensors.attn_gain, tensors.attn_stream_gain)
+    q, k = (reading(rows, *attn, shape) for rows in (tensors.q, tensors.k))
+    if shape.qk_norm:  # the norm makes a head's scale meaningless
+        for side in (q, k):
+            side.scale(unit_heads(side.norms(), shape.head_dim))
+        if not gains:
+            return q, k
+    for side, gain in ((q, tensors.q_gain), (k, tensors.k_gain)):
+        if gain is not None:
+            side.scale(gain.astype(np.float64))
+    planes, rest = rotary_planes(shape)
+    if shape.qk_norm:  # no map but signs passes the norm
+        balance_planes(q, k, shape, planes)
+        balance_planes(q, k, shape, rest[:, None])
+        return q, k
+    if len(rest):
+        balance_rest(q, k, shape, rest)
+    balance_planes(q, k, shape, planes)
+    return q, k
+
+
+def attention_values(tensors: Layer, shape: ModelShape) -> tuple[Scaled, Scaled]:
+    """v and o, per kv head the balanced factors of their product."""
+    v = reading(tensors.v, tensors.attn_gain, tensors.attn_stream_gain, shape)
+    o = writing(tensors.o, tensors.attn_output_gain, shape)
+    stored = v.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
+    grouped = o.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
+    pinned.balance_factors(stored, grouped, "vo")
+    return v, o
+
+
+def balance(left: Float64, right: Float64) -> Float64:
+    """Factor c with c·‖left‖ = ‖right‖/c from squared norms; 0 where either vanishes, so that both do."""
+    alive = (left > 0) & (right > 0)
+    return np.sqrt(np.sqrt(np.where(alive, right, 0.0) / np.where(alive, left, 1.0)))
+
+
+def inverse(x: Float64) -> Float64:
+    """1/x, and 0 where x is."""
+    return np.where(x > 0, 1.0, 0.0) / np.where(x > 0, x, 1.0)

@@ -1,0 +1,151 @@
+"""A whole model as the committed integers, tensor after tensor in the order of circuits/model/tensors.py.
+
+The canonical form of the fingerprint (prover/canonical/canonical.py) brings the factors of a term to a balance. Here
+the integers must also compute what the model computes, so only what leaves the function alone is done: the stream is
+rotated, the gains of the norms before attention, FFN and head are folded into what reads them, planes of q and k and
+heads of v and o are balanced, and up is scaled against down where the FFN is gated (an activation in between lets no
+scale through). Where the scale of a row is free (k per rotary plane, v, gated up), it is chosen such that the row fills
+the range of int8. Gains on q and k stay tensors of their own.
+
+Two tensors of floats are held at a time, and blocks of the embedding and the head. Every bit is pinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.prover.canonical.factors import (
+    Layer,
+    Scaled,
+    all_ones,
+    attention_scores,
+    attention_values,
+    balance,
+    balance_planes,
+    folded,
+    inverse,
+    reading,
+    rotary_planes,
+    writing,
+)
+from huref.prover.canonical.pinned import Float64
+from huref.prover.canonical.steps import Rounded, round_blocks, round_full, round_gain, round_tensor
+from huref.prover.checkpoint.families import Model
+from huref.prover.checkpoint.formats.base import Float32
+
+_BLOCK = 4096
+"""Rows of the embedding or head that are held as floats at a time."""
+
+Ids = NDArray[np.int64]
+
+
+def whole_model(model: Model) -> Iterator[Rounded]:
+    """The committed tensors of `model` in order; the checkpoint is read as they are asked for.
+
+    Raises:
+        Malformed: a tensor is missing, or holds NaN or infinity; names it. Unsupported: as `Model.shape`.
+    """
+    shape = model.shape
+    yield _rows("embed", shape, model.embedding_rows, None)
+    for n in range(shape.layers):
+        yield from whole_layer(f"l{n}.", model.layer_reader(n), model.layer_shape(n))
+    if shape.head:
+        head = model.head()
+        yield _rows("head", shape, head.rows, head.gain())
+
+
+def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
+    """The committed tensors of one layer; those of `LayerTensors` are used up."""
+    yield from _scores(prefix, tensors, shape)
+    v, o = attention_values(tensors, shape)
+    yield from _against(prefix, ("v", v), ("o", o), lambda factor: _grouped(factor, shape))
+    del v, o
+    if shape.qk_norm:
+        yield from _gains(prefix, tensors, shape)
+    if shape.gated:
+        gate = tensors.gate
+        assert gate is not None
+        yield round_tensor(
+            f"{prefix}gate", reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
+        )
+        del gate
+    up = reading(tensors.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
+    down = writing(tensors.down, tensors.ffn_output_gain, shape)
+    if not shape.gated:
+        yield round_tensor(f"{prefix}up", up.mixed())
+        yield round_tensor(f"{prefix}down", down.mixed())
+        return
+    factor = balance(up.norms(), down.norms())
+    up.scale(factor)
+    down.scale(inverse(factor))
+    yield from _against(prefix, ("up", up), ("down", down), lambda factor: factor)
+
+
+def _rows(name: str, shape: ModelShape, read: Callable[[Ids], Float32], gain: Float32 | None) -> Rounded:
+    def mixed(ids: Ids) -> Float32:
+        return folded(read(ids), gain, all_ones(shape)).mixed()
+
+    blocks = (np.arange(i, min(i + _BLOCK, shape.vocab)) for i in range(0, shape.vocab, _BLOCK))
+    return round_blocks(name, (shape.vocab, shape.hidden), (mixed(ids) for ids in blocks), mixed)
+
+
+def _against(
+    prefix: str,
+    free: tuple[str, Scaled],
+    other: tuple[str, Scaled],
+    spread: Callable[[Float64], Float64],
+) -> Iterator[Rounded]:
+    """A side whose rows fill the range, and the other one, which takes their scale."""
+    rounded, factor = round_full(prefix + free[0], free[1].mixed())
+    yield rounded
+    del rounded
+    other[1].scale(spread(factor))
+    yield round_tensor(prefix + other[0], other[1].mixed())
+
+
+def _grouped(factor: Float64, shape: ModelShape) -> Float64:
+    """Per kv head and row → per head and row."""
+    heads = factor.reshape(shape.kv_heads, 1, shape.head_dim)
+    return np.repeat(heads, shape.group, axis=1).reshape(-1)
+
+
+def _scores(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
+    q, k = attention_scores(tensors, shape, gains=False)
+    if shape.qk_norm:
+        yield round_tensor(f"{prefix}q", q.mixed())
+        yield round_tensor(f"{prefix}k", k.mixed())
+        return
+    rounded, factor = round_full(f"{prefix}k", k.mixed(), lambda size: _per_plane(size, shape))
+    del k
+    q.scale(_grouped(factor, shape))
+    yield round_tensor(f"{prefix}q", q.mixed())
+    yield rounded
+
+
+def _per_plane(size: Float64, shape: ModelShape) -> Float64:
+    """The larger size of the two rows of every rotary plane, for both; rows that are not turned keep theirs."""
+    planes, _ = rotary_planes(shape)
+    heads = size.reshape(shape.kv_heads, shape.head_dim).copy()
+    heads[:, planes] = heads[:, planes].max(axis=2, keepdims=True)
+    return heads.reshape(-1)
+
+
+def _gains(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
+    """The gains on q and k, per rotary plane of equal norm."""
+    q, k = (
+        _vector(gain, rows)
+        for gain, rows in ((tensors.q_gain, shape.q_rows), (tensors.k_gain, shape.kv_rows))
+    )
+    planes, rest = rotary_planes(shape)
+    balance_planes(q, k, shape, planes)
+    balance_planes(q, k, shape, rest[:, None])
+    for name, side in (("q_gain", q), ("k_gain", k)):
+        yield round_gain(prefix + name, side.rows[:, 0] * side.factor.astype(np.float32))
+
+
+def _vector(gain: Float32 | None, rows: int) -> Scaled:
+    return folded(np.ones((rows, 1), np.float32) if gain is None else gain[:, None].copy(), None, None)
