@@ -32,10 +32,8 @@ COMPARED_ROWS = 64
 RATIO_BITS = 6
 RATIO_CLAMP = 255
 """Public ratios of two proven sums, in units of 2^−6."""
-NO_ROW = -128
-"""Step of a row of zeros; other steps lie in −STEP_RANGE … STEP_RANGE."""
-STEP_RANGE = 21
-ALIVE = -3 * STEP_RANGE
-"""An influence below this has a row of zeros among its factors."""
-NOTHING = 8
-"""A neuron whose influence is this many octaves below the cap counts nothing."""
+ALIVE = -64
+"""An influence below this has a row of zeros among its factors, whose step is −100."""
+CAP_PARTS = 16
+MULTIPLIER_BITS = 8
+"""A factor's column is multiplied by an integer of at most 2^8, which is one."""

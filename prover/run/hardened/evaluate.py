@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, INNER, NOTHING, RATIO_BITS, TARGET, TERMS
+from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, INNER, MULTIPLIER_BITS, RATIO_BITS, TARGET, TERMS
 from huref.circuits.fingerprint.hardened.constants import OUTPUTS
-from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, octaves_below
+from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers
 from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
 from huref.prover.kernels.integers.integer_gemm import product
@@ -52,7 +52,7 @@ class Run:
     shifts: dict[str, int] = field(default_factory=dict)
     sums: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     caps: dict[str, Cap] = field(default_factory=dict)
-    octaves: dict[str, Int64] = field(default_factory=dict)
+    multipliers: dict[str, Int64] = field(default_factory=dict)
     ratios: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     e: Int64 = field(default_factory=lambda: np.zeros(OUTPUTS, dtype=np.int64))
 
@@ -108,15 +108,15 @@ def _ratio(run: Run, name: str, value: Int64, base: Int64) -> int:
 
 
 def _influences(run: Run, rows: Rows) -> None:
-    """Octaves below the cap of every column of qa, oa, ua."""
+    """Multipliers of every column of qa, oa, ua."""
     names = {"qk": ("q", "k"), "vo": ("o", "v"), "ud": ("gate", "up", "down")}
     for term, factors in names.items():
         layers = [sum(rows.steps(n, name) for name in factors) for n in range(rows.layers)]
         influence = np.concatenate(layers)
         run.caps[term] = find_cap(influence)
-        run.octaves[term] = octaves_below(influence, run.caps[term].octave)
-    heads = run.octaves["qk"] + run.octaves["vo"]  # a head counts in qk no more than what it writes does in vo
-    run.octaves["qk"] = np.minimum(heads, NOTHING)
+        run.multipliers[term] = multipliers(influence, run.caps[term])
+    idle = run.multipliers["vo"] == 0  # what a head does not write needs no scores
+    run.multipliers["qk"] = np.where(idle, 0, run.multipliers["qk"])
 
 
 def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
@@ -128,13 +128,13 @@ def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
 
 
 def _factors(run: Run, rows: Rows, term: int, name: str, ys: Int64) -> None:
-    """The P × m factors of a term, ys times the left rows of all layers, each column by its octaves smaller."""
-    site, below = run.sizes.sites[name], run.octaves[TERMS[term]]
+    """The P × m factors of a term, ys times the left rows of all layers, each column times its multiplier."""
+    site, times = run.sizes.sites[name], run.multipliers[TERMS[term]]
     sketch = ys.astype(np.int16)
     acc = np.empty((site.rows, site.cols), dtype=np.int32)
     for part, weight in _stacked(rows, FACTORS[term][0]):
         acc[:, part] = product(sketch, weight)
-    _requantize(run, name, acc, below)
+    _requantize(run, name, acc, times)
 
 
 def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
@@ -151,19 +151,19 @@ def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
     _requantize(run, name, acc)
 
 
-def _requantize(run: Run, name: str, acc: NDArray[np.integer], below: Int64 | None = None) -> Int64:
+def _requantize(run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None) -> Int64:
     """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below TARGET·N."""
     site = run.sizes.sites[name]
     part = acc[: site.calibration].astype(np.int64)
     target = TARGET * part.size
 
     def total(shift: int) -> int:
-        return int(np.abs(_rounded(site, part, shift, below)).sum())
+        return int(np.abs(_rounded(site, part, shift, times)).sum())
 
     shift = _smallest(total, target)
     run.shifts[name] = shift
     run.sums[name] = (total(shift), total(shift - 1) if shift else None)
-    run.sites[name] = _rounded(site, acc.astype(np.int64), shift, below)
+    run.sites[name] = _rounded(site, acc.astype(np.int64), shift, times)
     return run.sites[name]
 
 
@@ -174,11 +174,11 @@ def _smallest(total: Callable[[int], int], target: int) -> int:
     return shift
 
 
-def _rounded(site: Site, acc: Int64, shift: int, below: Int64 | None) -> Int64:
-    """clamp(⌊(h + 2^(t−1)) / 2^t⌋) with h = ⌊(acc + 2^(s−1)) / 2^s⌋; zero where t = NOTHING."""
+def _rounded(site: Site, acc: Int64, shift: int, times: Int64 | None) -> Int64:
+    """clamp(⌊(h·μ + 2^7) / 2^8⌋) with h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier, 2^8 where there is none."""
     out = (acc + ((1 << shift) >> 1)) >> shift
-    if below is not None:
-        out = np.where(below == NOTHING, 0, (out + ((1 << below) >> 1)) >> below)
+    if times is not None:
+        out = (out * times + (1 << (MULTIPLIER_BITS - 1))) >> MULTIPLIER_BITS
     return np.clip(out, -site.clamp, site.clamp)
 
 
