@@ -12,8 +12,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, INNER, MULTIPLIER_BITS, RATIO_BITS, TARGET, TERMS
-from huref.circuits.fingerprint.hardened.constants import OUTPUTS
+from huref.circuits.fingerprint.hardened.constants import (
+    FILTER_STEPS,
+    IDLE,
+    INNER,
+    MULTIPLIER_BITS,
+    OUTPUTS,
+    RATIO_BITS,
+    TARGET,
+    TERMS,
+)
 from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers
 from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
@@ -108,15 +116,15 @@ def _ratio(run: Run, name: str, value: Int64, base: Int64) -> int:
 
 
 def _influences(run: Run, rows: Rows) -> None:
-    """Multipliers of every column of qa, oa, ua."""
-    names = {"qk": ("q", "k"), "vo": ("o", "v"), "ud": ("gate", "up", "down")}
+    """Multipliers of every column of qa, oa, ua. What a head does not write needs no scores: IDLE is added in qk."""
+    names = {"vo": ("o", "v"), "qk": ("q", "k"), "ud": ("gate", "up", "down")}
     for term, factors in names.items():
         layers = [sum(rows.steps(n, name) for name in factors) for n in range(rows.layers)]
         influence = np.concatenate(layers)
+        if term == "qk":
+            influence = influence + IDLE * (run.multipliers["vo"] == 0)
         run.caps[term] = find_cap(influence)
         run.multipliers[term] = multipliers(influence, run.caps[term])
-    idle = run.multipliers["vo"] == 0  # what a head does not write needs no scores
-    run.multipliers["qk"] = np.where(idle, 0, run.multipliers["qk"])
 
 
 def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
