@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import TOKENS
+from huref.prover.vocabulary.tokenizer import Vocabulary
 
 Ids = NDArray[np.int64]
 _LABEL = b"huref token choice 2|"
@@ -58,3 +60,20 @@ def choose(tokens: Sequence[bytes], counts: Ids, wanted: int = TOKENS) -> Ids:
 
 def _hash(token: bytes) -> int:
     return int.from_bytes(hashlib.sha256(_LABEL + token).digest()[:8], "little")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows that `hardened-2` reads: `ids` (K,) of the embedding and the bytes of each token."""
+
+    ids: Ids
+    pieces: tuple[bytes, ...]
+
+
+def chosen(vocabulary: Vocabulary, counts: Ids, rows: int | None = None) -> Chosen:
+    """Choose among a vocabulary's ordinary tokens; `counts` (vocab_size,), ids from `rows` on have no embedding."""
+    known = np.ones(len(vocabulary.ordinary), bool) if rows is None else vocabulary.ordinary < rows
+    ids = vocabulary.ordinary[known]
+    pieces = [piece for piece, keep in zip(vocabulary.pieces, known.tolist(), strict=True) if keep]
+    places = choose(pieces, counts[ids])
+    return Chosen(ids[places], tuple(pieces[i] for i in places.tolist()))
