@@ -24,21 +24,21 @@ Float = NDArray[np.float32]
 
 
 class _Unrounded:
-    """Stands in for the kernel that rounds, and keeps what it was given."""
+    """Stands in for the kernel that rounds, and keeps what it was given, by where the rounded rows went."""
 
     def __init__(self) -> None:
-        self.kept: list[Float] = []
+        self.kept: list[tuple[NDArray[np.int8], Float]] = []
         self.rounds = steps.round_each
 
     def __call__(self, rows: Float, factors: Float, largest: int, out: NDArray[np.int8]) -> None:
-        self.kept.append(rows * np.asarray(factors, np.float32)[:, None])
+        self.kept.append((out, rows * np.asarray(factors, np.float32)[:, None]))
         self.rounds(rows, factors, largest, out)
 
-    def taken(self, count: int) -> Float:
-        """The last tensor of `count` rows, in one or more blocks; forgets it."""
-        found = np.concatenate(self.kept)[:count]
-        self.kept.clear()
-        return found
+    def taken(self, values: NDArray[np.int8]) -> Float:
+        """What these values were before; forgets it."""
+        mine = [rows for out, rows in self.kept if np.shares_memory(out, values)]
+        self.kept = [(out, rows) for out, rows in self.kept if not np.shares_memory(out, values)]
+        return np.concatenate(mine)
 
 
 def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
     x, layer, number = np.zeros(0, np.float32), {}, 0
     with patch.object(steps, "round_each", keep):
         for tensor in whole_model(model):
-            rows = keep.taken(len(tensor.values))
+            rows = keep.taken(tensor.values)
             if tensor.name == "embed":
                 x = rows[choice.ids]
             elif tensor.name != "head":

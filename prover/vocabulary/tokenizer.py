@@ -1,8 +1,6 @@
-"""A model's own tokenizer, wherever it is kept, ready to count token frequencies with.
+"""A model's own tokenizer as a `Vocabulary`: ready to count token frequencies with, and with the bytes of its tokens.
 
-Read: `tokenizer.json` (as written by Hugging Face), the vocabulary inside a GGUF file, `vocab.txt`
-(BERT WordPiece), `vocab.json` with `merges.txt` (byte-level BPE), `tokenizer.model` (SentencePiece) and
-`*.tiktoken`. Nothing is downloaded and no code of the checkpoint runs.
+Nothing is downloaded and no code of the checkpoint runs. files.py says which files are read.
 
 Ordinary tokens are those whose embedding was trained on text: special and added tokens are out, and so
 are the `[unused12]`-like placeholders that some vocabularies reserve.
@@ -22,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from huref.common.errors import InputOutputError, Malformed
+from huref.common.errors import Malformed
 from huref.prover.vocabulary.pieces import reader_of
 
 _NAMES = "unused|unused_token|reserved|reserved_special_token|reserved_token|control|special|extra|extra_id|extra_token"
@@ -49,35 +47,6 @@ class Vocabulary:
     ordinary: NDArray[np.int64]
     pieces: tuple[bytes, ...]
     digest: str
-
-
-def find_tokenizer_file(folder: Path) -> Path | None:
-    """The tokenizer file of a Hugging Face folder that this module can read, or None."""
-    for name in ("tokenizer.json", "vocab.txt"):
-        if (folder / name).is_file():
-            return folder / name
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return folder / "vocab.json"
-    return None
-
-
-def load_tokenizer_file(path: Path) -> Vocabulary:
-    """Load `tokenizer.json`, `vocab.txt`, or `vocab.json` (with `merges.txt` beside it).
-
-    Raises:
-        InputOutputError: the file cannot be read.
-        Malformed: it is not a tokenizer of that kind.
-    """
-    try:
-        if path.suffix == ".txt":
-            return _load_wordpiece(path)
-        if path.name == "vocab.json":
-            return _load_byte_bpe(path, path.with_name("merges.txt"))
-        return _load_json(path)
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise Malformed(f"{path}: not UTF-8 text") from None
 
 
 def vocabulary_digest(ids: NDArray[np.int64], pieces: Sequence[bytes]) -> str:
@@ -113,7 +82,8 @@ def finish(tokenizer: Tokenizer, excluded: set[int] | None = None) -> Vocabulary
     )
 
 
-def _load_json(path: Path) -> Vocabulary:
+def read_json(path: Path) -> Vocabulary:
+    """Hugging Face's tokenizer.json. Raises `Malformed`."""
     text = path.read_text(encoding="utf-8")
     try:
         tokenizer = Tokenizer.from_str(text)
@@ -122,7 +92,8 @@ def _load_json(path: Path) -> Vocabulary:
     return finish(tokenizer)
 
 
-def _load_wordpiece(path: Path) -> Vocabulary:
+def read_word_pieces(path: Path) -> Vocabulary:
+    """BERT's vocab.txt. Raises `Malformed`."""
     tokens = path.read_text(encoding="utf-8").splitlines()
     if "[UNK]" not in tokens:
         raise Malformed(f"{path}: not a WordPiece vocabulary, [UNK] is missing")
@@ -142,7 +113,8 @@ def word_piece(tokens: list[str], *, lowercase: bool) -> Tokenizer:
     return tokenizer
 
 
-def _load_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
+def read_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
+    """vocab.json with merges.txt. Raises `Malformed`."""
     try:
         vocab = json.loads(vocab_path.read_text(encoding="utf-8"))
         lines = merges_path.read_text(encoding="utf-8").splitlines()

@@ -20,9 +20,10 @@ from huref.common.output import note
 from huref.prover.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.json_file import read_object
+from huref.prover.vocabulary.files import SUFFIXES, find_tokenizer_file, load_tokenizer_file
 from huref.prover.vocabulary.frequency import corpus_counts, frequency_list_digest, word_list_counts
 from huref.prover.vocabulary.gguf_tokenizer import gguf_vocabulary
-from huref.prover.vocabulary.tokenizer import Vocabulary, find_tokenizer_file, load_tokenizer_file
+from huref.prover.vocabulary.tokenizer import Vocabulary
 
 Ids = NDArray[np.int64]
 
@@ -84,21 +85,24 @@ def order_tokens(
 def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:
     """The tokenizer of a checkpoint, or of a folder or tokenizer file without weights; None without one.
 
-    A tokenizer file in the checkpoint's folder goes before one stored inside the weights file.
+    The vocabulary inside a weights file goes before any file beside it, which may be another model's.
     """
     if not isinstance(source, Checkpoint):
         path = Path(source)
-        if path.suffix in (".json", ".txt"):
+        if path.suffix in SUFFIXES and not path.is_dir():
             return load_tokenizer_file(path)
         found = find_tokenizer_file(path) if path.is_dir() else None
-        if found is not None:
-            return load_tokenizer_file(found)
         if path.is_dir() and not _holds_weights(path):
-            return None
+            return None if found is None else load_tokenizer_file(found)
         source = open_checkpoint(path)
     folder = source.path if source.path.is_dir() else source.path.parent
-    found = source.tokenizer_file or find_tokenizer_file(folder)
-    return load_tokenizer_file(found) if found else gguf_vocabulary(source.tokenizer_metadata())
+    beside = source.tokenizer_file or find_tokenizer_file(folder)
+    own = gguf_vocabulary(source.tokenizer_metadata())
+    if own is not None:
+        if beside is not None:
+            note(f"note: the vocabulary inside {source.path.name} is read, not {beside.name} beside it")
+        return own
+    return None if beside is None else load_tokenizer_file(beside)
 
 
 def select_rarest(order: Ids, K: int) -> Ids:
