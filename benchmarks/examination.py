@@ -297,7 +297,7 @@ def main() -> None:
     if "strangers" in parts:
         rows = dict(strangers(_subjects(options.checkpoint), options.challenges))
         print(json.dumps(rows, indent=1), file=sys.stderr)
-        _add("strangers", rows)
+        _add(f"strangers, {options.challenges} challenges", rows)
     for part in (one for one in parts if one in PARTS):
         for name in BASES if part != "costly" else ("smollm2",):
             found = {}

@@ -50,7 +50,7 @@ def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
         for tensor in whole_model(model):
             rows = keep.taken(tensor.values)
             if tensor.name == "embed":
-                x = rows[choice.ids]
+                x = rows[choice.ids] * run.multipliers["x"][:, None].astype(np.float32)
             elif tensor.name != "head":
                 layer[tensor.name.partition(".")[2]] = rows
             if "down" in layer:

@@ -1,8 +1,8 @@
 """The tokens that `hardened-2` looks at: ordinary ones that occur, spread over the range of frequencies.
 
-Every octave of frequency from 2^−12 (and above) to 2^−19 (and below) gives an eighth of them. Inside an octave a token's
-rank is a hash of its bytes, so that the choice depends on no id and hardly on other tokens: one that is added or lost
-replaces at most one other.
+Of every octave of frequency from 2^−12 (and above) to 2^−19 a share is taken, about 512 in vocabularies of 30 to 260
+thousand tokens. Whether a token is taken depends on a hash of its bytes and on its own octave, on no id and no other token:
+a token that is lost is lost alone, and one that is added comes beside the others.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import TOKENS
 from huref.prover.vocabulary.tokenizer import Vocabulary
 
 Ids = NDArray[np.int64]
 _LABEL = b"huref token choice 2|"
-_COMMONEST, _RAREST = 12, 19
-"""Octaves: a token of relative frequency f is in octave min(max(⌊−log2 f⌋, 12), 19)."""
+_COMMONEST = 12
+_SHARES = (192, 192, 102, 64, 38, 28, 23, 26)
+"""Of 256 tokens of octave 12, 13 … 19, so many are taken. A token of relative frequency f is in octave ⌊−log2 f⌋, at
+least 12."""
+_MOST = 640
+"""Taken from one octave at most."""
 
 
 def octaves(counts: Ids) -> Ids:
-    """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, clamped."""
+    """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, at least 12, at most 20."""
     total = int(counts.sum())
-    edges = [total >> j for j in range(_COMMONEST + 1, _RAREST + 1)]  # count ≤ edge: at least j octaves below all
+    edges = [total >> j for j in range(_COMMONEST + 1, _COMMONEST + len(_SHARES) + 1)]
     return _COMMONEST + sum((counts <= edge).astype(np.int64) for edge in edges)
 
 
-def choose(tokens: Sequence[bytes], counts: Ids, wanted: int = TOKENS) -> Ids:
+def choose(tokens: Sequence[bytes], counts: Ids) -> Ids:
     """Positions in `tokens` of the chosen ones, octave after octave and by their hash inside.
 
-    Of tokens with the same bytes only the most frequent one counts (the first listed, where counts are equal). An octave
-    with fewer tokens than its share hands the rest on to the next rarer one; what the rarest leaves over is filled
-    by the smallest hashes of all that are left. `tokens` (N,) and `counts` (N,) belong to each other.
+    Of tokens with the same bytes only the most frequent one counts (the first listed, where counts are equal).
+    `tokens` (N,) and `counts` (N,) belong to each other.
     """
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] > 0]
@@ -45,17 +47,11 @@ def choose(tokens: Sequence[bytes], counts: Ids, wanted: int = TOKENS) -> Ids:
         return alive
     rank = np.array([_hash(tokens[i]) for i in alive.tolist()], dtype=np.uint64)
     octave = octaves(counts[alive])
-    chosen: list[Ids] = []
-    share, left = wanted // (_RAREST - _COMMONEST + 1), 0
-    for band in range(_COMMONEST, _RAREST + 1):
-        inside = np.flatnonzero(octave == band)
-        taken = inside[np.argsort(rank[inside], kind="stable")][: share + left]
-        left += share - len(taken)
-        chosen.append(taken)
-    found = np.concatenate(chosen)
-    rest = np.setdiff1d(np.arange(len(alive)), found)
-    more = rest[np.argsort(rank[rest], kind="stable")][: wanted - len(found)]
-    return alive[np.concatenate([found, more])]
+    taken: list[Ids] = []
+    for number, share in enumerate(_SHARES):
+        inside = np.flatnonzero((octave == _COMMONEST + number) & (rank >> np.uint64(56) < share))
+        taken.append(inside[np.argsort(rank[inside], kind="stable")][:_MOST])
+    return alive[np.concatenate(taken)]
 
 
 def _hash(token: bytes) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 LABEL = b"huref fingerprint 2"
 """Every public table is drawn from a hash of this label, the challenge and the table's own name."""
 TERMS = ("qk", "vo", "ud")
-TOKENS = 4096
-"""K: tokens that are looked at, fewer only where the vocabulary has fewer that occur."""
 FEWEST_TOKENS = 256
 POOLS = 128
 """P: pools of tokens on either side, halved (to 32) while K < 8·P."""
@@ -37,5 +35,7 @@ ALIVE = -64
 IDLE = -128
 """Added to the influence in `qk` of what has the multiplier zero in `vo`."""
 CAP_PARTS = 16
+ROW_BITS = 3
+"""An embedding row is multiplied by an integer of at most 2^3, which is one."""
 MULTIPLIER_BITS = 8
 """A factor's column is multiplied by an integer of at most 2^8, which is one."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import ALIVE, CAP_PARTS, MULTIPLIER_BITS
+from huref.circuits.fingerprint.hardened.constants import ALIVE, CAP_PARTS, MULTIPLIER_BITS, ROW_BITS
 
 ROOTS = (65536, 62757, 60097, 57549, 55109, 52773, 50535, 48393, 46341, 44376, 42495, 40693, 38968, 37316, 35734, 34219)
 """round(2^16 · 2^(−f/16)) for f = 0 … 15."""
@@ -55,11 +55,18 @@ def find_cap(influence: Int64) -> Cap:
 
 
 def multipliers(influence: Int64, cap: Cap) -> Int64:
-    """min(2^8, 2^8 · 2^(influence − m − 1 − part/16)), rounded; 0 for what is not alive.
+    """min(2^8, 2^8 · 2^(influence − m − 1 − part/16)), rounded; 0 for what is not alive."""
+    return _octaves(influence, cap.octave, ROOTS[cap.part], MULTIPLIER_BITS)
 
-    With j = m + 1 − influence: 256 for j < 0, else ⌊(ROOTS[part] + 2^(j+7)) / 2^(j+8)⌋.
-    """
-    below = np.clip(cap.octave + 1 - influence, -1, 2 * _ROOT_BITS)
-    shift = _ROOT_BITS - MULTIPLIER_BITS + np.maximum(below, 0)
-    found = (ROOTS[cap.part] + (np.int64(1) << (shift - 1))) >> shift
-    return np.where(influence < ALIVE, 0, np.where(below < 0, 1 << MULTIPLIER_BITS, found)).astype(np.int64)
+
+def row_multipliers(steps: Int64, cap: Cap) -> Int64:
+    """min(2^3, 2^3 · 2^(step − m − 1)), rounded, of embedding rows; powers of two, for three bits hold no finer ones."""
+    return _octaves(steps, cap.octave, ROOTS[0], ROW_BITS)
+
+
+def _octaves(influence: Int64, octave: int, root: int, bits: int) -> Int64:
+    """With j = octave + 1 − influence: 2^b for j < 0, else ⌊(root + 2^(j+15−b)) / 2^(j+16−b)⌋; 0 if not alive."""
+    below = np.clip(octave + 1 - influence, -1, 2 * _ROOT_BITS)
+    shift = _ROOT_BITS - bits + np.maximum(below, 0)
+    found = (root + (np.int64(1) << (shift - 1))) >> shift
+    return np.where(influence < ALIVE, 0, np.where(below < 0, 1 << bits, found)).astype(np.int64)

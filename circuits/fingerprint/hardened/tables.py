@@ -19,8 +19,8 @@ from huref.circuits.fingerprint.hardened.constants import (
     LABEL,
     OUTPUTS,
     POOLS,
+    ROW_BITS,
     TERMS,
-    TOKENS,
     VECTOR,
 )
 from huref.common.errors import UsageError
@@ -53,9 +53,9 @@ class Sketch:
 
     @property
     def bound(self) -> int:
-        """|entry| of the centred sketch of 8-bit rows is at most this."""
+        """|entry| of the centred sketch of 8-bit rows times multipliers is at most this."""
         k = len(self.pool)
-        return int((k * self.count + k * np.abs(self.total)).max()) << 7
+        return int((k * self.count + k * np.abs(self.total)).max()) << (7 + ROW_BITS)
 
 
 def pool_count(tokens: int) -> int:
@@ -66,7 +66,7 @@ def pool_count(tokens: int) -> int:
             hint="the vocabulary or the token list is too short for a fingerprint",
         )
     pools = POOLS
-    while pools > FEWEST_POOLS and min(tokens, TOKENS) < 8 * pools:
+    while pools > FEWEST_POOLS and tokens < 8 * pools:
         pools //= 2
     return pools
 

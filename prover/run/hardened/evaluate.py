@@ -22,7 +22,7 @@ from huref.circuits.fingerprint.hardened.constants import (
     TARGET,
     TERMS,
 )
-from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers
+from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers, row_multipliers
 from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
 from huref.prover.kernels.integers.integer_gemm import product
@@ -40,6 +40,10 @@ class Rows(Protocol):
 
     def embedding(self) -> Int8:
         """x, (K, d): the rows of the selected tokens, in the order of the selection."""
+        ...
+
+    def embedding_steps(self) -> Int64:
+        """Steps of these rows, (K,)."""
         ...
 
     def rows(self, layer: int, name: str) -> Int8:
@@ -68,7 +72,11 @@ class Run:
 def evaluate(rows: Rows, sizes: Sizes, left: Sketch, right: Sketch, challenge: bytes) -> Run:
     """Run the program. Memory: the sites (`Sizes.committed` entries) and one layer."""
     run = Run(sizes)
-    sketch = _Sketches(run, rows.embedding(), left, right)
+    steps = rows.embedding_steps()
+    run.caps["x"] = find_cap(steps)
+    run.multipliers["x"] = row_multipliers(steps, run.caps["x"])
+    x = rows.embedding().astype(np.int64) * run.multipliers["x"][:, None]
+    sketch = _Sketches(run, x, left, right)
     ys, yt = sketch.filtered()
     _influences(run, rows)
     for term, (name, factor, combined) in enumerate(
@@ -84,7 +92,7 @@ def evaluate(rows: Rows, sizes: Sizes, left: Sketch, right: Sketch, challenge: b
 
 
 class _Sketches:
-    def __init__(self, run: Run, x: Int8, left: Sketch, right: Sketch) -> None:
+    def __init__(self, run: Run, x: Int64, left: Sketch, right: Sketch) -> None:
         self.run = run
         for name, sketch in (("ys", left), ("yt", right)):
             _requantize(run, name, _centred(sketch, x))
@@ -101,12 +109,11 @@ class _Sketches:
         return ys, yt
 
 
-def _centred(sketch: Sketch, x: Int8) -> Int64:
+def _centred(sketch: Sketch, wide: Int64) -> Int64:
     """K·Σ s_k x_k − (Σ s_k)·Σ x over every pool: the sketch of rows whose mean was subtracted, times K."""
-    wide = x.astype(np.int64)
-    sums = np.zeros((sketch.pools, x.shape[1]), dtype=np.int64)
+    sums = np.zeros((sketch.pools, wide.shape[1]), dtype=np.int64)
     np.add.at(sums, sketch.pool, sketch.sign[:, None] * wide)
-    return len(x) * sums - sketch.total[:, None] * wide.sum(axis=0)
+    return len(wide) * sums - sketch.total[:, None] * wide.sum(axis=0)
 
 
 def _ratio(run: Run, name: str, value: Int64, base: Int64) -> int:

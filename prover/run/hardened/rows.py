@@ -27,6 +27,9 @@ class CommittedRows:
     def embedding(self) -> Int8:
         return self.tensors["embed"]
 
+    def embedding_steps(self) -> Int64:
+        return self.tensors[f"embed{STEP}"].reshape(-1).astype(np.int64)
+
     def rows(self, layer: int, name: str) -> Int8:
         return self._served(name, self.tensors[f"l{layer}.{name}"])
 
@@ -64,5 +67,5 @@ def read_rows(model: Model, ids: NDArray[np.int64]) -> CommittedRows:
         if tensor.name == "head":
             continue
         tensors[tensor.name] = tensor.values[ids] if tensor.name == "embed" else tensor.values
-        tensors[tensor.name + STEP] = tensor.steps[None]
+        tensors[tensor.name + STEP] = tensor.steps[ids] if tensor.name == "embed" else tensor.steps
     return CommittedRows(model.shape, tensors)
