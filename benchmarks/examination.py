@@ -151,7 +151,8 @@ def attacks(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     ids = _text_ids(subject)[:, :32]
     before, size = outputs(model, ids), _parameters(model)
     made: dict[str, Callable[[], Any]] = {
-        kind: lambda kind=kind: attack(model, kind, 7, **STRENGTHS.get(kind, {})) for kind in applicable(model)
+        kind: lambda kind=kind: attack(model, kind, 7, **STRENGTHS.get(kind, {}))
+        for kind in applicable(model)
     }
     if name == "smollm2":
         made |= {kind: lambda add=add: add(model, 7) for kind, add in ADDITIONS.items()}
@@ -283,7 +284,9 @@ def _subjects(extra: list[str]) -> dict[str, Subject]:
 def _add(part: str, rows: dict[str, Any]) -> None:
     file = RESULTS / "examination.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    store("examination", {name: value for name, value in known.items() if name != "environment"} | {part: rows})
+    store(
+        "examination", {name: value for name, value in known.items() if name != "environment"} | {part: rows}
+    )
 
 
 def main() -> None:

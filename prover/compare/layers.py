@@ -98,7 +98,9 @@ def _terms(
             for term, (one, other) in enumerate(_PAIRS):
                 if name != other:
                     continue
-                a, b = (_repeated(held.pop(side), shape.q_rows, shape.head_dim, term) for side in (one, other))
+                a, b = (
+                    _repeated(held.pop(side), shape.q_rows, shape.head_dim, term) for side in (one, other)
+                )
                 found[term].append(_unit(a @ b.T, gram))
         if progress is not None:
             progress(f"layer {n}")

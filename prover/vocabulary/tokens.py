@@ -71,7 +71,9 @@ def order_tokens(
     vocabulary = load_vocabulary(source)
     rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
     if vocabulary is None:
-        raise UsageError(f"{path} has no tokenizer, so nobody can tell which rows belong to which token", hint=_GIVE)
+        raise UsageError(
+            f"{path} has no tokenizer, so nobody can tell which rows belong to which token", hint=_GIVE
+        )
     if rows is not None:
         _check_embedded(path, vocabulary, rows)
     if corpus is None:

@@ -14,7 +14,24 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import ALIVE, CAP_PARTS, MULTIPLIER_BITS, ROW_BITS
 
-ROOTS = (65536, 62757, 60097, 57549, 55109, 52773, 50535, 48393, 46341, 44376, 42495, 40693, 38968, 37316, 35734, 34219)
+ROOTS = (
+    65536,
+    62757,
+    60097,
+    57549,
+    55109,
+    52773,
+    50535,
+    48393,
+    46341,
+    44376,
+    42495,
+    40693,
+    38968,
+    37316,
+    35734,
+    34219,
+)
 """round(2^16 · 2^(−f/16)) for f = 0 … 15."""
 _ROOT_BITS = 16
 
