@@ -1,7 +1,7 @@
 """Two checkpoints in the clear: which layer of one is which layer of the other, and how far their tokens agree.
 
 Both models are read on the tokens whose bytes they share. Of every layer three P × P terms are made, as the fingerprint
-makes them, but each layer on its own and unrounded; the cosine of two layers' terms says how alike they are, whatever was
+makes them, but per layer and unrounded; the cosine of two layers' terms says how alike they are, whatever was
 rotated, permuted, rescaled or renumbered. One layer of each model is in memory at a time.
 """
 

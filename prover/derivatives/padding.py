@@ -1,7 +1,7 @@
 """Rewrites that add parts which do nothing: layers, neurons and heads. Every output stays as it is (`ADDITIONS`).
 
-They are what someone adds who wants another fingerprint for the same function. Each takes a model and a seed and returns
-a changed copy; `cost` is then the share of added parameters.
+They are what someone adds who wants another fingerprint for the same function. Each takes a model and a seed and
+returns a changed copy; the price is the share of added parameters.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _extend(linear: Linear, rows: Tensor) -> None:
 
 
 def add_heads(model: Any, seed: int, kind: str, loud: float) -> Any:
-    """A key/value head with its query heads more in every layer that writes nothing; q, k, v `loud` times the usual size.
+    """One more key/value head with its query heads in every layer; it writes nothing. q, k, v are `loud` × the usual.
 
     `kind`: "dead" has o = 0; "pairs" are two such heads, equal but for opposite o.
     """

@@ -1,8 +1,8 @@
 """The tokens that `hardened-2` looks at: ordinary ones that occur, spread over the range of frequencies.
 
 Of every octave of frequency from 2^−12 (and above) to 2^−19 a share is taken, about 512 in vocabularies of 30 to 260
-thousand tokens. Whether a token is taken depends on a hash of its bytes and on its own octave, on no id and no other token:
-a token that is lost is lost alone, and one that is added comes beside the others.
+thousand tokens. Whether a token is taken depends on a hash of its bytes and on its own octave, on no id and no other
+token: one that is lost is lost alone, and one that is added comes beside the others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST = 640
 
 
 def octaves(counts: Ids) -> Ids:
-    """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, at least 12, at most 20."""
+    """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, from 12 to 20."""
     total = int(counts.sum())
     edges = [total >> j for j in range(_COMMONEST + 1, _COMMONEST + len(_SHARES) + 1)]
     return _COMMONEST + sum((counts <= edge).astype(np.int64) for edge in edges)

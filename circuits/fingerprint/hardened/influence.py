@@ -77,7 +77,7 @@ def multipliers(influence: Int64, cap: Cap) -> Int64:
 
 
 def row_multipliers(steps: Int64, cap: Cap) -> Int64:
-    """min(2^3, 2^3 · 2^(step − m − 1)), rounded, of embedding rows; powers of two, for three bits hold no finer ones."""
+    """min(2^3, 2^3 · 2^(step − m − 1)), rounded, of embedding rows: powers of two."""
     return _octaves(steps, cap.octave, ROOTS[0], ROW_BITS)
 
 

@@ -190,7 +190,7 @@ def _smallest(total: Callable[[int], int], target: int) -> int:
 
 
 def _rounded(site: Site, acc: Int64, shift: int, times: Int64 | None) -> Int64:
-    """clamp(⌊(h·μ + 2^7) / 2^8⌋) with h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier, 2^8 where there is none."""
+    """clamp(⌊(h·μ + 2^7) / 2^8⌋), h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier; clamp(h) without one."""
     out = (acc + ((1 << shift) >> 1)) >> shift
     if times is not None:
         out = (out * times + (1 << (MULTIPLIER_BITS - 1))) >> MULTIPLIER_BITS

@@ -19,7 +19,7 @@ _GROUPED = ("k", "v")
 
 
 class CommittedRows:
-    """The rows and steps of `tensors`, by the names of circuits/model/tensors.py; `embed` holds the chosen rows only."""
+    """The rows and steps of `tensors`, named as in circuits/model/tensors.py; `embed` holds the chosen rows only."""
 
     def __init__(self, shape: ModelShape, tensors: Mapping[str, Int8]) -> None:
         self.shape, self.tensors, self.layers = shape, tensors, shape.layers

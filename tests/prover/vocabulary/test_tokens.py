@@ -32,7 +32,7 @@ from huref.prover.vocabulary.tokens import (
     token_order,
     write_token_file,
 )
-from tests.support.tiny_models import VOCAB, build
+from tests.support.tiny_models import build
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"]
 
