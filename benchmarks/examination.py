@@ -1,8 +1,8 @@
 """What `hardened-2` must hold on real checkpoints: `python -m benchmarks.examination [PART …]`.
 
-Parts: `strangers` (and relatives, 40 challenges), `derivatives`, `attacks` (rewrites that leave every output alone,
-logits checked), `vocabulary` (tokens lost, added, renumbered), `costly` (attacks that cost perplexity), `float`. Results
-go to benchmarks/results/examination.json, part by part; docs/fidelity.md discusses them. More strangers:
+Parts: `strangers` (and relatives, 40 challenges), `derivatives`, `attacks` (rewrites that change no output, logits
+checked), `vocabulary` (tokens lost, added, renumbered), `costly` (attacks that cost perplexity), `float`. Results go to
+benchmarks/results/examination.json, part by part; docs/fidelity.md discusses them. More strangers:
 `--checkpoint NAME=PATH[=TOKENIZER]`, repeatable.
 """
 
