@@ -30,7 +30,7 @@ def octaves(counts: Ids) -> Ids:
     """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, from 12 to 20."""
     total = int(counts.sum())
     edges = [total >> j for j in range(_COMMONEST + 1, _COMMONEST + len(_SHARES) + 1)]
-    return _COMMONEST + sum((counts <= edge).astype(np.int64) for edge in edges)
+    return sum(((counts <= edge).astype(np.int64) for edge in edges), np.full_like(counts, _COMMONEST))
 
 
 def choose(tokens: Sequence[bytes], counts: Ids) -> Ids:
