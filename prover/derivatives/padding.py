@@ -116,18 +116,18 @@ def _extend(linear: Linear, rows: Tensor) -> None:
 def add_heads(model: Any, seed: int, kind: str, loud: float) -> Any:
     """One more key/value head with its query heads in every layer; it writes nothing. q, k, v are `loud` × the usual.
 
-    `kind`: "dead" has o = 0; "pairs" are two such heads, equal but for opposite o.
+    `kind`: "dead" has o = 0; "cancelling" are three such heads, equal but for o, which sums to zero.
     """
     body, generator = read_body(model), torch.Generator().manual_seed(seed)
     t = body.traits
-    copies = 1 if kind == "dead" else 2
+    copies = 1 if kind == "dead" else 3
     for block in body.blocks:
         a = block.attention
         for linear, rows in ((a.q, t.group), (a.k, 1), (a.v, 1)):
             new = _like(linear.weight, rows * t.head_dim, generator, loud)
             _extend(linear, new.repeat(copies, 1))
         o = _like(a.o.weight.T, t.group * t.head_dim, generator).T
-        added = [torch.zeros_like(o)] if kind == "dead" else [o, -o]
+        added = [torch.zeros_like(o)] if kind == "dead" else [o, -o / 2, -o / 2]
         a.o.weight = torch.cat([a.o.weight, *added], dim=1)
     kv_heads = t.kv_heads + copies
     body.traits = replace(t, heads=kv_heads * t.group, kv_heads=kv_heads)
@@ -175,6 +175,6 @@ ADDITIONS: dict[str, Addition] = {
     "5 % cancelling triples of neurons × 300": partial(add_neurons, share=0.05, kind="triples", loud=300.0),
     "66 % cancelling triples of neurons": partial(add_neurons, share=0.66, kind="triples", loud=1.0),
     "a dead group of heads × 10": partial(add_heads, kind="dead", loud=10.0),
-    "two cancelling groups of heads": partial(add_heads, kind="pairs", loud=1.0),
+    "three cancelling groups of heads": partial(add_heads, kind="cancelling", loud=1.0),
 }
 """Exact rewrites of a gated model without biases."""
