@@ -2,7 +2,8 @@
 
 The step of a row is 2^e, e = ⌈log2(size / 127) − 0.1⌉, where size = min(largest |entry|, 4.5 · rms): entries beyond 127
 steps are clipped. No step is below 2^−6 of the tensor's median step, so that every exponent of a tensor lies in a
-window that a lookup table can hold; what such small rows lose is far below the rounding of the others.
+window that a lookup table can hold; what such small rows lose is far below the rounding of the others. A row of zeros
+has the lowest step of all, −100, which says that it is one.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def median(found: Ints, size: Float64) -> int:
 
 
 def _raised(found: Ints, size: Float64) -> Ints:
-    return np.maximum(found, median(found, size) - BELOW_MEDIAN)
+    return np.where(size > 0, np.maximum(found, median(found, size) - BELOW_MEDIAN), LOWEST_STEP)
 
 
 def _round(rows: Float32, steps: Ints, out: NDArray[np.int8]) -> None:
@@ -101,7 +102,7 @@ def round_full(
     values, alive = np.empty(rows.shape, np.int8), size > 0
     factors = np.where(alive, LARGEST, 0.0) / np.where(alive, size, 1.0)
     round_each(rows, factors.astype(np.float32), LARGEST, values)
-    steps = np.full(len(rows), step, np.int8)
+    steps = np.where(alive, step, LOWEST_STEP).astype(np.int8)
     return Rounded(name, values, steps), size / (LARGEST * np.ldexp(1.0, step))
 
 

@@ -21,7 +21,8 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _SUFFIXES = (".safetensors", ".gguf")
 _CONVERT = (
     "convert it to safetensors on a machine you trust it with: "
-    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+    "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER); "
+    "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
 )
 
 

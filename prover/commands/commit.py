@@ -14,7 +14,7 @@ from huref.prover.commands.located import CheckpointArgument, located
 
 ProfileOption = Annotated[str | None, typer.Option(help="hardened (default) or paper.")]
 TokensOption = Annotated[
-    Path | None, typer.Option(help="Token ids, one a line, most frequent first (see huref tokens).")
+    Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
 ]
 SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")]
 SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]

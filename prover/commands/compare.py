@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from huref.circuits.fingerprint.profiles import Profile, get_profile
+from huref.common.errors import UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
+from huref.common.output import note
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.commands.fingerprint import derive_file
 from huref.prover.commands.first_use import announced
 from huref.prover.commands.located import located
 from huref.prover.commands.progress import step_bar
+from huref.prover.compare.layers import MATCH, compare_layers
+from huref.prover.compare.shared_tokens import shared_tokens
 from huref.prover.compare.similarity import invariant_similarity, parameter_similarity
 
 
@@ -41,8 +45,31 @@ def complete(
         models = [open_model(place) for place in places]
         derived = iter([derive_file(model, chosen, encoder, None, *sizes) for model in models])
         first, second = (file or next(derived) for file in files)
-        more = {} if len(models) < 2 else _similarity((models[0], first), (models[1], second), chosen)
-    return (first, second), more
+        if len(models) < 2:
+            return (first, second), {}
+        more = _similarity((models[0], first), (models[1], second), chosen)
+        return (first, second), {**more, "layers": _layers(*models)}
+
+
+def _layers(first: Model, second: Model) -> dict[str, Any] | None:
+    """Which layer of one model is which of the other, on tokens that both have; None where they share too few."""
+    try:
+        one, other, tokens = shared_tokens(first, second)
+    except UsageError as error:
+        note(f"note: layers are not compared: {error.message}")
+        return None
+    with announced("load"), step_bar("layers", first.layers + second.layers) as progress:
+        found = compare_layers(one, other, tokens, progress)
+    best = {"first": found.matches(), "second": found.backwards()}
+    return {
+        "tokens": len(tokens),
+        "strata": [round(x, 4) for x in found.strata],
+        "matches": {
+            side: [{"layer": n, "cosine": round(c, 4), "matched": c >= MATCH} for n, c in rows]
+            for side, rows in best.items()
+        },
+        "matrix": [[round(x, 4) for x in row] for row in found.matrix.tolist()],
+    }
 
 
 def _similarity(

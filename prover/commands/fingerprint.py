@@ -33,7 +33,7 @@ def fingerprint(
     profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
     encoder: Annotated[str | None, typer.Option(help="sketch, cnn (hardened) or meanpool (paper).")] = None,
     tokens: Annotated[
-        Path | None, typer.Option(help="Token ids, one a line, most frequent first (see huref tokens).")
+        Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
     ] = None,
     k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,

@@ -20,7 +20,7 @@ from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
 from huref.prover.demo.checkpoints import find
 from huref.prover.derivatives.binding import read_body, write_body
 from huref.prover.derivatives.body import Body
-from huref.prover.vocabulary.tokenizer import find_tokenizer_file
+from huref.prover.vocabulary.files import find_tokenizer_file
 from huref.prover.vocabulary.tokens import load_vocabulary
 
 

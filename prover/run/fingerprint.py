@@ -30,7 +30,7 @@ from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.run.executor import execute
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure, scales
 from huref.prover.run.whole import fill_whole
-from huref.prover.vocabulary.tokens import TokenOrder, order_tokens, read_token_file, select_rarest
+from huref.prover.vocabulary.tokens import TokenOrder, order_tokens, read_tokens, select_rarest
 
 Progress = Callable[[str], None]
 _WIDTH = 64
@@ -100,10 +100,9 @@ def find_tokens(
         UsageError: more tokens are wanted than exist, or sizes do not suit each other.
     """
     if tokens is None:
-        order = order_tokens(model.checkpoint)
-        order = replace(order, ids=order.ids[order.ids < model.vocab])
+        order = order_tokens(model.checkpoint, vocab_size=model.vocab)
     else:
-        order = read_token_file(tokens, vocab_size=model.vocab)
+        order = read_tokens(tokens, vocab_size=model.vocab)
     if k is not None:
         select_rarest(order.ids, k)  # an explicit K is never reduced silently
     size, blocks = choose_sizes(len(order.ids), k or DEFAULT_TOKENS, p or DEFAULT_BLOCKS)

@@ -43,7 +43,7 @@ def gguf_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary | None:
     special_ids = np.flatnonzero(~ordinary).tolist()
     tokenizer = _build(content, types)
     add_specials(tokenizer, [tokens[i] for i in special_ids])
-    return finish(tokenizer, content, excluded=set(special_ids))
+    return finish(tokenizer, excluded=set(special_ids))
 
 
 def _build(content: Mapping[str, Any], types: list[int]) -> Tokenizer:

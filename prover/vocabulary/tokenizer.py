@@ -1,8 +1,6 @@
-"""A model's own tokenizer, wherever it is kept, ready to count token frequencies with.
+"""A model's own tokenizer as a `Vocabulary`: ready to count token frequencies with, and with the bytes of its tokens.
 
-Read: `tokenizer.json` (as written by Hugging Face), the vocabulary inside a GGUF file, `vocab.txt`
-(BERT WordPiece), and `vocab.json` with `merges.txt` (byte-level BPE). Nothing is downloaded and no
-code of the checkpoint runs.
+Nothing is downloaded and no code of the checkpoint runs. files.py says which files are read.
 
 Ordinary tokens are those whose embedding was trained on text: special and added tokens are out, and so
 are the `[unused12]`-like placeholders that some vocabularies reserve.
@@ -13,17 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from huref.common.errors import InputOutputError, Malformed
+from huref.common.errors import Malformed
+from huref.prover.vocabulary.pieces import reader_of
 
-_PLACEHOLDER = re.compile(r"^(\[unused\d+\]|<unused\d+>|<\|?reserved[^>]*>|\[PAD\d+\])$")
+_NAMES = "unused|unused_token|reserved|reserved_special_token|reserved_token|control|special|extra|extra_id|extra_token"
+_NAMES += "|placeholder|dummy|pad|madeupword"
+_PLACEHOLDER = re.compile(rf"^(\[|<\|?)({_NAMES})[-_:]?\d+(\]|\|?>)$|^<\|?reserved[^>]*>$", re.IGNORECASE)
 _BPE_SPECIAL = re.compile(r"^(<\|[^|]*\|>|</?s>|<pad>|<unk>|<mask>)$")
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -36,55 +38,30 @@ class Vocabulary:
         tokenizer: encodes text to ids; truncation and padding are off.
         vocab_size: one more than the largest id.
         ordinary: ids of ordinary tokens, ascending, int64.
-        digest: hex sha256 of the canonical content (see `tokenizer_digest`).
+        pieces: the bytes of each of them (pieces.py).
+        digest: hex sha256 of the ordinary ids and their bytes (see `vocabulary_digest`).
     """
 
     tokenizer: Tokenizer
     vocab_size: int
     ordinary: NDArray[np.int64]
+    pieces: tuple[bytes, ...]
     digest: str
 
 
-def find_tokenizer_file(folder: Path) -> Path | None:
-    """The tokenizer file of a Hugging Face folder that this module can read, or None."""
-    for name in ("tokenizer.json", "vocab.txt"):
-        if (folder / name).is_file():
-            return folder / name
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        return folder / "vocab.json"
-    return None
+def vocabulary_digest(ids: NDArray[np.int64], pieces: Sequence[bytes]) -> str:
+    """Hex sha256 of ids and bytes: per token both the id and the length as little-endian u32, and the bytes.
 
-
-def load_tokenizer_file(path: Path) -> Vocabulary:
-    """Load `tokenizer.json`, `vocab.txt`, or `vocab.json` (with `merges.txt` beside it).
-
-    Raises:
-        InputOutputError: the file cannot be read.
-        Malformed: it is not a tokenizer of that kind.
+    The same vocabulary saved by another program, with merges in another notation or in another file format, has the
+    same digest.
     """
-    try:
-        if path.suffix == ".txt":
-            return _load_wordpiece(path)
-        if path.name == "vocab.json":
-            return _load_byte_bpe(path, path.with_name("merges.txt"))
-        return _load_json(path)
-    except OSError as error:
-        raise InputOutputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise Malformed(f"{path}: not UTF-8 text") from None
+    digest = hashlib.sha256(b"huref/vocabulary/1\0")
+    for i, piece in zip(ids.tolist(), pieces, strict=True):
+        digest.update(struct.pack("<II", i, len(piece)) + piece)
+    return digest.hexdigest()
 
 
-def tokenizer_digest(content: Any) -> str:
-    """Hex sha256 of `content` as canonical JSON: sorted keys, no spaces, ASCII only.
-
-    `content` holds what decides how text becomes ids; truncation, padding, decoding and the template of
-    special tokens around a sentence are left out, for they change no token's frequency.
-    """
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(b"huref/tokenizer/v1\0" + text.encode("ascii")).hexdigest()
-
-
-def finish(tokenizer: Tokenizer, content: Any, excluded: set[int] | None = None) -> Vocabulary:
+def finish(tokenizer: Tokenizer, excluded: set[int] | None = None) -> Vocabulary:
     """Turn a `tokenizers` object into a `Vocabulary`; `excluded` ids are not ordinary."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -92,34 +69,38 @@ def finish(tokenizer: Tokenizer, content: Any, excluded: set[int] | None = None)
     if not tokens:
         raise Malformed("the tokenizer has an empty vocabulary")
     out = set(tokenizer.get_added_tokens_decoder()) | (excluded or set())
-    ordinary = sorted({i for token, i in tokens.items() if i not in out and not _PLACEHOLDER.match(token)})
+    ordinary = {i: token for token, i in tokens.items() if i not in out and not _PLACEHOLDER.match(token)}
+    ids = np.array(sorted(ordinary), dtype=np.int64)
+    read = reader_of(tokenizer)
+    pieces = tuple(read(ordinary[i]) for i in ids.tolist())
     return Vocabulary(
         tokenizer=tokenizer,
         vocab_size=max(tokens.values()) + 1,
-        ordinary=np.array(ordinary, dtype=np.int64),
-        digest=tokenizer_digest(content),
+        ordinary=ids,
+        pieces=pieces,
+        digest=vocabulary_digest(ids, pieces),
     )
 
 
-def _load_json(path: Path) -> Vocabulary:
+def read_json(path: Path) -> Vocabulary:
+    """Hugging Face's tokenizer.json. Raises `Malformed`."""
     text = path.read_text(encoding="utf-8")
     try:
-        content = json.loads(text)
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the tokenizers library raises bare Exception
         raise Malformed(f"{path}: not a tokenizer.json ({str(error).splitlines()[0]})") from None
-    kept = {key: content.get(key) for key in ("added_tokens", "normalizer", "pre_tokenizer", "model")}
-    return finish(tokenizer, kept)
+    return finish(tokenizer)
 
 
-def _load_wordpiece(path: Path) -> Vocabulary:
+def read_word_pieces(path: Path) -> Vocabulary:
+    """BERT's vocab.txt. Raises `Malformed`."""
     tokens = path.read_text(encoding="utf-8").splitlines()
     if "[UNK]" not in tokens:
         raise Malformed(f"{path}: not a WordPiece vocabulary, [UNK] is missing")
     # Only the cased BERT vocabularies hold upper-case words.
     cased = any(token.isalpha() and token != token.lower() for token in tokens)
     tokenizer = word_piece(tokens, lowercase=not cased)
-    return finish(tokenizer, {"kind": "wordpiece", "tokens": tokens, "lowercase": not cased})
+    return finish(tokenizer)
 
 
 def word_piece(tokens: list[str], *, lowercase: bool) -> Tokenizer:
@@ -132,7 +113,8 @@ def word_piece(tokens: list[str], *, lowercase: bool) -> Tokenizer:
     return tokenizer
 
 
-def _load_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
+def read_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
+    """vocab.json with merges.txt. Raises `Malformed`."""
     try:
         vocab = json.loads(vocab_path.read_text(encoding="utf-8"))
         lines = merges_path.read_text(encoding="utf-8").splitlines()
@@ -143,7 +125,7 @@ def _load_byte_bpe(vocab_path: Path, merges_path: Path) -> Vocabulary:
     except Exception as error:
         raise Malformed(f"{vocab_path}: not a byte-level BPE vocabulary ({error})") from None
     add_specials(tokenizer, [token for token in vocab if _BPE_SPECIAL.match(token)])
-    return finish(tokenizer, {"kind": "byte-bpe", "vocab": vocab, "merges": merges})
+    return finish(tokenizer)
 
 
 def byte_bpe(vocab: dict[str, int], merges: list[str], *, single_digits: bool = False) -> Tokenizer:

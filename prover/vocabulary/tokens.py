@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from huref.common.errors import InputOutputError, Malformed, UsageError
 from huref.common.output import note
 from huref.prover.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.json_file import read_object
+from huref.prover.vocabulary.files import SUFFIXES, find_tokenizer_file, load_tokenizer_file
 from huref.prover.vocabulary.frequency import corpus_counts, frequency_list_digest, word_list_counts
 from huref.prover.vocabulary.gguf_tokenizer import gguf_vocabulary
-from huref.prover.vocabulary.tokenizer import Vocabulary, find_tokenizer_file, load_tokenizer_file
+from huref.prover.vocabulary.tokenizer import Vocabulary
 
 Ids = NDArray[np.int64]
+_GIVE = (
+    "put the model's tokenizer into the folder (AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)), or give "
+    "it with --tokens: a tokenizer file or folder, the fingerprint.json of a relative, or a list of ids"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class TokenOrder:
     """
 
     ids: Ids
-    source: Literal["word-list", "corpus", "file", "id-order"]
+    source: Literal["word-list", "corpus", "file"]
     tokenizer_digest: str | None
     frequency_digest: str | None
 
@@ -51,15 +55,15 @@ def order_tokens(
 ) -> TokenOrder:
     """Order the tokens of a checkpoint, or of a folder or tokenizer file without weights.
 
-    Without a tokenizer the ids themselves are the order, as BPE numbers its merges from frequent to rare;
-    a warning says so on stderr.
+    A tokenizer whose ordinary ids reach past the embedding is another model's and is refused.
 
     Args:
         corpus: count tokens in this UTF-8 text instead of the pinned word list.
-        vocab_size: number of embedding rows; ids from there on are left out. Default: the config's.
+        vocab_size: number of embedding rows. Default: the config's.
 
     Raises:
         InputOutputError, Malformed, Unsupported: the tokenizer or the corpus cannot be used.
+        UsageError: there is no tokenizer, or it has ordinary tokens that have no embedding.
     """
     path = source.path if isinstance(source, Checkpoint) else Path(source)
     if not path.exists():
@@ -67,38 +71,52 @@ def order_tokens(
     vocabulary = load_vocabulary(source)
     rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
     if vocabulary is None:
-        rows = rows or open_model(source).vocab
-        note(f"warning: {path} has no tokenizer that can be read; tokens are taken in id order, as BPE ranks")
-        note("hint: give a token list with --tokens FILE, most frequent first, for a better choice")
-        return TokenOrder(np.arange(rows, dtype=np.int64), "id-order", None, None)
+        raise UsageError(
+            f"{path} has no tokenizer, so nobody can tell which rows belong to which token", hint=_GIVE
+        )
+    if rows is not None:
+        _check_embedded(path, vocabulary, rows)
     if corpus is None:
         counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
     else:
         counts = corpus_counts(vocabulary.tokenizer, vocabulary.vocab_size, corpus)
-    ids = vocabulary.ordinary if rows is None else vocabulary.ordinary[vocabulary.ordinary < rows]
+    ids = vocabulary.ordinary
     ordered = ids[np.argsort(-counts[ids], kind="stable")]
     kind: Literal["word-list", "corpus"] = "word-list" if corpus is None else "corpus"
     return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
 
 
+def _check_embedded(path: Path, vocabulary: Vocabulary, rows: int) -> None:
+    beyond = vocabulary.ordinary[vocabulary.ordinary >= rows]
+    if len(beyond):
+        raise UsageError(
+            f"{path}: the tokenizer has {len(beyond)} ordinary tokens beyond the {rows} rows of the embedding, so it "
+            "belongs to another model",
+            hint="put the model's own tokenizer there, or give it with --tokens",
+        )
+
+
 def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:
     """The tokenizer of a checkpoint, or of a folder or tokenizer file without weights; None without one.
 
-    A tokenizer file in the checkpoint's folder goes before one stored inside the weights file.
+    The vocabulary inside a weights file goes before any file beside it, which may be another model's.
     """
     if not isinstance(source, Checkpoint):
         path = Path(source)
-        if path.suffix in (".json", ".txt"):
+        if path.suffix in SUFFIXES and not path.is_dir():
             return load_tokenizer_file(path)
         found = find_tokenizer_file(path) if path.is_dir() else None
-        if found is not None:
-            return load_tokenizer_file(found)
         if path.is_dir() and not _holds_weights(path):
-            return None
+            return None if found is None else load_tokenizer_file(found)
         source = open_checkpoint(path)
     folder = source.path if source.path.is_dir() else source.path.parent
-    found = source.tokenizer_file or find_tokenizer_file(folder)
-    return load_tokenizer_file(found) if found else gguf_vocabulary(source.tokenizer_metadata())
+    beside = source.tokenizer_file or find_tokenizer_file(folder)
+    own = gguf_vocabulary(source.tokenizer_metadata())
+    if own is not None:
+        if beside is not None:
+            note(f"note: the vocabulary inside {source.path.name} is read, not {beside.name} beside it")
+        return own
+    return None if beside is None else load_tokenizer_file(beside)
 
 
 def select_rarest(order: Ids, K: int) -> Ids:
@@ -114,6 +132,24 @@ def select_rarest(order: Ids, K: int) -> Ids:
             f"K = {K} tokens are wanted but only {len(order)} are available", hint="choose a smaller K"
         )
     return order[-K:]
+
+
+def read_tokens(path: Path, vocab_size: int) -> TokenOrder:
+    """What `--tokens` names: an id list, a fingerprint.json, or a tokenizer (a file, or a folder that has one).
+
+    Raises what `read_token_file` and `order_tokens` raise.
+    """
+    if path.is_dir() or path.suffix in (".model", ".tiktoken") or path.name == "vocab.txt":
+        return order_tokens(path, vocab_size=vocab_size)
+    if path.suffix == ".json":
+        content = read_object(path)
+        if "token_ids" not in content:
+            return order_tokens(path, vocab_size=vocab_size)
+        ids = content["token_ids"]
+        if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < 1 << 40 for i in ids):
+            raise Malformed(f"{path}: token_ids is not a list of token ids")
+        return _checked(path, np.array(ids, dtype=np.int64), vocab_size, "entry")
+    return read_token_file(path, vocab_size)
 
 
 def read_token_file(path: Path, vocab_size: int | None = None, at_least: int = 1) -> TokenOrder:
@@ -142,13 +178,17 @@ def read_token_file(path: Path, vocab_size: int | None = None, at_least: int = 1
     ids = np.array([int(line) for line in lines], dtype=np.int64)
     if len(ids) < at_least:
         raise Malformed(f"{path}: {len(ids)} token ids, at least {at_least} are needed")
+    return _checked(path, ids, vocab_size, "line")
+
+
+def _checked(path: Path, ids: Ids, vocab_size: int | None, unit: str) -> TokenOrder:
     if vocab_size is not None and (ids >= vocab_size).any():
         at = int(np.flatnonzero(ids >= vocab_size)[0])
-        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} is outside the vocabulary of {vocab_size}")
+        raise Malformed(f"{path}: {unit} {at + 1}: id {ids[at]} is outside the vocabulary of {vocab_size}")
     _, first = np.unique(ids, return_index=True)
     if len(first) < len(ids):
         at = int(np.setdiff1d(np.arange(len(ids)), first)[0])
-        raise Malformed(f"{path}: line {at + 1}: id {ids[at]} occurs twice")
+        raise Malformed(f"{path}: {unit} {at + 1}: id {ids[at]} occurs twice")
     return TokenOrder(ids, "file", None, None)
 
 

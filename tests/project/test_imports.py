@@ -95,6 +95,7 @@ HEAVY = {
     "gguf": {"prover/checkpoint"},
     "tokenizers": {"prover/vocabulary"},
     "wordfreq": {"prover/vocabulary"},
+    "sentencepiece": {"prover/vocabulary"},
     "onnx": {"prover/checkpoint"},
     "distributed": {"prover/devices"},
     "huggingface_hub": {"prover/checkpoint"},

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 import transformers
 
+from huref.prover.checkpoint.families import open_model
+from tests.support.tiny_tokenizer import write_tokenizer
+
 LAYERS, HEADS, KV_HEADS, HIDDEN, FFN, VOCAB = 3, 4, 2, 64, 88, 320
 _LLAMA_SIZES = {
     "hidden_size": HIDDEN,
@@ -313,9 +316,10 @@ def build(
     max_shard_size: str = "1GB",
     **overrides: Any,
 ) -> Path:
-    """Write config.json and safetensors of a random tiny model into `folder`, and return the folder."""
+    """Write config.json, safetensors and tokenizer of a random tiny model into `folder`, and return the folder."""
     model = random_model(family, seed, biases=biases, **overrides).to(dtype)
     model.save_pretrained(folder, max_shard_size=max_shard_size)
+    write_tokenizer(folder, open_model(folder).vocab)
     return folder
 
 

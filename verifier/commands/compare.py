@@ -50,6 +50,12 @@ def compare(
     generator: Annotated[
         str | None, typer.Option(help="Name or digest of the generator that draws both; default: embedded.")
     ] = None,
+    layers: Annotated[
+        Path | None,
+        typer.Option(
+            help="PNG to write for two checkpoints: how alike each layer of one is to each of the other."
+        ),
+    ] = None,
     show: Annotated[
         bool | None, typer.Option(help="Show both pictures in the terminal; by default if it is one.")
     ] = None,
@@ -60,10 +66,11 @@ def compare(
 ) -> None:
     """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
     with exit_on_error(as_json=as_json):
-        if picture is not None:
-            from huref.common.files.atomic import check_writable
+        for out in (picture, layers):
+            if out is not None:
+                from huref.common.files.atomic import check_writable
 
-            check_writable(picture.parent)
+                check_writable(out.parent)
         found, sides, more = _compare((first, second), profile, encoder)
         both = {
             "schema": SCHEMA,
@@ -80,6 +87,8 @@ def compare(
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
+        if layers is not None:
+            _draw_layers(report, layers)
         if as_json:
             result_json(report)
             note(*(f"warning: {line}" for line in report["warnings"]))
@@ -144,6 +153,47 @@ def _draw(
         drawing(in_terminal(pictures, names, foreign, words))
 
 
+def _draw_layers(report: dict[str, Any], out: Path) -> None:
+    """The matrix of cosines, a square a pair, the first model's layers from top to bottom."""
+    from huref.common.files.atomic import write_file
+    from huref.common.image.png import png_bytes
+    from huref.verifier.report.picture import matrix_picture
+
+    if not report.get("layers"):
+        raise UsageError("--layers needs two checkpoints that share tokens")
+    write_file(out, png_bytes(matrix_picture(report["layers"]["matrix"])))
+
+
+def _print_layers(found: dict[str, Any]) -> None:
+    """Best match of every layer, both ways; runs of layers that follow one another take one line."""
+    result(f"layers, in the clear on {found['tokens']} shared tokens (best match, cosine):")
+    for side, other in (("first", "second"), ("second", "first")):
+        result(f"  {side} -> {other}")
+        for start, stop, target, low in _runs(found["matches"][side]):
+            span = f"{start}" if start == stop else f"{start}-{stop}"
+            to = "no counterpart" if target is None else f"{target}"
+            if target is not None and stop > start:
+                to = f"{target}-{target + stop - start}"
+            result(f"    {span:<9} {to:<15} {low:+.3f}")
+    strata = " ".join(f"{x:+.2f}" for x in found["strata"])
+    result(f"  embeddings, from common to rare tokens: {strata}")
+
+
+def _runs(matches: list[dict[str, Any]]) -> list[tuple[int, int, int | None, float]]:
+    """(first, last, layer that the first matches or None, smallest cosine) of every run."""
+    found: list[tuple[int, int, int | None, float]] = []
+    for n, match in enumerate(matches):
+        target = match["layer"] if match["matched"] else None
+        if found:
+            start, _, begin, low = found[-1]
+            follows = target is None if begin is None else target == begin + n - start
+            if follows:
+                found[-1] = (start, n, begin, min(low, match["cosine"]))
+                continue
+        found.append((n, n, target, match["cosine"]))
+    return found
+
+
 def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
     """What its file is called, and the mark that goes with it."""
     return Path(path).resolve().name, " (unproven)" if side["kind"] == "fingerprint" else ""
@@ -179,6 +229,8 @@ def _print_report(report: dict[str, Any]) -> None:
         result(f"ICS of the terms            {report['ics']:+.4f}")
         for name, value in report["ics_terms"].items():
             result(f"  {name:<20} {value:+.4f}")
+        if report.get("layers"):
+            _print_layers(report["layers"])
         pcs = report["pcs"]
         result("PCS of the parameters       " + ("shapes differ" if pcs is None else f"{pcs:+.4f}"))
     result(*(f"WARNING: {line}" for line in report["warnings"]))

@@ -90,3 +90,10 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, space
         cut -= 2
         shown = f"{text[: cut // 2]}…{text[-(cut // 2) :]}"
     return shown
+
+
+def matrix_picture(matrix: Sequence[Sequence[float]], side: int = 16) -> NDArray[np.uint8]:
+    """A matrix of cosines as squares of `side` pixels, (H, W, 3): white for 0 and below, black for 1."""
+    shade = np.clip(np.asarray(matrix, dtype=np.float64), 0.0, 1.0)
+    grey = np.rint(255 * (1 - shade)).astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+    return np.stack([grey] * 3, axis=2)

@@ -32,7 +32,7 @@ from huref.prover.vocabulary.tokens import (
     token_order,
     write_token_file,
 )
-from tests.support.tiny_models import VOCAB, build
+from tests.support.tiny_models import build
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"]
 
@@ -249,21 +249,24 @@ def test_an_opened_checkpoint_will_do(word_pieces: Path) -> None:
     assert order_tokens(checkpoint, corpus).ids.tolist() == [9, 6, 7, 8]
 
 
-def test_without_a_tokenizer_ids_are_the_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = build("llama", tmp_path / "tiny")
-    order = order_tokens(folder)
-    assert order.source == "id-order" and order.ids.tolist() == list(range(VOCAB))
-    assert order.tokenizer_digest is None and order.frequency_digest is None
-    captured = capsys.readouterr()
-    assert "warning:" in captured.err and "id order" in captured.err and captured.out == ""
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match="no tokenizer") as caught:
+        order_tokens(folder)
+    assert "AutoTokenizer" in str(caught.value.hint) and "--tokens" in str(caught.value.hint)
 
 
-def test_ids_without_an_embedding_are_left_out(word_pieces: Path) -> None:
+def test_a_tokenizer_larger_than_the_embedding_is_refused(word_pieces: Path) -> None:
     corpus = word_pieces / "corpus"
     corpus.write_text("cat the")
+    (word_pieces / "config.json").write_text('{"vocab_size": 11}')
+    assert token_order(word_pieces, corpus).tolist() == [6, 10, 7, 8, 9]
     (word_pieces / "config.json").write_text('{"vocab_size": 9}')
-    assert token_order(word_pieces, corpus).tolist() == [6, 7, 8]
-    assert order_tokens(word_pieces, corpus, vocab_size=8).ids.tolist() == [6, 7]
+    with pytest.raises(UsageError, match="2 ordinary tokens beyond the 9 rows"):
+        token_order(word_pieces, corpus)
+    with pytest.raises(UsageError, match="another model"):
+        order_tokens(word_pieces, corpus, vocab_size=8)
 
 
 @pytest.mark.parametrize(

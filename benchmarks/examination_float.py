@@ -1,0 +1,104 @@
+"""`hardened-2` in floating point on rows before they are rounded, as the integers' reference.
+
+Steps and multipliers are those of the integer run; nothing else is rounded or clamped. The rows are taken from the
+canonical form at the moment in which it rounds them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, MULTIPLIER_BITS, OUTPUTS, TERMS
+from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, pool_count, segments, sketches
+from huref.prover.canonical import steps
+from huref.prover.canonical.whole import whole_model
+from huref.prover.checkpoint.families import Model
+from huref.prover.run.hardened.evaluate import FACTORS, Run
+from huref.prover.vocabulary.selection import Chosen
+
+Float = NDArray[np.float32]
+
+
+class _Unrounded:
+    """Stands in for the kernel that rounds, and keeps what it was given, by where the rounded rows went."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[NDArray[np.int8], Float]] = []
+        self.rounds = steps.round_each
+
+    def __call__(self, rows: Float, factors: Float, largest: int, out: NDArray[np.int8]) -> None:
+        self.kept.append((out, rows * np.asarray(factors, np.float32)[:, None]))
+        self.rounds(rows, factors, largest, out)
+
+    def taken(self, values: NDArray[np.int8]) -> Float:
+        """What these values were before; forgets it."""
+        mine = [rows for out, rows in self.kept if np.shares_memory(out, values)]
+        self.kept = [(out, rows) for out, rows in self.kept if not np.shares_memory(out, values)]
+        return np.concatenate(mine)
+
+
+def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
+    """Cosine of e and of each term of an integer run (empty challenge) with the float reference."""
+    keep, shape = _Unrounded(), model.shape
+    operators = {term: np.zeros((shape.hidden, shape.hidden)) for term in TERMS}
+    x, layer, number = np.zeros(0, np.float32), {}, 0
+    with patch.object(steps, "round_each", keep):
+        for tensor in whole_model(model):
+            rows = keep.taken(tensor.values)
+            if tensor.name == "embed":
+                x = rows[choice.ids] * run.multipliers["x"][:, None].astype(np.float32)
+            elif tensor.name != "head":
+                layer[tensor.name.partition(".")[2]] = rows
+            if "down" in layer:
+                _accumulate(operators, layer, number, run, shape.group, shape.head_dim)
+                layer, number = {}, number + 1
+    found = _outputs(operators, x.astype(np.float64), sketches(choice.pieces, pool_count(len(x)), b""))
+    terms = {
+        name: float(np.corrcoef(found[part], run.e[part])[0, 1])
+        for name, part in zip(TERMS, segments(), strict=True)
+    }
+    mean = sum(terms.values()) / len(terms)
+    return {"cosine": round(mean, 5), "terms": {name: round(value, 5) for name, value in terms.items()}}
+
+
+def _accumulate(
+    operators: dict[str, NDArray[np.float64]],
+    layer: dict[str, Float],
+    number: int,
+    run: Run,
+    group: int,
+    head_dim: int,
+) -> None:
+    for term, (left, right) in zip(TERMS, FACTORS, strict=True):
+        rows, other = layer[left], layer[right]
+        if len(other) != len(rows):
+            heads = other.reshape(-1, 1, head_dim, other.shape[1])
+            other = np.repeat(heads, group, axis=1).reshape(rows.shape)
+        start = number * len(rows)
+        times = run.multipliers[term][start : start + len(rows)] / 2.0**MULTIPLIER_BITS
+        operators[term] += (rows * times[:, None].astype(np.float32)).T @ other
+
+
+def _outputs(
+    operators: dict[str, NDArray[np.float64]], x: NDArray[np.float64], both: tuple[Sketch, Sketch]
+) -> NDArray[np.float64]:
+    centred = x - x.mean(axis=0)
+    pools = both[0].pools
+    ys, yt = (np.zeros((pools, x.shape[1])) for _ in both)
+    for sketch, out in zip(both, (ys, yt), strict=True):
+        np.add.at(out, sketch.pool, sketch.sign[:, None] * centred)
+    for _ in range(FILTER_STEPS):
+        z = (ys @ yt.T) @ yt
+        ys = ys - (ys * z).sum() / (z * z).sum() * z
+    gram, e = ys @ yt.T, np.zeros(OUTPUTS)
+    for number, term in enumerate(TERMS):
+        entries = ys @ operators[term] @ yt.T
+        if term == "ud":
+            entries -= (entries * gram).sum() / (gram * gram).sum() * gram
+        place, sign = output_map(number, pools, b"")
+        np.add.at(e, place, sign * entries)
+    return e

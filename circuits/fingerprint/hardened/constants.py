@@ -1,0 +1,41 @@
+"""Every constant of `hardened-2` that the owner must not choose (docs/fingerprint.md, "hardened-2")."""
+
+from __future__ import annotations
+
+LABEL = b"huref fingerprint 2"
+"""Every public table is drawn from a hash of this label, the challenge and the table's own name."""
+TERMS = ("qk", "vo", "ud")
+FEWEST_TOKENS = 256
+POOLS = 128
+"""P: pools of tokens on either side, halved (to 32) while K < 8·P."""
+FEWEST_POOLS = 32
+FILTER_STEPS = 2
+"""Descent steps by which the left sketch loses the directions that all embeddings share."""
+OUTPUTS = 4096
+VECTOR = 512
+"""v sums OUTPUTS / VECTOR neighbouring entries of e."""
+INNER = 49152
+"""Neurons (or rows of heads) of the whole model that one accumulator sums: a longer sum is cut into groups."""
+TARGET = 26
+"""Mean |out| over the calibration rows stays below this, as in protocol §3.3."""
+CALIBRATION_ROWS = 16
+SKETCH_CLAMP = 1023
+FACTOR_CLAMP = 127
+"""The first factors of a term, one column per neuron of the whole model: 8 bits."""
+PRODUCT_CLAMP = 1023
+COMPARED_CLAMP = 255
+"""`ud` and `gram`, whose inner product over many entries must stay below p/2."""
+COMPARED_ROWS = 64
+"""Calibration rows of `ud` and `gram`, where the two are compared."""
+RATIO_BITS = 6
+RATIO_CLAMP = 255
+"""Public ratios of two proven sums, in units of 2^−6."""
+ALIVE = -64
+"""An influence below this has a row of zeros among its factors, whose step is −100."""
+IDLE = -128
+"""Added to the influence in `qk` of what has the multiplier zero in `vo`."""
+CAP_PARTS = 16
+ROW_BITS = 3
+"""An embedding row is multiplied by an integer of at most 2^3, which is one."""
+MULTIPLIER_BITS = 8
+"""A factor's column is multiplied by an integer of at most 2^8, which is one."""

@@ -1,0 +1,215 @@
+"""`hardened-2` in exact integers: committed int8 rows and steps → every site, every public number, and e.
+
+numpy and the integer kernel; one layer's weights at a time. `Rows` says what a model has to offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.hardened.constants import (
+    FILTER_STEPS,
+    IDLE,
+    INNER,
+    MULTIPLIER_BITS,
+    OUTPUTS,
+    RATIO_BITS,
+    TARGET,
+    TERMS,
+)
+from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers, row_multipliers
+from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
+from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
+from huref.prover.kernels.integers.integer_gemm import product
+
+Int8 = NDArray[np.int8]
+Int64 = NDArray[np.int64]
+FACTORS = (("q", "k"), ("o", "v"), ("up", "down"))
+"""Left and right rows of every term. k and v serve a group of q's and o's heads."""
+
+
+class Rows(Protocol):
+    """The committed integers of a model: rows of length d, and the step exponent of each row."""
+
+    layers: int
+
+    def embedding(self) -> Int8:
+        """x, (K, d): the rows of the selected tokens, in the order of the selection."""
+        ...
+
+    def embedding_steps(self) -> Int64:
+        """Steps of these rows, (K,)."""
+        ...
+
+    def rows(self, layer: int, name: str) -> Int8:
+        """q, k, v, o, up or down of a layer, (rows, d); k and v already repeated to the rows of q and o."""
+        ...
+
+    def steps(self, layer: int, name: str) -> Int64:
+        """Steps of these rows and of gate, (rows,); of a layer without a gate, zeros for gate."""
+        ...
+
+
+@dataclass
+class Run:
+    """All that a run computes: sites by name (int64), shifts, calibration sums, caps, ratios, and e."""
+
+    sizes: Sizes
+    sites: dict[str, Int64] = field(default_factory=dict)
+    shifts: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    caps: dict[str, Cap] = field(default_factory=dict)
+    multipliers: dict[str, Int64] = field(default_factory=dict)
+    ratios: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    e: Int64 = field(default_factory=lambda: np.zeros(OUTPUTS, dtype=np.int64))
+
+
+def evaluate(rows: Rows, sizes: Sizes, left: Sketch, right: Sketch, challenge: bytes) -> Run:
+    """Run the program. Memory: the sites (`Sizes.committed` entries) and one layer."""
+    run = Run(sizes)
+    steps = rows.embedding_steps()
+    run.caps["x"] = find_cap(steps)
+    run.multipliers["x"] = row_multipliers(steps, run.caps["x"])
+    x = rows.embedding().astype(np.int64) * run.multipliers["x"][:, None]
+    sketch = _Sketches(run, x, left, right)
+    ys, yt = sketch.filtered()
+    _influences(run, rows)
+    for term, (name, factor, combined) in enumerate(
+        zip(TERMS, ("qa", "oa", "ua"), ("qc", "oc", "uc"), strict=True)
+    ):
+        _factors(run, rows, term, factor, ys)
+        _combine(run, rows, term, factor, combined)
+        blocks = run.sites[combined].reshape(len(ys), sizes.groups(term), -1)
+        _requantize(run, name, (blocks @ yt.T).reshape(len(ys), -1))
+    _requantize(run, "gram", ys @ yt.T)
+    _outputs(run, challenge)
+    return run
+
+
+class _Sketches:
+    def __init__(self, run: Run, x: Int64, left: Sketch, right: Sketch) -> None:
+        self.run = run
+        for name, sketch in (("ys", left), ("yt", right)):
+            _requantize(run, name, _centred(sketch, x))
+
+    def filtered(self) -> tuple[Int64, Int64]:
+        """The left sketch after its descent steps, and the right one."""
+        run, ys, yt = self.run, self.run.sites["ys"], self.run.sites["yt"]
+        rows = run.sizes.ratio_rows
+        for step in range(1, FILTER_STEPS + 1):
+            g = _requantize(run, f"g{step}", ys @ yt.T)
+            z = _requantize(run, f"z{step}", g @ yt)
+            weight = _ratio(run, f"ys{step}", ys[:rows], z[:rows])
+            ys = _requantize(run, f"ys{step}", (ys << RATIO_BITS) - weight * z)
+        return ys, yt
+
+
+def _centred(sketch: Sketch, wide: Int64) -> Int64:
+    """K·Σ s_k x_k − (Σ s_k)·Σ x over every pool: the sketch of rows whose mean was subtracted, times K."""
+    sums = np.zeros((sketch.pools, wide.shape[1]), dtype=np.int64)
+    np.add.at(sums, sketch.pool, sketch.sign[:, None] * wide)
+    return len(wide) * sums - sketch.total[:, None] * wide.sum(axis=0)
+
+
+def _ratio(run: Run, name: str, value: Int64, base: Int64) -> int:
+    a, b = int((value * base).sum()), int((base * base).sum())
+    run.ratios[name] = (a, b, ratio(a, b))
+    return run.ratios[name][2]
+
+
+def _influences(run: Run, rows: Rows) -> None:
+    """Multipliers of every column of qa, oa, ua. What a head does not write needs no scores: IDLE is added in qk."""
+    names = {"vo": ("o", "v"), "qk": ("q", "k"), "ud": ("gate", "up", "down")}
+    for term, factors in names.items():
+        layers = [sum(rows.steps(n, name) for name in factors) for n in range(rows.layers)]
+        influence = np.concatenate(layers)
+        if term == "qk":
+            influence = influence + IDLE * (run.multipliers["vo"] == 0)
+        run.caps[term] = find_cap(influence)
+        run.multipliers[term] = multipliers(influence, run.caps[term])
+
+
+def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
+    start = 0
+    for n in range(rows.layers):
+        weight = rows.rows(n, name)
+        yield slice(start, start + len(weight)), weight
+        start += len(weight)
+
+
+def _factors(run: Run, rows: Rows, term: int, name: str, ys: Int64) -> None:
+    """The P × m factors of a term, ys times the left rows of all layers, each column times its multiplier."""
+    site, times = run.sizes.sites[name], run.multipliers[TERMS[term]]
+    sketch = ys.astype(np.int16)
+    acc = np.empty((site.rows, site.cols), dtype=np.int32)
+    for part, weight in _stacked(rows, FACTORS[term][0]):
+        acc[:, part] = product(sketch, weight)
+    _requantize(run, name, acc, times, run.caps[TERMS[term]].alive)
+
+
+def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
+    """Σ over a group's columns of factor times right row, (P × G·d)."""
+    site = run.sizes.sites[name]
+    left = run.sites[factor].astype(np.int16)
+    width = site.cols // run.sizes.groups(term)
+    acc = np.zeros((site.rows, site.cols), dtype=np.int64)
+    for part, weight in _stacked(rows, FACTORS[term][1]):
+        for group in range(part.start // INNER, (part.stop - 1) // INNER + 1):
+            a, b = max(part.start, group * INNER), min(part.stop, (group + 1) * INNER)
+            block = np.ascontiguousarray(weight[a - part.start : b - part.start].T)
+            acc[:, group * width : (group + 1) * width] += product(np.ascontiguousarray(left[:, a:b]), block)
+    _requantize(run, name, acc)
+
+
+def _requantize(
+    run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None, living: int | None = None
+) -> Int64:
+    """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below TARGET·N.
+
+    N counts the columns that are alive, at least one: those that are zero must not make the others loud.
+    """
+    site = run.sizes.sites[name]
+    part = acc[: site.calibration].astype(np.int64)
+    target = TARGET * len(part) * (site.cols if living is None else max(1, living))
+
+    def total(shift: int) -> int:
+        return int(np.abs(_rounded(site, part, shift, times)).sum())
+
+    shift = _smallest(total, target)
+    run.shifts[name] = shift
+    run.sums[name] = (total(shift), total(shift - 1) if shift else None)
+    run.sites[name] = _rounded(site, acc.astype(np.int64), shift, times)
+    return run.sites[name]
+
+
+def _smallest(total: Callable[[int], int], target: int) -> int:
+    shift = 0
+    while total(shift) >= target:
+        shift += 1
+    return shift
+
+
+def _rounded(site: Site, acc: Int64, shift: int, times: Int64 | None) -> Int64:
+    """clamp(⌊(h·μ + 2^7) / 2^8⌋), h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier; clamp(h) without one."""
+    out = (acc + ((1 << shift) >> 1)) >> shift
+    if times is not None:
+        out = (out * times + (1 << (MULTIPLIER_BITS - 1))) >> MULTIPLIER_BITS
+    return np.clip(out, -site.clamp, site.clamp)
+
+
+def _outputs(run: Run, challenge: bytes) -> None:
+    """e: signed sums of the terms, `ud` less its share of `gram`."""
+    p, sizes = run.sizes.pools, run.sizes
+    rows = sizes.compared_rows
+    for term, name in enumerate(TERMS):
+        entries = run.sites[name].reshape(p, sizes.groups(term), p).sum(axis=1)
+        if name == "ud":
+            gram = run.sites["gram"]
+            entries = (entries << RATIO_BITS) - _ratio(run, "ud", entries[:rows], gram[:rows]) * gram
+        place, sign = output_map(term, p, challenge)
+        np.add.at(run.e, place, sign * entries)

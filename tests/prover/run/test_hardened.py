@@ -1,0 +1,162 @@
+"""`hardened-2` on tiny models: the definition recomputed slowly, and what leaves the function alone leaves e alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from huref.circuits.fingerprint.hardened.constants import OUTPUTS
+from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers, row_multipliers
+from huref.circuits.fingerprint.hardened.program import Sizes, ratio
+from huref.circuits.fingerprint.hardened.tables import output_map, pool_count, segments, sketches
+from huref.circuits.fingerprint.hardened.vector import picture_vector, similarity
+from huref.circuits.program.bounds import fits
+from huref.common.errors import UsageError
+from huref.prover.checkpoint.families import open_model
+from huref.prover.derivatives.invariances import attack
+from huref.prover.derivatives.padding import ADDITIONS
+from huref.prover.derivatives.store import load_model, save_model
+from huref.prover.run.hardened.evaluate import Run, evaluate
+from huref.prover.run.hardened.rows import CommittedRows, read_rows
+from tests.support.tiny_models import build
+
+TOKENS = [b" token %d" % i for i in range(300)]
+IDS = np.arange(300)
+IDLE = [name for name in ADDITIONS if not any(word in name for word in ("cancelling", "10⁻⁶", "heads"))]
+"""A model of three layers has no majority against eight that write a little, nor a number of heads that leaves room."""
+
+
+def run(rows: CommittedRows, challenge: bytes = b"", tokens: list[bytes] = TOKENS) -> Run:
+    left, right = sketches(tokens, pool_count(len(tokens)), challenge)
+    return evaluate(rows, rows.sizes(left, right), left, right, challenge)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("llama", tmp_path_factory.mktemp("hardened") / "llama")
+
+
+@pytest.fixture(scope="module")
+def base(llama: Path) -> tuple[CommittedRows, Run]:
+    rows = read_rows(open_model(llama), IDS)
+    return rows, run(rows)
+
+
+def test_every_site_follows_from_its_inputs(base: tuple[CommittedRows, Run]) -> None:
+    rows, found = base
+    sites, sizes = found.sites, found.sizes
+    for name, site in sizes.sites.items():
+        assert sites[name].shape == (site.rows, site.cols) and np.abs(sites[name]).max() <= site.clamp
+        total, above = found.sums[name]
+        living = {"qa": "qk", "oa": "vo", "ua": "ud"}.get(name)
+        entries = site.calibration * (found.caps[living].alive if living else site.cols)
+        assert total == np.abs(sites[name][: site.calibration]).sum() < 26 * entries
+        assert above is None or above >= 26 * entries
+
+    def rounded(name: str, acc: np.ndarray) -> np.ndarray:
+        s, clamp = found.shifts[name], sizes.sites[name].clamp
+        assert np.abs(acc).max() <= sizes.sites[name].bound
+        return np.clip(np.floor_divide(acc + (1 << s) // 2, 1 << s), -clamp, clamp)
+
+    left, _ = sketches(TOKENS, pool_count(len(TOKENS)), b"")
+    x = rows.embedding().astype(np.int64) * found.multipliers["x"][:, None]
+    acc = np.zeros((left.pools, x.shape[1]), np.int64)
+    for pool, sign, row in zip(left.pool, left.sign, x, strict=True):
+        acc[pool] += len(x) * sign * row - sign * x.sum(axis=0)
+    assert np.array_equal(rounded("ys", acc), sites["ys"])
+    w = found.ratios["ys1"][2]
+    assert np.array_equal(rounded("ys1", 64 * sites["ys"] - w * sites["z1"]), sites["ys1"])
+    down = np.concatenate([rows.rows(n, "down") for n in range(rows.layers)]).astype(np.int64)
+    assert np.array_equal(rounded("uc", sites["ua"] @ down), sites["uc"])
+    assert np.array_equal(rounded("ud", sites["uc"] @ sites["yt"].T), sites["ud"])
+    up = np.concatenate([rows.rows(n, "up") for n in range(rows.layers)]).astype(np.int64)
+    s, acc = found.shifts["ua"], sites["ys2"] @ up.T
+    h = np.floor_divide(acc + (1 << s) // 2, 1 << s)
+    out = np.clip(np.floor_divide(h * found.multipliers["ud"] + 128, 256), -127, 127)
+    assert np.array_equal(out, sites["ua"])
+    e = np.zeros(OUTPUTS, np.int64)
+    for term, name in enumerate(("qk", "vo", "ud")):
+        place, sign = output_map(term, left.pools, b"")
+        entries = sites[name] if name != "ud" else 64 * sites["ud"] - found.ratios["ud"][2] * sites["gram"]
+        np.add.at(e, place, sign * entries)
+    assert np.array_equal(e, found.e) and np.abs(e).max() <= sizes.output_bound
+    assert picture_vector(e).tolist() == e.reshape(512, 8).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["permute_neurons", "permute_heads", "permute_hidden", "mix_values", "rescale_neurons"]
+)
+def test_rewrites_that_leave_the_function_alone(
+    llama: Path, base: tuple[CommittedRows, Run], tmp_path: Path, name: str
+) -> None:
+    changed = save_model(attack(load_model(llama), name, 3), tmp_path / "changed")
+    other = run(read_rows(open_model(changed), IDS))
+    assert similarity(base[1].e, other.e).overall > 0.97
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_parts_that_do_nothing_count_nothing(
+    llama: Path, base: tuple[CommittedRows, Run], tmp_path: Path, name: str
+) -> None:
+    changed = save_model(ADDITIONS[name](load_model(llama), 5), tmp_path / "changed")
+    other = run(read_rows(open_model(changed), IDS))
+    assert similarity(base[1].e, other.e).overall > 0.97
+
+
+def test_another_challenge_and_another_model_have_nothing_in_common(
+    base: tuple[CommittedRows, Run], tmp_path: Path
+) -> None:
+    rows, found = base
+    assert abs(similarity(found.e, run(rows, bytes(32)).e).overall) < 0.1
+    other = read_rows(open_model(build("llama", tmp_path / "other", 1)), IDS)
+    assert abs(similarity(found.e, run(other).e).overall) < 0.1
+
+
+def test_a_tokens_place_is_its_own() -> None:
+    left, right = sketches(TOKENS, 32, bytes(32))
+    fewer, _ = sketches(TOKENS[7:], 32, bytes(32))
+    assert np.array_equal(left.pool[7:], fewer.pool) and np.array_equal(left.sign[7:], fewer.sign)
+    assert not np.array_equal(left.pool, right.pool)
+    with pytest.raises(UsageError, match="32 bytes"):
+        sketches(TOKENS, 32, b"short")
+
+
+def test_caps() -> None:
+    influence = np.array([-200, -20, -19, -19, -18, -18, -18, -17])
+    cap = find_cap(influence)
+    assert cap == Cap(-18, 7, 4, 1) and cap.canonical and cap.part == 2
+    assert not Cap(-19, 7, 6, 4).canonical and not Cap(-17, 7, 1, 0).canonical
+    times = multipliers(influence, cap)
+    assert (
+        times[0] == 0 and times[-1] == round(256 * 2 ** (-2 / 16)) and times[4] == round(128 * 2 ** (-2 / 16))
+    )
+    assert multipliers(np.array([-10]), cap).tolist() == [256]
+    assert row_multipliers(np.array([-16, -17, -18, -19, -21, -23, -100]), cap).tolist() == [
+        8,
+        8,
+        4,
+        2,
+        1,
+        0,
+        0,
+    ]
+    empty = find_cap(np.array([-100, -100]))
+    assert empty.canonical and multipliers(np.array([-100]), empty).tolist() == [0]
+
+
+def test_ratios() -> None:
+    assert [ratio(a, 4) for a in (4, 2, -2, 100, -100, 0)] == [64, 32, -32, 255, -255, 0] and ratio(5, 0) == 0
+    assert ratio(1, 128) == 1 and ratio(-1, 128) == 0  # halves up
+
+
+@pytest.mark.parametrize(
+    ("hidden", "heads", "ffn"), [(576, 17280, 46080), (4096, 131072, 352256), (8192, 655360, 2293760)]
+)
+def test_bounds_of_real_sizes(hidden: int, heads: int, ffn: int) -> None:
+    left, right = sketches([b"%d" % i for i in range(4500)], 128, b"")
+    sizes = Sizes(hidden, 128, (heads, heads, ffn), max(left.bound, right.bound))
+    assert all(fits(site.bound) and site.clamp >= 63 for site in sizes.sites.values())
+    assert fits(sizes.output_bound) and sizes.ratio_rows >= 1 and sizes.compared_rows >= 1
+    assert [run.stop - run.start for run in segments()] == [1368, 1368, 1360]
