@@ -35,7 +35,7 @@ from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commands.memory import keep_freed_memory
 from huref.prover.progress import Progress
 
-PROFILE = "hardened-2"
+PROFILE = "whole-1"
 TOKENS = 4096
 COMMITMENT, BUNDLE = "model.commitment", "model.huref"
 OURS = ("commit", "range", "fingerprint")

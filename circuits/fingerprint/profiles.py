@@ -1,7 +1,9 @@
 """Profiles: named, versioned tables of everything the owner must not choose (protocol §2).
 
-`hardened-1` is the default; `paper-1` reproduces the reference code of the paper (fingerprint §2). A profile
-is never edited once a bundle made with it exists: a change gets a new name.
+`hardened-1` is the default; `paper-1` reproduces the reference code of the paper (fingerprint §2); `whole-1` reads all
+layers of a commitment to the whole model. `hardened-2` (docs/fingerprint.md) is defined and computed in the clear, and
+is no profile until all of it is proven. A profile is never edited once a bundle made with it exists: a change gets a
+new name.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ HARDENED = Profile(
     clip_sigmas=8.0,
 )
 WHOLE = Profile(
-    name="hardened-2",
+    name="whole-1",
     whole=True,
     canonical=True,
     pooling="signed",
@@ -90,7 +92,7 @@ PAPER = Profile(
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (HARDENED, WHOLE, PAPER)}
-_CURRENT = {"hardened": "hardened-1", "paper": "paper-1"}
+_CURRENT = {"hardened": "hardened-1", "whole": "whole-1", "paper": "paper-1"}
 
 
 def get_profile(name: str) -> Profile:

@@ -12,7 +12,9 @@ from huref.common.files.download import is_address
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, located
 
-ProfileOption = Annotated[str | None, typer.Option(help="hardened (default) or paper.")]
+ProfileOption = Annotated[
+    str | None, typer.Option(help="hardened (default), whole (the whole model under one root) or paper.")
+]
 TokensOption = Annotated[
     Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
 ]

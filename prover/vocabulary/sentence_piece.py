@@ -17,7 +17,7 @@ def read_sentence_piece(path: Path) -> Vocabulary:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
-    model = sentencepiece_model_pb2.ModelProto()
+    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]  # generated code
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError:

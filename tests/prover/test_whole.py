@@ -23,7 +23,7 @@ from huref.verifier import verify
 from tests.conftest import Made
 from tests.support import tiny_models
 
-OPTIONS = Options("hardened-2", k=64, proofs=16)
+OPTIONS = Options("whole-1", k=64, proofs=16)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_shards_and_sizes_follow_from_the_directory(whole: Made) -> None:
 
 def test_the_bundle_says_it_is_about_a_whole_model(whole: Made) -> None:
     verdict = verify(whole.bundle)
-    assert verdict.directory.profile == "hardened-2"
+    assert verdict.directory.profile == "whole-1"
 
 
 def test_paper_keeps_a_small_commitment_of_its_own(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         for key in KEYS[1:]:
             audit(signed.path, llama, signed.commitment, key=key)
         _keep("signed", signed)
-        _keep("whole", prove(llama, work / "whole.huref", Options(profile="hardened-2", k=64)))
+        _keep("whole", prove(llama, work / "whole.huref", Options(profile="whole-1", k=64)))
         _keep(
             "paper",
             prove(gpt2, work / "paper.huref", Options(profile="paper", k=512, security=128, proofs=1)),

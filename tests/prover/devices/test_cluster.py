@@ -185,7 +185,7 @@ def commit_whole(
         if client is not None:
             place = ClusterDevice(client, COMPILED)
             patch.setattr(owner, "on_cluster", lambda *_: nullcontext(place))
-        owner.commit(checkpoint, folder, owner.Options("hardened-2", k=64, proofs=4), prove_range=False)
+        owner.commit(checkpoint, folder, owner.Options("whole-1", k=64, proofs=4), prove_range=False)
     files = ("commitment.json", "private/weights.npy", "private/steps.json")
     return {name: (folder / name).read_bytes() for name in files}
 
