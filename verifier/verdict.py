@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
-from huref.circuits.statement import Statement, fingerprint_name
+from huref.circuits.statement import Statement, fingerprint_name, needs_range
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
@@ -111,15 +111,27 @@ class Verdict:
             f"Whoever made the proof knew integers under the model id {self.model_id}, each in its declared range, for "
             f"which the fingerprint program of profile {said.profile} with encoder {self.statement.encoder} gives "
             f"exactly this vector of {len(self.v)} integers; every rounding step is the one the rule prescribes.",
-            f"The program read them as {said.k} embedding rows and the tensors of two blocks: width {shape['hidden']}, "
+            f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width {shape['hidden']}, "
             f"{shape['heads']} heads ({shape['kv_heads']} for keys and values) of {shape['head_dim']}, feed-forward "
             f"width {shape['ffn']}.",
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
+        if needs_range(self.commitment):
+            lines.append(
+                "Every entry committed under the model id is a signed byte (a range proof of its own)."
+            )
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         return lines
+
+    @property
+    def _blocks(self) -> str:
+        return "every block that is committed" if needs_range(self.commitment) else "two blocks"
+
+    @property
+    def _those(self) -> str:
+        return "the width of those blocks" if needs_range(self.commitment) else "those two blocks"
 
     def signed_by(self) -> list[str]:
         """Whose signatures of this bundle hold. Who holds a key, the reader must know from elsewhere."""
@@ -150,7 +162,7 @@ class Verdict:
         if self.picture.status != "matches":
             lines.append(f"The picture: {self.picture.message}.")
         names = ", ".join(f"{name} {said.shape[field]}" for field, name in _SAID_OF_SHAPE.items())
-        lines.append(f"What the model is called and how large it is beyond those two blocks: {names}.")
+        lines.append(f"What the model is called and how large it is beyond {self._those}: {names}.")
         lines += [
             f"Source file {quoted(file.name)}, {file.size} bytes, SHA-256 {file.sha256}."
             for file in self.commitment.sources[:_MAX_SOURCES]

@@ -114,6 +114,9 @@ def test_shards_and_sizes_follow_from_the_directory(whole: Made) -> None:
 def test_the_bundle_says_it_is_about_a_whole_model(whole: Made) -> None:
     verdict = verify(whole.bundle)
     assert verdict.directory.profile == "whole-1"
+    proven, said = " ".join(verdict.proven()), " ".join(verdict.not_proven())
+    assert "signed byte" in proven and "every block that is committed" in proven
+    assert "two blocks" not in proven + said and "layers 3" in said and "layers" not in proven
 
 
 def test_paper_keeps_a_small_commitment_of_its_own(tmp_path: Path) -> None:
