@@ -112,8 +112,8 @@ class Verdict:
             f"which the fingerprint program of profile {said.profile} with encoder {self.statement.encoder} gives "
             f"exactly this vector of {len(self.v)} integers; every rounding step is the one the rule prescribes.",
             f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width "
-            f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of {shape['head_dim']}, feed-forward "
-            f"width {shape['ffn']}.",
+            f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of "
+            f"{shape['head_dim']}, feed-forward width {shape['ffn']}.",
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
