@@ -7,6 +7,7 @@ unit of their own. The run uses BLAS: units are facts of the directory, which no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -193,7 +194,7 @@ class _FloatRun:
         key = self.linear(f"{tag}k", _unit(QUERY_CLAMP, one["key"]))
         value = self.linear(f"{tag}v", _unit(VALUE_CLAMP, one["value"]))
         length, f = query_scale(size)
-        kappa = np.log2(np.e) * 2.0**f / np.sqrt(length)
+        kappa = math.log2(math.e) * 2.0**f / np.sqrt(length)
         clamp = turned_clamp(size)
         query_shift = max(0, query + ROTARY_BITS - _unit(clamp, one["query_turned"] * kappa))
         key_shift = max(0, key + ROTARY_BITS - _unit(clamp, one["key_turned"]))
