@@ -32,6 +32,8 @@ _FACTORS = (("qk", "q", "k"), ("vo", "o", "v"), ("ud", "up", "down"))
 """Terms, and the weights on the left and on the right of each; k and v serve a group of q's and o's heads."""
 _CLAMP = 127
 """Of the first factors, which have a column for every neuron of the model: 8 bits."""
+MAX_LAYERS = 1 << 10
+"""Cap on the tensors that a hostile shape can make a verifier list."""
 _SPLIT = 49152
 """Neurons that one accumulator sums: a longer sum is cut into runs."""
 
@@ -52,6 +54,8 @@ def compile_whole(shape: ModelShape, profile: Profile, tokens: Sequence[int], p:
     Raises:
         UsageError: sizes do not suit the profile, or a static bound reaches p/2.
     """
+    if shape.layers > MAX_LAYERS:
+        raise UsageError(f"{shape.layers} layers: a whole model has at most {MAX_LAYERS}")
     stack = committed_tensors(shape)
     builder = _Builder(shape, profile, stack, p)
     builder.sketch("ys", "S", tokens)

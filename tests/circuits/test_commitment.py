@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from huref.circuits import commitment
+from huref.circuits import commitment, whole
 from huref.circuits.commitment import check_resources, compile_directory, knobs_for
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files.commitment_file import Directory
@@ -149,3 +149,17 @@ def test_resources_are_capped_each_by_itself() -> None:
 def test_the_caps_hold_for_a_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commitment, "MAX_COMMITTED", 1000)
     assert isinstance(refused(GOOD), Unsupported)
+
+
+def test_a_hostile_number_of_layers_is_refused_before_its_tensors_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(_: Any) -> Any:
+        raise RuntimeError("all tensors were listed")
+
+    content = json.loads((VECTORS / "whole.huref" / "commitment.json").read_text())["directory"]
+    assert compile_directory(Directory.read(content, "directory")).ranged
+    monkeypatch.setattr(whole, "committed_tensors", never)
+    content["shape"]["layers"] = whole.MAX_LAYERS + 1
+    with pytest.raises(Malformed, match="layers"):
+        compile_directory(Directory.read(content, "directory"))
