@@ -49,6 +49,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("tokens",): ((tiny.checkpoint,), "prover"),
         ("fingerprint",): ((tiny.checkpoint,), "prover"),
         ("commit",): ((tiny.checkpoint, "--out", "a.commitment"), "prover"),
+        ("range",): ((tiny.commitment,), "prover"),
         ("prove",): ((tiny.checkpoint, "--out", "a.huref"), "prover"),
         ("audit",): ((tiny.bundle, "--checkpoint", tiny.checkpoint, "--private", tiny.commitment), "prover"),
         ("demo",): ((), "prover"),
