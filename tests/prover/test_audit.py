@@ -75,7 +75,7 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
     "audit.shape.layers": lambda c: _under(
         c, shape={**c.directory.shape, "layers": c.directory.shape["layers"] + 1}
     ),
-    "audit.tokens.source": lambda c: _tokens(c, source="word-list"),
+    "audit.tokens.source": lambda c: _tokens(c, source="corpus"),
     "audit.tokens.tokenizer": lambda c: _tokens(c, tokenizer_digest="0" * 64),
     "audit.tokens.frequencies": lambda c: _tokens(c, frequency_digest="0" * 64),
     "audit.tokens.p": lambda c: _under(c, p=c.directory.p * 2),

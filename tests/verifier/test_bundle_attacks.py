@@ -140,8 +140,10 @@ DIRECTORY: dict[str, tuple[Callable[[Json], object], str]] = {
     "token outside": (_entry("tokens", "ids", lambda _: 10**9, 0), _IDS),
     "token negative": (_entry("tokens", "ids", lambda _: -1, 0), "Malformed: commitment.json.directory.tokens.ids"),
     "tokens in another order": (_swap_ids, PROOF),
-    "token source": (_tokens(source="file"), PROOF),
-    "token source without digests": (_tokens(source="word-list"), "Malformed: directory.tokens"),
+    "token source": (_tokens(source="corpus"), PROOF),
+    "token source with digests": (_tokens(source="file"), "Malformed: directory.tokens"),
+    "token source without digests": (_tokens(tokenizer_digest=None, frequency_digest=None),
+                                     "Malformed: directory.tokens"),
     "tokenizer digest": (_tokens(source="word-list", tokenizer_digest="0" * 64, frequency_digest="1" * 64), PROOF),
     "term weights": (_set("term_weights", [1, 1, 1, 1, 1, 2]), "Malformed: directory.term_weights"),
     "term weights missing": (_set("term_weights", [1, 1, 1, 1, 1]), "Malformed: directory.term_weights"),
@@ -284,7 +286,8 @@ def test_the_fingerprint_file_repeats_what_is_proven(files: Files, name: str) ->
     elif isinstance(value, dict):
         value.pop(next(iter(value)))
     else:
-        content[name] = {str: "other", int: 7, type(None): "0" * 64}[type(value)]
+        other = "0" * 64 if name.endswith("digest") else "other"
+        content[name] = {str: other, int: 7, type(None): "0" * 64}[type(value)]
     forged = reseal({**files, form.FINGERPRINT: json.dumps(content).encode()})
     assert failure(forged) == (
         "fingerprint.tokens" if name.startswith(("token", "freq")) else f"fingerprint.{name}"

@@ -245,6 +245,7 @@ def test_an_opened_checkpoint_will_do(word_pieces: Path) -> None:
     corpus = word_pieces / "corpus"
     corpus.write_text("fish")
     checkpoint = open_checkpoint(build("llama", word_pieces / "tiny", vocab_size=10))
+    (word_pieces / "tiny" / "tokenizer.json").unlink()
     (word_pieces / "tiny" / "vocab.txt").write_text((word_pieces / "vocab.txt").read_text())
     assert order_tokens(checkpoint, corpus).ids.tolist() == [9, 6, 7, 8]
 
