@@ -244,11 +244,11 @@ def test_the_word_list_is_the_pinned_one() -> None:
 def test_an_opened_checkpoint_will_do(word_pieces: Path) -> None:
     corpus = word_pieces / "corpus"
     corpus.write_text("fish")
-    folder = build("llama", word_pieces / "tiny", vocab_size=10)
+    folder = build("llama", word_pieces / "tiny", vocab_size=11)
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text((word_pieces / "vocab.txt").read_text())
     checkpoint = open_checkpoint(folder)
-    assert order_tokens(checkpoint, corpus).ids.tolist() == [9, 6, 7, 8]
+    assert order_tokens(checkpoint, corpus).ids.tolist() == [9, 6, 7, 8, 10]
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
