@@ -33,6 +33,7 @@ from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment, Source, describe_files
+from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
@@ -293,26 +294,21 @@ def _existing_hint(folder: Path) -> str:
 
 def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, NDArray[np.int64]]:
     """Verify a bundle of ours; also the positions it opens of the weights' commitment."""
-    opened: list[NDArray[np.int64]] = []
-
-    def record(kind: str, label: str, data: bytes) -> None:
-        if (kind, label) == ("challenge", "opening.weights"):
-            opened.append(np.frombuffer(data, "<i8"))
-
+    opened = OpenedPositions()
     try:
         verdict = verify(
             folder,
             min_security=setup.knobs.security,
             require_image=True,
             generator=generator,
-            recorder=record,
+            recorder=opened,
         )
     except HurefError as error:
         raise ProverError(
             f"the finished proof does not verify ({error.message}); no bundle was written",
             hint="this is a bug in huref or a hardware fault; please report it",
         ) from error
-    return verdict, opened[0]
+    return verdict, opened.found
 
 
 def _check_key(public: CommitmentFile, key: SecretKey | None, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import needs_range, prepare_range
@@ -16,6 +15,7 @@ from huref.common.files.capped import read_capped
 from huref.common.files.commitment_file import CommitmentFile
 from huref.prover.argument.prove import prove as prove_program
 from huref.prover.commitment.folder import OpenedCommitment
+from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.kernels.mapped import released_at
 from huref.prover.progress import Progress
@@ -63,15 +63,10 @@ def ensure_range(opened: OpenedCommitment, progress: Progress, *, again: bool = 
             weights = opened.committed
             stepped = released_at(step, weights.data)
             proof = prove_program(setup, statement.encode(), {}, nothing, weights, seed, stepped)
-        opened_positions: list[NDArray[np.int64]] = []
-
-        def record(kind: str, label: str, data: bytes) -> None:
-            if (kind, label) == ("challenge", "opening.weights"):
-                opened_positions.append(np.frombuffer(data, "<i8"))
-
+        positions = OpenedPositions()
         try:
             verify_program(
-                setup, statement.encode(), opened.committed.root, proof, setup.knobs.security, record
+                setup, statement.encode(), opened.committed.root, proof, setup.knobs.security, positions
             )
         except HurefError as error:
             raise ProverError(
@@ -79,5 +74,5 @@ def ensure_range(opened: OpenedCommitment, progress: Progress, *, again: bool = 
                 hint="this is a bug in huref or a hardware fault; please report it",
             ) from error
         write_file(path, proof)
-        budget.settle(opened_positions[0])
+        budget.settle(positions.found)
     return True

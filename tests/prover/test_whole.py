@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from huref.circuits.statement import prepare_range
-from huref.common.cli import app
 from huref.common.errors import ProverError, Rejected
 from huref.common.files.bundle import RANGE
 from huref.common.files.commitment_file import FILE_NAME, CommitmentFile
@@ -22,6 +20,7 @@ from huref.prover.owner import Options, commit, prove
 from huref.verifier import verify
 from tests.conftest import Made
 from tests.support import tiny_models
+from tests.support.command import huref
 
 OPTIONS = Options("whole-1", k=64, proofs=16)
 
@@ -82,13 +81,12 @@ def test_the_command_makes_it_once(tmp_path: Path) -> None:
     opened = commit(checkpoint, tmp_path / "m.commitment", OPTIONS)
     path = opened.folder / RANGE
     made = path.read_bytes()
-    run = CliRunner().invoke(app, ["range", str(opened.folder)])
-    assert run.exit_code == 0 and path.read_bytes() == made
+    assert huref("range", opened.folder).code == 0 and path.read_bytes() == made
     path.unlink()
-    run = CliRunner().invoke(app, ["range", str(opened.folder), "--json"])
-    assert run.exit_code == 0 and '"made": true' in run.stdout
+    run = huref("range", opened.folder, "--json")
+    assert run.code == 0 and '"made": true' in run.out
     remade = path.read_bytes()
-    assert CliRunner().invoke(app, ["range", str(opened.folder), "--again"]).exit_code == 0
+    assert huref("range", opened.folder, "--again").code == 0
     assert path.read_bytes() != remade
 
 
