@@ -49,6 +49,18 @@ def test_compiling_is_said_once_and_only_when_it_happens(tmp_path: Path) -> None
     assert warm.stderr == "" and warm.stdout.split() == ["True", "True", "0"]
 
 
+def test_every_stage_of_a_command_has_its_kernels() -> None:
+    """An unknown one would be an internal error of the first command after an installation, and of no other."""
+    from huref.prover.commands import commit, prove
+    from huref.prover.commands import range as prove_range
+
+    for stages in (commit._STAGES, prove._STAGES[:-1], prove_range._STAGES):
+        with announced(*stages):
+            pass
+    with pytest.raises(KeyError):
+        announced("load", "no such stage")
+
+
 _NOWHERE = """
 from pathlib import Path
 from huref.prover.kernels import cache
