@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from huref.prover.commands.first_use import announced
 from huref.prover.kernels import cache
 from tests import ROOT
 from tests.support import tiny_models
@@ -63,6 +64,7 @@ def test_every_stage_of_a_command_has_its_kernels() -> None:
 
 _NOWHERE = """
 from pathlib import Path
+from huref.prover.commands.first_use import announced
 from huref.prover.kernels import cache
 cache._bases = lambda: iter([Path({base!r})])
 """
