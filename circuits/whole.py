@@ -1,23 +1,35 @@
-"""The fingerprint program on a whole model's commitment (protocol §3.5): all layers as one wide network.
+"""The fingerprint program on a whole model's commitment (docs/fingerprint.md, "hardened-2"; protocol §3.5).
 
-Rows are read without their steps, so every token, neuron and head row has about the same length. The range of the
-entries is not this program's business: `huref.circuits.range`.
+All layers are one wide network: a term sums over the neurons, or the rows of heads, of every layer. That the committed
+entries are bytes is not this program's business: `huref.circuits.range`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.clamps import calibration_rows, largest_clamp
-from huref.circuits.fingerprint.profiles import Profile
+from huref.circuits.fingerprint.hardened.constants import (
+    FILTER_STEPS,
+    INNER,
+    MULTIPLIER_BITS,
+    OUTPUTS,
+    RATIO_BITS,
+    RATIO_CLAMP,
+    ROW_BITS,
+    TARGET,
+    TERMS,
+)
+from huref.circuits.fingerprint.hardened.program import Sizes
+from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, sketches
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.fingerprint.sketch import bucket_map, largest_bucket, signed_sketch
-from huref.circuits.model.tensors import LARGEST, whole_model
-from huref.circuits.program.bounds import fits
+from huref.circuits.model.tensors import STEP, whole_model
+from huref.circuits.program.measured import Influence, Ratio, StepRead
 from huref.circuits.program.program import (
     Accumulator,
+    Deflation,
     MatMul,
     Output,
     Program,
@@ -28,14 +40,17 @@ from huref.circuits.program.program import (
 )
 from huref.common.errors import UsageError
 
-_FACTORS = (("qk", "q", "k"), ("vo", "o", "v"), ("ud", "up", "down"))
-"""Terms, and the weights on the left and on the right of each; k and v serve a group of q's and o's heads."""
-_CLAMP = 127
-"""Of the first factors, which have a column for every neuron of the model: 8 bits."""
 MAX_LAYERS = 1 << 10
 """Cap on the tensors that a hostile shape can make a verifier list."""
-_SPLIT = 49152
-"""Neurons that one accumulator sums: a longer sum is cut into runs."""
+_TERMS = (
+    ("qk", "qa", "q", "qc", "k", ("q", "k")),
+    ("vo", "oa", "o", "oc", "v", ("o", "v")),
+    ("ud", "ua", "up", "uc", "down", ("gate", "up", "down")),
+)
+"""Per term its factors and their weight, its combined rows and their weight, and the tensors whose steps are a
+neuron's influence."""
+_GROUPED = ("k", "v")
+_ROWS = "rows"
 
 
 def committed_tensors(shape: ModelShape) -> tuple[Weight, ...]:
@@ -48,87 +63,134 @@ def committed_tensors(shape: ModelShape) -> tuple[Weight, ...]:
     return tuple(weight for group in kinds.values() for weight in group)
 
 
-def compile_whole(shape: ModelShape, profile: Profile, tokens: Sequence[int], p: int) -> Program:
-    """The program that reads the embedding rows `tokens` in p pools, and all layers as one wide network.
+def compile_whole(
+    shape: ModelShape, ids: Sequence[int], pieces: Sequence[bytes], pools: int, challenge: bytes
+) -> Program:
+    """The program that reads the embedding rows `ids`, of tokens with the bytes `pieces`, under a challenge.
 
     Raises:
         UsageError: sizes do not suit the profile, or a static bound reaches p/2.
     """
     if shape.layers > MAX_LAYERS:
         raise UsageError(f"{shape.layers} layers: a whole model has at most {MAX_LAYERS}")
-    stack = committed_tensors(shape)
-    builder = _Builder(shape, profile, stack, p)
-    builder.sketch("ys", "S", tokens)
-    builder.sketch("yt", "T", tokens)
-    for name, left, right in _FACTORS:
-        builder.term(name, left, right)
-    output = _output(builder.terms, p)
-    return Program(tuple(builder.weights), tuple(builder.sites), output, stack, ranged=True)
+    left, right = sketches(pieces, pools, challenge)
+    sizes = whole_sizes(shape, left, right)
+    builder = _Builder(shape, sizes, np.asarray(ids, np.int64))
+    builder.sketches(left, right)
+    for term in range(len(_TERMS)):
+        builder.term(term)
+    builder.gram()
+    return Program(
+        tuple(builder.weights),
+        tuple(builder.sites),
+        _output(sizes, challenge),
+        committed_tensors(shape),
+        ranged=True,
+        influences=tuple(builder.influences()),
+        ratios=tuple(builder.ratios()),
+    )
+
+
+def whole_sizes(shape: ModelShape, left: Sketch, right: Sketch) -> Sizes:
+    """The program's sizes under these sketches."""
+    heads, neurons = shape.layers * shape.q_rows, shape.layers * shape.ffn
+    return Sizes(shape.hidden, left.pools, (heads, heads, neurons), max(left.bound, right.bound))
 
 
 class _Builder:
-    """Accumulates sites in execution order."""
+    """Accumulates weights and sites in execution order."""
 
-    def __init__(self, shape: ModelShape, profile: Profile, stack: tuple[Weight, ...], p: int) -> None:
-        self.shape, self.profile, self.p = shape, profile, p
-        self.weights = [weight for weight in stack if weight.name == "embed"]
+    def __init__(self, shape: ModelShape, sizes: Sizes, ids: NDArray[np.int64]) -> None:
+        self.shape, self.sizes, self.ids = shape, sizes, ids
+        self.weights = [Weight("embed", shape.vocab, shape.hidden)]
         self.sites: list[Site] = []
-        self.terms: list[Site] = []
 
-    @property
-    def clamp(self) -> int:
-        """Of the sketches and of what is multiplied with them."""
-        d = self.shape.hidden
-        return largest_clamp(self.profile, linear=d * LARGEST, square=d)
+    def sketches(self, left: Sketch, right: Sketch) -> None:
+        """Both sketches, and the left one without the directions that the right one sees most of."""
+        for name, sketch in (("ys", left), ("yt", right)):
+            sign = sketch.sign.astype(np.int8)
+            self._site(name, SketchSum("embed", sketch.pool, self.ids, sign, True, f"{_ROWS}.multipliers"))
+        for step in range(1, FILTER_STEPS + 1):
+            g, z, before = f"g{step}", f"z{step}", _left(step - 1)
+            self._site(g, MatMul(View(before), View("yt"), self.shape.hidden))
+            self._site(z, MatMul(View(g), View("yt", transposed=True), self.sizes.pools))
+            self._site(_left(step), Deflation(before, z, _left(step), RATIO_BITS))
 
-    def sketch(self, name: str, table: str, tokens: Sequence[int]) -> None:
-        """Signed sums of the selected embedding rows, less their mean."""
-        found = signed_sketch("embed", table, len(tokens), self.p)
-        rows = np.asarray(tokens, np.int64)[found.token]
-        acc = SketchSum("embed", found.row, rows, found.sign, centred=True)
-        self._site(name, acc, self.shape.hidden, self.clamp, acc.bound(self.p, LARGEST))
-
-    def term(self, name: str, left: str, right: str) -> None:
+    def term(self, term: int) -> None:
         """Factors, one for every neuron; their sums with the right rows; the product with the right sketch."""
-        shape, d = self.shape, self.shape.hidden
-        inner = shape.layers * (shape.ffn if name == "ud" else shape.q_rows)
+        name, factors, left, combined, right, _ = _TERMS[term]
+        d, inner, groups = self.shape.hidden, self.sizes.inner[term], self.sizes.groups(term)
         self._joined(left, inner)
-        stored = inner if name == "ud" else shape.layers * shape.kv_rows
+        stored = self.shape.layers * self.shape.kv_rows if right in _GROUPED else inner
         self._joined(right, stored)
-        factors, sums = f"{name}.factors", f"{name}.sums"
-        self._site(factors, MatMul(View("ys"), View(left), d), inner, _CLAMP, d * LARGEST * self.clamp)
-        kind = View(right, transposed=True)
+        self._site(factors, MatMul(View(_left(FILTER_STEPS)), View(left), d), f"{name}.multipliers")
+        view = View(right, transposed=True)
         if stored != inner:
-            kind = View(right, "repeat", shape.head_dim, inner // stored, transposed=True)
-        product = MatMul(View(factors), kind, inner, _SPLIT if inner > _SPLIT else 0)
-        runs = len(product.runs)
-        self._site(sums, product, runs * d, self.clamp, min(inner, _SPLIT) * LARGEST * _CLAMP)
-        sketch = View("yt") if runs == 1 else View("yt", "tile", group=runs)
-        last = MatMul(View(sums), sketch, runs * d, d if runs > 1 else 0)
-        out = largest_clamp(self.profile, linear=runs * largest_bucket(len(_FACTORS), self.p))
-        self._site(name, last, runs * self.p, out, d * self.clamp**2)
-        self.terms.append(self.sites[-1])
+            view = View(right, "repeat", self.shape.head_dim, inner // stored, transposed=True)
+        self._site(combined, MatMul(View(factors), view, inner, INNER if groups > 1 else 0))
+        sketch = View("yt") if groups == 1 else View("yt", "tile", group=groups)
+        self._site(name, MatMul(View(combined), sketch, groups * d, d if groups > 1 else 0))
+
+    def gram(self) -> None:
+        """What `ud` is compared with."""
+        self._site("gram", MatMul(View(_left(FILTER_STEPS)), View("yt"), self.shape.hidden))
+
+    def influences(self) -> Iterator[Influence]:
+        """How much every chosen row, neuron and row of a head counts; what a head writes gates its scores."""
+        chosen = (StepRead((f"embed{STEP}",), self.ids),)
+        yield Influence(f"{_ROWS}.multipliers", 0, len(self.ids), chosen, ROW_BITS, interpolated=False)
+        for term in (1, 0, 2):
+            name, *_, tensors = _TERMS[term]
+            read = tuple(self._steps(kind) for kind in tensors if kind != "gate" or self.shape.gated)
+            gate = "vo.multipliers" if name == "qk" else ""
+            yield Influence(
+                f"{name}.multipliers", 1 + term, self.sizes.inner[term], read, MULTIPLIER_BITS, True, gate
+            )
+
+    def ratios(self) -> Iterator[Ratio]:
+        """What is taken off the left sketch at every step, and off `ud`."""
+        for step in range(1, FILTER_STEPS + 1):
+            rows = self.sizes.ratio_rows
+            yield Ratio(_left(step), _left(step - 1), f"z{step}", rows, RATIO_BITS, RATIO_CLAMP)
+        yield Ratio("ud", "ud", "gram", self.sizes.compared_rows, RATIO_BITS, RATIO_CLAMP)
+
+    def _steps(self, kind: str) -> StepRead:
+        """The steps of a kind of tensor in all layers, those of k and v repeated to the rows of q and o."""
+        shape = self.shape
+        rows = np.arange(shape.ffn if kind in ("gate", "up", "down") else shape.q_rows)
+        stored = len(rows)
+        if kind in _GROUPED:
+            rows, stored = View(kind, "repeat", shape.head_dim, shape.group).index(len(rows)), shape.kv_rows
+        index = (stored * np.arange(shape.layers)[:, None] + rows).reshape(-1)
+        return StepRead(tuple(f"l{n}.{kind}{STEP}" for n in range(shape.layers)), index)
 
     def _joined(self, name: str, rows: int) -> None:
         parts = tuple(f"l{n}.{name}" for n in range(self.shape.layers))
         self.weights.append(Weight(name, rows, self.shape.hidden, parts=parts))
 
-    def _site(self, name: str, acc: Accumulator, cols: int, clamp: int, bound: int) -> None:
-        if clamp < self.profile.min_clamp or not fits(bound):
-            raise UsageError(f"{name}: entries of {clamp.bit_length() + 1} bits are all that stays below p/2")
-        calibration = calibration_rows(self.profile, self.p, cols, clamp)
-        self.sites.append(Site(name, acc, self.p, cols, clamp, -clamp, bound, calibration))
+    def _site(self, name: str, acc: Accumulator, multipliers: str = "") -> None:
+        site = self.sizes.sites[name]
+        self.sites.append(
+            Site(
+                name, acc, site.rows, site.cols, site.clamp, -site.clamp, site.bound, site.calibration,
+                TARGET, multipliers,
+            )
+        )  # fmt: skip
 
 
-def _output(terms: list[Site], p: int) -> Output:
-    """Every term fills its own segment; the runs of a term are summed."""
-    maps = [bucket_map(number, len(terms), p) for number in range(len(terms))]
-    runs = [term.cols // p for term in terms]
-    buckets = tuple(np.tile(bucket, (1, count)) for (bucket, _), count in zip(maps, runs, strict=True))
-    signs = tuple(np.tile(sign, (1, count)) for (_, sign), count in zip(maps, runs, strict=True))
-    bound = largest_bucket(len(terms), p) * max(
-        count * term.clamp for count, term in zip(runs, terms, strict=True)
-    )
-    if not fits(bound):
-        raise UsageError(f"the static bound {bound} of v reaches p/2")
-    return Output(tuple(term.name for term in terms), buckets, signs, bound)
+def _left(step: int) -> str:
+    """The left sketch after so many steps."""
+    return f"ys{step or ''}"
+
+
+def _output(sizes: Sizes, challenge: bytes) -> Output:
+    """Every term fills outputs of its own; groups of a term are summed, and `ud` is less its share of `gram`."""
+    sources, buckets, signs = [], [], []
+    for term, name in enumerate(TERMS):
+        place, sign = output_map(term, sizes.pools, challenge)
+        for source, groups in ((name, sizes.groups(term)), *([("gram", 1)] if name == "ud" else [])):
+            sources.append(source)
+            buckets.append(np.tile(place, (1, groups)).astype(np.int16))
+            signs.append(np.tile(sign, (1, groups)).astype(np.int8))
+    factors = (1, 1, 1 << RATIO_BITS, "ud")
+    return Output(tuple(sources), tuple(buckets), tuple(signs), sizes.output_bound, factors, OUTPUTS)

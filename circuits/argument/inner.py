@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Columns, Functional
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest, scaled
 from huref.circuits.argument.placed import Placed
-from huref.circuits.program.program import Conv, MatMul, Site, SketchSum, View
+from huref.circuits.program.measured import Ratio
+from huref.circuits.program.program import Conv, Deflation, MatMul, Program, Site, SketchSum, View
 from huref.common.algebra.field import DEGREE, P, embed, fadd, kdot, kmatvec, kmul, kouter, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil
@@ -30,25 +31,59 @@ def placed_of(layout: Layout, name: str) -> Placed:
     return layout.weights[name] if name in layout.weights else layout.sites[name].out
 
 
-def fold_rows(site: SketchSum, rows: Array, count: int) -> Array:
-    """Sᵀ·rows: coefficients of the source rows of a sketch, shape (count, 5)."""
-    out = np.zeros((count, DEGREE), np.int64)
+def fold_entries(site: SketchSum, rows: Array) -> Array:
+    """Coefficients that `rows` give to the entries of a sketch, shape (entries, 5)."""
     weights = rows[site.row].astype(np.int64) * site.sign[:, None]
     if site.centred:
         totals = to_field(site.totals(len(rows)))
         mean = kdot(rows, embed(totals)).astype(np.int64)
-        weights = np.mod(weights * len(site.row) - mean, np.int64(P))
-    np.add.at(out, site.token, weights)
-    return np.mod(out, np.int64(P)).astype(np.uint64)
+        weights = weights * len(site.row) - mean
+    return np.mod(weights, np.int64(P)).astype(np.uint64)
 
 
-def add_sketches(layout: Layout, requests: Mapping[str, SiteRequest], into: Functional, name: str) -> None:
-    """Add the requested sums of all sketch accumulators, which are linear in their source, to `into`."""
+def spread(index: NDArray[np.int64], coefficients: Array, count: int) -> Array:
+    """`coefficients` (n, 5) added up at the places `index`, shape (count, 5)."""
+    out = kzero((count,))
+    np.add.at(out, index, coefficients)
+    return np.mod(out, np.uint64(P))
+
+
+def add_linear(
+    layout: Layout,
+    requests: Mapping[str, SiteRequest],
+    weights: Mapping[str, int],
+    into: Functional,
+    name: str,
+) -> None:
+    """Add to `into` the requested sums of all accumulators that are linear in what is committed: sketches of rows
+    without multipliers, and deflations, by their ratios' `weights`.
+    """
     for site in layout.program.sites:
-        if isinstance(site.acc, SketchSum):
-            request, source = requests[site.name], placed_of(layout, site.acc.source)
-            rows = fold_rows(site.acc, request.rows, source.rows)
+        acc = site.acc
+        if isinstance(acc, SketchSum) and not acc.multipliers:
+            request, source = requests[site.name], placed_of(layout, acc.source)
+            rows = spread(acc.token, fold_entries(acc, request.rows), source.rows)
             into.tensor(source, rows, request.blocks(source.blocks), name)
+        elif isinstance(acc, Deflation):
+            request = requests[site.name]
+            for source_name, factor in ((acc.source, 1 << acc.bits), (acc.base, -weights[acc.ratio])):
+                source = placed_of(layout, source_name)
+                rows = scaled(request.rows, KS(factor))
+                into.tensor(source, rows, request.blocks(source.blocks), name)
+
+
+def ratio_thetas(program: Program, theta: KS) -> dict[str, tuple[KS, KS]]:
+    """Weights θ, θ², … of the two sums of every ratio."""
+    powers = [theta ** (1 + i) for i in range(2 * len(program.ratios))]
+    return dict(zip(program.ratio, zip(powers[::2], powers[1::2], strict=True), strict=True))
+
+
+def ratio_total(thetas: Mapping[str, tuple[KS, KS]], sums: Mapping[str, tuple[int, int]]) -> KS:
+    """The public part of ⟨l, r⟩: all sums of ratios times their weights."""
+    parts = [
+        theta * value for name, pair in thetas.items() for theta, value in zip(pair, sums[name], strict=True)
+    ]
+    return sum(parts, KS(0))
 
 
 class ConvFactors:
@@ -79,9 +114,16 @@ class ConvFactors:
 
 
 def inner_functionals(
-    layout: Layout, requests: Mapping[str, SiteRequest], point: Sequence[KS], columns: Columns
+    layout: Layout,
+    requests: Mapping[str, SiteRequest],
+    thetas: Mapping[str, tuple[KS, KS]],
+    point: Sequence[KS],
+    columns: Columns,
 ) -> tuple[Functional, Functional, KS]:
-    """The multilinear extensions of l and r at `point`: functionals of committed data, and l's public part."""
+    """The multilinear extensions of l and r at `point`: functionals of committed data, and l's public part.
+
+    `thetas` has the weights of the two sums of every ratio.
+    """
     left, right, public = Functional(columns), Functional(columns), KS(0)
     log_w = log2_ceil(layout.w)
     name = columns.add("inner", eq_table(point[len(point) - log_w :]))
@@ -112,6 +154,9 @@ def inner_functionals(
                     )
                 else:
                     _add_runs(layout, right, site, product, columns_of, run)
+            case SketchSum() as sketch if sketch.multipliers:
+                request, run = requests[site.name], table[offset : offset + len(sketch.token)]
+                _add_sketch(layout, left, right, sketch, request, run)
             case Conv() as conv:
                 factors = ConvFactors(conv, requests[site.name])
                 kernel = factors.kernel()
@@ -119,7 +164,52 @@ def inner_functionals(
                 _add_conv_input(layout, right, factors, point, offset, site.name)
             case _:
                 pass
+    for ratio in layout.program.ratios:
+        first = layout.inner[ratio_label(ratio)] // layout.w
+        _add_ratio(layout, left, right, ratio, thetas[ratio.name], high[first:], name)
     return left, right, public
+
+
+def _add_sketch(
+    layout: Layout, left: Functional, right: Functional, acc: SketchSum, request: SiteRequest, run: Array
+) -> None:
+    """l[e]: what the request gives to entry e times its multiplier; r[e]: the requested sum of the row it reads."""
+    factors = kmul(run, fold_entries(acc, request.rows))
+    placed, w = layout.rows_of[acc.multipliers], layout.w
+    values = np.concatenate([factors, kzero((1,))])  # the last one is for the padding
+    choice = np.full(placed.blocks * w, len(factors), np.int32)
+    choice[: len(factors)] = np.arange(len(factors))
+    left.dense("A", placed.start, values, choice.reshape(placed.blocks, w))
+    source = placed_of(layout, acc.source)
+    right.tensor(source, spread(acc.token, run, source.rows), request.blocks(source.blocks), request.name)
+
+
+def _add_ratio(
+    layout: Layout,
+    left: Functional,
+    right: Functional,
+    ratio: Ratio,
+    thetas: tuple[KS, KS],
+    high: Array,
+    name: str,
+) -> None:
+    """l = θ₁·value + θ₂·base and r = base on the ratio's rows, column block after column block; `high` and the
+    vector `name` are the factors of the run's coefficients.
+    """
+    value, base, w = layout.sites[ratio.value].out, layout.sites[ratio.base].out, layout.w
+    for block in range(base.blocks):
+        rows = high[block * ratio.rows : (block + 1) * ratio.rows]
+        width = min(w, base.cols - block * w)
+        column = left.columns.masked(name, width)
+        left.block(base, scaled(rows, thetas[1]), block, column)
+        right.block(base, rows, block, column)
+        start = block * w + base.cols * np.arange(value.cols // base.cols)
+        index = start[:, None] + np.arange(width)
+        stored = kzero((value.blocks * w,))
+        stored[index] = left.columns.vectors[name][:width]
+        for part in np.unique(index // w):
+            piece = left.columns.add(f"ratio.{ratio.name}.{block}.{part}", stored[part * w : (part + 1) * w])
+            left.block(value, scaled(rows, thetas[0]), int(part), piece)
 
 
 def _add_side(
@@ -160,9 +250,7 @@ def _add_transposed(
     columns = None if len(product.runs) == 1 else request.columns(site.cols)
     for number, part in enumerate(product.runs):
         first = int(index[part].min()) if placed.matrix == "W" else 0
-        rows = kzero((int(index[part].max()) + 1 - first,))
-        np.add.at(rows, index[part] - first, run[part])
-        rows %= np.uint64(P)
+        rows = spread(index[part] - first, run[part], int(index[part].max()) + 1 - first)
         stored = placed
         if placed.matrix == "W":
             stored = replace(placed, start=placed.start + first * placed.blocks, rows=len(rows))
@@ -189,9 +277,7 @@ def _add_view(
 ) -> None:
     """Add a view's columns: coefficients of view columns are summed onto the stored columns `index` that they read."""
     w = functional.columns.w
-    stored = kzero((placed.blocks * w,))
-    np.add.at(stored, index, run)
-    stored %= np.uint64(P)
+    stored = spread(index, run, placed.blocks * w)
     for block in range(placed.blocks):
         column = functional.columns.add(f"{name}.{block}", stored[block * w : (block + 1) * w])
         functional.block(placed, rows, block, column)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from huref.circuits.argument.placed import Placed, Stack, place_joined, place_weights
 from huref.circuits.argument.spaces import (
@@ -14,19 +15,24 @@ from huref.circuits.argument.spaces import (
     Cells,
     Constant,
     LookupSpace,
+    Operand,
     Quotient,
+    Repeated,
+    Steps,
     Tiles,
     close_space,
     place_digits,
     shard_digits,
 )
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Program, Site
+from huref.circuits.program.influence import Cap
+from huref.circuits.program.measured import Ratio
+from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Program, Site, SketchSum
 from huref.circuits.program.tables import Table
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.argument.hidden import PadSpace
 
 MASK_ROWS = 10  # R and R', five base rows each (protocol §7.1)
-SLOT_ROWS = 16  # height of a calibration slot in its tile
+SLOT_ROWS = 16  # heights of calibration slots in their tiles are multiples of it
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,10 @@ class Layout:
     weights: dict[str, Placed]
     weight_rows: int
     sites: dict[str, SiteColumns]
+    rows_of: dict[str, Placed]  # the row of multipliers of every influence
+    octaves: dict[str, Table]  # and the table that it is looked up in
     spaces: tuple[LookupSpace, ...]
-    inner: dict[str, int]  # offset of each product site in the inner-product vectors
+    inner: dict[str, int]  # offset of each product site and ratio in the inner-product vectors
     log_inner: int
     pads: PadSpace
     pad_start: int
@@ -67,8 +75,17 @@ class Layout:
         return sum(space.entries for space in self.spaces)
 
 
-def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[str, int], w: int) -> Layout:
-    """Lay out a proof. `shifts` and clamp table `heights` (H, protocol §3.3) are given per site name."""
+def build_layout(
+    program: Program,
+    shifts: Mapping[str, int],
+    heights: Mapping[str, int],
+    w: int,
+    caps: Mapping[str, Cap] | None = None,
+) -> Layout:
+    """Lay out a proof. `shifts` and clamp table `heights` (H, protocol §3.3) are given per site name, `caps` per
+    influence.
+    """
+    caps = caps or {}
     weights, weight_rows = place_weights(program.committed, w)
     weights |= place_joined(program.weights, weights)
     stack, tiles = Stack("A", w), Tiles()
@@ -76,8 +93,21 @@ def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[s
         site.name: _site_columns(site, shifts[site.name], heights[site.name], stack, tiles)
         for site in program.sites
     }
+    rows_of = {found.name: stack.place(1, found.cols) for found in program.influences}
+    octaves = {
+        found.name: found.table(caps, program.influence.get(found.gate)) for found in program.influences
+    }
+    values = {found.name: found.values(caps[found.name]) for found in program.influences}
     if sites:
-        spaces = [_sites_space(program, weights, sites, stack, tiles, w)]
+        scales = {
+            site.name: _Scale(
+                rows_of[site.multipliers], program.influence[site.multipliers].bits, values[site.multipliers]
+            )
+            for site in program.sites
+            if site.multipliers
+        }
+        slots = _influence_slots(program, rows_of, octaves)
+        spaces = [_sites_space(program, weights, sites, scales, slots, stack, tiles, w)]
     else:
         spaces = shard_digits(program.committed, weights, stack, w)
     inner, length = _inner_offsets(program, w)
@@ -91,6 +121,8 @@ def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[s
         weights=weights,
         weight_rows=weight_rows,
         sites=sites,
+        rows_of=rows_of,
+        octaves=octaves,
         spaces=tuple(spaces),
         inner=inner,
         log_inner=log_inner,
@@ -101,10 +133,35 @@ def build_layout(program: Program, shifts: Mapping[str, int], heights: Mapping[s
     )
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """A site's column multipliers: where they are, in units of 2^−bits, and which there can be."""
+
+    placed: Placed
+    bits: int
+    values: tuple[int, ...]
+
+    def table(self, kind: Literal["scaled", "absscaled"], height: int, clamp: int) -> Table:
+        return Table(kind, (height, clamp, self.bits, *self.values))
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Lookups that share tiles with others: few rows of as many columns as a placed matrix."""
+
+    label: str
+    table: Table
+    rows: int
+    placed: Placed
+    operands: tuple[Operand, ...]
+
+
 def _sites_space(
     program: Program,
     weights: dict[str, Placed],
     sites: dict[str, SiteColumns],
+    scales: Mapping[str, _Scale],
+    slots: list[_Slot],
     stack: Stack,
     tiles: Tiles,
     w: int,
@@ -113,10 +170,25 @@ def _sites_space(
     tile_rows = max(program.tile_rows, SLOT_ROWS)
     shifts = [columns.shift for columns in sites.values()]
     remainders = Table("remainder", _remainder_shifts(shifts))
-    blocks = [block for columns in sites.values() for block in _main_blocks(columns, remainders, tiles)]
-    blocks += _calibration_blocks(list(sites.values()), remainders, tiles, tile_rows)
+    blocks = []
+    for name, columns in sites.items():
+        blocks += _main_blocks(columns, scales.get(name), remainders, tiles)
+        slots += _calibration_slots(columns, scales.get(name), remainders)
+    blocks += _place_slots(slots, tiles, tile_rows)
     digits = [] if program.ranged else place_digits(program.committed, weights, tiles, w, tile_rows)
     return close_space("lookup", w, tile_rows, tiles, stack, blocks, digits)
+
+
+def _influence_slots(
+    program: Program, rows_of: Mapping[str, Placed], octaves: Mapping[str, Table]
+) -> list[_Slot]:
+    """Every row of multipliers follows from its steps."""
+    slots = []
+    for found in program.influences:
+        gate = (Cells(rows_of[found.gate]),) if found.gate else ()
+        operands = (Steps(found.name), *gate, Cells(rows_of[found.name]))
+        slots.append(_Slot(found.name, octaves[found.name], 1, rows_of[found.name], operands))
+    return slots
 
 
 def _remainder_shifts(shifts: Iterable[int]) -> tuple[int, ...]:
@@ -134,45 +206,59 @@ def _site_columns(site: Site, shift: int, height: int, stack: Stack, tiles: Tile
     return SiteColumns(site, shift, out, remainder, magnitude, finer, finer_remainder, tile, height)
 
 
-def _main_blocks(columns: SiteColumns, remainders: Table, tiles: Tiles) -> list[Block]:
+def _main_blocks(columns: SiteColumns, scale: _Scale | None, remainders: Table, tiles: Tiles) -> list[Block]:
     site, out = columns.site, columns.out
-    clamp = Table("clamp", (columns.height, site.clamp, site.low))
     quotient = Quotient(site.name, columns.shift, columns.remainder)
     shape = (0, site.rows, site.cols, out.blocks)
-    blocks = [Block(f"{site.name}.clamp", clamp, columns.tile, *shape, (quotient, Cells(out)))]
+    if scale is None:
+        clamp, operands = Table("clamp", (columns.height, site.clamp, site.low)), (quotient, Cells(out))
+    else:
+        clamp = scale.table("scaled", columns.height, site.clamp)
+        operands = (quotient, Repeated(scale.placed), Cells(out))
+    blocks = [Block(f"{site.name}.clamp", clamp, columns.tile, *shape, operands)]
     if columns.remainder:
-        operands = (Constant(columns.shift), Cells(columns.remainder))
+        pair = (Constant(columns.shift), Cells(columns.remainder))
         tile = tiles.take(out.blocks)
-        blocks.append(Block(f"{site.name}.remainder", remainders, tile, *shape, operands))
+        blocks.append(Block(f"{site.name}.remainder", remainders, tile, *shape, pair))
     return blocks
 
 
-def _calibration_blocks(
-    sites: list[SiteColumns], remainders: Table, tiles: Tiles, tile_rows: int
-) -> list[Block]:
-    wanted: list[tuple[SiteColumns, str, Table, tuple[Cells | Quotient | Constant, ...]]] = []
-    for columns in sorted(sites, key=lambda columns: -columns.out.blocks):
-        site, shift = columns.site, columns.shift
-        magnitudes = Table("abs", (site.clamp, site.low))
-        wanted.append((columns, "magnitude", magnitudes, (Cells(columns.out), Cells(columns.magnitude))))
-        if columns.finer_magnitude:
-            quotient = Quotient(site.name, shift - 1, columns.finer_remainder)
-            # twice the height: |h'| ≤ 2|h| + 1, so the finer rounding never overflows where the main one fits
-            table = Table("absclamp", (2 * columns.height, site.clamp, site.low))
-            wanted.append((columns, "finer", table, (quotient, Cells(columns.finer_magnitude))))
-        if columns.finer_remainder:
-            pair = (Constant(shift - 1), Cells(columns.finer_remainder))
-            wanted.append((columns, "finer_remainder", remainders, pair))
-    slots = tile_rows // SLOT_ROWS
-    blocks = []
-    for first in range(0, len(wanted), slots):
-        group = wanted[first : first + slots]
-        count = group[0][0].out.blocks
-        tile = tiles.take(count, 1 << log2_ceil(count))
-        for slot, (columns, kind, table, operands) in enumerate(group):
-            site = columns.site
-            shape = (slot * SLOT_ROWS, site.calibration_rows, site.cols, columns.out.blocks)
-            blocks.append(Block(f"{site.name}.{kind}", table, tile, *shape, operands))
+def _calibration_slots(columns: SiteColumns, scale: _Scale | None, remainders: Table) -> list[_Slot]:
+    site, shift = columns.site, columns.shift
+
+    def slot(kind: str, table: Table, *operands: Operand) -> _Slot:
+        return _Slot(f"{site.name}.{kind}", table, site.calibration_rows, columns.out, operands)
+
+    magnitudes = Table("abs", (site.clamp, site.low))
+    slots = [slot("magnitude", magnitudes, Cells(columns.out), Cells(columns.magnitude))]
+    if columns.finer_magnitude:
+        quotient, finer = (
+            Quotient(site.name, shift - 1, columns.finer_remainder),
+            Cells(columns.finer_magnitude),
+        )
+        # twice the height: |h'| ≤ 2|h| + 1, so the finer rounding never overflows where the main one fits
+        height = 2 * columns.height
+        if scale is None:
+            slots.append(slot("finer", Table("absclamp", (height, site.clamp, site.low)), quotient, finer))
+        else:
+            table = scale.table("absscaled", height, site.clamp)
+            slots.append(slot("finer", table, quotient, Repeated(scale.placed), finer))
+    if columns.finer_remainder:
+        pair = (Constant(shift - 1), Cells(columns.finer_remainder))
+        slots.append(slot("finer_remainder", remainders, *pair))
+    return slots
+
+
+def _place_slots(slots: list[_Slot], tiles: Tiles, tile_rows: int) -> list[Block]:
+    """The slots with most column blocks first; as many share a row of tiles as fit one above the other."""
+    blocks: list[Block] = []
+    used, tile = tile_rows, 0
+    for slot in sorted(slots, key=lambda slot: -slot.placed.blocks):
+        if used + slot.rows > tile_rows:
+            tile, used = tiles.take(slot.placed.blocks, 1 << log2_ceil(slot.placed.blocks)), 0
+        shape = (used, slot.rows, slot.placed.cols, slot.placed.blocks)
+        blocks.append(Block(slot.label, slot.table, tile, *shape, slot.operands))
+        used += -(-slot.rows // SLOT_ROWS) * SLOT_ROWS
     return blocks
 
 
@@ -181,13 +267,24 @@ def _inner_offsets(program: Program, w: int) -> tuple[dict[str, int], int]:
     for site in program.sites:
         if isinstance(site.acc, MatMul):
             size, align = site.acc.inner, w
+        elif isinstance(site.acc, SketchSum) and site.acc.multipliers:
+            size, align = len(site.acc.token), w
         elif isinstance(site.acc, Conv):
             size = align = max(w, 1 << log2_ceil(site.acc.in_channels * site.acc.kernel**2))
         else:
             continue
         offsets[site.name] = -(-length // align) * align
         length = offsets[site.name] + -(-size // w) * w
+    for ratio in program.ratios:
+        offsets[ratio_label(ratio)] = -(-length // w) * w
+        blocks = -(-program.site[ratio.base].cols // w)
+        length = offsets[ratio_label(ratio)] + ratio.rows * blocks * w
     return offsets, length
+
+
+def ratio_label(ratio: Ratio) -> str:
+    """What a ratio's run of the inner-product vectors is called; sites have names of their own."""
+    return f"ratio.{ratio.name}"
 
 
 def _count_pads(program: Program, spaces: Iterable[LookupSpace], log_inner: int, w: int) -> PadSpace:

@@ -21,11 +21,13 @@ from huref.circuits.argument.spaces import (
     Constant,
     LookupSpace,
     Quotient,
+    Repeated,
+    Steps,
     TableBlock,
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import P, kmul, ksum, kzero
+from huref.common.algebra.field import DEGREE, P, kmatvec, kmul, kouter, ksum, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
@@ -155,6 +157,12 @@ class _Builder:
                     self.denominator_const -= power * value * mass
                 case Cells(placed):
                     self.denominator.tensor(placed, scaled(rows, -power), tiles, leaf.name)
+                case Repeated(placed):
+                    once = scaled(total(rows).array()[None], -power)
+                    self.denominator.tensor(placed, once, tiles, leaf.name)
+                case Steps(influence):
+                    first = -power * KS.from_array(rows[0])
+                    self._steps(influence, scaled(kouter(tiles, leaf.column).reshape(-1, DEGREE), first))
                 case Quotient(site, shift, remainder):
                     unit = -power * pow(HALF, shift, P)
                     if shift:
@@ -162,6 +170,18 @@ class _Builder:
                     if remainder:
                         self.denominator.tensor(remainder, scaled(rows, -unit), tiles, leaf.name)
                     self._request(site, block, scaled(rows, unit))
+
+    def _steps(self, influence: str, coefficients: Array) -> None:
+        """Add Σ_f coefficients[f]·(sum of the steps that entry f reads)."""
+        w = self.layout.w
+        for read in self.layout.program.influence[influence].steps:
+            places = [self.layout.weights[name] for name in read.tensors]
+            first, last = places[0].start, places[-1].start + places[-1].count
+            stored = np.concatenate([(place.start - first) * w + np.arange(place.cols) for place in places])
+            spread = kzero(((last - first) * w,))
+            np.add.at(spread, stored[read.index], coefficients[: len(read.index)])
+            spread %= np.uint64(P)
+            self.denominator.dense("W", first, spread, np.arange(len(spread), dtype=np.int32).reshape(-1, w))
 
     def _request(self, site: str, block: Block, rows: Array) -> None:
         """Accumulate a site's row coefficients, with the constant that its first tile contributes."""
@@ -209,6 +229,12 @@ class _Builder:
         top, local = eq_index(point[:cut], start >> bits), point[cut:]
         if table.kind == "digits":
             return top, [top * value for value in _digit_sums(table, local)]
+        if not table.straight:
+            weights = eq_table(local)[: table.size]
+            sums_of = kmatvec(
+                np.stack(table.columns()).astype(np.int16), weights
+            )  # no component has more bits
+            return top * total(weights), [top * KS.from_array(found) for found in sums_of]
         sums: dict[int, tuple[KS, KS]] = {}
 
         def until(count: int) -> tuple[KS, KS]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from huref.circuits.argument.layout import Layout
-from huref.circuits.program.program import OUTPUTS, GatedMatMul
+from huref.circuits.argument.outputs import COUNTS, output_variables
+from huref.circuits.program.program import GatedMatMul
 from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, OpeningGeometry
@@ -77,8 +78,10 @@ def count_claims(layout: Layout) -> tuple[int, int]:
     program = layout.program
     gated = sum(isinstance(site.acc, GatedMatMul) for site in program.sites)
     calibration = sum(2 if site.finer_magnitude else 1 for site in layout.sites.values())
-    inner = int(program.has_products)
-    claims = 2 * len(layout.spaces) + 2 * inner + 3 * gated + (program.length > 0) + calibration + 1 + 2
+    inner, counts = int(program.has_products), len(COUNTS) * len(program.influences)
+    claims = (
+        2 * len(layout.spaces) + 2 * inner + 3 * gated + (program.length > 0) + calibration + counts + 1 + 2
+    )
     lookups = sum(1 + space.log_entries for space in layout.spaces)
     constraints = lookups + inner + 2 * gated + 1 + 3
     return claims, constraints
@@ -111,8 +114,10 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
     ]
     if layout.program.has_products:
         terms.append(_algebraic("inner.round", "degree 2", 2))
+    if layout.program.ratios:
+        terms.append(_algebraic("ratios.theta", "sums of ratios", 2 * len(layout.program.ratios)))
     if layout.program.length:
-        terms.append(_algebraic("output", "variables of v", log2_ceil(OUTPUTS)))
+        terms.append(_algebraic("output", "variables of v", output_variables(layout.program)))
     if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
         terms.append(_algebraic("gated.round", "degree 3", 3))
     queries = geometry.weights.queries + geometry.proof.queries

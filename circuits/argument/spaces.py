@@ -29,6 +29,20 @@ class Cells:
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """Operand: the entries of a placed row, in every row of the block."""
+
+    placed: Placed
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Operand: the sums of steps that an influence reads from the weights, in one row."""
+
+    influence: str
+
+
+@dataclass(frozen=True)
 class Quotient:
     """Operand: h = (acc + 2^(shift−1) − ℓ)·2^(−shift) of a site; h = acc and no ℓ when shift is 0."""
 
@@ -44,6 +58,9 @@ class Constant:
     value: int
 
 
+Operand = Cells | Repeated | Steps | Quotient | Constant
+
+
 @dataclass(frozen=True)
 class Block:
     """Lookups of (rows × cols) tuples into one table, at row `row` of tiles `tile` … `tile + blocks − 1`."""
@@ -55,7 +72,7 @@ class Block:
     rows: int
     cols: int
     blocks: int
-    operands: tuple[Cells | Quotient | Constant, ...]
+    operands: tuple[Operand, ...]
 
 
 @dataclass(frozen=True)

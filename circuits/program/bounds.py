@@ -9,6 +9,7 @@ from huref.circuits.program.program import Program, Site
 from huref.common.algebra.field import P as FIELD_PRIME
 from huref.common.errors import UsageError
 
+_HEIGHT, _SCALED_HEIGHT = 1 << 15, 1 << 12
 MAX_SHIFT = 30
 """No accumulator below p/2 needs more: 2^30 > p/2."""
 
@@ -18,7 +19,7 @@ def fits(bound: int) -> bool:
     return 2 * bound < FIELD_PRIME
 
 
-def table_height(bound: int, shift: int, cap: int = 1 << 15) -> int:
+def table_height(bound: int, shift: int, cap: int = _HEIGHT) -> int:
     """H of protocol §3.3: the largest power of two ≤ cap with bound + H·2^s + 2^(s−1) < p, else 0.
 
     Below it, the equation of the re-quantization mod p has exactly one solution h in [−H, H).
@@ -30,15 +31,20 @@ def table_height(bound: int, shift: int, cap: int = 1 << 15) -> int:
     return height
 
 
-def site_height(site: Site, shift: int, cap: int = 1 << 15) -> int:
-    """`table_height` of a site at its shift, checked.
+def clamp_height(site: Site, shift: int) -> int:
+    """`table_height` of a site; lower where columns have multipliers, since the table has a part for each of them."""
+    return table_height(site.bound, shift, _SCALED_HEIGHT if site.multipliers else _HEIGHT)
+
+
+def site_height(site: Site, shift: int) -> int:
+    """`clamp_height` of a site at its shift, checked.
 
     Raises:
         UsageError: the shift is out of range, or H < 4C (the table would not hold the clamp's tails).
     """
     if not 0 <= shift <= MAX_SHIFT:
         raise UsageError(f"{site.name}: shift {shift} is outside 0..{MAX_SHIFT}")
-    height = table_height(site.bound, shift, cap)
+    height = clamp_height(site, shift)
     if height < 4 * site.clamp:
         raise UsageError(
             f"{site.name}: at shift {shift} the clamp table has height {height} < {4 * site.clamp}"
@@ -46,7 +52,7 @@ def site_height(site: Site, shift: int, cap: int = 1 << 15) -> int:
     return height
 
 
-def table_heights(program: Program, shifts: dict[str, int], cap: int = 1 << 15) -> dict[str, int]:
+def table_heights(program: Program, shifts: dict[str, int]) -> dict[str, int]:
     """H of every site of `program` at the published `shifts`.
 
     Raises:
@@ -54,4 +60,4 @@ def table_heights(program: Program, shifts: dict[str, int], cap: int = 1 << 15) 
     """
     if set(shifts) != set(program.site):
         raise UsageError("shifts: expected exactly one shift per site of the program")
-    return {site.name: site_height(site, shifts[site.name], cap) for site in program.sites}
+    return {site.name: site_height(site, shifts[site.name]) for site in program.sites}

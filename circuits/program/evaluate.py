@@ -8,15 +8,17 @@ below p/2 < 2^30, so all partial sums are integers below 2^53. The prover's fast
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.program.bounds import MAX_SHIFT, table_height
+from huref.circuits.program.bounds import MAX_SHIFT, clamp_height
+from huref.circuits.program.influence import Cap
+from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
 from huref.circuits.program.program import (
-    OUTPUTS,
     Conv,
+    Deflation,
     GatedMatMul,
     MatMul,
     Output,
@@ -29,6 +31,7 @@ from huref.common.errors import ProverError, UsageError
 
 Ints = NDArray[np.integer]
 Weights = Mapping[str, Ints]
+RunSite = Callable[[Site, int | None, SiteNumbers], "SiteTrace"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,12 @@ class SiteTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """Everything a run computes; `v` has 512 int64 entries."""
+    """Everything a run computes; `v` has as many int64 entries as the program's output."""
 
     sites: dict[str, SiteTrace]
     v: NDArray[np.int64]
+    influences: Mapping[str, InfluenceTrace] = field(default_factory=dict)
+    ratios: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def shifts(self) -> dict[str, int]:
@@ -73,6 +78,11 @@ class Trace:
             name: (site.total, None if site.below is None else site.below.total)
             for name, site in self.sites.items()
         }
+
+    @property
+    def caps(self) -> dict[str, Cap]:
+        """The published cap of every row of multipliers."""
+        return {name: found.cap for name, found in self.influences.items()}
 
 
 def run(
@@ -92,11 +102,10 @@ def run(
     """
     values: dict[str, Ints] = dict(weights)
 
-    def run_site(site: Site, shift: int | None) -> SiteTrace:
-        acc = accumulate(site, values)
-        found = requantize(
-            site, acc, canonical_shift(site, calibration(site, acc)) if shift is None else shift
-        )
+    def run_site(site: Site, shift: int | None, numbers: SiteNumbers) -> SiteTrace:
+        acc = accumulate(site, values, numbers)
+        chosen = canonical_shift(site, calibration(site, acc), numbers) if shift is None else shift
+        found = requantize(site, acc, chosen, numbers)
         values[site.name] = found.out
         return found
 
@@ -107,10 +116,11 @@ def run_sites(
     program: Program,
     weights: Weights,
     shifts: Mapping[str, int] | None,
-    run_site: Callable[[Site, int | None], SiteTrace],
+    run_site: RunSite,
     progress: Callable[[str], None] | None,
 ) -> Trace:
-    """What every executor does around its sites; `run_site` gets a shift, or None for the canonical one.
+    """What every executor does around its sites; `run_site` gets a shift (or None for the canonical one) and what
+    was measured for it.
 
     Raises:
         UsageError, ProverError: as `run`.
@@ -119,17 +129,29 @@ def run_sites(
     if shifts is not None and set(shifts) != set(program.site):
         raise UsageError("shifts: expected exactly one shift per site of the program")
     sites: dict[str, SiteTrace] = {}
+    outs: dict[str, Ints] = {}
+    measured = Measured(program)
+    measured.measure_influences(weights)
     for site in program.sites:
-        sites[site.name] = run_site(site, None if shifts is None else shifts[site.name])
+        if isinstance(site.acc, Deflation):
+            measured.measure_ratio(site.acc.ratio, outs)
+        shift = None if shifts is None else shifts[site.name]
+        sites[site.name] = run_site(site, shift, measured.of(site))
+        outs[site.name] = sites[site.name].out
         if progress is not None:
             progress(site.name)
-    return Trace(sites, read_output(program.output, {name: trace.out for name, trace in sites.items()}))
+    for factor in program.output.factors:
+        if isinstance(factor, str):
+            measured.measure_ratio(factor, outs)
+    v = read_output(program.output, outs, measured.weights)
+    return Trace(sites, v, measured.influences, measured.ratios)
 
 
 def check_weights(program: Program, weights: Weights) -> None:
     """Raise `UsageError` unless every weight that is read is there with its declared shape, integer type and range."""
     known = {weight.name for weight in program.committed}
-    if not set(program.weight) <= set(weights) <= known | set(program.weight):
+    read = {name for found in program.influences for part in found.steps for name in part.tensors}
+    if not set(program.weight) | read <= set(weights) <= known | set(program.weight):
         raise UsageError(f"weights: expected {sorted(program.weight)}, got {sorted(weights)}")
     for declared in program.weights:
         array = weights[declared.name]
@@ -142,11 +164,13 @@ def check_weights(program: Program, weights: Weights) -> None:
             raise UsageError(f"{declared.name}: an entry exceeds {declared.bits} signed bits")
 
 
-def accumulate(site: Site, values: Mapping[str, Ints]) -> NDArray[np.int64]:
+def accumulate(site: Site, values: Mapping[str, Ints], numbers: SiteNumbers) -> NDArray[np.int64]:
     """The accumulator of one site (rows × cols), exact."""
     acc = site.acc
     if isinstance(acc, SketchSum):
-        return _sketch_sum(acc, site.rows, values[acc.source])
+        return _sketch_sum(acc, site.rows, values[acc.source], numbers.entries)
+    if isinstance(acc, Deflation):
+        return deflate(acc, values[acc.source], values[acc.base], numbers.weight)
     if isinstance(acc, MatMul):
         left, right = _view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner)
         return np.concatenate([_product(left[:, run], right[:, run]) for run in acc.runs], axis=1)
@@ -168,10 +192,17 @@ def _product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
     return np.asarray(left @ right.T).astype(np.int64)
 
 
-def _sketch_sum(acc: SketchSum, rows: int, source: Ints) -> NDArray[np.int64]:
+def deflate(acc: Deflation, source: Ints, base: Ints, weight: int) -> NDArray[np.int64]:
+    """The accumulator of a deflation."""
+    return (source.astype(np.int64) << acc.bits) - weight * base.astype(np.int64)
+
+
+def _sketch_sum(acc: SketchSum, rows: int, source: Ints, entries: Ints | None) -> NDArray[np.int64]:
     """Rows of S without an entry give zeros."""
     out = np.zeros((rows, source.shape[1]), np.int64)
     read = source[acc.token].astype(np.int64)
+    if entries is not None:
+        read *= entries[:, None]
     np.add.at(out, acc.row, read * acc.sign[:, None])
     return centre(acc, out, read.sum(axis=0)) if acc.centred else out
 
@@ -204,10 +235,12 @@ def conv_input(sources: list[Ints], size: int) -> Ints:
     return sources[0].reshape(size, -1, size).transpose(1, 0, 2)
 
 
-def _clamped(site: Site, acc: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _clamped(
+    site: Site, acc: NDArray[np.int64], shift: int, numbers: SiteNumbers
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     half = (1 << shift) >> 1
     h = (acc + half) >> shift
-    return h, np.clip(h, site.low, site.clamp)
+    return h, numbers.rounded(site, h)
 
 
 def calibration(site: Site, acc: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -215,34 +248,33 @@ def calibration(site: Site, acc: NDArray[np.integer]) -> NDArray[np.int64]:
     return acc[: site.calibration_rows].astype(np.int64)
 
 
-def canonical_shift(site: Site, rows: NDArray[np.int64]) -> int:
-    """The smallest s with Σ|out| < target·N over the calibration rows, N entries (protocol §3.3).
+def canonical_shift(site: Site, rows: NDArray[np.int64], numbers: SiteNumbers) -> int:
+    """The smallest s with Σ|out| < target·N over the calibration rows, N entries that count (protocol §3.3).
 
     |h| is entrywise non-increasing in s, so the sum is monotone and bisection finds it.
     """
-    limit = site.target * rows.size
+    limit = site.target * len(rows) * numbers.count
     low, high = 0, MAX_SHIFT  # at s = 30 every |h| ≤ 1
     while low < high:
         middle = (low + high) // 2
-        if int(np.abs(_clamped(site, rows, middle)[1]).sum()) < limit:
+        if int(np.abs(_clamped(site, rows, middle, numbers)[1]).sum()) < limit:
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def requantize(site: Site, acc: NDArray[np.int64], shift: int) -> SiteTrace:
+def requantize(site: Site, acc: NDArray[np.int64], shift: int, numbers: SiteNumbers) -> SiteTrace:
     """out, ℓ and the calibration values of one site at `shift`.
 
     Raises:
         ProverError: the table is too small for the clamp at this shift, or some |h| does not fit it.
     """
-    h, out = _clamped(site, acc, shift)
+    h, out = _clamped(site, acc, shift, numbers)
     check_height(site, shift, int(np.abs(h).max()))
     remainder = _remainder(acc, h, shift)
-    return site_trace(
-        site, calibration(site, acc), shift, out.astype(np.int16), remainder, h.astype(np.int32)
-    )
+    rows = calibration(site, acc)
+    return site_trace(site, rows, shift, out.astype(np.int16), remainder, h.astype(np.int32), numbers)
 
 
 def site_trace(
@@ -252,22 +284,23 @@ def site_trace(
     out: NDArray[np.int16],
     remainder: NDArray[np.int32],
     quotient: NDArray[np.int32],
+    numbers: SiteNumbers,
 ) -> SiteTrace:
     """A site's re-quantization with the values of its calibration rows; `rows` as `calibration` gives them."""
     total = int(np.abs(out[: len(rows)]).sum())
-    below = _below(site, rows, shift - 1) if shift else None
+    below = _below(site, rows, shift - 1, numbers) if shift else None
     return SiteTrace(shift, out, remainder, total, below, quotient)
 
 
-def _below(site: Site, rows: NDArray[np.int64], shift: int) -> Below:
-    h, out = _clamped(site, rows, shift)
+def _below(site: Site, rows: NDArray[np.int64], shift: int, numbers: SiteNumbers) -> Below:
+    h, out = _clamped(site, rows, shift, numbers)
     magnitude = np.abs(out).astype(np.int16)
     return Below(magnitude, _remainder(rows, h, shift), int(magnitude.sum()), h.astype(np.int32))
 
 
 def check_height(site: Site, shift: int, largest: int) -> None:
     """Raise `ProverError` naming the site unless values |h| ≤ `largest` lie inside its clamp table."""
-    height = table_height(site.bound, shift)
+    height = clamp_height(site, shift)
     if height < 4 * site.clamp:
         raise ProverError(f"{site.name}: no clamp table of height {4 * site.clamp} is sound at shift {shift}")
     if largest >= height:
@@ -282,10 +315,11 @@ def _remainder(acc: NDArray[np.int64], h: NDArray[np.int64], shift: int) -> NDAr
     return (acc + half - (h << shift)).astype(np.int32)
 
 
-def read_output(output: Output, outs: Mapping[str, Ints]) -> NDArray[np.int64]:
-    """v (512 int64, or nothing without sources) from the output map; exact, the bound is below p/2."""
-    v = np.zeros(OUTPUTS if output.sources else 0)
-    for name, bucket, sign in zip(output.sources, output.bucket, output.sign, strict=True):
-        signed = (outs[name].astype(np.float64) * sign).reshape(-1)
-        v += np.bincount(bucket.reshape(-1), weights=signed, minlength=OUTPUTS)
+def read_output(output: Output, outs: Mapping[str, Ints], weights: Mapping[str, int]) -> NDArray[np.int64]:
+    """v (`output.length` int64) from the output map and the ratios' weights; exact, the bound is below p/2."""
+    v = np.zeros(output.length)
+    maps = zip(output.sources, output.bucket, output.sign, output.numbers(weights), strict=True)
+    for name, bucket, sign, factor in maps:
+        signed = (outs[name].astype(np.float64) * sign).reshape(-1) * factor
+        v += np.bincount(bucket.reshape(-1), weights=signed, minlength=output.length)
     return v.astype(np.int64)

@@ -11,6 +11,7 @@ Notation: `inner` is the index that a product sums over; `acc` the accumulator b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,8 +20,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.program.measured import Influence, Ratio
+
 OUTPUTS = 512
 """Length of the fingerprint vector v."""
+MAX_CALIBRATION_ROWS = 64
 CALIBRATION_TARGET = 26
 """Mean |out| over the calibration rows stays below this (protocol §3.3): a Gaussian rms just under 32."""
 
@@ -83,7 +87,8 @@ class SketchSum:
 
     Entry e of the matrix is `sign[e]` at (`row[e]`, `token[e]`). Arrays are excluded from equality; the
     profile that made them is part of the statement. `centred`: acc = n·(S·source) − (S·1)·(Σ of the rows `token`) with
-    n entries in all, which is n times S on rows less their mean.
+    n entries in all, which is n times S on rows less their mean. `multipliers` names a committed row of an `Influence`:
+    the row that entry e reads is multiplied by its e-th number first.
     """
 
     source: str
@@ -91,6 +96,7 @@ class SketchSum:
     token: NDArray[np.int64]
     sign: NDArray[np.int8]
     centred: bool = False
+    multipliers: str = ""
 
     def totals(self, rows: int) -> NDArray[np.int64]:
         """Sum of the signs of every row of S."""
@@ -119,7 +125,7 @@ class SketchSum:
             and np.array_equal(self.row, other.row)
             and np.array_equal(self.token, other.token)
             and np.array_equal(self.sign, other.sign)
-            and self.centred == other.centred
+            and (self.centred, self.multipliers) == (other.centred, other.multipliers)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -152,6 +158,16 @@ class GatedMatMul:
     gate: str
     up: str
     inner: int
+
+
+@dataclass(frozen=True)
+class Deflation:
+    """acc = 2^bits · source − w · base, entry by entry, w the weight of the program's ratio called `ratio`."""
+
+    source: str
+    base: str
+    ratio: str
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -201,7 +217,7 @@ class Conv:
     __hash__ = None  # type: ignore[assignment]
 
 
-Accumulator = SketchSum | MatMul | GatedMatMul | Conv
+Accumulator = SketchSum | MatMul | GatedMatMul | Deflation | Conv
 
 
 @dataclass(frozen=True)
@@ -209,8 +225,12 @@ class Site:
     """One accumulator and its re-quantization: out = clamp(round(acc / 2^s), low, clamp).
 
     `rows` is a power of two; `bound` the static worst case of |acc|; `calibration_rows` the R of protocol
-    §3.3 (a power of two ≤ 16). The shift s is found by the prover and published with the statement: the
+    §3.3 (a power of two ≤ 64). The shift s is found by the prover and published with the statement: the
     smallest with L_s < `target`·R·cols.
+
+    With `multipliers`, a committed row of an `Influence` with an entry for every column, out = clamp(⌊(h·μ +
+    2^(b−1)) / 2^b⌋) of h = round(acc / 2^s), b the row's bits, and the columns that are alive are counted in place of
+    cols, at least one.
     """
 
     name: str
@@ -222,30 +242,39 @@ class Site:
     bound: int
     calibration_rows: int
     target: int = CALIBRATION_TARGET
+    multipliers: str = ""
 
     def __post_init__(self) -> None:
         if not _power_of_two(self.rows) or not _power_of_two(self.calibration_rows):
             raise ValueError(f"{self.name}: rows and calibration rows must be powers of two")
-        if self.calibration_rows > min(16, self.rows):
+        if self.calibration_rows > min(MAX_CALIBRATION_ROWS, self.rows):
             raise ValueError(f"{self.name}: {self.calibration_rows} calibration rows of {self.rows}")
 
 
 @dataclass(frozen=True)
 class Output:
-    """v_b = Σ sign·entry over the entries of `sources` whose bucket is b.
+    """v_b = Σ factor·sign·entry over the entries of `sources` whose bucket is b, of `length` ones.
 
-    `bucket` and `sign` have one (rows × cols) array per source; sign 0 leaves an entry out.
+    `bucket` and `sign` have one (rows × cols) array per source; sign 0 leaves an entry out. `factors` has an integer
+    per source (all 1 if there are none), or the name of a ratio: then it is less the ratio's weight.
     """
 
     sources: tuple[str, ...]
     bucket: tuple[NDArray[np.int16], ...]
     sign: tuple[NDArray[np.int8], ...]
     bound: int
+    factors: tuple[int | str, ...] = ()
+    length: int = OUTPUTS
+
+    def numbers(self, weights: Mapping[str, int]) -> tuple[int, ...]:
+        """The factor of every source, given the ratios' weights."""
+        factors = self.factors or (1,) * len(self.sources)
+        return tuple(-weights[factor] if isinstance(factor, str) else factor for factor in factors)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Output)
-            and self.sources == other.sources
+            and (self.sources, self.factors, self.length) == (other.sources, other.factors, other.length)
             and all(np.array_equal(a, b) for a, b in zip(self.bucket, other.bucket, strict=True))
             and all(np.array_equal(a, b) for a, b in zip(self.sign, other.sign, strict=True))
         )
@@ -253,7 +282,7 @@ class Output:
     __hash__ = None  # type: ignore[assignment]
 
 
-NO_OUTPUT = Output((), (), (), 0)
+NO_OUTPUT = Output((), (), (), 0, length=0)
 """Of a program that publishes no vector."""
 
 
@@ -263,6 +292,7 @@ class Program:
 
     `stack` is the whole commitment that the weights are part of; empty: they are all of it. `ranged`: that its entries
     are in range is proven apart, by a program that has no sites (protocol §6.8); otherwise by this one.
+    `influences` come before all sites, and one whose row is a gate before what it gates.
     """
 
     weights: tuple[Weight, ...]
@@ -270,6 +300,8 @@ class Program:
     output: Output
     stack: tuple[Weight, ...] = ()
     ranged: bool = False
+    influences: tuple[Influence, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
 
     def __post_init__(self) -> None:
         known = {weight.name: weight for weight in self.committed}
@@ -294,12 +326,25 @@ class Program:
     @property
     def length(self) -> int:
         """Number of outputs."""
-        return OUTPUTS if self.output.sources else 0
+        return self.output.length
 
     @property
     def has_products(self) -> bool:
-        """Whether a matrix product or a convolution is in it."""
-        return any(isinstance(site.acc, MatMul | Conv) for site in self.sites)
+        """Whether something is in it that an inner product has to show."""
+        return any(
+            isinstance(site.acc, MatMul | Conv) or (isinstance(site.acc, SketchSum) and site.acc.multipliers)
+            for site in self.sites
+        )
+
+    @cached_property
+    def influence(self) -> dict[str, Influence]:
+        """Rows of multipliers by name."""
+        return {influence.name: influence for influence in self.influences}
+
+    @cached_property
+    def ratio(self) -> dict[str, Ratio]:
+        """Ratios by name."""
+        return {ratio.name: ratio for ratio in self.ratios}
 
     @cached_property
     def weight(self) -> dict[str, Weight]:

@@ -6,6 +6,10 @@ Kinds, with parameters and the tuples they hold in order of the table index:
 - abs (C, low): out ∈ [low, C] → (out, |out|)
 - remainder (s₁, s₂, …): all (s, ℓ) with 0 ≤ ℓ < 2^s, shift after shift
 - digits (bits, g): all g-tuples of signed `bits`-bit integers
+- scaled (H, C, b, μ₁, μ₂, …): for every μ, h ∈ [−H, H) → (h, μ, ⌊(h·μ + 2^(b−1)) / 2^b⌋ brought into [−C, C])
+- absscaled (H, C, b, μ₁, …): the same with the absolute value of the last
+- octaves (n, m, r, b, low, high): x ∈ [low, high] → (x, μ), where μ is `octaves` of x with octave m and root r;
+  octaves (n, m, r, b, low, high, y₁, y₂, …): for every y → (x, y, μ), where `IDLE` is added to x first if y = 0
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["abs", "absclamp", "clamp", "digits", "remainder"]
+from huref.circuits.program.influence import IDLE, octaves
+
+Kind = Literal["abs", "absclamp", "absscaled", "clamp", "digits", "octaves", "remainder", "scaled"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Table:
         match self.kind:
             case "clamp" | "absclamp":
                 return 2 * self.parameters[0]
+            case "scaled" | "absscaled":
+                return 2 * self.parameters[0] * len(self.parameters[3:])
+            case "octaves":
+                low, high, *gates = self.parameters[4:]
+                return (high - low + 1) * max(1, len(gates))
             case "abs":
                 return self.parameters[0] - self.parameters[1] + 1
             case "digits":
@@ -52,7 +63,15 @@ class Table:
     @property
     def arity(self) -> int:
         """Length of the tuples."""
-        return self.parameters[1] if self.kind == "digits" else 2
+        if self.kind == "digits":
+            return self.parameters[1]
+        gated = self.kind == "octaves" and len(self.parameters) > 6
+        return 3 if gated or self.kind in ("scaled", "absscaled") else 2
+
+    @property
+    def straight(self) -> bool:
+        """Whether `lines` describes it in a few pieces."""
+        return self.kind in ("abs", "absclamp", "clamp", "remainder")
 
     def columns(self, start: int = 0, stop: int | None = None) -> tuple[NDArray[np.int32], ...]:
         """Every tuple component for entries start … stop − 1 (all by default), each shape (stop − start,)."""
@@ -63,6 +82,14 @@ class Table:
                 h = index - np.int32(height)
                 out = np.clip(h, low, clamp)
                 return h, (np.abs(out) if self.kind == "absclamp" else out)
+            case "scaled" | "absscaled":
+                height, clamp, bits, *values = self.parameters
+                which, h = np.divmod(index, np.int32(2 * height))
+                h, factor = h - np.int32(height), np.array(values, np.int32)[which]
+                out = np.clip((h * factor + np.int32(1 << bits >> 1)) >> bits, -clamp, clamp)
+                return h, factor, (np.abs(out) if self.kind == "absscaled" else out)
+            case "octaves":
+                return self._octaves(index)
             case "abs":
                 value = index + np.int32(self.parameters[1])
                 return value, np.abs(value)
@@ -75,8 +102,26 @@ class Table:
                 run = np.searchsorted(starts, index, side="right") - 1
                 return np.array(self.parameters, np.int32)[run], index - starts[run]
 
+    def influences(self) -> NDArray[np.int64]:
+        """Of an octave table: the influence of every entry, (size,)."""
+        number, gate = self._influence(np.arange(self.size, dtype=np.int32))
+        return number + IDLE * (gate == 0)
+
+    def _influence(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """x and y of entries; y is 1 where the table has none."""
+        low, high, *gates = self.parameters[4:]
+        which, place = np.divmod(index.astype(np.int64), high - low + 1)
+        return place + low, np.array(gates or [1], np.int64)[which]
+
+    def _octaves(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
+        _, octave, root, bits = self.parameters[:4]
+        number, gate = self._influence(index)
+        found = octaves(number + IDLE * (gate == 0), octave, root, bits)
+        parts = (number, gate, found) if self.arity == 3 else (number, found)
+        return tuple(part.astype(np.int32) for part in parts)
+
     def lines(self) -> tuple[list[Line], ...]:
-        """Every tuple component as straight pieces over the table index; not for digit tables."""
+        """Every tuple component as straight pieces over the table index; only if it is `straight`."""
         match self.kind:
             case "clamp" | "absclamp":
                 height, clamp, low = self.parameters
@@ -104,8 +149,8 @@ class Table:
                     remainders.append(Line(start, stop, 1, -start))
                     start = stop
                 return shifts, remainders
-            case "digits":
-                raise ValueError("digits are not straight in the table index")
+            case _:
+                raise ValueError(f"{self.kind} is not straight in the table index")
 
     def index(self, values: tuple[NDArray[np.int32] | int, ...]) -> NDArray[np.int64]:
         """Table index of honest tuples, from the components that determine it (no check)."""
@@ -120,6 +165,16 @@ class Table:
                 for value in values:
                     index = (index << bits) + (np.asarray(value, np.int64) + (1 << (bits - 1)))
                 return index
+            case "scaled" | "absscaled":
+                height, _, _, *factors = self.parameters
+                which = np.searchsorted(np.array(factors), np.asarray(values[1]))
+                return which * np.int64(2 * height) + np.asarray(values[0], np.int64) + height
+            case "octaves":
+                low, high, *gates = self.parameters[4:]
+                place = np.asarray(values[0], np.int64) - low
+                if not gates:
+                    return place
+                return np.searchsorted(np.array(gates), np.asarray(values[1])) * (high - low + 1) + place
             case "remainder":
                 shift, remainder = values
                 start = sum(1 << s for s in self.parameters if s < int(shift))

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.inner import ConvFactors
-from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.inner import ConvFactors, fold_entries
+from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest
-from huref.circuits.program.program import Conv, MatMul, View
-from huref.common.algebra.field import DEGREE, KArray
+from huref.circuits.program.program import Conv, MatMul, SketchSum, View
+from huref.common.algebra.field import DEGREE, KArray, to_field
 from huref.common.algebra.kscalar import KS
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.sumcheck import prove_rounds
+from huref.prover.argument.witness import stack_activation
 from huref.prover.kernels.field import vectors
-from huref.prover.kernels.field.field import U32, k_to_mont
+from huref.prover.kernels.field.field import U32, k_to_mont, to_mont
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
 
 Ints = NDArray[Any]
@@ -49,7 +50,9 @@ class ProductOracle:
 def inner_vectors(
     layout: Layout, requests: Mapping[str, SiteRequest], values: Mapping[str, Ints]
 ) -> tuple[U32, U32]:
-    """The vectors l and r, each (5, 2^log_inner) Montgomery; `values` holds weights and activations by name."""
+    """The vectors l and r, each (5, 2^log_inner) Montgomery, without the ratios; `values` holds weights, activations
+    and rows of multipliers by name.
+    """
     left = np.zeros((DEGREE, 1 << layout.log_inner), np.uint32)
     right = np.zeros_like(left)
     for site in layout.program.sites:
@@ -58,6 +61,13 @@ def inner_vectors(
             at, request = layout.inner[site.name], requests[site.name]
             left[:, at : at + acc.inner] = _view_sum(values, acc.left, acc.inner, request.rows)
             right[:, at : at + acc.inner] = _right_sums(values, acc, request.columns(site.cols))
+        elif isinstance(acc, SketchSum) and acc.multipliers:
+            at, request, end = layout.inner[site.name], requests[site.name], len(acc.token)
+            entries = k_to_mont(fold_entries(acc, request.rows))
+            factors = to_mont(to_field(values[acc.multipliers].reshape(-1)))
+            left[:, at : at + end] = vectors.mul_base(entries, factors)
+            read = np.ascontiguousarray(values[acc.source][acc.token])
+            right[:, at : at + end] = small_matvec(read, k_to_mont(request.columns(site.cols)))
         elif isinstance(acc, Conv):
             at = layout.inner[site.name]
             factors = ConvFactors(acc, requests[site.name])
@@ -65,6 +75,32 @@ def inner_vectors(
             left[:, at : at + len(kernel)] = k_to_mont(kernel)
             right[:, at : at + len(kernel)] = _patch_sums(acc, factors, values)
     return left, right
+
+
+def add_ratios(
+    layout: Layout, thetas: Mapping[str, tuple[KS, KS]], values: Mapping[str, Ints], left: U32, right: U32
+) -> None:
+    """Write the ratios' runs into l and r."""
+    for ratio in layout.program.ratios:
+        base = values[ratio.base][: ratio.rows].astype(np.int64)
+        value = values[ratio.value][: ratio.rows].astype(np.int64)
+        value = value.reshape(len(base), -1, base.shape[1]).sum(axis=1)
+        first, second = (_stacked(part, layout.w) for part in (value, base))
+        at = layout.inner[ratio_label(ratio)]
+        run = slice(at, at + second.shape[1])
+        weighted = [
+            vectors.scale(part, mont(theta))
+            for part, theta in zip((first, second), thetas[ratio.name], strict=True)
+        ]
+        left[:, run], right[:, run] = vectors.add(*weighted), second
+
+
+def _stacked(matrix: Ints, w: int) -> U32:
+    """A matrix as it is committed, column block after column block: (5, n)."""
+    flat = to_mont(to_field(stack_activation(matrix, w).reshape(-1)))
+    out = np.zeros((DEGREE, len(flat)), np.uint32)
+    out[0] = flat
+    return out
 
 
 def _view_sum(values: Mapping[str, Ints], view: View, inner: int, rows: KArray) -> U32:

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.spaces import (
     Block,
-    Cells,
     Constant,
     LookupSpace,
-    Quotient,
     TableBlock,
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.kscalar import KS
-from huref.prover.argument.witness import LookupInputs, stack_activation
+from huref.prover.argument.witness import LookupInputs, Varying, stack_activation
 from huref.prover.kernels.field.field import U32, from_mont, to_mont
 from huref.prover.kernels.lookup.rows import (
     COMPONENTS,
@@ -126,7 +124,7 @@ class Leaves:
         self._job[tile : tile + block.blocks, rows] = whole
         self._job[tile + block.blocks - 1, rows] = last
 
-    def _place(self, block: Block, operand: Cells | Quotient) -> int:
+    def _place(self, block: Block, operand: Varying) -> int:
         """Where the operand's values start among the residues, stacked as in A over the block's own rows."""
         return self._words.add(residues(stack_activation(self._inputs.operand(block, operand), self.space.w)))
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.inner import ratio_thetas
 from huref.circuits.argument.layout import MASK_ROWS, Layout
 from huref.circuits.argument.lookup import SiteRequest, leaf_claims
-from huref.circuits.argument.outputs import OUTPUT_VARIABLES
+from huref.circuits.argument.outputs import output_variables
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import lookup_grinding
 from huref.circuits.program.evaluate import Trace
@@ -24,7 +25,7 @@ from huref.common.argument.hidden import PadSpace
 from huref.common.argument.transcript import Transcript
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import gated_oracles, prove_gated
-from huref.prover.argument.inner import inner_vectors, prove_inner
+from huref.prover.argument.inner import add_ratios, inner_vectors, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import scalar
@@ -86,6 +87,7 @@ def prove(
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
 
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
+    values |= {name: found.multipliers for name, found in trace.influences.items()}
     for number, space in enumerate(layout.spaces):
         step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
         leaves = Leaves(inputs, space, counts[number], alpha, beta)
@@ -98,7 +100,7 @@ def prove(
             step("products")
             _prove_products(channel, layout, leaf.requests, values)
     if layout.program.length:
-        channel.point("output.point", OUTPUT_VARIABLES)
+        channel.point("output.point", output_variables(layout.program))
     prove_triples(channel, layout.pads, pads)
     step("open")
     replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
@@ -124,6 +126,9 @@ def _prove_products(
     else:
         left, right = inner_vectors(layout, requests, values)
         channel.hidden("products.totals", [scalar(vectors.dot(left, right)), *totals])
+        if layout.program.ratios:
+            thetas = ratio_thetas(layout.program, channel.challenge("ratios.theta"))
+            add_ratios(layout, thetas, values, left, right)
         prove_inner(channel, layout, left, right)
     prove_gated(channel, layout, gated)
 

@@ -10,13 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.spaces import Block, Cells, Constant, LookupSpace, Quotient, WeightBlock
-from huref.circuits.program.evaluate import SiteTrace, Trace
+from huref.circuits.argument.spaces import (
+    Block,
+    Cells,
+    Constant,
+    LookupSpace,
+    Quotient,
+    Repeated,
+    Steps,
+    WeightBlock,
+)
+from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.tables import Table
 from huref.prover.kernels.lookup.histogram import count_digits, count_entries
 from huref.prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
+Varying = Cells | Repeated | Steps | Quotient
 
 
 def stack_activation(values: Ints, w: int) -> Ints:
@@ -39,26 +49,32 @@ class LookupInputs:
     layout: Layout
     weights: Ints  # stacked data rows of W
     placed: Mapping[int, Ints]  # by first row in A
-    sites: Mapping[str, SiteTrace]
+    trace: Trace
     halves: NDArray[np.int16]
     stacked: Mapping[int | tuple[str, int], Ints]
     starts: Mapping[int | tuple[str, int], int]
 
-    def operand(self, block: Block, operand: Cells | Quotient) -> Ints:
+    def operand(self, block: Block, operand: Varying) -> Ints:
         """Values of one operand over the block, (rows × cols)."""
         match operand:
             case Cells(placed):
                 return self.placed[placed.start][: block.rows]
+            case Repeated(placed):
+                return np.broadcast_to(self.placed[placed.start], (block.rows, block.cols))
+            case Steps(influence):
+                return self.trace.influences[influence].steps.astype(np.int16)[None]
             case Quotient(site, shift, _):
-                trace = self.sites[site]
+                trace = self.trace.sites[site]
                 if shift == trace.shift:
                     return trace.quotient
                 if trace.below is None:
                     raise ValueError(f"{site} has no finer quotient")
                 return trace.below.quotient
 
-    def start(self, block: Block, operand: Cells | Quotient) -> int | None:
+    def start(self, block: Block, operand: Varying) -> int | None:
         """Where the operand's values, stacked over the block's own rows, start in `halves`; None if not there."""
+        if isinstance(operand, Repeated | Steps):
+            return None
         key = operand.placed.start if isinstance(operand, Cells) else (operand.site, operand.shift)
         whole = len(self.stacked[key]) == block.rows * block.blocks
         return self.starts.get(key) if whole else None
@@ -93,7 +109,9 @@ def lookup_inputs(layout: Layout, weights: Ints, trace: Trace) -> LookupInputs:
             placed[columns.finer_magnitude.start] = site.below.magnitude
             if columns.finer_remainder:
                 placed[columns.finer_remainder.start] = site.below.remainder
-    return LookupInputs(layout, weights, placed, trace.sites, *_stack(layout, placed, trace))
+    for name, row in layout.rows_of.items():
+        placed[row.start] = trace.influences[name].multipliers.astype(np.int16)[None]
+    return LookupInputs(layout, weights, placed, trace, *_stack(layout, placed, trace))
 
 
 def _stack(

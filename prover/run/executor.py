@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from huref.circuits.program.evaluate import SiteTrace, Trace, Weights, run_sites
-from huref.circuits.program.program import Program, Site
+from huref.circuits.program.evaluate import RunSite, Trace, Weights, run_sites
+from huref.circuits.program.program import Program
 from huref.prover.run.executor_compiled import CompiledMachine
 
 
@@ -25,7 +25,7 @@ def execute(
     return run_sites(program, weights, shifts, _machine(weights, device), progress)
 
 
-def _machine(weights: Weights, device: str) -> Callable[[Site, int | None], SiteTrace]:
+def _machine(weights: Weights, device: str) -> RunSite:
     if device == "cpu":
         return CompiledMachine(weights).run
     from huref.prover.run.executor_torch import TorchMachine  # takes seconds

@@ -6,6 +6,8 @@ Accumulators are int32: every static bound is below p/2 < 2^30 (circuits/program
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -18,11 +20,13 @@ from huref.circuits.program.evaluate import (
     centre,
     check_height,
     conv_input,
+    deflate,
     site_trace,
 )
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.circuits.program.numbers import SiteNumbers
+from huref.circuits.program.program import Conv, Deflation, GatedMatMul, MatMul, Site, SketchSum, View
 from huref.prover.kernels.integers.integer_gemm import product
-from huref.prover.kernels.integers.sites import requantize, signed_sums
+from huref.prover.kernels.integers.sites import multiply, requantize, signed_sums
 
 _Narrow = NDArray[np.int8] | NDArray[np.int16]
 _BLOCK = 2048
@@ -37,30 +41,38 @@ class CompiledMachine:
         self.weights = weights
         self.activations: dict[str, NDArray[np.int16]] = {}
 
-    def run(self, site: Site, shift: int | None) -> SiteTrace:
+    def run(self, site: Site, shift: int | None, numbers: SiteNumbers) -> SiteTrace:
         """The next site, at a shift or (None) at its canonical one. Raises as `requantize`."""
-        acc = self._accumulate(site)
+        acc = self._accumulate(site, numbers)
         rows = calibration(site, acc)
         if shift is None:
-            shift = canonical_shift(site, rows)
+            shift = canonical_shift(site, rows, numbers)
         check_height(site, shift, 0)  # a shift that has a table fits 32-bit arithmetic
         out, quotient, peak = requantize(site, acc, shift)
         check_height(site, shift, peak)
+        if numbers.columns is not None:
+            multiply(quotient, numbers.columns, numbers.bits, site.clamp, out)
         self.activations[site.name] = out
-        return site_trace(site, rows, shift, out, acc, quotient)
+        return site_trace(site, rows, shift, out, acc, quotient, numbers)
 
-    def _accumulate(self, site: Site) -> NDArray[np.int32]:
+    def _accumulate(self, site: Site, numbers: SiteNumbers) -> NDArray[np.int32]:
         acc = site.acc
         if isinstance(acc, SketchSum):
-            return self._sketch(acc, site)
+            return self._sketch(acc, site, numbers.entries)
+        if isinstance(acc, Deflation):
+            source, base = self._values(acc.source), self._values(acc.base)
+            return deflate(acc, source, base, numbers.weight).astype(np.int32)
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
         if isinstance(acc, GatedMatMul):
             return self._gated(acc, site)
         return self._convolve(acc)
 
-    def _sketch(self, acc: SketchSum, site: Site) -> NDArray[np.int32]:
+    def _sketch(self, acc: SketchSum, site: Site, entries: NDArray[np.int64] | None) -> NDArray[np.int32]:
         source = self._values(acc.source)
+        if entries is not None:
+            source = source[acc.token] * entries[:, None].astype(np.int16)
+            acc = replace(acc, token=np.arange(len(acc.token)))
         sums = signed_sums(acc, site.rows, source)
         if not acc.centred:
             return sums

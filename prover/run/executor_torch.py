@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from huref.circuits.program.evaluate import (
     SiteTrace,
@@ -16,7 +17,8 @@ from huref.circuits.program.evaluate import (
     check_height,
     site_trace,
 )
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.circuits.program.numbers import SiteNumbers
+from huref.circuits.program.program import Conv, Deflation, GatedMatMul, MatMul, Site, SketchSum, View
 from huref.prover.devices.memory import memory_errors
 from huref.prover.run import float_gemm
 
@@ -31,20 +33,24 @@ class TorchMachine:
         self.weights, self.device = weights, torch.device(device)
         self.activations: dict[str, torch.Tensor] = {}
 
-    def run(self, site: Site, shift: int | None) -> SiteTrace:
+    def run(self, site: Site, shift: int | None, numbers: SiteNumbers) -> SiteTrace:
         """As `CompiledMachine.run`. Raises also ProverError if the device has too little memory."""
         with memory_errors(str(self.device)):
-            return self._run(site, shift)
+            return self._run(site, shift, numbers)
 
-    def _run(self, site: Site, shift: int | None) -> SiteTrace:
-        acc = self._accumulate(site)
+    def _run(self, site: Site, shift: int | None, numbers: SiteNumbers) -> SiteTrace:
+        acc = self._accumulate(site, numbers)
         rows = calibration(site, acc[: site.calibration_rows].cpu().numpy())
         if shift is None:
-            shift = canonical_shift(site, rows)
+            shift = canonical_shift(site, rows, numbers)
         raised = acc + ((1 << shift) >> 1)
         h = raised >> shift
         check_height(site, shift, int(h.abs().max()))
-        self.activations[site.name] = h.clamp(site.low, site.clamp).to(torch.int16)
+        scaled = h
+        if numbers.columns is not None:
+            columns = torch.from_numpy(numbers.columns).to(self.device)
+            scaled = (h * columns + ((1 << numbers.bits) >> 1)) >> numbers.bits
+        self.activations[site.name] = scaled.clamp(site.low, site.clamp).to(torch.int16)
         remainder = raised - (h << shift)
         return site_trace(
             site,
@@ -53,12 +59,16 @@ class TorchMachine:
             self.activations[site.name].cpu().numpy(),
             remainder.to(torch.int32).cpu().numpy(),
             h.to(torch.int32).cpu().numpy(),
+            numbers,
         )
 
-    def _accumulate(self, site: Site) -> torch.Tensor:
+    def _accumulate(self, site: Site, numbers: SiteNumbers) -> torch.Tensor:
         acc = site.acc
         if isinstance(acc, SketchSum):
-            return self._sketch(acc, site)
+            return self._sketch(acc, site, numbers.entries)
+        if isinstance(acc, Deflation):
+            source, base = (self.activations[name].to(torch.int64) for name in (acc.source, acc.base))
+            return (source << acc.bits) - numbers.weight * base
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
         if isinstance(acc, GatedMatMul):
@@ -107,8 +117,9 @@ class TorchMachine:
             return rows
         return rows[:, torch.from_numpy(view.index(inner)).to(self.device)]
 
-    def _sketch(self, acc: SketchSum, site: Site) -> torch.Tensor:
-        tokens = torch.from_numpy(np.ascontiguousarray(self.weights[acc.source][acc.token])).to(self.device)
+    def _sketch(self, acc: SketchSum, site: Site, entries: NDArray[np.int64] | None) -> torch.Tensor:
+        read = np.ascontiguousarray(self.weights[acc.source][acc.token]).astype(np.int64)
+        tokens = torch.from_numpy(read if entries is None else read * entries[:, None]).to(self.device)
         signed = tokens.to(torch.int64) * torch.from_numpy(acc.sign).to(self.device)[:, None]
         out = torch.zeros((site.rows, site.cols), dtype=torch.int64, device=self.device)
         out.index_add_(0, torch.from_numpy(acc.row).to(self.device), signed)

@@ -18,14 +18,15 @@ def verify_inner(
     channel: VerifierChannel,
     layout: Layout,
     requests: Mapping[str, SiteRequest],
+    thetas: Mapping[str, tuple[KS, KS]],
     total: Form,
     columns: Columns,
 ) -> list[Claim]:
-    """Reduce ⟨l, r⟩ = total to two linear claims."""
+    """Reduce ⟨l, r⟩ = total to two linear claims; `thetas` are the weights of the ratios' sums in it."""
     point, final = verify_product_rounds(channel, "inner", total, layout.log_inner)
     left, right, product = channel.hidden_product("inner.final")
     channel.assert_equal("inner.final", product, final)
-    left_part, right_part, public = inner_functionals(layout, requests, point, columns)
+    left_part, right_part, public = inner_functionals(layout, requests, thetas, point, columns)
     return [
         Claim("inner.left", left_part, combine([(KS(1), left)], -public)),
         Claim("inner.right", right_part, right),

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 
 from huref.circuits.argument.functional import Claim, Columns, Functional
 from huref.circuits.argument.gated import gated_sites
-from huref.circuits.argument.inner import add_sketches
+from huref.circuits.argument.inner import add_linear, ratio_thetas, ratio_total
 from huref.circuits.argument.lookup import leaf_claims
-from huref.circuits.argument.outputs import OUTPUT_VARIABLES, calibration_claims, output_claim
+from huref.circuits.argument.outputs import (
+    calibration_claims,
+    influence_claims,
+    output_claim,
+    output_variables,
+)
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import lookup_grinding
 from huref.common.algebra.kscalar import KS
@@ -64,7 +69,7 @@ def reduce_to_claims(
         parts = [(KS(1), denominator)]
         products, gated = None, list[Form]()
         if leaf.requests:
-            add_sketches(layout, leaf.requests, leaf.denominator, space.label)
+            add_linear(layout, leaf.requests, setup.ratio_weights, leaf.denominator, space.label)
             totals = channel.hidden("products.totals", layout.program.has_products + len(gated_sites(layout)))
             parts += [(KS(-1), total) for total in totals]
             products, gated = (totals[0], totals[1:]) if layout.program.has_products else (None, totals)
@@ -77,12 +82,17 @@ def reduce_to_claims(
             Claim(f"{space.label}.denominator", leaf.denominator, combine(parts, -leaf.denominator_const)),
         ]
         if products is not None:
-            claims += verify_inner(channel, layout, leaf.requests, products, columns)
+            thetas: dict[str, tuple[KS, KS]] = {}
+            if layout.program.ratios:
+                thetas = ratio_thetas(layout.program, channel.challenge("ratios.theta"))
+            products = combine([(KS(1), products)], ratio_total(thetas, setup.public.ratios))
+            claims += verify_inner(channel, layout, leaf.requests, thetas, products, columns)
         claims += verify_gated(channel, layout, leaf.requests, gated, columns)
     if layout.program.length:
-        output_point = channel.point("output.point", OUTPUT_VARIABLES)
-        claims.append(output_claim(layout, setup.public.v, output_point, columns))
+        output_point = channel.point("output.point", output_variables(layout.program))
+        claims.append(output_claim(layout, setup.public.v, setup.ratio_weights, output_point, columns))
     claims += calibration_claims(layout, setup.public.sums, columns)
+    claims += influence_claims(layout, setup.public.caps, columns)
     verify_triples(channel)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
     return Reduced(proof_root, claims, columns)

@@ -30,11 +30,6 @@ COMPARED_ROWS = 64
 RATIO_BITS = 6
 RATIO_CLAMP = 255
 """Public ratios of two proven sums, in units of 2^−6."""
-ALIVE = -64
-"""An influence below this has a row of zeros among its factors, whose step is −100."""
-IDLE = -128
-"""Added to the influence in `qk` of what has the multiplier zero in `vo`."""
-CAP_PARTS = 16
 ROW_BITS = 3
 """An embedding row is multiplied by an integer of at most 2^3, which is one."""
 MULTIPLIER_BITS = 8

@@ -63,3 +63,27 @@ def requantize(
     half = (1 << shift) >> 1
     flat = acc.reshape(-1), half, shift, site.low, site.clamp, out.reshape(-1), quotient.reshape(-1)
     return out, quotient, max(run_ranges(_requantize, acc.size, 1 << 16, *flat))
+
+
+@kernel
+def _multiply(quotient: Any, columns: Any, bits: int, clamp: int, out: Any, first: int, last: int) -> None:
+    for row in range(first, last):
+        _multiply_row(quotient[row], columns, np.int32(bits), np.int32(clamp), out[row])
+
+
+@helper
+def _multiply_row(quotient: Any, columns: Any, bits: Any, clamp: Any, out: Any) -> None:
+    half = np.int32((np.int32(1) << bits) >> np.int32(1))
+    for j in range(len(quotient)):
+        found = np.int32((quotient[j] * columns[j] + half) >> bits)
+        out[j] = np.int16(min(max(found, -clamp), clamp))
+
+
+def multiply(
+    quotient: NDArray[np.int32], columns: NDArray[np.int64], bits: int, clamp: int, out: NDArray[np.int16]
+) -> None:
+    """`out` = ⌊(h·μ + 2^(bits−1)) / 2^bits⌋ clamped, for quotients h (rows × cols) and the multipliers of columns.
+
+    |h| is below 2^15 and μ at most 2^8.
+    """
+    run_ranges(_multiply, len(quotient), 8, quotient, columns.astype(np.int32), bits, clamp, out, align=1)

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import (
     FILTER_STEPS,
-    IDLE,
     INNER,
     MULTIPLIER_BITS,
     OUTPUTS,
     RATIO_BITS,
+    ROW_BITS,
     TARGET,
     TERMS,
 )
-from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers, row_multipliers
 from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
+from huref.circuits.program.influence import IDLE, Cap, find_cap, multipliers
 from huref.prover.kernels.integers.integer_gemm import product
 
 Int8 = NDArray[np.int8]
@@ -74,7 +74,7 @@ def evaluate(rows: Rows, sizes: Sizes, left: Sketch, right: Sketch, challenge: b
     run = Run(sizes)
     steps = rows.embedding_steps()
     run.caps["x"] = find_cap(steps)
-    run.multipliers["x"] = row_multipliers(steps, run.caps["x"])
+    run.multipliers["x"] = multipliers(steps, run.caps["x"], ROW_BITS, interpolated=False)
     x = rows.embedding().astype(np.int64) * run.multipliers["x"][:, None]
     sketch = _Sketches(run, x, left, right)
     ys, yt = sketch.filtered()
@@ -131,7 +131,7 @@ def _influences(run: Run, rows: Rows) -> None:
         if term == "qk":
             influence = influence + IDLE * (run.multipliers["vo"] == 0)
         run.caps[term] = find_cap(influence)
-        run.multipliers[term] = multipliers(influence, run.caps[term])
+        run.multipliers[term] = multipliers(influence, run.caps[term], MULTIPLIER_BITS, interpolated=True)
 
 
 def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import ALIVE, CAP_PARTS, MULTIPLIER_BITS, ROW_BITS
-
+ALIVE = -64
+"""An influence below this has a row of zeros among its factors, whose step is −100."""
+IDLE = -128
+"""Added to an influence whose gate's multiplier is zero."""
+CAP_PARTS = 16
 ROOTS = (
     65536,
     62757,
@@ -71,19 +74,28 @@ def find_cap(influence: Int64) -> Cap:
     return Cap(octave, len(living), int((living >= octave).sum()), int((living > octave).sum()))
 
 
-def multipliers(influence: Int64, cap: Cap) -> Int64:
-    """min(2^8, 2^8 · 2^(influence − m − 1 − part/16)), rounded; 0 for what is not alive."""
-    return _octaves(influence, cap.octave, ROOTS[cap.part], MULTIPLIER_BITS)
+def multipliers(influence: Int64, cap: Cap, bits: int, *, interpolated: bool) -> Int64:
+    """μ of every influence: 2^bits · 2^(influence − m − 1 − part/16), rounded, at most 2^bits; 0 for what is not alive.
+
+    The part is that of the cap if `interpolated`, else 0: then multipliers are powers of two.
+    """
+    return octaves(influence, cap.octave, root_of(cap, interpolated), bits)
 
 
-def row_multipliers(steps: Int64, cap: Cap) -> Int64:
-    """min(2^3, 2^3 · 2^(step − m − 1)), rounded, of embedding rows: powers of two."""
-    return _octaves(steps, cap.octave, ROOTS[0], ROW_BITS)
+def root_of(cap: Cap, interpolated: bool) -> int:
+    """2^16 · 2^(−part/16)."""
+    return ROOTS[cap.part if interpolated else 0]
 
 
-def _octaves(influence: Int64, octave: int, root: int, bits: int) -> Int64:
+def octaves(influence: Int64, octave: int, root: int, bits: int) -> Int64:
     """With j = octave + 1 − influence: 2^b for j < 0, else ⌊(root + 2^(j+15−b)) / 2^(j+16−b)⌋; 0 if not alive."""
     below = np.clip(octave + 1 - influence, -1, 2 * _ROOT_BITS)
     shift = _ROOT_BITS - bits + np.maximum(below, 0)
     found = (root + (np.int64(1) << (shift - 1))) >> shift
     return np.where(influence < ALIVE, 0, np.where(below < 0, 1 << bits, found)).astype(np.int64)
+
+
+def octave_values(root: int, bits: int) -> tuple[int, ...]:
+    """All multipliers that there can be, ascending."""
+    falling = octaves(-np.arange(2 * _ROOT_BITS, dtype=np.int64), -1, root, bits)
+    return tuple(sorted({0, 1 << bits, *(int(x) for x in falling)}))
