@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.profiles import get_profile
 from huref.common.errors import HurefError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.canonical import canonical_json
@@ -287,7 +288,7 @@ def _bare(path: Path, files: Files) -> None:
         file = load_vector(alone).file
     except HurefError:
         return
-    standardize(file.v, file.encoder)
+    standardize(file.v, get_profile(file.profile))
 
 
 def load(bundle: Path) -> Files:

@@ -5,12 +5,11 @@ Prover and verifier derive every size with the same functions (protocol §2.1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from huref.circuits.argument.placed import place_weights
 from huref.circuits.argument.proof import weights_geometry
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
-from huref.circuits.fingerprint.profiles import PROFILES, Profile, check_encoder
+from huref.circuits.fingerprint.hardened.tables import pool_count
+from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS, compile_paper
+from huref.circuits.fingerprint.profiles import PROFILES, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.sizes import choose_sizes
 from huref.circuits.program.program import Program
@@ -68,8 +67,8 @@ def describe_directory(
     )
 
 
-def compile_directory(directory: Directory, encoder: str | None = None) -> Program:
-    """The program on a directory's weights with an encoder (default: the profile's), all facts checked.
+def compile_directory(directory: Directory, challenge: bytes = b"") -> Program:
+    """The program on a directory's weights under a challenge, all facts checked.
 
     Raises:
         Malformed, Unsupported: the path of the field that is impossible or unknown.
@@ -77,16 +76,16 @@ def compile_directory(directory: Directory, encoder: str | None = None) -> Progr
     """
     profile = pinned_profile(directory.profile)
     shape = ModelShape.from_dict(directory.shape)
-    _check_sizes(directory.k, directory.p)
-    _check_tokens(directory, shape)
+    _check_sizes(profile, directory.k, directory.p)
+    _check_tokens(directory, profile, shape)
     weights = tuple(directory.term_weights)
     if len(weights) != len(EQUAL_TERM_WEIGHTS):
         raise Malformed(f"directory.term_weights: {len(EQUAL_TERM_WEIGHTS)} integers are needed")
-    if "meanpool" not in profile.encoders and weights != EQUAL_TERM_WEIGHTS:
+    if profile.whole and weights != EQUAL_TERM_WEIGHTS:
         raise Malformed(f"directory.term_weights: all are 1 in profile {profile.name}")
     try:
         program = compile_fingerprint(
-            shape, profile, encoder, directory.k, directory.p, directory.tokens.ids, weights
+            shape, profile, directory.k, directory.p, directory.tokens, weights, challenge
         )
     except UsageError as error:
         raise Malformed(f"directory: no such program: {error.message}") from None
@@ -98,22 +97,22 @@ def compile_directory(directory: Directory, encoder: str | None = None) -> Progr
 def compile_fingerprint(
     shape: ModelShape,
     profile: Profile,
-    encoder: str | None,
     k: int,
     p: int,
-    tokens: Sequence[int],
+    tokens: TokenChoice,
     term_weights: tuple[int, ...] = EQUAL_TERM_WEIGHTS,
+    challenge: bytes = b"",
 ) -> Program:
-    """The program of a profile on `k` tokens in `p` pools, with an encoder (default: the profile's).
+    """The program of a profile on `k` tokens in `p` pools, under a challenge where it is not `paper`.
 
     Raises:
-        UsageError: sizes or encoder do not suit the profile, or a static bound reaches p/2.
+        UsageError: sizes do not suit the profile, or a static bound reaches p/2.
     """
-    chosen = encoder or profile.default_encoder
-    check_encoder(profile, chosen)
     if profile.whole:
-        return compile_whole(shape, profile, tokens, p)
-    return compile_program(shape, profile, chosen, k, p, term_weights)
+        return compile_whole(shape, tokens.ids, tokens.token_bytes, p, challenge)
+    if challenge:
+        raise UsageError(f"profile {profile.name} answers no challenges")
+    return compile_paper(shape, k, p, term_weights)
 
 
 def pinned_profile(name: str) -> Profile:
@@ -131,31 +130,32 @@ def check_resources(program: Program) -> None:
         raise Unsupported(f"directory.shape: a model with {committed} committed weights is too large")
 
 
-def _check_sizes(k: int, p: int) -> None:
+def _check_sizes(profile: Profile, k: int, p: int) -> None:
     """P must be the one that the profile pins for K."""
     try:
-        allowed = choose_sizes(k, k)
+        allowed = (k, pool_count(k)) if profile.whole else choose_sizes(k, k)
     except UsageError as error:
         raise Malformed(f"directory.k: {error.message}") from None
     if (k, p) != allowed:
         raise Malformed(f"directory.p: {k} tokens are pooled into {allowed[1]} blocks, not {p}")
 
 
-def _check_tokens(directory: Directory, shape: ModelShape) -> None:
-    """K different ids of the vocabulary, and digests exactly where the source has them."""
+def _check_tokens(directory: Directory, profile: Profile, shape: ModelShape) -> None:
+    """K different ids of the vocabulary with different bytes, and digests exactly where the source has them."""
     tokens = directory.tokens
     if len(tokens.ids) != directory.k or len(set(tokens.ids)) != directory.k:
         raise Malformed(f"directory.tokens.ids: {directory.k} different ids are needed")
     if max(tokens.ids) >= shape.vocab:
         raise Malformed(f"directory.tokens.ids: an id is outside the vocabulary of {shape.vocab}")
-    wanted = {
-        "word-list": (True, True),
-        "corpus": (True, True),
-        "file": (False, False),
-        "id-order": (False, False),
-    }[tokens.source]
-    got = (tokens.tokenizer_digest is not None, tokens.frequency_digest is not None)
-    if wanted != got:
+    if (tokens.pieces is not None) != profile.whole:
+        raise Malformed(f"directory.tokens.pieces: do not go with profile {profile.name}")
+    if profile.whole and (
+        len(tokens.token_bytes) != directory.k or len(set(tokens.token_bytes)) != directory.k
+    ):
+        raise Malformed(f"directory.tokens.pieces: the bytes of {directory.k} different tokens are needed")
+    said = (tokens.tokenizer_digest is not None, tokens.frequency_digest is not None)
+    allowed = {(True, True)} if tokens.source != "file" else {(False, False), (profile.whole, False)}
+    if said not in allowed:
         raise Malformed(f"directory.tokens: source {tokens.source} goes with other digests")
 
 

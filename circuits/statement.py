@@ -14,13 +14,18 @@ from pydantic import Field, Strict
 
 from huref.circuits.argument.proof import PublicInputs, Setup, prepare
 from huref.circuits.commitment import compile_directory, knobs_for, pinned_profile
+from huref.circuits.fingerprint.hardened import constants as hardened
+from huref.circuits.fingerprint.hardened.vector import picture_vector
 from huref.circuits.program.bounds import MAX_SHIFT
+from huref.circuits.program.influence import Cap
 from huref.circuits.program.program import OUTPUTS
 from huref.circuits.range import NOTHING, range_program
+from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Rejected
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.files.strict import Hex32, Identifier, StrictModel
+from huref.common.text import shorten
 
 FORMAT: Literal["huref-statement/1"] = "huref-statement/1"
 PROTOCOL: Literal["huref/proof/1"] = "huref/proof/1"
@@ -40,12 +45,20 @@ class Statement(StrictModel):
     protocol: Literal["huref/proof/1"]
     kind: Literal["fingerprint"]
     model_id: Hex32
-    encoder: Identifier
     shifts: dict[Identifier, Annotated[int, Field(ge=0, le=MAX_SHIFT)]]
     calibration_sums: dict[Identifier, Annotated[tuple[int, int | None], Strict(False)]]
+    caps: dict[Identifier, Annotated[tuple[int, int, int, int], Strict(False)]]
+    ratios: dict[Identifier, Annotated[tuple[int, int], Strict(False)]]
+    challenge: Hex32 | None
+    e: Annotated[list[int], Field(min_length=hardened.OUTPUTS, max_length=hardened.OUTPUTS)] | None
     v: Annotated[list[int], Field(min_length=OUTPUTS, max_length=OUTPUTS)]
     generator: Hex32
     notes: Notes
+
+    @property
+    def outputs(self) -> list[int]:
+        """What the program gives: e, of which v is made, or v itself."""
+        return self.v if self.e is None else self.e
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes."""
@@ -65,15 +78,16 @@ class RangeStatement(StrictModel):
         return hashlib.sha256(self.encode()).digest()
 
 
-def fingerprint_id(profile: str, encoder: str, k: int, v: list[int]) -> str:
-    """A short public name of a vector, hex SHA-256; equal names mean equal vectors made in the same way."""
-    parts = ["huref/fingerprint/1", profile, encoder, str(k), *(str(x) for x in v)]
+def fingerprint_id(profile: str, k: int, challenge: str | None, outputs: list[int]) -> str:
+    """A short public name of outputs, hex SHA-256; equal names mean equal outputs made in the same way."""
+    parts = ["huref/fingerprint/1", profile, str(k), challenge or "", *(str(x) for x in outputs)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def fingerprint_name(said: Statement | FingerprintFile, directory: Directory | FingerprintFile) -> str:
-    """`fingerprint_id` of a statement's vector under its directory; a fingerprint.json is both."""
-    return fingerprint_id(directory.profile, said.encoder, directory.k, said.v)
+    """`fingerprint_id` of a statement's outputs under its directory; a fingerprint.json is both."""
+    outputs = said.v if said.e is None else said.e
+    return fingerprint_id(directory.profile, directory.k, said.challenge, outputs)
 
 
 def prepare_statement(statement: Statement, commitment: CommitmentFile) -> Setup:
@@ -90,11 +104,28 @@ def prepare_statement(statement: Statement, commitment: CommitmentFile) -> Setup
             expected=commitment.model_id,
             got=statement.model_id,
         )
-    if statement.encoder not in pinned_profile(commitment.directory.profile).encoders:
-        raise Malformed(f"statement.encoder: profile {commitment.directory.profile} has no such encoder")
-    program = compile_directory(commitment.directory, statement.encoder)
-    public = PublicInputs(statement.shifts, statement.calibration_sums, statement.v)
+    profile = pinned_profile(commitment.directory.profile)
+    if (statement.e is None) == profile.whole or (statement.challenge is not None and not profile.whole):
+        raise Malformed(f"statement.e: outputs and challenge do not go with profile {profile.name}")
+    if statement.e is not None:
+        _check_picture_vector(statement.v, statement.e)
+    program = compile_directory(commitment.directory, bytes.fromhex(statement.challenge or ""))
+    public = PublicInputs(
+        statement.shifts,
+        statement.calibration_sums,
+        statement.outputs,
+        {name: Cap(*numbers) for name, numbers in statement.caps.items()},
+        statement.ratios,
+    )
     return prepare(program, public, knobs_for(commitment.directory))
+
+
+def _check_picture_vector(v: list[int], e: list[int]) -> None:
+    if max(abs(x) for x in e) >= P:
+        raise Malformed("statement.e: an output is not below p")
+    made = picture_vector(e).tolist()
+    if v != made:
+        raise Rejected("statement.v", "not what is made of e", expected=shorten(made), got=shorten(v))
 
 
 def needs_range(commitment: CommitmentFile) -> bool:

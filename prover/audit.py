@@ -129,7 +129,8 @@ def recompute(
         _check_shape(said, model)
         _check_sources(claims.sources, describe_files(model, pinned_profile(said.profile)))
         rule = _check_tokens(said, model, tokens)
-        program, knobs = compile_directory(said, statement.encoder), knobs_for(said)
+        challenge = bytes.fromhex(statement.challenge or "")
+        program, knobs = compile_directory(said, challenge), knobs_for(said)
     with progress.stage("quantize") as step:
         profile = pinned_profile(said.profile)
         ids = np.array(said.tokens.ids, np.int64)
@@ -142,7 +143,7 @@ def recompute(
             fill_whole(model, space, step)
         else:
             weights, steps = quantize_model(
-                model, profile, program, ids, space=space, reference=reference, progress=step
+                model, program, ids, space=space, reference=reference, progress=step
             )
     with progress.stage("commit"):
         _agree("root", claims.root, commit_weights(program, weights, knobs, seed).root.hex())
@@ -150,12 +151,12 @@ def recompute(
         fitted = fit_term_weights(profile, program, weights, steps, "cpu", step)
         _agree("term_weights", said.term_weights, list(fitted))
         source = Source(profile, model.shape, said.k, said.p, said.tokens, weights, steps, (), fitted)
-        program, trace = run_program(source, statement.encoder, "cpu", step)
+        program, trace = run_program(source, "cpu", step, challenge)
         _check_run(statement, trace)
         if measured and reference is None:
             _agree("fidelity", "a cosine", "none is measured for this profile")
         if reference is not None:
-            _check_fidelity(claims.fidelity, measure(program, trace, reference, steps, statement.encoder))
+            _check_fidelity(claims.fidelity, measure(program, trace, reference, steps))
     return (
         "the checkpoint has the family, sizes and vocabulary in the directory",
         f"its files have the {len(claims.sources)} names, sizes and hashes in commitment.json",
@@ -187,21 +188,27 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
             f"the tokens come from a {tokens.source}" + ("" if listed is None else ", not from a list"),
             hint="give the owner's list with --tokens FILE" if listed is None else "leave --tokens out",
         )
-    order, ids, _, p = find_tokens(model, listed, said.k, None)
-    _agree("tokens.source", tokens.source, order.source)
-    _agree("tokens.tokenizer", tokens.tokenizer_digest, order.tokenizer_digest)
-    _agree("tokens.frequencies", tokens.frequency_digest, order.frequency_digest)
+    profile = pinned_profile(said.profile)
+    found, k, p = find_tokens(model, profile, listed, None if profile.whole else said.k, None)
+    _agree("tokens.source", tokens.source, found.source)
+    _agree("tokens.tokenizer", tokens.tokenizer_digest, found.tokenizer_digest)
+    _agree("tokens.frequencies", tokens.frequency_digest, found.frequency_digest)
+    _agree("tokens.k", said.k, k)
     _agree("tokens.p", said.p, p)
-    _agree("tokens.ids", tokens.ids, ids.tolist())
+    _agree("tokens.ids", tokens.ids, found.ids)
+    _agree("tokens.pieces", tokens.pieces, found.pieces)
     if listed is not None:
-        return "the tokens are the last ones of the owner's list; what is in that list is the owner's choice"
+        return "the tokens are those of the owner's list; what is in that list is the owner's choice"
     return "the tokens are those that the rule selects for its tokenizer"
 
 
 def _check_run(said: Statement, trace: Trace) -> None:
     _agree("shifts", said.shifts, trace.shifts)
     _agree("calibration_sums", said.calibration_sums, {n: tuple(sums) for n, sums in trace.sums.items()})
-    _agree("v", said.v, trace.v.tolist())
+    caps = {name: (cap.octave, cap.alive, cap.at, cap.above) for name, cap in trace.caps.items()}
+    _agree("caps", said.caps, caps)
+    _agree("ratios", said.ratios, dict(trace.ratios))
+    _agree("v", said.outputs, trace.v.tolist())
 
 
 def _check_fidelity(said: FidelityReport, found: Fidelity) -> None:

@@ -21,6 +21,7 @@ from huref.common.image.png import png_bytes
 from huref.common.image.registry import Installed
 from huref.prover.commitment.folder import OpenedCommitment
 from huref.prover.run.fidelity import Fidelity
+from huref.prover.run.fingerprint import published_trace
 from huref.verifier.verification import summarize
 
 
@@ -35,19 +36,19 @@ class Draft:
 
 def draft(
     commitment: OpenedCommitment,
-    encoder: str,
+    challenge: str | None,
     trace: Trace,
     fidelity: Fidelity | None,
     generator: Installed,
     seconds: Mapping[str, float],
 ) -> Draft:
-    """The statement of a run, and the files that do not depend on the proof."""
+    """The statement of a run, and the files that do not depend on the proof; `challenge` in hex, or None."""
     public, directory = commitment.public, commitment.public.directory
-    v = [int(x) for x in trace.v]
+    said = published_trace(trace)
+    v = said["v"]
     fingerprint = FingerprintFile(
         schema_version=SCHEMA,
         profile=directory.profile,
-        encoder=encoder,
         k=directory.k,
         p=directory.p,
         shape=directory.shape,
@@ -55,10 +56,10 @@ def draft(
         tokenizer_digest=directory.tokens.tokenizer_digest,
         frequency_digest=directory.tokens.frequency_digest,
         token_ids=directory.tokens.ids,
+        token_pieces=directory.tokens.pieces,
         term_weights=directory.term_weights,
-        shifts=trace.shifts,
-        calibration_sums={name: list(sums) for name, sums in trace.sums.items()},
-        v=v,
+        challenge=challenge,
+        **said,
         fidelity=_published(fidelity),
         timings={name: round(value, 3) for name, value in seconds.items()},
     )
@@ -73,10 +74,8 @@ def draft(
             "protocol": PROTOCOL,
             "kind": "fingerprint",
             "model_id": public.model_id,
-            "encoder": encoder,
-            "shifts": trace.shifts,
-            "calibration_sums": trace.sums,
-            "v": v,
+            "challenge": challenge,
+            **said,
             "generator": generator.digest,
             "notes": {
                 "commitment": public.digest(),

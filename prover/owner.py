@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import security_report
 from huref.circuits.commitment import MAX_PROOFS, pinned_profile
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
-from huref.circuits.fingerprint.profiles import check_encoder, get_profile
+from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS
+from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.statement import needs_range, prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
 from huref.common.files.bundle import RANGE
-from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile, TokenChoice
+from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile
 from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
 from huref.common.params import Knobs
@@ -57,8 +57,8 @@ COMMITMENT_SUFFIX = ".commitment"
 class Options:
     """What a commitment is made with; None takes the default, or what an existing commitment has.
 
-    `profile`: "hardened" or "paper" or a versioned name; `tokens`: an id list in HuRef's format; `k`: number
-    of rarest tokens; `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
+    `profile`: "hardened" or "paper" or a versioned name; `tokens`: what `--tokens` names; `k`: number of rarest tokens
+    (`paper`); `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
     the public key (hex) that must sign every bundle, written into the commitment; `keep`: "weights", or "recipe" to
     make the integers of a whole model again from the checkpoint whenever they are needed.
     """
@@ -109,7 +109,7 @@ def commit(
     """
     options, progress = options or Options(), progress or Progress()
     with on_cluster(scheduler, choose(device)) as place:
-        opened, _ = _commit(checkpoint, Path(out), options, None, place, progress, with_reference=False)
+        opened, _ = _commit(checkpoint, Path(out), options, place, progress, with_reference=False)
     if prove_range:
         ensure_range(opened, progress)
     return opened
@@ -121,7 +121,7 @@ def prove(
     options: Options | None = None,
     *,
     commitment: str | Path | None = None,
-    encoder: str | None = None,
+    challenge: bytes = b"",
     key: SecretKey | None = None,
     replace_existing: bool = False,
     generator: str | None = None,
@@ -133,7 +133,8 @@ def prove(
 
     The commitment is read from the folder `commitment` (default: `out` with the suffix .commitment) and made
     first when there is none. With an existing commitment the checkpoint may be None; a checkpoint that is
-    given must be the committed one. `generator` (default: the embedded one) draws the picture. `device` is a
+    given must be the committed one. The tables are drawn from `challenge` (32 bytes; none for the public fingerprint).
+    `generator` (default: the embedded one) draws the picture. `device` is a
     name for `huref.prover.devices.choose`; given the same randomness the proof does not depend on it. `scheduler`: as
     for `commit`, and for the weights' tree alone.
 
@@ -149,17 +150,14 @@ def prove(
     place = choose(device)
     with new_folder(out, replace=replace_existing) as temporary:
         with on_cluster(scheduler, place) as tree_place:
-            opened, reference = _open_or_commit(
-                checkpoint, folder, options, encoder, key, tree_place, progress
-            )
-        chosen = encoder or opened.source.profile.default_encoder
+            opened, reference = _open_or_commit(checkpoint, folder, options, key, tree_place, progress)
         ensure_range(opened, progress)
         with progress.stage("witness") as step:
-            program, trace = run_program(opened.source, chosen, place.executor, step)
+            program, trace = run_program(opened.source, place.executor, step, challenge)
             fidelity = None
             if reference is not None:
-                fidelity = measure(program, trace, reference, opened.source.steps, chosen)
-        draft = bundle.draft(opened, chosen, trace, fidelity, picture, progress.seconds)
+                fidelity = measure(program, trace, reference, opened.source.steps)
+        draft = bundle.draft(opened, challenge.hex() or None, trace, fidelity, picture, progress.seconds)
         setup = prepare_statement(draft.statement, opened.public)
         with opened.lock(progress.warn) as budget:
             queries = setup.geometry.weights.queries
@@ -189,7 +187,6 @@ def _open_or_commit(
     checkpoint: Checkpoint | str | Path | None,
     folder: Path,
     options: Options,
-    encoder: str | None,
     key: SecretKey | None,
     device: Device,
     progress: Progress,
@@ -197,7 +194,7 @@ def _open_or_commit(
     if not folder.exists():
         if checkpoint is None:
             raise UsageError(f"{folder}: no commitment there", hint="give a checkpoint to commit to")
-        return _commit(checkpoint, folder, options, encoder, device, progress, with_reference=True)
+        return _commit(checkpoint, folder, options, device, progress, with_reference=True)
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
@@ -223,14 +220,12 @@ def _commit(
     checkpoint: Checkpoint | str | Path,
     folder: Path,
     options: Options,
-    encoder: str | None,
     device: Device,
     progress: Progress,
     *,
     with_reference: bool,
 ) -> tuple[OpenedCommitment, FloatReference | None]:
     profile = get_profile(options.profile or "hardened")
-    check_encoder(profile, encoder or profile.default_encoder)
     security = DEFAULT_SECURITY if options.security is None else options.security
     proofs = DEFAULT_PROOFS if options.proofs is None else options.proofs
     if security not in (100, 128):
@@ -247,13 +242,7 @@ def _commit(
         raise UsageError(f"{folder} exists already", hint=_existing_hint(folder))
     with progress.stage("load"):
         model = open_model(checkpoint)
-        order, ids, k, p = find_tokens(model, options.tokens, options.k, None)
-        tokens = TokenChoice(
-            source=order.source,
-            tokenizer_digest=order.tokenizer_digest,
-            frequency_digest=order.frequency_digest,
-            ids=[int(i) for i in ids],
-        )
+        tokens, k, p = find_tokens(model, profile, options.tokens, options.k, None)
         files = describe_files(model, profile)
         source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
     recipe = Path(os.path.abspath(_place(checkpoint))) if options.keep == "recipe" else None
@@ -264,10 +253,15 @@ def _commit(
                 fill_whole(model, draft.weights, step)
                 reference, steps, term_weights = None, dict[str, float](), EQUAL_TERM_WEIGHTS
             else:
-                program = source.program(encoder)
+                program = source.program()
                 reference = FloatReference(program) if with_reference else None
                 _, steps = quantize_model(
-                    model, profile, program, ids, space=draft.weights, reference=reference, progress=step
+                    model,
+                    program,
+                    np.array(tokens.ids),
+                    space=draft.weights,
+                    reference=reference,
+                    progress=step,
                 )
                 term_weights = fit_term_weights(
                     profile, draft.program, draft.weights, steps, device.executor, step

@@ -32,6 +32,10 @@ NO_MODEL = (
     "reach any vector, another model's too. Only a challenge drawn after the commitment, or a proof of inference under "
     "the same model id, shows a model; this bundle has neither."
 )
+CHALLENGED = (
+    "That the challenge was drawn after the commitment, unless you drew it (--challenge) or it is the joint one of two "
+    "models (huref compare): whoever knew it before could write down integers that reach any vector under it."
+)
 EXPECT_ALONE = (
     "you named a fingerprint, but no model id (--root) and no signer (--signer): that the vector is the one you "
     "expect shows nothing about who made this bundle, since anybody can reach a vector that is published"
@@ -46,7 +50,7 @@ class Verdict:
     what it is proven about (hex). `signer` is the owner's key, `cosigners` the auditors whom the caller named; others
     who signed as auditors are `unknown_cosigners`: anybody can make such keys, so no sentence counts them. `fidelity`
     is the owner's unproven note, `png` the picture if it matches. `expected` says what the caller named ("model_id",
-    "fingerprint", "signer"), `ignored` which files lay beside.
+    "fingerprint", "challenge", "signer"), `ignored` which files lay beside.
     """
 
     digest: str
@@ -90,6 +94,11 @@ class Verdict:
         """The fingerprint vector."""
         return self.statement.v
 
+    @property
+    def challenge(self) -> str | None:
+        """What the tables were drawn from, hex; None for the public fingerprint."""
+        return self.statement.challenge
+
     def _repr_html_(self) -> str:
         """What notebooks show."""
         title = f"{self.words}: fingerprint of the model id {self.model_id}"
@@ -109,8 +118,8 @@ class Verdict:
         shape = said.shape
         lines = [
             f"Whoever made the proof knew integers under the model id {self.model_id}, each in its declared range, for "
-            f"which the fingerprint program of profile {said.profile} with encoder {self.statement.encoder} gives "
-            f"exactly this vector of {len(self.v)} integers; every rounding step is the one the rule prescribes.",
+            f"which the fingerprint program of profile {said.profile} under {self._tables} gives exactly this vector "
+            f"of {len(self.statement.outputs)} integers; every rounding step is the one the rule prescribes.",
             f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width "
             f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of "
             f"{shape['head_dim']}, feed-forward width {shape['ffn']}.",
@@ -124,6 +133,12 @@ class Verdict:
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         return lines
+
+    @property
+    def _tables(self) -> str:
+        return (
+            "public tables" if self.challenge is None else f"tables drawn from the challenge {self.challenge}"
+        )
 
     @property
     def _blocks(self) -> str:
@@ -152,7 +167,7 @@ class Verdict:
         """What nobody should read into the verdict, and the owner's own notes."""
         said = self.directory
         lines = [
-            NO_MODEL,
+            *self._no_model(),
             "That the committed integers are the weights of any deployed or downloadable model, quantized by the "
             "pinned rule: an auditor who was shown a checkpoint can recompute them.",
             self._tokens(),
@@ -173,9 +188,14 @@ class Verdict:
         lines.append(f"Fidelity ({closeness}) and timings.")
         return lines
 
+    def _no_model(self) -> list[str]:
+        if self.challenge is None:
+            return [NO_MODEL]
+        return [] if "challenge" in self.expected else [CHALLENGED]
+
     def _tokens(self) -> str:
         source = self.directory.tokens.source
-        if source in ("word-list", "id-order"):
+        if source == "word-list":
             return (
                 "That the tokens follow the pinned rule for this model's tokenizer: an auditor can replay it."
             )
@@ -196,7 +216,7 @@ class Verdict:
             "words": self.words,
             "model_id": self.model_id,
             "profile": said.profile,
-            "encoder": self.statement.encoder,
+            "challenge": self.challenge,
             "dimensions": {name: x for name, x in said.shape.items() if name not in _SAID_OF_SHAPE},
             "security": {
                 "bits": round(self.security.bits, 2),

@@ -29,7 +29,7 @@ from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
 
-_OF_STATEMENT = ("encoder", "shifts", "v")
+_OF_STATEMENT = ("challenge", "shifts", "e", "v")
 _OF_DIRECTORY = ("profile", "shape", "k", "p", "term_weights")
 
 
@@ -39,6 +39,7 @@ def verify(
     expect: str | Path | None = None,
     min_security: int = 100,
     *,
+    challenge: str | None = None,
     signer: str | Path | None = None,
     auditors: Sequence[str | Path] = (),
     require_image: bool = False,
@@ -53,6 +54,7 @@ def verify(
         expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
             which is verified first.
         min_security: fewest provable bits.
+        challenge: the challenge that its tables must be drawn from, in hex.
         signer: public key that must have signed it, in hex or as a file.
         auditors: public keys, in hex or as files, that must have signed as auditors. Only these count as such;
             the verdict lists all others as unknown.
@@ -68,6 +70,7 @@ def verify(
     wanted_root = None if root is None else parse_root(root)
     wanted_signer = None if signer is None else read_public_key(signer)
     named = list(dict.fromkeys(read_public_key(key) for key in auditors))
+    wanted_challenge = None if challenge is None else parse_digest(challenge, "challenge")
     wanted_generator = None if generator is None else parse_digest(generator, "generator")
     wanted = None if expect is None else expected_fingerprint(expect)
     watch = _Watch()
@@ -75,6 +78,9 @@ def verify(
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement, commitment = read_claim(read)
     _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
+    if wanted_challenge is not None and statement.challenge != wanted_challenge:
+        raise Rejected("expect.challenge", "another challenge was answered, or none", expected=wanted_challenge,
+                       got=statement.challenge)  # fmt: skip
     name = fingerprint_name(statement, commitment.directory)
     _require("expect.fingerprint", "another fingerprint", wanted, name)
     with watch("compile"):
@@ -112,7 +118,14 @@ def verify(
         fidelity=fingerprint.fidelity.v,
         ignored=read.ignored,
         expected=tuple(
-            name for name, given in (("model_id", root), ("fingerprint", expect), ("signer", signer)) if given
+            name
+            for name, given in (
+                ("model_id", root),
+                ("fingerprint", expect),
+                ("challenge", challenge),
+                ("signer", signer),
+            )
+            if given
         ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
@@ -169,10 +182,16 @@ def check_fingerprint(bundle: Bundle, statement: Statement, commitment: Commitme
                      getattr(found, name))  # fmt: skip
     sums = {name: tuple(pair) for name, pair in found.calibration_sums.items()}
     _require("fingerprint.calibration_sums", "differ from what is proven", statement.calibration_sums, sums)
+    for name in ("caps", "ratios"):
+        proven = {key: list(numbers) for key, numbers in getattr(statement, name).items()}
+        _require(f"fingerprint.{name}", "differ from what is proven", proven, getattr(found, name))
     tokens = commitment.directory.tokens
-    repeated = (found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids)
+    repeated = (
+        found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids, found.token_pieces
+    )  # fmt: skip
     _require("fingerprint.tokens", "differ from what is proven",
-             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids), repeated)  # fmt: skip
+             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids, tokens.pieces),
+             repeated)  # fmt: skip
     _require("statement.notes.fingerprint", "another fingerprint.json", statement.notes.fingerprint,
              form.FileEntry.of(data).sha256)  # fmt: skip
     return found

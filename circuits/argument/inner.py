@@ -2,8 +2,8 @@
 
 Every matrix product and convolution owns a run of the two vectors. For a site with row coefficients u and column
 coefficients c, Σ_ij u_i·c_j·acc_ij = Σ_x (Σ_i u_i·L[i, x])·(Σ_j c_j·R[j, x]), so a matmul contributes
-l[x] = Σ_i u_i·L[i, x] and r[x] = Σ_j c_j·R[j, x]. A convolution's x is the kernel index (c, a, b): l holds the
-public weights folded with the output-channel coefficients, r the input folded with the spatial ones. One
+l[x] = Σ_i u_i·L[i, x] and r[x] = Σ_j c_j·R[j, x]. A sketch of rows with multipliers μ has l[e] = μ[e] times what the
+request gives to entry e, and r[e] = Σ_j c_j·(row of e)[j]. The sums of ratios are added with powers of a challenge. One
 sumcheck proves the sum; it ends in two values that are linear in committed tensors.
 """
 
@@ -20,10 +20,10 @@ from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest, scaled
 from huref.circuits.argument.placed import Placed
 from huref.circuits.program.measured import Ratio
-from huref.circuits.program.program import Conv, Deflation, MatMul, Program, Site, SketchSum, View
-from huref.common.algebra.field import DEGREE, P, embed, fadd, kdot, kmatvec, kmul, kouter, kzero, to_field
+from huref.circuits.program.program import Deflation, MatMul, Program, Site, SketchSum, View
+from huref.common.algebra.field import P, embed, kdot, kmul, kzero, to_field
 from huref.common.algebra.kscalar import KS
-from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil
+from huref.common.algebra.multilinear import eq_table, log2_ceil
 
 
 def placed_of(layout: Layout, name: str) -> Placed:
@@ -86,45 +86,18 @@ def ratio_total(thetas: Mapping[str, tuple[KS, KS]], sums: Mapping[str, tuple[in
     return sum(parts, KS(0))
 
 
-class ConvFactors:
-    """Coefficients of a convolution's accumulator, separated into output channel, y and x."""
-
-    def __init__(self, conv: Conv, request: SiteRequest) -> None:
-        self.conv = conv
-        self.y = request.rows
-        point = request.block_point + request.column_point
-        cut = len(point) - log2_ceil(conv.out_size)
-        self.x = eq_table(point[cut:])
-        self.channel = eq_table(point[:cut])[: conv.out_channels]
-
-    def kernel(self) -> Array:
-        """Σ_o channel[o]·weights[o, c, a, b] flattened over (c, a, b)."""
-        weights = self.conv.weights.reshape(self.conv.out_channels, -1)
-        return kmatvec(np.ascontiguousarray(weights.T), self.channel)
-
-    def spread(self, taps: Array, outputs: Array) -> Array:
-        """Σ over (tap a, output y) with stride·y + a − padding = Y of taps[a]·outputs[y], shape (in_size, 5)."""
-        conv, out = self.conv, kzero((self.conv.in_size,))
-        position = conv.stride * np.arange(conv.out_size) - conv.padding
-        for a in range(conv.kernel):
-            inside = (position + a >= 0) & (position + a < conv.in_size)
-            target = position[inside] + a
-            out[target] = fadd(out[target], kmul(outputs[inside], taps[a]))
-        return out
-
-
 def inner_functionals(
     layout: Layout,
     requests: Mapping[str, SiteRequest],
     thetas: Mapping[str, tuple[KS, KS]],
     point: Sequence[KS],
     columns: Columns,
-) -> tuple[Functional, Functional, KS]:
-    """The multilinear extensions of l and r at `point`: functionals of committed data, and l's public part.
+) -> tuple[Functional, Functional]:
+    """The multilinear extensions of l and r at `point`, functionals of committed data.
 
     `thetas` has the weights of the two sums of every ratio.
     """
-    left, right, public = Functional(columns), Functional(columns), KS(0)
+    left, right = Functional(columns), Functional(columns)
     log_w = log2_ceil(layout.w)
     name = columns.add("inner", eq_table(point[len(point) - log_w :]))
     table = eq_table(point)
@@ -157,17 +130,12 @@ def inner_functionals(
             case SketchSum() as sketch if sketch.multipliers:
                 request, run = requests[site.name], table[offset : offset + len(sketch.token)]
                 _add_sketch(layout, left, right, sketch, request, run)
-            case Conv() as conv:
-                factors = ConvFactors(conv, requests[site.name])
-                kernel = factors.kernel()
-                public += KS.from_array(kdot(kernel, table[offset : offset + len(kernel)]))
-                _add_conv_input(layout, right, factors, point, offset, site.name)
             case _:
                 pass
     for ratio in layout.program.ratios:
         first = layout.inner[ratio_label(ratio)] // layout.w
         _add_ratio(layout, left, right, ratio, thetas[ratio.name], high[first:], name)
-    return left, right, public
+    return left, right
 
 
 def _add_sketch(
@@ -281,31 +249,3 @@ def _add_view(
     for block in range(placed.blocks):
         column = functional.columns.add(f"{name}.{block}", stored[block * w : (block + 1) * w])
         functional.block(placed, rows, block, column)
-
-
-def _add_conv_input(
-    layout: Layout, functional: Functional, factors: ConvFactors, point: Sequence[KS], offset: int, name: str
-) -> None:
-    """r's extension at `point` for a convolution: separable in input channel, row and column."""
-    conv, w = factors.conv, layout.w
-    tap_bits = log2_ceil(conv.kernel)
-    bits = log2_ceil(conv.in_channels * conv.kernel**2)
-    cut = len(point) - bits
-    top = eq_index(point[:cut], offset >> bits)
-    tail = list(point[cut:])
-    channel = scaled(eq_table(tail[: bits - 2 * tap_bits]), top)
-    rows = factors.spread(eq_table(tail[bits - 2 * tap_bits : bits - tap_bits]), factors.y)
-    across = factors.spread(eq_table(tail[bits - tap_bits :]), factors.x)
-    if len(conv.sources) == conv.in_channels and conv.in_channels > 1:
-        jobs = [(source, across, kmul(rows, channel[c])) for c, source in enumerate(conv.sources)]
-    else:
-        wide = kouter(channel[: conv.in_channels], across).reshape(-1, DEGREE)
-        jobs = [(conv.sources[0], wide, rows)]
-    for source, vector, row_factors in jobs:
-        placed = placed_of(layout, source)
-        padded = kzero((placed.blocks * w,))
-        padded[: len(vector)] = vector
-        shared = "input" if len(jobs) > 1 else source
-        for block in range(placed.blocks):
-            column = functional.columns.add(f"{name}.{shared}.{block}", padded[block * w : (block + 1) * w])
-            functional.block(placed, row_factors, block, column)

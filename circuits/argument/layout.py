@@ -26,7 +26,7 @@ from huref.circuits.argument.spaces import (
 )
 from huref.circuits.program.influence import Cap
 from huref.circuits.program.measured import Ratio
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Program, Site, SketchSum
+from huref.circuits.program.program import GatedMatMul, MatMul, Program, Site, SketchSum
 from huref.circuits.program.tables import Table
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.argument.hidden import PadSpace
@@ -210,6 +210,7 @@ def _main_blocks(columns: SiteColumns, scale: _Scale | None, remainders: Table, 
     site, out = columns.site, columns.out
     quotient = Quotient(site.name, columns.shift, columns.remainder)
     shape = (0, site.rows, site.cols, out.blocks)
+    operands: tuple[Operand, ...]
     if scale is None:
         clamp, operands = Table("clamp", (columns.height, site.clamp, site.low)), (quotient, Cells(out))
     else:
@@ -266,19 +267,17 @@ def _inner_offsets(program: Program, w: int) -> tuple[dict[str, int], int]:
     offsets, length = {}, 0
     for site in program.sites:
         if isinstance(site.acc, MatMul):
-            size, align = site.acc.inner, w
+            size = site.acc.inner
         elif isinstance(site.acc, SketchSum) and site.acc.multipliers:
-            size, align = len(site.acc.token), w
-        elif isinstance(site.acc, Conv):
-            size = align = max(w, 1 << log2_ceil(site.acc.in_channels * site.acc.kernel**2))
+            size = len(site.acc.token)
         else:
             continue
-        offsets[site.name] = -(-length // align) * align
-        length = offsets[site.name] + -(-size // w) * w
+        offsets[site.name] = length
+        length += -(-size // w) * w
     for ratio in program.ratios:
-        offsets[ratio_label(ratio)] = -(-length // w) * w
+        offsets[ratio_label(ratio)] = length
         blocks = -(-program.site[ratio.base].cols // w)
-        length = offsets[ratio_label(ratio)] + ratio.rows * blocks * w
+        length += ratio.rows * blocks * w
     return offsets, length
 
 

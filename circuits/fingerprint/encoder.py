@@ -1,95 +1,62 @@
-"""From the terms to the 512 outputs: `sketch`, `meanpool` (here) and `cnn` (circuits/fingerprint/encoder_cnn.py).
+"""How the outputs are made from the terms of `paper`, and how 512 outputs are read: mean 0 and deviation 1.
 
-`standardize` is the only reading of v that comparisons and pictures use.
+`standardize` is the only reading of v that comparisons of `paper` and the index of a registry use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huref.circuits.fingerprint.clamps import largest_clamp
-from huref.circuits.fingerprint.encoder_cnn import cnn_sites, input_clamp
+from huref.circuits.fingerprint.hardened.vector import vector_segments
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
-from huref.circuits.fingerprint.sketch import bucket_map, largest_bucket, segments
-from huref.circuits.program.bounds import FIELD_PRIME, fits
-from huref.circuits.program.program import OUTPUTS, Output, Site
+from huref.circuits.program.bounds import fits
+from huref.circuits.program.program import OUTPUTS, Output
 from huref.common.errors import UsageError
 
 TERMS = 3 * LAYERS
 MEANPOOL_BLOCKS = 256
 """Blocks per term of the reference's mean pooling: 6·256 blocks, three consecutive ones per output."""
 MAX_TERM_WEIGHT = 127
+_RUN = TERMS * MEANPOOL_BLOCKS // OUTPUTS
 
 
-def term_clamp(profile: Profile, encoder: str, p: int) -> int:
+def term_clamp() -> int:
     """Largest clamp of the six terms that keeps what follows them below p/2."""
-    if encoder == "cnn":
-        return min(input_clamp(FIELD_PRIME), profile.max_clamp)
-    if encoder == "sketch":
-        return largest_clamp(profile, linear=largest_bucket(TERMS, p))
-    return largest_clamp(profile, linear=_meanpool_run() * MAX_TERM_WEIGHT)
+    return largest_clamp(linear=_RUN * MAX_TERM_WEIGHT)
 
 
-def encode(
-    encoder: str, terms: tuple[str, ...], clamp: int, p: int, weights: tuple[int, ...]
-) -> tuple[tuple[Site, ...], Output]:
-    """The sites (none unless cnn) and the output map of `encoder` over six terms clamped to `clamp`.
-
-    `weights` are the meanpool encoder's term weights. Raises `UsageError` or `Unsupported` for sizes that
-    the encoder cannot take.
-    """
-    if encoder == "cnn":
-        return cnn_sites(terms, clamp, p, FIELD_PRIME)
-    build: Callable[[], Output] = (
-        (lambda: _sketch(terms, clamp, p))
-        if encoder == "sketch"
-        else (lambda: _meanpool(terms, clamp, p, weights))
-    )
-    output = build()
-    if not fits(output.bound):
-        raise UsageError(f"encoder {encoder}: the static bound {output.bound} of v reaches p/2")
-    return (), output
-
-
-def _sketch(terms: tuple[str, ...], clamp: int, p: int) -> Output:
-    maps = [bucket_map(t, len(terms), p) for t in range(len(terms))]
-    bound = largest_bucket(len(terms), p) * clamp
-    return Output(terms, tuple(bucket for bucket, _ in maps), tuple(sign for _, sign in maps), bound)
-
-
-def _meanpool_run() -> int:
-    return TERMS * MEANPOOL_BLOCKS // OUTPUTS
-
-
-def _meanpool(terms: tuple[str, ...], clamp: int, p: int, weights: tuple[int, ...]) -> Output:
+def mean_pool(terms: tuple[str, ...], p: int, weights: tuple[int, ...]) -> Output:
     """reshape(512, −1).mean(1) of the stacked terms, up to a common factor (fingerprint §2).
 
     Block sums of K/256 rows are exact parts of the reference's 6K/512 consecutive rows, because three
     blocks make one output for every K divisible by 256. The terms have a scale of their own in the
-    program, so each is multiplied by its public integer weight.
+    program, so each is multiplied by its public integer weight. Raises `UsageError` for sizes that do not suit.
     """
     if p != MEANPOOL_BLOCKS:
         raise UsageError(
-            f"meanpool needs P = {MEANPOOL_BLOCKS} blocks, this program has P = {p}",
+            f"paper needs P = {MEANPOOL_BLOCKS} blocks, this program has P = {p}",
             hint=f"use at least {2 * MEANPOOL_BLOCKS} tokens and K a multiple of {MEANPOOL_BLOCKS}",
         )
     if len(weights) != len(terms) or not all(0 <= w <= MAX_TERM_WEIGHT for w in weights):
-        raise UsageError(f"meanpool needs {len(terms)} term weights in 0..{MAX_TERM_WEIGHT}, got {weights}")
-    block = np.arange(len(terms) * p, dtype=np.int16).reshape(len(terms), p, 1) // _meanpool_run()
+        raise UsageError(f"paper needs {len(terms)} term weights in 0..{MAX_TERM_WEIGHT}, got {weights}")
+    block = np.arange(len(terms) * p, dtype=np.int16).reshape(len(terms), p, 1) // _RUN
     sign = tuple(np.full((p, 1), weight, dtype=np.int8) for weight in weights)
-    return Output(terms, tuple(block), sign, _meanpool_run() * max(weights) * clamp)
+    bound = _RUN * max(weights) * term_clamp()
+    if not fits(bound):
+        raise UsageError(f"the static bound {bound} of v reaches p/2")
+    return Output(terms, tuple(block), sign, bound)
 
 
-def output_segments(encoder: str) -> list[slice]:
-    """Runs of v that share one scale: one per term for `sketch` and `cnn`, all of v for `meanpool`."""
-    return [slice(0, OUTPUTS)] if encoder == "meanpool" else segments(TERMS)
+def output_segments(profile: Profile) -> list[slice]:
+    """Runs of v that share one scale: one per term, or in `paper` all of v."""
+    return vector_segments() if profile.canonical else [slice(0, OUTPUTS)]
 
 
-def standardize(v: ArrayLike, encoder: str) -> NDArray[np.float64]:
+def standardize(v: ArrayLike, profile: Profile) -> NDArray[np.float64]:
     """v with mean 0 and standard deviation 1 in every segment: shape (512,), overall mean 0 and variance 1.
 
     Integer input is standardized by exact integer sums and correctly rounded float operations, so every
@@ -97,7 +64,7 @@ def standardize(v: ArrayLike, encoder: str) -> NDArray[np.float64]:
     """
     values = np.asarray(v)
     out = np.zeros(OUTPUTS)
-    for part in output_segments(encoder):
+    for part in output_segments(profile):
         out[part] = _standardize(values[part])
     return out
 

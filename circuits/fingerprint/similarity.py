@@ -1,33 +1,28 @@
-"""How similar two fingerprint vectors are: cos(v), chance of a false match, cosines per term; fingerprint §1, §5."""
+"""How similar two fingerprints are: a cosine, and one per term where an output belongs to one (fingerprint §5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, sqrt
+from math import sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from huref.circuits.fingerprint.encoder import TERMS, output_segments, standardize
-from huref.circuits.fingerprint.profiles import LAYERS
-from huref.circuits.program.program import OUTPUTS
+from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.hardened.vector import similarity
+from huref.circuits.fingerprint.profiles import LAYERS, Profile
 
 TERM_NAMES = ("qk", "vo", "ud")
 SAME_BASE = 0.5
 UNRELATED = 0.2
-"""Thresholds of `VectorSimilarity.verdict`, from real pairs (docs/fidelity.md), not from random matrices."""
+"""Thresholds of `verdict_of`, from real pairs (docs/fidelity.md), not from random matrices."""
 
 
 @dataclass(frozen=True)
 class VectorSimilarity:
-    """cos(v, v') of standardized vectors, the chance that an independent model reaches it, cosines per term.
-
-    The chance takes cos ~ N(0, 1/512), which holds for the hardened profile only. `terms` is empty where
-    the encoder mixes the terms.
-    """
+    """The cosine of two models' outputs, and that of every term (none where an output mixes them)."""
 
     cosine: float
-    false_match: float
     terms: dict[str, float]
 
     @property
@@ -38,21 +33,21 @@ class VectorSimilarity:
         return "unrelated" if abs(self.cosine) <= UNRELATED else "unclear"
 
 
-def compare_vectors(a: ArrayLike, b: ArrayLike, encoder: str) -> VectorSimilarity:
-    """Similarity of two fingerprint vectors (512 integers each) of the same profile and encoder."""
-    x, y = standardize(a, encoder), standardize(b, encoder)
-    cosine = _cosine(x, y)
-    parts = output_segments(encoder)
-    names = term_names() if len(parts) == TERMS else ()
-    terms = {name: _cosine(x[part], y[part]) for name, part in zip(names, parts, strict=False)}
-    return VectorSimilarity(cosine, 0.5 * erfc(cosine * sqrt(OUTPUTS / 2)), terms)
+def compare_outputs(a: ArrayLike, b: ArrayLike, profile: Profile) -> VectorSimilarity:
+    """Similarity of two models' outputs under the same tables: e (4096 integers each), or v of `paper` (512)."""
+    if profile.whole:
+        found = similarity(a, b)
+        return VectorSimilarity(found.overall, found.terms)
+    return compare_vectors(a, b, profile)
+
+
+def compare_vectors(a: ArrayLike, b: ArrayLike, profile: Profile) -> VectorSimilarity:
+    """Similarity of two vectors v (512 integers each), which an index of many models is made of."""
+    x, y = standardize(a, profile), standardize(b, profile)
+    norm = sqrt(float(np.dot(x, x)) * float(np.dot(y, y)))
+    return VectorSimilarity(float(np.dot(x, y)) / norm if norm > 0 else 0.0, {})
 
 
 def term_names() -> tuple[str, ...]:
-    """Names of the six terms, counted from the end so that models of different depth share them."""
+    """Names of the six terms of two layers, counted from the end so that models of different depth share them."""
     return tuple(f"layer{n - LAYERS}.{term}" for n in range(LAYERS) for term in TERM_NAMES)
-
-
-def _cosine(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    norm = sqrt(float(np.dot(x, x)) * float(np.dot(y, y)))
-    return float(np.dot(x, y)) / norm if norm > 0 else 0.0

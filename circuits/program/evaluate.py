@@ -17,9 +17,7 @@ from huref.circuits.program.bounds import MAX_SHIFT, clamp_height
 from huref.circuits.program.influence import Cap
 from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
 from huref.circuits.program.program import (
-    Conv,
     Deflation,
-    GatedMatMul,
     MatMul,
     Output,
     Program,
@@ -174,10 +172,8 @@ def accumulate(site: Site, values: Mapping[str, Ints], numbers: SiteNumbers) -> 
     if isinstance(acc, MatMul):
         left, right = _view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner)
         return np.concatenate([_product(left[:, run], right[:, run]) for run in acc.runs], axis=1)
-    if isinstance(acc, GatedMatMul):
-        gated = values[acc.gate].astype(np.float64) * values[acc.up]
-        return _product(values[acc.left].astype(np.float64), gated)
-    return _convolve(acc, values)
+    gated = values[acc.gate].astype(np.float64) * values[acc.up]
+    return _product(values[acc.left].astype(np.float64), gated)
 
 
 def _view(values: Mapping[str, Ints], view: View, inner: int) -> NDArray[np.float64]:
@@ -210,29 +206,6 @@ def _sketch_sum(acc: SketchSum, rows: int, source: Ints, entries: Ints | None) -
 def centre(acc: SketchSum, sums: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.int64]:
     """What `centred` makes of S · source, given the sum of the rows that are read."""
     return len(acc.row) * sums - acc.totals(len(sums))[:, None] * total
-
-
-def _convolve(acc: Conv, values: Mapping[str, Ints]) -> NDArray[np.int64]:
-    """The defining sum, one (out × in)·(in × positions) product per kernel cell."""
-    planes = conv_input([values[name] for name in acc.sources], acc.in_size)
-    padded = np.pad(planes, ((0, 0), (acc.padding, acc.padding), (acc.padding, acc.padding))).astype(
-        np.float64
-    )
-    reach = acc.stride * (acc.out_size - 1) + 1
-    total = np.zeros((acc.out_channels, acc.out_size * acc.out_size))
-    for a in range(acc.kernel):
-        for b in range(acc.kernel):
-            cell = padded[:, a : a + reach : acc.stride, b : b + reach : acc.stride]
-            total += acc.weights[:, :, a, b].astype(np.float64) @ cell.reshape(acc.in_channels, -1)
-    maps = total.reshape(acc.out_channels, acc.out_size, acc.out_size)
-    return maps.transpose(1, 0, 2).reshape(acc.out_size, -1).astype(np.int64)
-
-
-def conv_input(sources: list[Ints], size: int) -> Ints:
-    """The input of a convolution as (channels, size, size) planes."""
-    if len(sources) > 1:
-        return np.stack(sources)
-    return sources[0].reshape(size, -1, size).transpose(1, 0, 2)
 
 
 def _clamped(

@@ -170,54 +170,7 @@ class Deflation:
     bits: int
 
 
-@dataclass(frozen=True)
-class Conv:
-    """A bias-free strided 2-D convolution with public int8 weights (out_channels, in_channels, k, k).
-
-    The input is `sources`: either `in_channels` square matrices, one per channel (rows y, columns x), or one
-    matrix with rows y and columns c·in_size + x. The accumulator has rows y and columns o·out_size + x:
-    acc[y, o·out_size + x] = Σ_{c,a,b} weights[o,c,a,b] · in[c, stride·y+a−padding, stride·x+b−padding],
-    out-of-range inputs being zero.
-    """
-
-    sources: tuple[str, ...]
-    weights: NDArray[np.int8]
-    in_size: int
-    out_size: int
-    stride: int
-    padding: int
-
-    def __post_init__(self) -> None:
-        if not _power_of_two(self.out_size) or not _power_of_two(self.kernel):
-            raise ValueError("a convolution's output and kernel sides must be powers of two (protocol §6.4)")
-
-    @property
-    def kernel(self) -> int:
-        """Kernel side length."""
-        return int(self.weights.shape[2])
-
-    @property
-    def in_channels(self) -> int:
-        """Number of input channels."""
-        return int(self.weights.shape[1])
-
-    @property
-    def out_channels(self) -> int:
-        """Number of output channels."""
-        return int(self.weights.shape[0])
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Conv)
-            and (self.sources, self.in_size, self.out_size, self.stride, self.padding)
-            == (other.sources, other.in_size, other.out_size, other.stride, other.padding)
-            and np.array_equal(self.weights, other.weights)
-        )
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-Accumulator = SketchSum | MatMul | GatedMatMul | Deflation | Conv
+Accumulator = SketchSum | MatMul | GatedMatMul | Deflation
 
 
 @dataclass(frozen=True)
@@ -332,7 +285,7 @@ class Program:
     def has_products(self) -> bool:
         """Whether something is in it that an inner product has to show."""
         return any(
-            isinstance(site.acc, MatMul | Conv) or (isinstance(site.acc, SketchSum) and site.acc.multipliers)
+            isinstance(site.acc, MatMul) or (isinstance(site.acc, SketchSum) and site.acc.multipliers)
             for site in self.sites
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from huref.common.errors import Malformed
 from huref.common.files.strict import FileName, Hex32, Hex48, Identifier, StrictModel
@@ -19,20 +19,29 @@ MAX_BYTES = 4 << 20
 MAX_TOKENS = 1 << 16
 ID_TAG = b"huref/model-id/1"
 
-TokenSource = Literal["word-list", "corpus", "file", "id-order"]
+TokenSource = Literal["word-list", "corpus", "file"]
+Piece = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}){1,1024}$")]
+"""A token's bytes in hex."""
 Protocol = Literal["huref/proof/1"]
 
 
 class TokenChoice(StrictModel):
     """The K tokens whose embedding rows are read, and where their order came from.
 
-    `ids` follow from (source, tokenizer, frequencies) by a public rule that an auditor can replay.
+    `ids` follow from (source, tokenizer, frequencies) by a public rule that an auditor can replay; `pieces` are the
+    bytes of these tokens, which the tables of `hardened` are drawn for, null in `paper`.
     """
 
     source: TokenSource
     tokenizer_digest: Hex32 | None
     frequency_digest: Hex32 | None
     ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_TOKENS)]
+    pieces: Annotated[list[Piece], Field(max_length=MAX_TOKENS)] | None
+
+    @property
+    def token_bytes(self) -> tuple[bytes, ...]:
+        """The bytes of every token; none where the profile reads no bytes."""
+        return tuple(bytes.fromhex(piece) for piece in self.pieces or ())
 
 
 class TensorEntry(StrictModel):

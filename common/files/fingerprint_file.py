@@ -12,6 +12,7 @@ from huref.common.errors import InputOutputError
 from huref.common.files.atomic import write_file
 from huref.common.files.canonical import parse_json
 from huref.common.files.capped import read_capped
+from huref.common.files.commitment_file import Piece
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 SCHEMA: Literal["huref-fingerprint/1"] = "huref-fingerprint/1"
@@ -23,7 +24,7 @@ _Id = Annotated[int, Field(ge=0, lt=1 << 32)]
 
 
 class FidelityReport(StrictModel):
-    """Cosine of the integer results with floating point, of v (null with cnn) and per term."""
+    """Cosine of the integer results with floating point, of v and per term; null and empty where not measured."""
 
     v: float | None
     terms: dict[Identifier, float]
@@ -32,14 +33,14 @@ class FidelityReport(StrictModel):
 class FingerprintFile(StrictModel):
     """Public facts of a fingerprint; the statement of a proof repeats them (protocol §2).
 
-    `token_ids` are the K ids whose embedding rows were read, most frequent first; `term_weights` are all 1
-    except with meanpool; `calibration_sums` holds (L_s, L_{s−1}) per site, null at s = 0; `shape` is
-    `ModelShape.to_dict`; `timings` are seconds.
+    `token_ids` are the K ids whose embedding rows were read, most frequent first, `token_pieces` their bytes in hex;
+    `term_weights` are all 1 but in `paper`; `calibration_sums` holds (L_s, L_{s−1}) per site, null at s = 0; `caps` the
+    octave and the three counts of every row of multipliers, `ratios` the two sums of each; `e` the outputs of
+    `hardened`, of which `v` is made, null in `paper`; `shape` is `ModelShape.to_dict`; `timings` are seconds.
     """
 
     schema_version: Literal["huref-fingerprint/1"]
     profile: Identifier
-    encoder: Identifier
     k: Annotated[int, Field(ge=1)]
     p: Annotated[int, Field(ge=1)]
     shape: dict[str, Any]
@@ -47,9 +48,14 @@ class FingerprintFile(StrictModel):
     tokenizer_digest: Hex32 | None
     frequency_digest: Hex32 | None
     token_ids: list[_Id]
+    token_pieces: list[Piece] | None
     term_weights: list[int]
+    challenge: Hex32 | None
     shifts: dict[Identifier, int]
     calibration_sums: dict[Identifier, list[int | None]]
+    caps: dict[Identifier, list[int]]
+    ratios: dict[Identifier, list[int]]
+    e: Annotated[list[_Entry], Field(min_length=4096, max_length=4096)] | None
     v: Annotated[list[_Entry], Field(min_length=512, max_length=512)]
     fidelity: FidelityReport
     timings: dict[Identifier, float]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.inner import ConvFactors, fold_entries
+from huref.circuits.argument.inner import fold_entries
 from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest
-from huref.circuits.program.program import Conv, MatMul, SketchSum, View
+from huref.circuits.program.program import MatMul, SketchSum, View
 from huref.common.algebra.field import DEGREE, KArray, to_field
 from huref.common.algebra.kscalar import KS
 from huref.prover.argument.channel import ProverChannel
@@ -68,12 +68,6 @@ def inner_vectors(
             left[:, at : at + end] = vectors.mul_base(entries, factors)
             read = np.ascontiguousarray(values[acc.source][acc.token])
             right[:, at : at + end] = small_matvec(read, k_to_mont(request.columns(site.cols)))
-        elif isinstance(acc, Conv):
-            at = layout.inner[site.name]
-            factors = ConvFactors(acc, requests[site.name])
-            kernel = factors.kernel()
-            left[:, at : at + len(kernel)] = k_to_mont(kernel)
-            right[:, at : at + len(kernel)] = _patch_sums(acc, factors, values)
     return left, right
 
 
@@ -125,28 +119,6 @@ def _right_sums(values: Mapping[str, Ints], acc: MatMul, columns: KArray) -> U32
         ]
         out[:, part] = np.concatenate(sums, axis=1)[:, index[part] - first]
     return out
-
-
-def _patch_sums(conv: Conv, factors: ConvFactors, values: Mapping[str, Ints]) -> U32:
-    """r over the kernel index: Σ_{y,x} y[y]·x[x]·in[c, stride·y + a − padding, stride·x + b − padding]."""
-    x_factors, y_factors = k_to_mont(factors.x), k_to_mont(factors.y)
-    side, reach = conv.kernel, conv.stride * (conv.out_size - 1) + 1
-    planes = [values[name] for name in conv.sources]
-    if len(planes) == 1 and conv.in_channels > 1:
-        planes = [
-            np.ascontiguousarray(planes[0][:, c * conv.in_size :][:, : conv.in_size])
-            for c in range(conv.in_channels)
-        ]
-    out = np.empty((DEGREE, conv.in_channels, side, side), np.uint32)
-    for c, plane in enumerate(planes):
-        padded = np.pad(plane, conv.padding)
-        for a in range(side):
-            rows = padded[a : a + reach : conv.stride]
-            across = small_vecmat(y_factors, np.ascontiguousarray(rows))  # (5, padded width)
-            for b in range(side):
-                run = np.ascontiguousarray(across[:, b : b + reach : conv.stride])
-                out[:, c, a, b] = vectors.dot(run, x_factors)
-    return out.reshape(DEGREE, -1)
 
 
 def prove_inner(channel: ProverChannel, layout: Layout, left: U32, right: U32) -> None:

@@ -48,7 +48,7 @@ def canonical_layer(tensors: Layer, shape: ModelShape, profile: Profile) -> Iter
     Those of `LayerTensors` are used up.
     """
     if not profile.canonical:
-        yield from _raw(tensors, shape, profile)
+        yield from _raw(tensors)
         return
     pairs = (attention_scores, attention_values, _feed_forward)
     for names, pair in zip((("q", "k"), ("v", "o"), ("up", "down")), pairs, strict=True):
@@ -58,14 +58,14 @@ def canonical_layer(tensors: Layer, shape: ModelShape, profile: Profile) -> Iter
         yield names[1], right.mixed()
 
 
-def _raw(tensors: Layer, shape: ModelShape, profile: Profile) -> Iterator[tuple[str, Float32]]:
+def _raw(tensors: Layer) -> Iterator[tuple[str, Float32]]:
     """Raw weights; only gate∘up and down are balanced per neuron, which leaves the gated term as it is.
 
     A few neurons carry most of that term in real models, and would be clamped away otherwise.
     """
     for name in ("q", "k", "v", "o"):
         yield name, getattr(tensors, name)
-    gate = tensors.gate if profile.gated_term else None
+    gate = tensors.gate
     up, down = tensors.up, tensors.down
     if gate is not None:
         factor = balance(pinned.fold(gate * up, None, None), pinned.fold(down, None, None))

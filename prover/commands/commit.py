@@ -13,12 +13,13 @@ from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, located
 
 ProfileOption = Annotated[
-    str | None, typer.Option(help="hardened (default), whole (the whole model under one root) or paper.")
+    str | None,
+    typer.Option(help="hardened (default: the whole model under one root) or paper (two layers, raw)."),
 ]
 TokensOption = Annotated[
     Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
 ]
-SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")]
+SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")]
 SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]
 ProofsOption = Annotated[
     int | None,
@@ -35,6 +36,12 @@ KeepOption = Annotated[
     typer.Option(
         help="weights (default): keep the integers; recipe: make a whole model's again from the checkpoint, which must "
         "stay as it is."
+    ),
+]
+ChallengeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Draw the tables from these 64 hex digits (huref challenge), as evidence for a comparison."
     ),
 ]
 DeviceOption = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from huref.common.errors import UsageError
 from huref.common.output import exit_on_error, result, result_json
-from huref.prover.commands.commit import DeviceOption
+from huref.prover.commands.commit import ChallengeOption, DeviceOption
 from huref.prover.commands.located import CheckpointArgument, located
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PICTURE = "picture.png"
 
 _STEPS = 13 + 20
-"""Tensors and sites of a program without convolutions; the bar adapts when there are more."""
+"""Tensors and sites of a small program; the bar adapts when there are more."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +31,12 @@ def register(app: typer.Typer) -> None:
 def fingerprint(
     checkpoint: CheckpointArgument,
     profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
-    encoder: Annotated[str | None, typer.Option(help="sketch, cnn (hardened) or meanpool (paper).")] = None,
+    challenge: ChallengeOption = None,
     tokens: Annotated[
         Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
     ] = None,
-    k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (4096).")] = None,
-    p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (256).")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")] = None,
+    p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (paper; 256).")] = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -50,6 +50,7 @@ def fingerprint(
 ) -> None:
     """Compute a checkpoint's fingerprint (without a proof); write DIR/fingerprint.json and DIR/picture.png."""
     with exit_on_error(as_json=as_json):
+        from huref.circuits.challenge import parse_challenge
         from huref.circuits.fingerprint.profiles import get_profile
         from huref.common.files.atomic import check_writable, write_file
         from huref.common.files.fingerprint_file import write_fingerprint
@@ -62,14 +63,15 @@ def fingerprint(
         check_writable(out)
         with located(checkpoint) as place:
             _check_outside(out, place)
-            found = derive_file(open_model(place), chosen, encoder, tokens, k, p, device)
+            given = parse_challenge(challenge)
+            found = derive_file(open_model(place), chosen, tokens, k, p, challenge=given, device=device)
         file = write_fingerprint(out, found)
         write_file(out / PICTURE, png_bytes(render(found.v)))
         if as_json:
             result_json(found.model_dump())
             return
         closeness = "" if found.fidelity.v is None else f", cosine with floating point {found.fidelity.v:.5f}"
-        result(f"{file}: {found.profile}, {found.encoder}, K={found.k}, P={found.p}{closeness}")
+        result(f"{file}: {found.profile}, K={found.k}, P={found.p}{closeness}")
         result(f"{out / PICTURE}: {ALONE}, without a model id: {_words(found)}")
 
 
@@ -83,10 +85,11 @@ def _words(file: FingerprintFile) -> str:
 def derive_file(
     model: Model,
     profile: Profile,
-    encoder: str | None,
     tokens: Path | None,
     k: int | None,
     p: int | None,
+    *,
+    challenge: bytes = b"",
     device: str = "cpu",
 ) -> FingerprintFile:
     """A model's fingerprint with a bar on stderr; arguments and errors as `huref.prover.run.fingerprint.derive`."""
@@ -98,7 +101,7 @@ def derive_file(
     executor = choose(device).executor
     with announced("load", "quantize", "witness"), step_bar("fingerprint", _STEPS) as progress:
         derivation = derive(
-            model, profile, encoder, tokens=tokens, k=k, p=p, device=executor, progress=progress
+            model, profile, tokens=tokens, k=k, p=p, challenge=challenge, device=executor, progress=progress
         )
     return derivation.to_file()
 

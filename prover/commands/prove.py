@@ -10,6 +10,7 @@ import typer
 
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import (
+    ChallengeOption,
     DeviceOption,
     ProfileOption,
     ProofsOption,
@@ -38,9 +39,7 @@ def prove(
         Path | None,
         typer.Option(help="Folder made by huref commit; default: NAME.commitment, made if there is none."),
     ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="sketch (default), cnn, or meanpool (paper profile).")
-    ] = None,
+    challenge: ChallengeOption = None,
     profile: ProfileOption = None,
     tokens: TokensOption = None,
     k: SizeOption = None,
@@ -55,6 +54,7 @@ def prove(
 ) -> None:
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
+        from huref.circuits.challenge import parse_challenge
         from huref.common.files.keys import SecretKey
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
@@ -71,7 +71,7 @@ def prove(
                 out,
                 Options(profile, tokens, k, security, proofs),
                 commitment=commitment,
-                encoder=encoder,
+                challenge=parse_challenge(challenge),
                 key=signer,
                 replace_existing=force,
                 generator=generator,

@@ -27,7 +27,7 @@ from huref.circuits.commitment import (
     knobs_for,
     pinned_profile,
 )
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS
+from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
@@ -65,7 +65,7 @@ Weights = Mapping[str, NDArray[np.int8]]
 class Source:
     """What is committed: integers and steps by tensor name, and the public facts about them.
 
-    `term_weights` belong to the `meanpool` encoder; `owner` is the public key that will sign, if any.
+    `term_weights` belong to `paper`; `owner` is the public key that will sign, if any.
     """
 
     profile: Profile
@@ -79,10 +79,10 @@ class Source:
     term_weights: tuple[int, ...] = EQUAL_TERM_WEIGHTS
     owner: str | None = None
 
-    def program(self, encoder: str | None = None) -> Program:
-        """The fingerprint program with an encoder (default: the profile's)."""
+    def program(self, challenge: bytes = b"") -> Program:
+        """The fingerprint program under a challenge."""
         program = compile_fingerprint(
-            self.shape, self.profile, encoder, self.k, self.p, self.tokens.ids, self.term_weights
+            self.shape, self.profile, self.k, self.p, self.tokens, self.term_weights, challenge
         )
         check_resources(program)
         return program

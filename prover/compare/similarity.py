@@ -61,7 +61,7 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
     """A and B (K × inner) of every term M = A·Bᵀ, canonical and centred as the profile has it."""
     shape = model.shape
     x = canonical_embedding(model.embedding_rows(ids), shape, profile).astype(np.float64)
-    if profile.pooling == "signed":
+    if profile.canonical:
         x = x - x.mean(axis=0)  # removes the row and column means of every term
     for n in range(shape.layers - LAYERS, shape.layers):
         sides: list[Float64] = []
@@ -81,7 +81,7 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
 
 def _expanded(left: Float64, right: Float64, shape: ModelShape, profile: Profile) -> tuple[Float64, Float64]:
     inner = max(left.shape[1], right.shape[1])
-    view = View("", profile.kv_view, shape.head_dim, shape.group)
+    view = View("", "repeat" if profile.canonical else "tile", shape.head_dim, shape.group)
     wide = [side if side.shape[1] == inner else side[:, view.index(inner)] for side in (left, right)]
     return wide[0], wide[1]
 

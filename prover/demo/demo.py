@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from huref.circuits.fingerprint.profiles import get_profile
-from huref.circuits.fingerprint.similarity import compare_vectors
+from huref.circuits.fingerprint.hardened.vector import picture_vector
+from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.fingerprint.similarity import compare_outputs
 from huref.common.errors import HurefError, ProverError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
@@ -80,10 +81,10 @@ def demo(
     comparisons = []
     for name, checkpoint in paths.items():
         with progress.stage(f"fingerprint {name}") as step:
-            found = derive(open_model(checkpoint), get_profile("hardened"), progress=step)
-        similar = compare_vectors(verdict.v, found.trace.v, verdict.statement.encoder)
+            found = derive(open_model(checkpoint), HARDENED, progress=step)
+        similar = compare_outputs(verdict.statement.outputs, found.trace.v, HARDENED)
         comparisons.append(Comparison(name, similar.cosine, similar.verdict))
-        pictures.append(render([int(x) for x in found.trace.v]))
+        pictures.append(render(picture_vector(found.trace.v).tolist()))
         say(f"   {name:<12} cosine {similar.cosine:+.3f}  {similar.verdict}")
     sheet = folder / "pictures.png"
     write_file(sheet, png_bytes(_beside(pictures)))

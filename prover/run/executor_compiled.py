@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from huref.circuits.program.evaluate import (
@@ -19,12 +18,11 @@ from huref.circuits.program.evaluate import (
     canonical_shift,
     centre,
     check_height,
-    conv_input,
     deflate,
     site_trace,
 )
 from huref.circuits.program.numbers import SiteNumbers
-from huref.circuits.program.program import Conv, Deflation, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, Site, SketchSum, View
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.sites import multiply, requantize, signed_sums
 
@@ -64,9 +62,7 @@ class CompiledMachine:
             return deflate(acc, source, base, numbers.weight).astype(np.int32)
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
-        if isinstance(acc, GatedMatMul):
-            return self._gated(acc, site)
-        return self._convolve(acc)
+        return self._gated(acc, site)
 
     def _sketch(self, acc: SketchSum, site: Site, entries: NDArray[np.int64] | None) -> NDArray[np.int32]:
         source = self._values(acc.source)
@@ -114,14 +110,3 @@ class CompiledMachine:
             part = slice(start, start + _BLOCK)
             out[:, part] = product(left, np.multiply(gate[part], up[part], dtype=np.int16))
         return out
-
-    def _convolve(self, acc: Conv) -> NDArray[np.int32]:
-        """One product over unfolded patches."""
-        planes = conv_input([self._values(name) for name in acc.sources], acc.in_size)
-        edge, size, stride = (acc.padding, acc.padding), acc.out_size, acc.stride
-        padded = np.pad(planes.astype(np.int16, copy=False), ((0, 0), edge, edge))
-        windows = sliding_window_view(padded, (acc.kernel, acc.kernel), axis=(1, 2))  # (c, y, x, a, b)
-        patches = windows[:, ::stride, ::stride][:, :size, :size].transpose(1, 2, 0, 3, 4)
-        kernel = acc.weights.reshape(acc.out_channels, -1).astype(np.int16)
-        maps = product(kernel, patches.reshape(size * size, -1))
-        return maps.reshape(-1, size, size).transpose(1, 0, 2).reshape(size, -1)

@@ -18,7 +18,7 @@ from huref.circuits.program.evaluate import (
     site_trace,
 )
 from huref.circuits.program.numbers import SiteNumbers
-from huref.circuits.program.program import Conv, Deflation, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.circuits.program.program import Deflation, MatMul, Site, SketchSum, View
 from huref.prover.devices.memory import memory_errors
 from huref.prover.run import float_gemm
 
@@ -71,13 +71,11 @@ class TorchMachine:
             return (source << acc.bits) - numbers.weight * base
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
-        if isinstance(acc, GatedMatMul):
-            return float_gemm.product(
-                self._rows(acc.left, slice(None)),
-                lambda part: self._rows(acc.gate, part) * self._rows(acc.up, part),
-                site.cols,
-            )
-        return self._convolve(acc)
+        return float_gemm.product(
+            self._rows(acc.left, slice(None)),
+            lambda part: self._rows(acc.gate, part) * self._rows(acc.up, part),
+            site.cols,
+        )
 
     def _multiply(self, acc: MatMul, site: Site) -> torch.Tensor:
         left, width = self._viewed(acc.left, acc.inner, slice(None)), site.cols // len(acc.runs)
@@ -127,14 +125,3 @@ class TorchMachine:
             return out
         totals = torch.from_numpy(acc.totals(site.rows)).to(self.device)
         return len(acc.row) * out - totals[:, None] * tokens.to(torch.int64).sum(0)
-
-    def _convolve(self, acc: Conv) -> torch.Tensor:
-        sources = [self.activations[name].to(torch.float64) for name in acc.sources]
-        if len(sources) > 1:
-            planes = torch.stack(sources)
-        else:
-            planes = sources[0].reshape(acc.in_size, -1, acc.in_size).transpose(0, 1)
-        kernel = torch.from_numpy(acc.weights).to(self.device).to(torch.float64)
-        maps = float_gemm.convolution(planes, kernel, acc.stride, acc.padding)
-        maps = maps.reshape(acc.out_channels, acc.out_size, acc.out_size)
-        return maps.transpose(0, 1).reshape(acc.out_size, -1)

@@ -3,8 +3,7 @@
 The float side reads the canonical tensors before rounding, one at a time as they are quantized, and never
 rounds to integers in between. It is float32 up to the two factors of every term, whose error of about 10⁻⁶ is
 far below what is measured, and float64 from there on. Its v uses the integer program's term scales (a power of
-two each, moved by shifts), which only `meanpool` can tell apart: `sketch` and `cnn` standardize every term's
-segment on its own.
+two each, moved by shifts).
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref.circuits.fingerprint.encoder import standardize
-from huref.circuits.fingerprint.encoder_cnn import float_outputs
+from huref.circuits.fingerprint.profiles import PAPER
 from huref.circuits.program.evaluate import Trace
-from huref.circuits.program.program import OUTPUTS, Conv, GatedMatMul, MatMul, Output, Program, SketchSum
+from huref.circuits.program.program import OUTPUTS, GatedMatMul, MatMul, Output, Program, SketchSum
 from huref.prover.canonical.pinned import Float32, Float64
 from huref.prover.kernels.integers.sites import signed_sums
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Cosines of integer with float results: of v (the `cnn` kernels themselves are integers), per term."""
+    """Cosines of integer with float results: of v, and per term."""
 
     v: float
     terms: dict[str, float]
@@ -98,16 +97,11 @@ def bucket_sums(output: Output, values: Mapping[str, Float64]) -> Float64:
 
 
 def measure(
-    program: Program, trace: Trace, reference: FloatReference, steps: Mapping[str, float], encoder: str
+    program: Program, trace: Trace, reference: FloatReference, steps: Mapping[str, float]
 ) -> Fidelity:
     """Compare a trace with its float reference, which must have been offered every weight."""
     terms = reference.terms()
     unit = scales(program, steps, trace.shifts)
     per_term = {name: cosine(trace.sites[name].out.astype(np.float64), term) for name, term in terms.items()}
-    if encoder == "cnn":  # grouped by term, so the terms' units drop out
-        first = program.site["cnn1"].acc
-        assert isinstance(first, Conv)
-        exact = float_outputs(np.stack([terms[name] for name in first.sources]))
-        return Fidelity(cosine(standardize(trace.v, encoder), standardize(exact, encoder)), per_term)
     exact = bucket_sums(program.output, {name: term / unit[name] for name, term in terms.items()})
-    return Fidelity(cosine(standardize(trace.v, encoder), standardize(exact, encoder)), per_term)
+    return Fidelity(cosine(standardize(trace.v, PAPER), standardize(exact, PAPER)), per_term)

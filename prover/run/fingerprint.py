@@ -10,18 +10,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.commitment import compile_fingerprint
-from huref.circuits.fingerprint.compile import EQUAL_TERM_WEIGHTS, compile_program
 from huref.circuits.fingerprint.encoder import MAX_TERM_WEIGHT
-from huref.circuits.fingerprint.profiles import LAYERS, Profile, check_encoder
+from huref.circuits.fingerprint.hardened import constants as hardened
+from huref.circuits.fingerprint.hardened.tables import pool_count
+from huref.circuits.fingerprint.hardened.vector import picture_vector
+from huref.circuits.fingerprint.paper import CLIP_SIGMAS, EQUAL_TERM_WEIGHTS, compile_paper
+from huref.circuits.fingerprint.profiles import LAYERS, PAPER, Profile
 from huref.circuits.fingerprint.sizes import DEFAULT_BLOCKS, DEFAULT_TOKENS, choose_sizes
 from huref.circuits.program.evaluate import Trace, read_output
 from huref.circuits.program.program import Program
 from huref.common.errors import UsageError
+from huref.common.files.commitment_file import TokenChoice
 from huref.common.files.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
 from huref.prover.canonical.quantize import quantize
@@ -30,7 +35,7 @@ from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.run.executor import execute
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure, scales
 from huref.prover.run.whole import fill_whole
-from huref.prover.vocabulary.tokens import TokenOrder, order_tokens, read_tokens, select_rarest
+from huref.prover.vocabulary.tokens import choose_tokens, order_tokens, read_tokens, select_rarest
 
 Progress = Callable[[str], None]
 _WIDTH = 64
@@ -47,11 +52,10 @@ class Derivation:
 
     model: Model
     profile: Profile
-    encoder: str
+    challenge: bytes
     k: int
     p: int
-    tokens: TokenOrder
-    token_ids: NDArray[np.int64]
+    tokens: TokenChoice
     term_weights: tuple[int, ...]
     program: Program
     weights: Mapping[str, NDArray[np.int8]]
@@ -65,21 +69,34 @@ class Derivation:
         return FingerprintFile(
             schema_version=SCHEMA,
             profile=self.profile.name,
-            encoder=self.encoder,
             k=self.k,
             p=self.p,
             shape=self.model.shape.to_dict(),
             token_source=self.tokens.source,
             tokenizer_digest=self.tokens.tokenizer_digest,
             frequency_digest=self.tokens.frequency_digest,
-            token_ids=[int(i) for i in self.token_ids],
+            token_ids=self.tokens.ids,
+            token_pieces=self.tokens.pieces,
             term_weights=list(self.term_weights),
-            shifts=self.trace.shifts,
-            calibration_sums={name: list(sums) for name, sums in self.trace.sums.items()},
-            v=[int(x) for x in self.trace.v],
+            challenge=self.challenge.hex() or None,
+            **published_trace(self.trace),
             fidelity=published(self.fidelity),
             timings={stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
         )
+
+
+def published_trace(trace: Trace) -> dict[str, Any]:
+    """What statement and fingerprint.json say of a run."""
+    outputs = [int(x) for x in trace.v]
+    e = outputs if len(outputs) == hardened.OUTPUTS else None
+    return {
+        "shifts": trace.shifts,
+        "calibration_sums": {name: list(sums) for name, sums in trace.sums.items()},
+        "caps": {name: [cap.octave, cap.alive, cap.at, cap.above] for name, cap in trace.caps.items()},
+        "ratios": {name: list(sums) for name, sums in trace.ratios.items()},
+        "e": e,
+        "v": outputs if e is None else picture_vector(e).tolist(),
+    }
 
 
 def published(fidelity: Fidelity | None) -> FidelityReport:
@@ -90,15 +107,31 @@ def published(fidelity: Fidelity | None) -> FidelityReport:
 
 
 def find_tokens(
-    model: Model, tokens: Path | None, k: int | None, p: int | None
-) -> tuple[TokenOrder, NDArray[np.int64], int, int]:
-    """The token order, the ids of the rows that are read, K and P.
+    model: Model, profile: Profile, tokens: Path | None, k: int | None, p: int | None
+) -> tuple[TokenChoice, int, int]:
+    """The tokens whose rows are read, K and P.
 
-    K and P default to the profile's, reduced to what the vocabulary offers; a K asked for must be there.
+    In `paper` K and P default to the reference's, reduced to what the vocabulary offers; a K asked for must be there.
+    Otherwise they follow from the tokens, which `tokens` lists or the rule chooses.
 
     Raises:
-        UsageError: more tokens are wanted than exist, or sizes do not suit each other.
+        UsageError: more tokens are wanted than exist, or sizes do not suit each other or the profile.
     """
+    if profile.whole:
+        if k is not None or p is not None:
+            raise UsageError(
+                f"K and P follow from the vocabulary in profile {profile.name}",
+                hint="leave --k and --p out, or choose --profile paper",
+            )
+        choice = choose_tokens(model.checkpoint, tokens, model.vocab)
+        found = TokenChoice(
+            source=choice.source,
+            tokenizer_digest=choice.tokenizer_digest,
+            frequency_digest=choice.frequency_digest,
+            ids=choice.ids.tolist(),
+            pieces=[piece.hex() for piece in choice.pieces],
+        )
+        return found, len(found.ids), pool_count(len(found.ids))
     if tokens is None:
         order = order_tokens(model.checkpoint, vocab_size=model.vocab)
     else:
@@ -112,33 +145,38 @@ def find_tokens(
         )
     if p is not None and blocks != p:
         raise UsageError(f"P = {p} blocks need at least {2 * p} tokens, {len(order.ids)} are available")
-    return order, select_rarest(order.ids, size), size, blocks
+    read = TokenChoice(
+        source=order.source,
+        tokenizer_digest=order.tokenizer_digest,
+        frequency_digest=order.frequency_digest,
+        ids=select_rarest(order.ids, size).tolist(),
+        pieces=None,
+    )
+    return read, size, blocks
 
 
 def derive(
     model: Model,
     profile: Profile,
-    encoder: str | None = None,
     *,
     tokens: Path | None = None,
     k: int | None = None,
     p: int | None = None,
+    challenge: bytes = b"",
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Derivation:
     """Compute the fingerprint of `model`; `progress` is called with the name of each finished step.
 
-    `tokens` is an id list in HuRef's format. Memory holds the integer weights and two float tensors.
+    `tokens` is what `--tokens` names. Memory holds the integer weights and two float tensors.
 
     Raises:
         UsageError, Malformed, Unsupported, ProverError: as the parts do; one line that names the culprit.
     """
-    chosen = encoder or profile.default_encoder
-    check_encoder(profile, chosen)
     watch = _Watch()
     with watch("tokens"):
-        order, ids, size, blocks = find_tokens(model, tokens, k, p)
-    program = compile_fingerprint(model.shape, profile, chosen, size, blocks, ids.tolist())
+        read, size, blocks = find_tokens(model, profile, tokens, k, p)
+    program = compile_fingerprint(model.shape, profile, size, blocks, read, challenge=challenge)
     reference = None if profile.whole else FloatReference(program)
     weights: Mapping[str, NDArray[np.int8]]
     steps: dict[str, float] = {}
@@ -148,25 +186,25 @@ def derive(
             fill_whole(model, space, progress)
         else:
             weights, steps = quantize_model(
-                model, profile, program, ids, reference=reference, progress=progress
+                model, program, np.array(read.ids), reference=reference, progress=progress
             )
     with watch("program"):
         trace = execute(program, weights, device=device, progress=progress)
     term_weights = EQUAL_TERM_WEIGHTS
-    if chosen == "meanpool":
+    if not profile.whole:
         term_weights = scaled_term_weights(program, steps, trace)
-        program = compile_program(model.shape, profile, chosen, size, blocks, term_weights)
-        trace = replace(trace, v=read_output(program.output, {n: s.out for n, s in trace.sites.items()}))
+        program = compile_paper(model.shape, size, blocks, term_weights)
+        outs = {name: site.out for name, site in trace.sites.items()}
+        trace = replace(trace, v=read_output(program.output, outs, {}))
     with watch("fidelity"):
-        fidelity = None if reference is None else measure(program, trace, reference, steps, chosen)
+        fidelity = None if reference is None else measure(program, trace, reference, steps)
     return Derivation(
         model=model,
         profile=profile,
-        encoder=chosen,
+        challenge=challenge,
         k=size,
         p=blocks,
-        tokens=order,
-        token_ids=ids,
+        tokens=read,
         term_weights=term_weights,
         program=program,
         weights=weights,
@@ -179,7 +217,6 @@ def derive(
 
 def quantize_model(
     model: Model,
-    profile: Profile,
     program: Program,
     ids: NDArray[np.int64],
     *,
@@ -187,17 +224,17 @@ def quantize_model(
     reference: FloatReference | None = None,
     progress: Progress | None = None,
 ) -> tuple[Mapping[str, NDArray[np.int8]], dict[str, float]]:
-    """Integers and steps of every weight of `program`, from the checkpoint; two tensors are read at a time.
+    """Integers and steps of every weight of a `paper` program, from the checkpoint; two tensors are read at a time.
 
     The integers go to `space`, if given, which is then what is returned.
     """
     weights: dict[str, NDArray[np.int8]] = {}
     steps: dict[str, float] = {}
-    for name, tensor in canonical_tensors(model, profile, ids):
+    for name, tensor in read_tensors(model, ids):
         if reference is not None:
             reference.offer(name, tensor)
         out = None if space is None else space.rows(name)
-        rounded = quantize(name, tensor, program.weight[name].bits, profile.clip_sigmas, out)
+        rounded = quantize(name, tensor, program.weight[name].bits, CLIP_SIGMAS, out)
         weights[name], steps[name] = rounded.values, rounded.step
         if progress is not None:
             progress(name)
@@ -206,13 +243,11 @@ def quantize_model(
     return {weight.name: weights[weight.name] for weight in program.weights}, steps
 
 
-def canonical_tensors(
-    model: Model, profile: Profile, ids: NDArray[np.int64]
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every tensor that the fingerprint reads, in canonical form, by its name in the program."""
-    yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, profile)
+def read_tensors(model: Model, ids: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Every tensor that the `paper` profile reads, by its name in the program."""
+    yield "x", canonical_embedding(model.embedding_rows(ids), model.shape, PAPER)
     for n in range(max(0, model.shape.layers - LAYERS), model.shape.layers):
-        for name, tensor in canonical_layer(model.layer_reader(n), model.layer_shape(n), profile):
+        for name, tensor in canonical_layer(model.layer_reader(n), model.layer_shape(n), PAPER):
             yield f"l{n}.{name}", tensor
 
 

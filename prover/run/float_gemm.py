@@ -24,13 +24,3 @@ def product(left: torch.Tensor, right_rows: Callable[[slice], torch.Tensor], col
         part = slice(start, min(start + BLOCK, cols))
         out[:, part] = (left @ right_rows(part).T).to(torch.int64)
     return out
-
-
-def convolution(planes: torch.Tensor, weights: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """Convolution of (channels, size, size) planes by one product over unfolded patches: (out, positions).
-
-    Not torch's own convolution, which may choose an algorithm (Winograd, FFT) that is not exact.
-    """
-    kernel = weights.shape[2]
-    patches = torch.nn.functional.unfold(planes[None], kernel, padding=padding, stride=stride)[0]
-    return (weights.reshape(weights.shape[0], -1) @ patches).to(torch.int64)

@@ -22,6 +22,7 @@ from huref.prover.checkpoint.formats.json_file import read_object
 from huref.prover.vocabulary.files import SUFFIXES, find_tokenizer_file, load_tokenizer_file
 from huref.prover.vocabulary.frequency import corpus_counts, frequency_list_digest, word_list_counts
 from huref.prover.vocabulary.gguf_tokenizer import gguf_vocabulary
+from huref.prover.vocabulary.selection import chosen
 from huref.prover.vocabulary.tokenizer import Vocabulary
 
 Ids = NDArray[np.int64]
@@ -43,6 +44,78 @@ class TokenOrder:
     source: Literal["word-list", "corpus", "file"]
     tokenizer_digest: str | None
     frequency_digest: str | None
+
+
+@dataclass(frozen=True)
+class TokensChosen:
+    """The rows that `hardened` reads: ids (K,), the bytes of each token, and where the choice comes from."""
+
+    ids: Ids
+    pieces: tuple[bytes, ...]
+    source: Literal["word-list", "file"]
+    tokenizer_digest: str | None
+    frequency_digest: str | None
+
+
+def choose_tokens(source: Checkpoint, tokens: Path | None, rows: int) -> TokensChosen:
+    """The tokens of `source` (an embedding of `rows` rows) that `hardened` reads, by its rule or by a list.
+
+    `tokens` is what `--tokens` names, as for `read_tokens`; a list of ids takes their bytes from the checkpoint's
+    vocabulary, a fingerprint.json brings them.
+
+    Raises:
+        UsageError: there is no tokenizer, or it is another model's, or two listed tokens have the same bytes.
+        InputOutputError, Malformed, Unsupported: a file cannot be used.
+    """
+    listed = None if tokens is None or _is_tokenizer(tokens) else read_tokens(tokens, rows)
+    if listed is not None and tokens is not None and tokens.suffix == ".json":
+        pieces = _listed_pieces(tokens, len(listed.ids))
+        if pieces is not None:
+            return _unlike(tokens, TokensChosen(listed.ids, pieces, "file", None, None))
+    place = source if listed is not None or tokens is None else tokens
+    vocabulary = load_vocabulary(place)
+    path = source.path if listed is not None or tokens is None else tokens
+    if vocabulary is None:
+        raise UsageError(f"{path} has no tokenizer, so nobody can tell which row is which token", hint=_GIVE)
+    _check_embedded(path, vocabulary, rows)
+    if listed is None:
+        found = chosen(vocabulary, word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size), rows)
+        digests = vocabulary.digest, frequency_list_digest(None)
+        return TokensChosen(found.ids, found.pieces, "word-list", *digests)
+    known = dict(zip(vocabulary.ordinary.tolist(), vocabulary.pieces, strict=True))
+    strange = [i for i in listed.ids.tolist() if i not in known]
+    if strange:
+        raise UsageError(f"{tokens}: id {strange[0]} is no ordinary token of the model's tokenizer")
+    read = tuple(known[i] for i in listed.ids.tolist())
+    assert tokens is not None
+    return _unlike(tokens, TokensChosen(listed.ids, read, "file", vocabulary.digest, None))
+
+
+def _unlike(path: Path, found: TokensChosen) -> TokensChosen:
+    if len(set(found.pieces)) < len(found.pieces):
+        raise UsageError(f"{path}: two of the listed tokens have the same bytes")
+    return found
+
+
+def _listed_pieces(path: Path, count: int) -> tuple[bytes, ...] | None:
+    """The bytes that a fingerprint.json says its tokens have, if it does."""
+    pieces = read_object(path).get("token_pieces")
+    if pieces is None:
+        return None
+    try:
+        read = tuple(bytes.fromhex(piece) for piece in pieces)
+    except (TypeError, ValueError):
+        read = ()
+    if len(read) != count or not all(read):
+        raise Malformed(f"{path}: token_pieces is not the bytes of {count} tokens in hex")
+    return read
+
+
+def _is_tokenizer(path: Path) -> bool:
+    """Whether `--tokens` names a tokenizer and no list."""
+    if path.is_dir() or path.suffix in (".model", ".tiktoken") or path.name == "vocab.txt":
+        return True
+    return path.suffix == ".json" and "token_ids" not in read_object(path)
 
 
 def token_order(source: Path | str | Checkpoint, corpus: Path | None = None) -> Ids:
@@ -139,13 +212,10 @@ def read_tokens(path: Path, vocab_size: int) -> TokenOrder:
 
     Raises what `read_token_file` and `order_tokens` raise.
     """
-    if path.is_dir() or path.suffix in (".model", ".tiktoken") or path.name == "vocab.txt":
+    if _is_tokenizer(path):
         return order_tokens(path, vocab_size=vocab_size)
     if path.suffix == ".json":
-        content = read_object(path)
-        if "token_ids" not in content:
-            return order_tokens(path, vocab_size=vocab_size)
-        ids = content["token_ids"]
+        ids = read_object(path)["token_ids"]
         if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < 1 << 40 for i in ids):
             raise Malformed(f"{path}: token_ids is not a list of token ids")
         return _checked(path, np.array(ids, dtype=np.int64), vocab_size, "entry")

@@ -63,7 +63,6 @@ ROOMS: dict[str, set[str]] = {
     "prover/demo": COMMON | CIRCUITS | LIBRARY | {"prover/compare", "verifier"},
     "prover/derivatives": COMMON | READING | {"prover/demo"},
     "prover/generator": COMMON,
-    "prover/train": COMMON | CIRCUITS,
     "prover/commands": COMMON | CIRCUITS | LIBRARY | {"prover/compare", "prover/demo", "prover/generator"},
 }
 """What each room may import besides itself."""
@@ -86,7 +85,7 @@ BACK: dict[tuple[str, str], str] = {
 }
 """Imports that the rules do not give, and every import by which the prover reaches the verifier."""
 
-TORCH = {"devices", "run", "derivatives", "generator", "train", "commands"}
+TORCH = {"devices", "run", "derivatives", "generator", "commands"}
 HEAVY = {
     "torch": {f"prover/{name}" for name in TORCH},
     "numba": {"prover/kernels"},

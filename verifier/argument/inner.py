@@ -1,4 +1,4 @@
-"""The inner-product sumcheck behind all matrix products and convolutions (protocol §6.2, §6.4)."""
+"""The inner-product sumcheck behind all matrix products, sketches and ratios (protocol §6.2, §6.4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from huref.circuits.argument.inner import inner_functionals
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.lookup import SiteRequest
 from huref.common.algebra.kscalar import KS
-from huref.common.argument.hidden import Form, combine
+from huref.common.argument.hidden import Form
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.sumcheck import verify_product_rounds
 
@@ -26,8 +26,8 @@ def verify_inner(
     point, final = verify_product_rounds(channel, "inner", total, layout.log_inner)
     left, right, product = channel.hidden_product("inner.final")
     channel.assert_equal("inner.final", product, final)
-    left_part, right_part, public = inner_functionals(layout, requests, thetas, point, columns)
+    left_part, right_part = inner_functionals(layout, requests, thetas, point, columns)
     return [
-        Claim("inner.left", left_part, combine([(KS(1), left)], -public)),
+        Claim("inner.left", left_part, left),
         Claim("inner.right", right_part, right),
     ]

@@ -43,7 +43,12 @@ def compare(
     profile: Annotated[
         str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option(help="sketch, cnn or meanpool.")] = None,
+    challenge: Annotated[
+        str | None, typer.Option(help="The challenge that you drew after both models were committed, in hex.")
+    ] = None,
+    beacon: Annotated[
+        str | None, typer.Option(help="The beacon that went into the joint challenge, in hex.")
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write: both pictures side by side, with the numbers.")
     ] = None,
@@ -71,7 +76,7 @@ def compare(
                 from huref.common.files.atomic import check_writable
 
                 check_writable(out.parent)
-        found, sides, more = _compare((first, second), profile, encoder)
+        found, sides, more = _compare((first, second), profile, challenge, beacon)
         both = {
             "schema": SCHEMA,
             "first": sides[0],
@@ -81,9 +86,7 @@ def compare(
         cautions = {"warnings": found.warnings([side["kind"] for side in sides])}
         report = {**both, **found.to_dict(), **cautions, **more}
         if expect_same_base and report["verdict"] is None:
-            raise UsageError(
-                f"the {report['profile']} profile does not tell whether two models have the same base"
-            )
+            raise UsageError(_no_verdict(report))
         shown = not as_json and (_on_terminal() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
@@ -100,13 +103,15 @@ def compare(
 
 
 def _compare(
-    paths: Sequence[str], profile: str | None, encoder: str | None
+    paths: Sequence[str], profile: str | None, challenge: str | None, beacon: str | None
 ) -> tuple[FingerprintComparison, list[dict[str, Any]], dict[str, Any]]:
     """The comparison, what either side is, and what only two checkpoints tell."""
+    from huref.circuits.challenge import parse_beacon, parse_challenge
     from huref.common.files.download import is_checkpoint_address
     from huref.verifier.compare import compare_fingerprints
     from huref.verifier.published import is_published, load_vector
 
+    expected, drawn = parse_challenge(challenge), parse_beacon(beacon)
     for path in paths:
         if not (is_published(path) or is_checkpoint_address(path) or os.path.exists(path)):
             raise InputOutputError(f"{path}: no such file or folder")
@@ -116,9 +121,18 @@ def _compare(
     more: dict[str, Any] = {}
     if None in files:
         checkpoints = importlib.import_module(_CHECKPOINTS)
-        files, more = checkpoints.complete(paths, files, profile, encoder)
+        files, more = checkpoints.complete(paths, files, profile)
     first, second = (file for file in files if file is not None)
-    return compare_fingerprints(first, second, profile, encoder), sides, more
+    ids: tuple[Any, Any] = (sides[0]["model_id"], sides[1]["model_id"])
+    found = compare_fingerprints(first, second, profile, ids=ids, expected=expected, beacon=drawn)
+    return found, sides, more
+
+
+def _no_verdict(report: dict[str, Any]) -> str:
+    """Why there is none."""
+    if report["vector_terms"]:
+        return report["warnings"][0] if report["warnings"] else "the vectors cannot be compared"
+    return f"the {report['profile']} profile does not tell whether two models have the same base"
 
 
 def _on_terminal() -> bool:
@@ -200,12 +214,20 @@ def _name(path: str, side: dict[str, Any]) -> tuple[str, str]:
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
-    """Cosine and verdict, and the chance of a false match where it is known."""
+    """Cosine and verdict, and what tables they are under."""
     verdict = f"  ({report['verdict']})" if report["verdict"] else ""
-    lines = [f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}"]
-    if verdict:
-        lines.append(f"chance for unrelated models {report['false_match_probability']:.2e}")
-    return lines
+    tables = {
+        "public": "public, so no evidence: vectors can be made up",
+        "joint challenge": "drawn from the joint challenge of both model ids",
+        "your challenge": "drawn from the challenge that you named",
+        "unknown challenge": "drawn from a challenge that you did not name",
+    }[report["case"]]
+    if report["evidence"]:
+        tables += ": evidence of a model on either side"
+    return [
+        f"cosine of the fingerprints  {report['cosine']:+.4f}{verdict}",
+        f"tables                      {tables}",
+    ]
 
 
 def _words(report: dict[str, Any]) -> list[tuple[str | None, str]]:
@@ -222,11 +244,12 @@ def _print_report(report: dict[str, Any]) -> None:
         *(f"{'words' if model_id else ALONE:<28}{said}" for model_id, said in _words(report)),
     )
     if not report["verdict"]:
-        note("hint: the paper profile does not separate unrelated models well; read the hardened one")
+        note(f"hint: {_no_verdict(report)}")
     for name, value in report["vector_terms"].items():
         result(f"  {name:<20} {value:+.4f}")
     if "ics" in report:
-        result(f"ICS of the terms            {report['ics']:+.4f}")
+        ics = report["ics"]
+        result("ICS of the terms            " + ("too few shared tokens" if ics is None else f"{ics:+.4f}"))
         for name, value in report["ics_terms"].items():
             result(f"  {name:<20} {value:+.4f}")
         if report.get("layers"):

@@ -40,13 +40,14 @@ def identify(
     """Find the most similar entries of a registry. Exit code 0, whether or not one has the same base."""
     with exit_on_error(as_json=as_json):
         from huref.verifier.commands.registries import opened
+        from huref.verifier.registry.entry import kind_of
         from huref.verifier.registry.search import Index
 
         index = Index()
         with opened(registry, log_key) as store:
             index.refresh(store)
             file, kind = _fingerprint(model, registry, store, index)
-            hits = index.nearest(file.v, (file.profile, file.encoder, file.k, file.p), count)
+            hits = index.nearest(file.v, kind_of(file.profile, file.k, file.p), count)
             size = store.checkpoint().size
     tokens = _token_digest(file)
     lines = [_line(hit, tokens) for hit in hits]
@@ -54,14 +55,12 @@ def identify(
         result_json({"schema": SCHEMA, "model": model, "kind": kind, "entries": size, "nearest": lines})
         return
     if not hits:
-        result(
-            f"none of the {size} entries is of this kind: {file.profile}, {file.encoder}, K = {file.k}, P = {file.p}"
-        )
+        result(f"none of the {size} entries is of this kind: {file.profile}, K = {file.k}, P = {file.p}")
     for line in lines:
         result(
             f"{line['cosine']:+.4f}  {line['verdict'] or 'no verdict':<10}  {line['name']}  model id {line['model_id']}"
         )
-    if any(not line["same_tokens"] for line in lines):
+    if file.e is None and any(not line["same_tokens"] for line in lines):
         note("warning: some were read at other token ids, where one model can have unrelated vectors")
 
 
@@ -71,11 +70,13 @@ def _fingerprint(model: str, place: str, store: Store, index: Index) -> tuple[Fi
 
     if is_published(model):
         found = load_vector(model)
+        if found.file.challenge is not None:
+            raise UsageError(f"{model} answers a challenge, and a registry holds public fingerprints")
         return found.file, found.kind
     if not len(index):
         raise UsageError(f"{place}: the registry is empty, so nothing says how to make a fingerprint")
     pattern = _pattern(place, store, index)
-    both, _ = importlib.import_module(_CHECKPOINTS).complete([model, ""], [None, pattern], None, None)
+    both, _ = importlib.import_module(_CHECKPOINTS).complete([model, ""], [None, pattern], None)
     return both[0], "checkpoint"
 
 
@@ -114,7 +115,6 @@ def _line(hit: Hit, tokens: str) -> dict[str, Any]:
         "fingerprint": hit.entry.fingerprint,
         "digest": hit.entry.digest,
         "cosine": hit.similarity.cosine,
-        "false_match_probability": hit.similarity.false_match,
         "verdict": hit.verdict,
         "same_tokens": hit.entry.token_ids == tokens,
     }

@@ -6,6 +6,7 @@ import typer
 
 from huref.verifier.commands import (
     card,
+    challenge,
     compare,
     identify,
     inspect,
@@ -19,5 +20,5 @@ from huref.verifier.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the verifier's commands to the root command."""
-    for module in (verify, inspect, compare, identify, registry, pack, statement, card, keys):
+    for module in (verify, inspect, compare, challenge, identify, registry, pack, statement, card, keys):
         module.register(app)

@@ -37,6 +37,9 @@ def verify(
         str | None,
         typer.Option(help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle."),
     ] = None,
+    challenge: Annotated[
+        str | None, typer.Option(help="Challenge that its tables must be drawn from: 64 hex digits.")
+    ] = None,
     min_security: Annotated[int, typer.Option(help="Fewest provable bits to accept.")] = 100,
     signer: Annotated[
         str | None,
@@ -66,6 +69,7 @@ def verify(
             root,
             expect,
             min_security,
+            challenge=challenge,
             signer=signer,
             auditors=auditor or (),
             require_image=require_image,

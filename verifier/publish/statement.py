@@ -39,7 +39,7 @@ def statement(verdict: Verdict) -> bytes:
         "fingerprint": verdict.fingerprint,
         "words": verdict.words,
         "profile": said.profile,
-        "encoder": verdict.statement.encoder,
+        "challenge": verdict.challenge,
         "securityBits": int(verdict.security.bits),
         "owner": verdict.signer,
         "saidByOwner": {"subjects": names, "tokenSource": said.tokens.source},

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from huref.circuits.statement import fingerprint_id
-from huref.common.errors import Rejected
+from huref.circuits.fingerprint.profiles import PROFILES
+from huref.common.errors import Rejected, UsageError
 from huref.common.files import bls
 from huref.common.files.canonical import canonical_json
 from huref.common.files.keys import PublicKey, SecretKey
@@ -21,14 +21,15 @@ Name = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95})?$")
 ]
 """What a model is called, OWNER/MODEL: whoever made the entry says so, nothing proves it."""
+Kind = tuple[str, int, int]
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
 
 class Entry(StrictModel):
     """One entry; its canonical JSON is the leaf of the log.
 
-    `digest` names the bundle, `fingerprint` hashes the vector and how it was made, `token_ids` the ids (SHA-256 of
-    their canonical JSON). `added` is the registry's clock.
+    `digest` names the bundle, `fingerprint` hashes the outputs and how they were made, `vector` is the SHA-256 of v as
+    canonical JSON, `token_ids` that of the ids. `added` is the registry's clock.
     """
 
     format: Literal["huref-entry/1"] = "huref-entry/1"
@@ -37,8 +38,8 @@ class Entry(StrictModel):
     digest: Hex32
     model_id: Hex32
     fingerprint: Hex32
+    vector: Hex32
     profile: Identifier
-    encoder: Identifier
     k: Count
     p: Count
     token_ids: Hex32
@@ -47,12 +48,21 @@ class Entry(StrictModel):
 
     @classmethod
     def of(cls, verdict: Verdict, name: str, added: str) -> Entry:
-        """The entry of a bundle that verified. Raises `Malformed` (name)."""
+        """The entry of a bundle that verified.
+
+        Raises:
+            Malformed: the name. UsageError: its tables are drawn from a challenge, so no other entry is like it.
+        """
         said = verdict.directory
+        if verdict.challenge is not None:
+            raise UsageError(
+                "the bundle answers a challenge, and a registry compares public fingerprints",
+                hint="add a bundle that was made without --challenge",
+            )
         ids = hashlib.sha256(canonical_json(said.tokens.ids)).hexdigest()
         value = {
             "name": name, "added": added, "digest": verdict.digest, "model_id": verdict.model_id,
-            "fingerprint": verdict.fingerprint, "profile": said.profile, "encoder": verdict.statement.encoder,
+            "fingerprint": verdict.fingerprint, "vector": vector_digest(verdict.v), "profile": said.profile,
             "k": said.k, "p": said.p, "token_ids": ids, "security_bits": int(verdict.security.bits),
             "signer": verdict.signer,
         }  # fmt: skip
@@ -64,14 +74,25 @@ class Entry(StrictModel):
         return leaf_hash(self.encode())
 
     @property
-    def kind(self) -> tuple[str, str, int, int]:
+    def kind(self) -> Kind:
         """Vectors of one kind can be compared."""
-        return self.profile, self.encoder, self.k, self.p
+        return kind_of(self.profile, self.k, self.p)
 
     def check_vector(self, v: list[int]) -> None:
         """Reject a vector that is not the one of the entry."""
-        if len(v) != 512 or fingerprint_id(self.profile, self.encoder, self.k, v) != self.fingerprint:
-            raise Rejected("registry.vector", "not the vector of this entry", expected=self.fingerprint)
+        if len(v) != 512 or vector_digest(v) != self.vector:
+            raise Rejected("registry.vector", "not the vector of this entry", expected=self.vector)
+
+
+def vector_digest(v: list[int]) -> str:
+    """Hex SHA-256 of v as canonical JSON."""
+    return hashlib.sha256(canonical_json(v)).hexdigest()
+
+
+def kind_of(profile: str, k: int, p: int) -> Kind:
+    """What two vectors must have in common to be compared; K is the vocabulary's business in `hardened`."""
+    known = PROFILES.get(profile)
+    return profile, 0 if known is not None and known.whole else k, p
 
 
 class Checkpoint(StrictModel):

@@ -54,7 +54,7 @@ def entry(number: int, entry: Entry, near: Sequence[Hit], address: str) -> str:
         "Fingerprint": entry.fingerprint,
         "Bundle digest": entry.digest,
         "Owner's key": entry.signer or "not signed",
-        "Profile": f"{entry.profile}, {entry.encoder}, K = {entry.k}",
+        "Profile": f"{entry.profile}, K = {entry.k}",
         "Entry": f"{number}, added {entry.added}",
     }
     rows = "".join(

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
-from huref.verifier.registry.entry import Entry
+from huref.verifier.registry.entry import Entry, Kind, kind_of
 from huref.verifier.registry.store import Row, Store, unit_vector
-
-Kind = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Index:
                 said = self._said + [json.loads(row.body) for row in rows]
                 kinds: dict[Kind, list[int]] = {}
                 for number, one in enumerate(said):
-                    kinds.setdefault((one["profile"], one["encoder"], one["k"], one["p"]), []).append(number)
+                    kinds.setdefault(kind_of(one["profile"], one["k"], one["p"]), []).append(number)
                 self._kinds = {kind: np.array(numbers) for kind, numbers in kinds.items()}
                 self._matrix = np.concatenate([self._matrix, units])
                 self._said, self._rows = said, self._rows + rows
@@ -85,9 +83,10 @@ class Index:
         if not len(numbers):
             return []
         rows = matrix if len(numbers) == len(matrix) else matrix[numbers]
-        cosines = rows @ unit_vector(v, kind[1])
+        cosines = rows @ unit_vector(v, kind[0])
         best = numbers[np.argsort(-cosines, kind="stable")[:count]].tolist()
-        found = [Hit(n, self.entry(n), compare_vectors(v, self._rows[n].vector(), kind[1])) for n in best]
+        profile = get_profile(kind[0])
+        found = [Hit(n, self.entry(n), compare_vectors(v, self._rows[n].vector(), profile)) for n in best]
         return sorted(found, key=lambda hit: -hit.similarity.cosine)
 
     def named(self, text: str, count: int = 100) -> list[int]:

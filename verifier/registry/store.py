@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.profiles import get_profile
 from huref.common.errors import InputOutputError, Malformed, Rejected, UsageError
 from huref.common.files.keys import SecretKey
 from huref.verifier.registry.entry import Checkpoint, Entry
@@ -221,7 +222,7 @@ class Store:
         rows = []
         for number, item in enumerate(items, size):
             entry, v = item.entry, np.array(item.v, dtype="<i8")
-            unit = unit_vector(item.v, entry.encoder)
+            unit = unit_vector(item.v, entry.profile)
             vectors = v.tobytes(), unit.tobytes()
             rows.append((number, entry.leaf, entry.encode(), entry.digest, *vectors, item.picture))
         try:
@@ -234,9 +235,9 @@ class Store:
             raise UsageError("a bundle that is entered already") from None
 
 
-def unit_vector(v: Sequence[int], encoder: str) -> NDArray[np.float32]:
+def unit_vector(v: Sequence[int], profile: str) -> NDArray[np.float32]:
     """The standardized vector with length 1, (512,); zeros for a constant one."""
-    standard = standardize(np.array(v, dtype=np.int64), encoder)
+    standard = standardize(np.array(v, dtype=np.int64), get_profile(profile))
     length = float(np.linalg.norm(standard))
     return (standard / length if length else standard).astype("<f4")
 

@@ -18,7 +18,7 @@ import numpy as np
 from huref.circuits.argument.layout import SiteColumns
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, SketchSum
+from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, SketchSum
 from huref.circuits.statement import Statement, fingerprint_name, prepare_statement
 from huref.common.errors import HurefError, InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
@@ -178,15 +178,24 @@ def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
     shape: Mapping[str, Any] = said.shape
     ffn = f"{'gated ' if shape['gated'] else ''}feed-forward width {shape['ffn']}"
     return [
-        f"Profile {said.profile}, encoder {statement.encoder}, protocol {statement.protocol}.",
+        f"Profile {said.profile}, protocol {statement.protocol}, {_tables(statement)}.",
         f"Weights cut as hidden size {shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and "
         f"values) of {shape['head_dim']}, {ffn}.",
         f"{said.k} tokens pooled into {said.p} blocks.",
         f"Model id {statement.model_id}: this directory, and the weights committed under {commitment.root} with "
         f"{said.random_rows} random rows, enough for {said.proofs} proofs.",
-        f"Claim: the program on these weights gives v = ({', '.join(str(x) for x in statement.v[:6])}, …).",
+        f"Claim: the program on these weights gives ({', '.join(map(str, statement.outputs[:6]))}, …), "
+        f"{len(statement.outputs)} integers.",
         f"Fingerprint {fingerprint_name(statement, said)}.",
     ]
+
+
+def _tables(statement: Statement) -> str:
+    return (
+        "public tables"
+        if statement.challenge is None
+        else f"tables drawn from the challenge {statement.challenge}"
+    )
 
 
 def _geometry(setup: Setup) -> dict[str, str]:
@@ -229,9 +238,9 @@ def _layer(setup: Setup, columns: SiteColumns) -> LayerView:
     )
 
 
-def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
+def _formula(acc: SketchSum | MatMul | GatedMatMul | Deflation) -> str:
     if isinstance(acc, SketchSum):
-        return f"S · {acc.source}"
+        return f"S · diag(μ) · {acc.source}" if acc.multipliers else f"S · {acc.source}"
     if isinstance(acc, MatMul):
         kinds = [
             view.source if view.kind == "plain" else f"{view.kind}({view.source})"
@@ -241,7 +250,7 @@ def _formula(acc: SketchSum | MatMul | GatedMatMul | Conv) -> str:
         return f"{kinds[0]} · {kinds[1]}" + ("" if acc.right.transposed else "ᵀ") + runs
     if isinstance(acc, GatedMatMul):
         return f"{acc.left} · ({acc.gate} ∘ {acc.up})ᵀ"
-    return f"conv {acc.kernel}×{acc.kernel}, stride {acc.stride}, {acc.in_channels} → {acc.out_channels} channels"
+    return f"{1 << acc.bits} · {acc.source} − w · {acc.base}"
 
 
 def _text(value: object) -> str | None:
