@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import security_report
+from huref.circuits.challenge import most_challenges
 from huref.circuits.commitment import MAX_PROOFS, pinned_profile
+from huref.circuits.fingerprint.hardened import constants as hardened
 from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.statement import needs_range, prepare_statement
@@ -75,7 +77,7 @@ class Options:
 @dataclass(frozen=True)
 class Proved:
     """A bundle that was written and verified. `remaining` positions, enough for `proofs_left` proofs, can still be
-    opened on the commitment.
+    opened on the commitment, and `challenges_left` further challenges answered.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Proved:
     verdict: Verdict
     remaining: int
     proofs_left: int
+    challenges_left: int
     seconds: Mapping[str, float]
 
 
@@ -161,7 +164,7 @@ def prove(
         setup = prepare_statement(draft.statement, opened.public)
         with opened.lock(progress.warn) as budget:
             queries = setup.geometry.weights.queries
-            counter = budget.reserve(queries)
+            counter = budget.reserve(queries, *_answer(opened, challenge))
             seed = fresh_proof_seed(budget.seed, counter, draft.statement.digest())
             with progress.stage("prove") as step:
                 weights = dict(opened.source.weights)
@@ -179,8 +182,16 @@ def prove(
             with progress.stage("self-verify"):
                 verdict, positions = _verify_own(temporary, setup, picture.digest)
             budget.settle(positions)
-            remaining = budget.remaining
-    return Proved(out, folder, verdict, remaining, remaining // queries, progress.seconds)
+            remaining, most = budget.remaining, _answer(opened, challenge)[1]
+            answers = budget.answers_left(most, queries)
+    return Proved(out, folder, verdict, remaining, remaining // queries, answers, progress.seconds)
+
+
+def _answer(opened: OpenedCommitment, challenge: bytes) -> tuple[str | None, int]:
+    """The challenge that counts as answered, and how many may be; `paper` has no tables to draw."""
+    if not opened.source.profile.whole:
+        return None, 0
+    return challenge.hex(), most_challenges(opened.source.shape.hidden, hardened.OUTPUTS)
 
 
 def _open_or_commit(

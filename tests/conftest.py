@@ -32,7 +32,7 @@ class Made:
 
 def _make(folder: Path, seed: int, profile: str | None = None) -> Made:
     checkpoint = tiny_models.build("llama", folder / "model", seed)
-    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(profile, k=64, proofs=16)))
+    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(profile, proofs=16)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,13 +54,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A proven tiny LLaMA whose commitment holds the whole model; tests must not change its files."""
-    return _make(tmp_path_factory.mktemp("whole"), 0, "whole-1")
+    return _make(tmp_path_factory.mktemp("whole"), 0, "hardened")
 
 
 @pytest.fixture(scope="session")
 def another_whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Another model of the same shape, with its bundle."""
-    return _make(tmp_path_factory.mktemp("another-whole"), 1, "whole-1")
+    return _make(tmp_path_factory.mktemp("another-whole"), 1, "hardened")
 
 
 @pytest.fixture(scope="session")

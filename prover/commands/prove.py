@@ -84,6 +84,7 @@ def prove(
         summary = {**verdict.to_dict(), "schema": "huref-proved/1"}
         summary |= {"bundle": str(done.path), "commitment": str(done.commitment)}
         left = {"proofs_left": done.proofs_left, "positions_left": done.remaining}
+        left |= {"challenges_left": done.challenges_left}
         result_json({**summary, "seconds": done.seconds, **left})
         return
     result(f"{done.path}: fingerprint {verdict.fingerprint}", f"  in words  {verdict.words}")
@@ -91,4 +92,7 @@ def prove(
     note(f"time: {times}")
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")
     note(f"security: {verdict.security.bits:.1f} provable bits (weakest: {verdict.security.binding.label})")
-    note(f"commitment: {done.commitment} (its private/ part is secret), {done.proofs_left} proofs left")
+    left = f"{done.proofs_left} proofs left"
+    if verdict.statement.e is not None:
+        left += f", {done.challenges_left} more challenges can be answered"
+    note(f"commitment: {done.commitment} (its private/ part is secret), {left}")

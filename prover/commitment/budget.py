@@ -176,11 +176,17 @@ class OpeningBudget:
         """The number of reservations ever made: the counter of the per-proof seed."""
         return self._counts.proofs
 
-    def reserve(self, count: int) -> int:
+    def answers_left(self, most: int, queries: int) -> int:
+        """How many new challenges may still be answered, of `most`, if a proof opens `queries` positions."""
+        return max(0, most - self._counts.answers(queries))
+
+    def reserve(self, count: int, challenge: str | None = None, most: int = 0) -> int:
         """Reserve `count` positions durably, before they are drawn. Returns the proof's counter.
 
-        ProverError if fewer remain (nothing is then changed), a reservation is already open, or the state was
-        touched since it was loaded.
+        With a `challenge` (hex, or empty for none) it is remembered as answered; at most `most` different ones are.
+
+        ProverError if fewer positions remain, or no further challenge may be answered (nothing is then changed), a
+        reservation is already open, or the state was touched since it was loaded.
         """
         if count < 1:
             raise ValueError("reserve at least one position")
@@ -193,6 +199,13 @@ class OpeningBudget:
                 f"the opening budget allows {self.remaining} more positions, this proof needs {count}",
                 hint="commit again with more random rows: each proof spends its query count",
             )
+        new = challenge is not None and challenge not in self._counts.answered
+        if new and self.answers_left(most, count) == 0:
+            raise ProverError(
+                f"this commitment has answered as many challenges as it may, {most}: more would let their answers be "
+                "foretold",
+                hint="prove a challenge that was answered before, or commit again",
+            )
         if (reason := self._file.examine()) is not None:
             raise ProverError(
                 f"{self._file.directory} was changed while in use: {reason}",
@@ -200,6 +213,8 @@ class OpeningBudget:
             )
         self._counts.reserved = count
         self._counts.proofs += 1
+        if challenge is not None:
+            self._counts.answered.add(challenge)
         self._file.advance(self._counts.to_dict(), self._step + 1)
         self._mark()
         return self._counts.proofs

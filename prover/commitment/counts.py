@@ -1,4 +1,4 @@
-"""What the private state counts: the positions that a commitment may open, has opened and has given up."""
+"""What the private state counts: positions that may be opened, are, or were given up, and challenges answered."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from huref.common.errors import Malformed
 
-_VERSION = 2
+_VERSION = 3
 _NUMBERS = ("capacity", "forfeited", "reserved", "proofs")
-_KEYS = {"version", "opened", *_NUMBERS}
+_KEYS = {"version", "opened", "answered", *_NUMBERS}
 
 
 @dataclass
 class Counts:
     """Distinct positions: `capacity` may be opened in all, `opened` are, `reserved` may be by the proof in progress,
-    `forfeited` may have been seen. `proofs` counts the reservations ever made.
+    `forfeited` may have been seen. `proofs` counts the reservations ever made, `answered` holds the challenges (hex;
+    empty for the public fingerprint) that proofs were begun for.
     """
 
     capacity: int
@@ -24,6 +25,7 @@ class Counts:
     reserved: int = 0
     proofs: int = 0
     opened: set[int] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
 
     @property
     def spent(self) -> int:
@@ -35,6 +37,13 @@ class Counts:
         """How many more may be opened."""
         return max(0, self.capacity - self.spent)
 
+    def answers(self, queries: int) -> int:
+        """How many challenges may have been answered, if every proof opens `queries` positions.
+
+        Those that were forfeited may have been opened elsewhere, for challenges that this state does not know.
+        """
+        return len(self.answered) + -(-self.forfeited // queries)
+
     def forfeit_to(self, spent: int) -> None:
         """Declare at least `spent` positions spent (at most all of them), and the open reservation with them."""
         self.forfeited, self.reserved = self.forfeited + self.reserved, 0
@@ -43,17 +52,20 @@ class Counts:
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        return {"version": _VERSION, "opened": sorted(self.opened), **numbers}
+        sets = {"opened": sorted(self.opened), "answered": sorted(self.answered)}
+        return {"version": _VERSION, **sets, **numbers}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Counts:
         """Raises `Malformed`."""
         if set(content) != _KEYS or content["version"] != _VERSION:
             raise Malformed("private state has other fields or another version")
-        opened = content["opened"]
+        opened, answered = content["opened"], content["answered"]
         numbers = {name: content[name] for name in _NUMBERS}
         if not isinstance(opened, list) or any(
             type(x) is not int or x < 0 for x in (*numbers.values(), *opened)
         ):
             raise Malformed("private state counts must be non-negative integers")
-        return cls(**numbers, opened=set(opened))
+        if not isinstance(answered, list) or not all(type(x) is str for x in answered):
+            raise Malformed("private state: answered challenges must be strings")
+        return cls(**numbers, opened=set(opened), answered=set(answered))

@@ -16,7 +16,7 @@ import transformers
 from huref.prover.checkpoint.families import open_model
 from tests.support.tiny_tokenizer import write_tokenizer
 
-LAYERS, HEADS, KV_HEADS, HIDDEN, FFN, VOCAB = 3, 4, 2, 64, 88, 320
+LAYERS, HEADS, KV_HEADS, HIDDEN, FFN, VOCAB = 3, 4, 2, 64, 88, 384
 _LLAMA_SIZES = {
     "hidden_size": HIDDEN,
     "num_hidden_layers": LAYERS,
