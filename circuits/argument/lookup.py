@@ -176,7 +176,8 @@ class _Builder:
         w = self.layout.w
         for read in self.layout.program.influence[influence].steps:
             places = [self.layout.weights[name] for name in read.tensors]
-            first, last = places[0].start, places[-1].start + places[-1].count
+            first = min(place.start for place in places)
+            last = max(place.start + place.count for place in places)
             stored = np.concatenate([(place.start - first) * w + np.arange(place.cols) for place in places])
             spread = kzero(((last - first) * w,))
             np.add.at(spread, stored[read.index], coefficients[: len(read.index)])

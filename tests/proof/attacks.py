@@ -66,7 +66,7 @@ def off_by_one(case: Case) -> Trace:
     remainder[cell] -= 1 << honest.shift
     trace = rerun(case, {"m": out})
     forged = dataclasses.replace(trace.sites["m"], quotient=quotient, remainder=remainder)
-    return Trace({**trace.sites, "m": forged}, trace.v)
+    return dataclasses.replace(trace, sites={**trace.sites, "m": forged})
 
 
 def wrong_output(case: Case) -> SecurityReport:

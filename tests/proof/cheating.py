@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 
+import huref.circuits.argument.inner
 import huref.prover.argument.opening
 import huref.prover.argument.prove
 import huref.verifier.argument.opening
@@ -29,6 +30,9 @@ from huref.circuits.program.evaluate import (
     read_output,
     requantize,
 )
+from huref.circuits.program.influence import multipliers
+from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
+from huref.circuits.program.program import Deflation, Site, SketchSum
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
 from huref.common.argument.merkle import MerkleTree, leaf_digests
@@ -121,6 +125,17 @@ def without_evaluations(label: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_ratios() -> Iterator[None]:
+    """No sum of a ratio is in the inner product, on either side."""
+    with (
+        mock.patch.object(huref.verifier.argument.reduce, "ratio_total", lambda *_: KS(0)),
+        mock.patch.object(huref.circuits.argument.inner, "_add_ratio", lambda *_: None),
+        mock.patch.object(huref.prover.argument.prove, "add_ratios", lambda *_: None),
+    ):
+        yield
+
+
 # false witnesses
 
 
@@ -129,23 +144,65 @@ def rerun(
     replaced: Mapping[str, np.ndarray] | None = None,
     seen: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     shifts: Mapping[str, int] | None = None,
+    **false: Mapping[str, Any],
 ) -> Trace:
     """The trace of a run with `replaced` weights or results, and sites that see other inputs.
 
     A replaced result keeps its quotient and remainder. `seen[site]` are the values that only this site reads
-    instead of the committed ones. Shifts are canonical unless given.
+    instead of the committed ones. Shifts are canonical unless given. `false` numbers are those of `false_numbers`.
     """
     replaced, seen = replaced or {}, seen or {}
     values = {**case.weights, **{name: x for name, x in replaced.items() if name in case.weights}}
     sites: dict[str, SiteTrace] = {}
+    measured = false_numbers(case, values, **false)
     for site in case.program.sites:
-        acc = accumulate(site, {**values, **seen.get(site.name, {})})
-        shift = canonical_shift(site, acc[: site.calibration_rows])
-        found = requantize(site, acc, shift if shifts is None else shifts[site.name])
+        inputs = {**values, **seen.get(site.name, {})}
+        if isinstance(site.acc, Deflation) and site.acc.ratio not in measured.ratios:
+            measured.measure_ratio(site.acc.ratio, inputs)
+        numbers = _false_site(measured.of(site), site, **false)
+        acc = accumulate(site, inputs, numbers)
+        shift = canonical_shift(site, acc[: site.calibration_rows], numbers)
+        found = requantize(site, acc, shift if shifts is None else shifts[site.name], numbers)
         if site.name in replaced:
             found = with_out(found, replaced[site.name], site.calibration_rows)
         sites[site.name], values[site.name] = found, found.out
-    return Trace(sites, read_output(case.program.output, values))
+    for factor in case.program.output.factors:
+        if isinstance(factor, str) and factor not in measured.ratios:
+            measured.measure_ratio(factor, values)
+    v = read_output(case.program.output, values, measured.weights)
+    return Trace(sites, v, measured.influences, measured.ratios)
+
+
+def false_numbers(case: Case, values: Mapping[str, np.ndarray], **false: Mapping[str, Any]) -> Measured:
+    """What a run measures, but for what is given by name.
+
+    `influences` replaces whole rows; `caps` their published caps, from which the multipliers follow; `multipliers` the
+    committed rows alone; `ratios` published sums. `entries`, `columns` and `weights` are what only single sites use.
+    """
+    measured, rows = Measured(case.program, ratios=dict(false.get("ratios", {}))), dict[str, np.ndarray]()
+    for influence in case.program.influences:
+        name = influence.name
+        steps = np.sum([read.read(values) for read in influence.steps], axis=0)
+        cap, found = influence.find(influence.gated(steps, rows))
+        if name in false.get("caps", {}):
+            cap = false["caps"][name]
+            kinds = {"interpolated": influence.interpolated}
+            found = multipliers(influence.gated(steps, rows), cap, influence.bits, **kinds)
+        found = false.get("multipliers", {}).get(name, found)
+        measured.influences[name] = false.get("influences", {}).get(name, InfluenceTrace(steps, cap, found))
+        rows[name] = measured.influences[name].multipliers
+    return measured
+
+
+def _false_site(numbers: SiteNumbers, site: Site, **false: Mapping[str, Any]) -> SiteNumbers:
+    changed: dict[str, Any] = {}
+    if isinstance(site.acc, SketchSum) and site.acc.multipliers in false.get("entries", {}):
+        changed["entries"] = false["entries"][site.acc.multipliers]
+    if site.name in false.get("columns", {}):
+        changed["columns"] = false["columns"][site.name]
+    if isinstance(site.acc, Deflation) and site.acc.ratio in false.get("weights", {}):
+        changed["weight"] = false["weights"][site.acc.ratio]
+    return dataclasses.replace(numbers, **changed)
 
 
 def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTrace:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.proof.programs import Case, chain, everything, small_build
+from tests.proof.programs import Case, chain, everything, small_build, wide
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -22,6 +22,12 @@ def tall(_small: None) -> Case:
 
 
 @pytest.fixture(scope="package")
+def joined(_small: None) -> Case:
+    """The program on a whole commitment, with sums that are cut."""
+    return wide(split=7)
+
+
+@pytest.fixture(scope="package")
 def full(_small: None) -> Case:
-    """Every node type."""
+    """Every node type of a commitment of its own."""
     return everything()

@@ -8,7 +8,7 @@ proofs made under it go through exactly the same code.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +22,13 @@ import huref.common.params
 from huref.circuits.argument.proof import PublicInputs, Setup, prepare
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.program.bounds import table_height
-from huref.circuits.program.evaluate import Trace, run
+from huref.circuits.program.evaluate import Trace, accumulate, run
+from huref.circuits.program.measured import Influence, Ratio, StepRead
+from huref.circuits.program.numbers import Measured
 from huref.circuits.program.program import (
     OUTPUTS,
     Accumulator,
-    Conv,
+    Deflation,
     GatedMatMul,
     MatMul,
     Output,
@@ -46,6 +48,7 @@ from huref.verifier.argument.verify import verify_program
 SMALL = Knobs(security=24, grinding=3, proofs=1)
 """Few queries: enough that the attacks here fail, with fixed seeds, and proofs of some tens of kilobytes."""
 CLAMP = 63
+RATIO_BITS, RATIO_CLAMP = 6, 255
 STATEMENT = b"a statement"
 
 
@@ -57,15 +60,15 @@ LEVELS = ((8, 4), (4, 8), (4, 16))
 def small_build(cap: int = 512, levels: int = 0) -> Iterator[None]:
     """Clamp tables of at most 2·cap entries; so many levels after the first, instead of the cheapest, if given."""
 
-    def height(bound: int, shift: int, limit: int = cap) -> int:
-        return table_height(bound, shift, limit)
+    def height(site: Site, shift: int) -> int:
+        return table_height(site.bound, shift, cap)
 
     def choose(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
         return LEVELS[:levels] if levels else choose_levels(length, widths, knobs)
 
     with (
-        mock.patch.object(huref.circuits.argument.proof, "table_height", height),
-        mock.patch.object(huref.circuits.program.evaluate, "table_height", height),
+        mock.patch.object(huref.circuits.argument.proof, "clamp_height", height),
+        mock.patch.object(huref.circuits.program.evaluate, "clamp_height", height),
         mock.patch.object(huref.common.params, "choose_levels", choose),
     ):
         yield
@@ -88,20 +91,31 @@ class Builder:
         return self.weights[-1]
 
     def site(
-        self, name: str, acc: Accumulator, rows: int, cols: int, bound: int, low: int | None = None
+        self,
+        name: str,
+        acc: Accumulator,
+        rows: int,
+        cols: int,
+        bound: int,
+        low: int | None = None,
+        multipliers: str = "",
     ) -> Site:
         calibration = min(16, rows)
         lowest = -self.clamp if low is None else low
-        self.sites.append(Site(name, acc, rows, cols, self.clamp, lowest, bound, calibration))
+        site = Site(name, acc, rows, cols, self.clamp, lowest, bound, calibration, multipliers=multipliers)
+        self.sites.append(site)
         return self.sites[-1]
 
-    def sketch(self, name: str, source: Weight, rows: int, centred: bool = False) -> Site:
+    def sketch(
+        self, name: str, source: Weight, rows: int, centred: bool = False, multipliers: str = ""
+    ) -> Site:
         """Every token is in one block; the blocks have about source.rows/rows tokens with random signs."""
         tokens = self.rng.permutation(source.rows)
         row = np.sort(np.concatenate([np.arange(rows), self.rng.integers(0, rows, source.rows - rows)]))
         sign = self.rng.choice(np.array([-1, 1], np.int8), source.rows)
-        acc = SketchSum(source.name, row, tokens, sign, centred)
-        return self.site(name, acc, rows, source.cols, acc.bound(rows, source.bound))
+        acc = SketchSum(source.name, row, tokens, sign, centred, multipliers)
+        largest = source.bound * (8 if multipliers else 1)
+        return self.site(name, acc, rows, source.cols, acc.bound(rows, largest))
 
     def matmul(self, name: str, left: Site, right: Weight | Site) -> Site:
         largest = right.bound if isinstance(right, Weight) else right.clamp
@@ -135,12 +149,25 @@ class Case:
     commitments: dict[int, WeightsCommitment] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        read = {name: self.weights[name] for name in self.program.weight}
-        self.trace = run(self.program, read)
+        known = {weight.name for weight in (*self.program.weights, *self.program.committed)}
+        self.trace = run(self.program, {name: x for name, x in self.weights.items() if name in known})
 
     @property
     def public(self) -> PublicInputs:
         return public_inputs(self.trace)
+
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """Weights, results of sites and rows of multipliers by name."""
+        outs = {name: site.out for name, site in self.trace.sites.items()}
+        rows = {name: found.multipliers for name, found in self.trace.influences.items()}
+        return {**self.weights, **outs, **rows}
+
+    def accumulator(self, name: str, values: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """A site's accumulator."""
+        site = self.program.site[name]
+        measured = Measured(self.program, dict(self.trace.influences), dict(self.trace.ratios))
+        return accumulate(site, self.values if values is None else values, measured.of(site))
 
     def setup(self, **changed: Any) -> Setup:
         return prepare(self.program, dataclasses.replace(self.public, **changed), self.knobs)
@@ -176,7 +203,7 @@ def secret(number: int) -> SecretSeed:
 
 def public_inputs(trace: Trace) -> PublicInputs:
     """What an honest owner publishes."""
-    return PublicInputs(trace.shifts, trace.sums, [int(x) for x in trace.v])
+    return PublicInputs(trace.shifts, trace.sums, [int(x) for x in trace.v], trace.caps, trace.ratios)
 
 
 def chain(d: int = 20, k: int = 24, p: int = 16, f: int = 12, seed: int = 0, bits: int = 4) -> Case:
@@ -188,8 +215,8 @@ def chain(d: int = 20, k: int = 24, p: int = 16, f: int = 12, seed: int = 0, bit
     return Case(b.output(m), b.values())
 
 
-def everything(seed: int = 0, d: int = 12, low: int | None = 0) -> Case:
-    """Every node type: sketches, plain, repeated and tiled products, a gated product, both kinds of convolution."""
+def everything(seed: int = 0, d: int = 12, low: int | None = -40) -> Case:
+    """What a program on a commitment of its own has: sketches, plain, repeated and tiled products, a gated product."""
     b = Builder(seed)
     p, width, heads, group, f = 16, 4, 2, 3, 10
     x = b.weight("x", 32, d)
@@ -210,31 +237,29 @@ def everything(seed: int = 0, d: int = 12, low: int | None = 0) -> Case:
     b.site("m2", MatMul(View("qa"), View("va", "tile", width, group), inner), p, p, square)
     b.matmul("m3", ga, da)
     del ka, va
-    first = b.rng.integers(-9, 10, (4, 3, 4, 4)).astype(np.int8)
-    second = b.rng.integers(-9, 10, (4, 4, 2, 2)).astype(np.int8)
-    c1 = Conv(("m1", "m2", "m3"), first, p, 8, 2, 1)
-    one = b.site("c1", c1, 8, 32, 48 * 9 * CLAMP, low)
-    two = b.site("c2", Conv(("c1",), second, 8, 4, 2, 0), 4, 16, 16 * 9 * CLAMP)
-    return Case(b.output(two, m1, one), b.values())
+    last = b.site("m4", MatMul(View("m3"), View("m1"), p), p, p, p * CLAMP * CLAMP, low)
+    return Case(b.output(last, m1), b.values())
 
 
 def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
-    """Weights of two layers read as one, products with transposed weights and activations, sums cut into runs.
+    """What a program on a whole commitment has: weights of two layers read as one, products with transposed weights and
+    activations, sums cut into runs, rows and columns with multipliers, a gate, deflations and ratios.
 
     The range of the weights, which are part of a larger stack, is proven apart.
     """
     b = Builder(seed)
-    p, width, kv_heads, group, layers = 16, 3, 2, 2, 2
+    p, width, kv_heads, group, layers, k = 16, 3, 2, 2, 2, 24
     inner = layers * kv_heads * group * width
     parts = {name: [f"{name}{n}" for n in range(layers)] for name in ("q", "k")}
-    x = b.weight("x", 24, d)
+    x = b.weight("x", k, d)
     for name, rows in (("q", inner), ("k", inner // group)):
         b.weights.append(Weight(name, rows, d, 4, tuple(parts[name])))
-    ys, yt = b.sketch("ys", x, p, centred=True), b.sketch("yt", x, p, centred=True)
+    ys = b.sketch("ys", x, p, centred=True, multipliers="rows.mu")
+    yt = b.sketch("yt", x, p, centred=True, multipliers="rows.mu")
     b.matmul("gram", ys, yt)
-    rest = MatMul(View("gram"), View("yt", transposed=True), p)
-    b.site("rest", rest, p, d, p * CLAMP * CLAMP)
-    b.site("qa", MatMul(View("rest"), View("q"), d), p, inner, d * CLAMP * 8)
+    b.site("rest", MatMul(View("gram"), View("yt", transposed=True), p), p, d, p * CLAMP * CLAMP)
+    b.site("ys1", Deflation("ys", "rest", "ys1", RATIO_BITS), p, d, ((1 << RATIO_BITS) + RATIO_CLAMP) * CLAMP)
+    b.site("qa", MatMul(View("ys1"), View("q"), d), p, inner, d * CLAMP * 8, multipliers="qk.mu")
     runs = -(-inner // (split or inner))
     keys = View("k", "repeat", width, group, transposed=True)
     b.site("qc", MatMul(View("qa"), keys, inner, split), p, runs * d, inner * CLAMP * 8)
@@ -244,9 +269,32 @@ def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
     for name, names in parts.items():
         values |= dict(zip(names, np.split(values[name], layers), strict=True))
     more = [Weight(n, *values[n].shape, 4) for names in parts.values() for n in names]
-    stack = (Weight("before", 7, 30, 4), x, *more, Weight("after", 50, 33, 8))
+    steps = [Weight(f"{w.name}.step", 1, w.rows, 8) for w in (x, *more)]
+    stack = (Weight("before", 7, 30, 4), x, *more, *steps, Weight("after", 50, 33, 8))
     values |= {w.name: b.rng.integers(-8, 8, (w.rows, w.cols)).astype(np.int8) for w in (stack[0], stack[-1])}
-    return Case(b.output(b.sites[-1], b.sites[2], stack=stack), values)
+    for step in steps:
+        dead = b.rng.random((1, step.cols)) < 0.15
+        values[step.name] = np.where(dead, -100, -(b.rng.random((1, step.cols)) < 0.3).astype(int)).astype(
+            np.int8
+        )
+    read = {name: tuple(f"{n}.step" for n in names) for name, names in parts.items()}
+    served = View("", "repeat", width, group).index(inner)
+    q_steps, k_steps = StepRead(read["q"], np.arange(inner)), StepRead(read["k"], served)
+    o_steps = StepRead(read["q"], b.rng.permutation(inner))
+    program = b.output(b.sites[-1], b.sites[2], stack=stack)
+    ratios = (
+        Ratio("ys1", "ys", "rest", 8, RATIO_BITS, RATIO_CLAMP),
+        Ratio("end", "qk", "gram", 16, RATIO_BITS, RATIO_CLAMP),
+    )
+    influences = (
+        Influence("rows.mu", 0, k, (StepRead(("x.step",), b.rng.permutation(k)),), 3, interpolated=False),
+        Influence("vo.mu", 2, inner, (o_steps,), 8, interpolated=True),
+        Influence("qk.mu", 1, inner, (q_steps, k_steps), 8, True, "vo.mu"),
+    )
+    output = dataclasses.replace(
+        program.output, factors=(1 << RATIO_BITS, "end"), bound=program.output.bound * RATIO_CLAMP
+    )
+    return Case(dataclasses.replace(program, output=output, influences=influences, ratios=ratios), values)
 
 
 def range_case(whole: Case) -> Case:

@@ -19,7 +19,7 @@ from huref.circuits.program.evaluate import Trace
 from huref.common.errors import Malformed, Rejected
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.verify import verify_program
-from tests.proof import attacks
+from tests.proof import attacks, attacks_measured
 from tests.proof.attacks import below_calibration, forge, rejected, setup_for
 from tests.proof.cheating import lenient, lenient_multiplicities, rerun
 from tests.proof.programs import STATEMENT, Case, chain, secret
@@ -130,13 +130,13 @@ def test_wrong_clamp(tall: Case) -> None:
             rejected(tall, setup_for(tall, trace), trace=trace)
 
 
-def test_relu_that_passes_a_negative_value(full: Case) -> None:
-    honest = full.trace.sites["c1"]
-    assert full.program.site["c1"].low == 0 and (honest.quotient < 0).any()
-    cell = tuple(np.argwhere(honest.quotient < 0)[0])
+def test_a_value_below_the_lowest_passes(full: Case) -> None:
+    honest, low = full.trace.sites["m4"], full.program.site["m4"].low
+    assert low > -full.program.site["m4"].clamp and (honest.quotient < low).any()
+    cell = tuple(np.argwhere(honest.quotient < low)[0])
     out = honest.out.copy()
     out[cell] = honest.quotient[cell]
-    trace = rerun(full, {"c1": out})
+    trace = rerun(full, {"m4": out})
     with lenient():
         rejected(full, setup_for(full, trace), trace=trace)
 
@@ -178,3 +178,16 @@ def test_tuple_of_another_table() -> None:
         rejected(case, setup, trace=trace)
         with mock.patch.object(LookupSpace, "tag", lambda *_: 1):
             forge(case, setup, trace=trace)
+
+
+@pytest.mark.parametrize("row", ["rows.mu", "vo.mu", "qk.mu"])
+def test_one_that_counts_more_than_its_size_allows(row: str, joined: Case) -> None:
+    with pytest.raises(Rejected) as caught:
+        attacks_measured.wrong_multiplier(row)(joined)
+    assert caught.value.path == "opening.final"
+
+
+def test_scores_of_heads_that_write_nothing(joined: Case) -> None:
+    with pytest.raises(Rejected) as caught:
+        attacks_measured.ignored_gate(joined)
+    assert caught.value.path == "opening.final"

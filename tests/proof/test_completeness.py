@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from huref.circuits.program.program import Conv, MatMul, Program, View
+from huref.circuits.program.program import MatMul, Program, View
 from huref.common.errors import ProverError
 from huref.common.params import Knobs
 from tests.proof.programs import (
@@ -89,39 +89,11 @@ def test_any_view(case: Case) -> None:
         accept(case)
 
 
-@st.composite
-def convolutions(draw: st.DrawFn) -> Case:
-    """One or several sources, strides, paddings at both edges, kernels of 1, 2 and 4."""
-    p, kernel = 16, draw(st.sampled_from([1, 2, 4]))
-    stride, out_size = draw(st.sampled_from([(1, 16), (2, 8), (4, 4)]))
-    padding = draw(st.integers(max(0, (stride * (out_size - 1) + kernel - p + 1) // 2), kernel - 1))
-    channels, outs = draw(st.integers(1, 3)), draw(st.integers(1, 5))
-    b = Builder(draw(st.integers(0, 99)))
-    x = b.weight("x", 20, 9)
-    ys = b.sketch("ys", x, p)
-    sources = [b.matmul(f"m{i}", ys, b.weight(f"w{i}", p, 9)) for i in range(channels)]
-    weights = b.rng.integers(-20, 21, (outs, channels, kernel, kernel)).astype(np.int8)
-    conv = Conv(tuple(s.name for s in sources), weights, p, out_size, stride, padding)
-    bound = channels * kernel**2 * 20 * CLAMP
-    one = b.site("c1", conv, out_size, outs * out_size, bound, draw(st.sampled_from([0, None])))
-    last = b.rng.integers(-20, 21, (3, outs, 2, 2)).astype(np.int8)
-    wide = Conv(("c1",), last, out_size, out_size // 2, 2, draw(st.integers(0, 1)))
-    two = b.site("c2", wide, out_size // 2, 3 * out_size // 2, outs * 4 * 20 * CLAMP)
-    return honest(b, b.output(two, one))
-
-
-@PROPERTY
-@given(convolutions())
-def test_any_convolution(case: Case) -> None:
-    with small_build(cap=2048):
-        accept(case)
-
-
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_every_node_type(seed: int, levels: int) -> None:
     with small_build(levels=levels):
-        accept(everything(seed, d=(12, 33, 64)[seed], low=(0, None, 0)[seed]))
+        accept(everything(seed, d=(12, 33, 64)[seed], low=(-30, None, -55)[seed]))
 
 
 @pytest.mark.parametrize(("d", "split"), [(20, 0), (20, 12), (33, 5), (64, 7), (1, 24), (40, 1)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.spaces import Cells, Quotient
+from huref.circuits.argument.spaces import Cells, Quotient, Repeated
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.params import Knobs
 from tests.proof.programs import Case, chain, everything, several, wide
@@ -30,6 +30,7 @@ def test_rows_of_the_matrices_are_disjoint_and_complete(layouts: list[Layout]) -
         for site in layout.sites.values():
             parts = (site.out, site.remainder, site.magnitude, site.finer_magnitude, site.finer_remainder)
             spans["A"] += [(part.start, part.count) for part in parts if part]
+        spans["A"] += [(row.start, row.count) for row in layout.rows_of.values()]
         spans["A"] += [(block.multiplicity, block.rows) for block in layout.spaces[0].tables]
         spans["A"] += [(layout.pad_start, layout.mask_start - layout.pad_start), (layout.mask_start, 10)]
         for matrix, rows in (("W", layout.weight_rows), ("A", layout.rows)):
@@ -86,15 +87,31 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
             and (block.rows, block.cols) == (operand.placed.rows, operand.placed.cols)
         }
         for site in layout.sites.values():
-            assert (site.out, "clamp") in seen
+            scaled = bool(site.site.multipliers)
+            assert (site.out, "scaled" if scaled else "clamp") in seen
             assert (site.remainder is None) == (site.shift == 0)
             for part, kind in (
-                (site.remainder, "remainder"), (site.magnitude, "abs"), (site.finer_magnitude, "absclamp"),
+                (site.remainder, "remainder"), (site.magnitude, "abs"),
+                (site.finer_magnitude, "absscaled" if scaled else "absclamp"),
                 (site.finer_remainder, "remainder"),
             ):  # fmt: skip
                 assert part is None or (part, kind) in seen
             assert (site.finer_magnitude is None) == (site.shift == 0)
             assert (site.finer_remainder is None) == (site.shift < 2)
+        assert all((row, "octaves") in seen for row in layout.rows_of.values())
+        repeated = [
+            (operand.placed, block.label.partition(".")[0])
+            for block in layout.spaces[0].blocks
+            for operand in block.operands
+            if isinstance(operand, Repeated)
+        ]
+        for name, site in layout.sites.items():
+            wanted = (
+                [layout.rows_of[site.site.multipliers]] * (1 + (site.shift > 0))
+                if site.site.multipliers
+                else []
+            )
+            assert [placed for placed, label in repeated if label == name] == wanted
         covered = np.zeros(layout.weight_rows, np.int8)
         for weights in layout.spaces[0].weight_blocks:
             covered[weights.start : weights.start + weights.count] += 1

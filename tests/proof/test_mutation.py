@@ -33,7 +33,7 @@ from huref.common.argument.hidden import Form
 from huref.common.errors import Malformed, Rejected
 from huref.common.params import opening_geometry
 from huref.verifier.argument.channel import VerifierChannel
-from tests.proof import attacks, attacks_known_challenges, attacks_opening
+from tests.proof import attacks, attacks_known_challenges, attacks_measured, attacks_opening
 from tests.proof.attacks import Attack
 from tests.proof.cheating import (
     edited_array,
@@ -45,6 +45,7 @@ from tests.proof.cheating import (
     without_evaluations,
     without_final_check,
     without_last_code,
+    without_ratios,
     without_root_check,
 )
 from tests.proof.programs import Builder, Case, chain, public_inputs, small_build
@@ -109,6 +110,36 @@ MUTANTS = [
     claim("gated.ga.up", attacks.wrong_gated_weight("up"), "full"),
     claim("gated.ga.left", attacks.wrong_gated_activation, "full"),
     claim("output", attacks.wrong_output),
+    *(
+        claim(f"influence.{row}.{kind}", attacks_measured.wrong_count(row, kind), "joined")
+        for row in ("rows.mu", "vo.mu", "qk.mu")
+        for kind in ("alive", "at", "above")
+    ),
+    *(
+        Mutant(
+            f"sums of ratio {name}, {number}",
+            without_ratios,
+            attacks_measured.wrong_ratio(name, number),
+            "joined",
+        )
+        for name in ("ys1", "end")
+        for number in (0, 1)
+    ),
+    *(
+        Mutant(f"lookup.denominator, {name}", lambda: without_claim("lookup.denominator"), attack, "joined")
+        for name, attack in (
+            ("steps of tokens", attacks_measured.wrong_steps("rows.mu")),
+            ("steps of neurons", attacks_measured.wrong_steps("qk.mu")),
+            ("columns", attacks_measured.other_columns),
+            ("deflation", attacks_measured.other_deflation),
+        )
+    ),
+    Mutant(
+        "inner.left, sketch",
+        lambda: without_claim("inner.left"),
+        attacks_measured.unweighted_sketch,
+        "joined",
+    ),
     claim("calibration.m.coarse", TIGHTER),
     claim("calibration.m.fine", LOOSER),
     constraint("triples.final", attacks_known_challenges.wrong_triples(False)),
@@ -130,8 +161,8 @@ LAYERS = [layer(index) for index in range(15)]
 
 
 @pytest.fixture(scope="module")
-def cases(tall: Case, full: Case) -> dict[str, Case]:
-    return {"tall": tall, "full": full, "small": chain(d=8, k=16, p=16, f=4)}
+def cases(tall: Case, full: Case, joined: Case) -> dict[str, Case]:
+    return {"tall": tall, "full": full, "joined": joined, "small": chain(d=8, k=16, p=16, f=4)}
 
 
 def check(mutant: Mutant, case: Case) -> None:
@@ -154,10 +185,14 @@ def test_every_layer_of_the_fraction_tree_is_bound(mutant: Mutant, cases: dict[s
     check(mutant, cases["tall"])
 
 
-def test_no_constraint_or_claim_is_without_a_mutant(full: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("program", ["full", "joined"])
+def test_no_constraint_or_claim_is_without_a_mutant(
+    program: str, cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A check added to the verifier must come with an attack."""
     seen: set[str] = set()
     original, reduce = VerifierChannel.assert_zero, huref.verifier.argument.verify.reduce_to_claims
+    full = cases[program]
     proof = full.prove()
 
     def note(self: VerifierChannel, label: str, form: Form) -> None:
@@ -258,12 +293,12 @@ def test_trailing_bytes_are_refused_by_the_last_check_alone() -> None:
 def unchecked(case: Case, public: PublicInputs, height: int = 0) -> Setup:
     """`prepare` without its checks; `height` overrides the sound table height of site m."""
     heights = {
-        site.name: huref.circuits.argument.proof.table_height(site.bound, public.shifts[site.name])
+        site.name: huref.circuits.argument.proof.clamp_height(site, public.shifts[site.name])
         for site in case.program.sites
     }
     heights |= {"m": height} if height else {}
     weights = weights_geometry(case.program.committed, case.knobs)
-    layout = build_layout(case.program, public.shifts, heights, weights.w)
+    layout = build_layout(case.program, public.shifts, heights, weights.w, public.caps)
     return Setup(case.program, public, case.knobs, layout, opening_geometry(weights, layout.rows, case.knobs))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -13,11 +14,10 @@ import huref.prover.argument.lookup_tree
 import huref.prover.argument.prove
 import huref.verifier.argument.verify
 from huref.circuits.argument.functional import Claim, Columns, Functional
-from huref.circuits.argument.inner import add_sketches
+from huref.circuits.argument.inner import add_linear, ratio_thetas, ratio_total
 from huref.circuits.argument.lookup import LeafClaims, leaf_claims
-from huref.circuits.argument.outputs import calibration_claims, output_claim
+from huref.circuits.argument.outputs import calibration_claims, influence_claims, output_claim
 from huref.circuits.argument.proof import Setup
-from huref.circuits.program.evaluate import accumulate
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import P, kdot, kmatvec, to_field
 from huref.common.algebra.kscalar import KS
@@ -27,7 +27,7 @@ from huref.common.argument.transcript import Transcript
 from huref.common.errors import Rejected
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import gated_oracles, prove_gated
-from huref.prover.argument.inner import inner_vectors, prove_inner
+from huref.prover.argument.inner import add_ratios, inner_vectors, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import Virtual, build_tree, present_tiles, scalar
@@ -93,11 +93,10 @@ def test_lookup_alone(program: str, request: pytest.FixtureRequest) -> None:
     assert extension(q, point) == denominator.const
     weights, proof = matrices(case, setup)
     assert leaf.numerator_const + direct(leaf.numerator, weights, proof) == numerator.const
-    values = {**case.weights, **{name: site.out for name, site in case.trace.sites.items()}}
     total = leaf.denominator_const + direct(leaf.denominator, weights, proof)
     for site in case.program.sites:
         request_ = leaf.requests[site.name]
-        acc = to_field(accumulate(site, values))
+        acc = to_field(case.accumulator(site.name))
         total += KS.from_array(kdot(request_.rows, kmatvec(acc, request_.columns(site.cols))))
     assert total == denominator.const
 
@@ -177,16 +176,24 @@ def requests_of(case: Case) -> tuple[Setup, Any, dict[str, np.ndarray]]:
     bits = setup.layout.spaces[0].log_entries
     point = KS.list_from_array(np.random.default_rng(9).integers(0, P, (bits, 5)).astype(np.uint64))
     leaf = leaf_claims(setup.layout, setup.layout.spaces[0], point, ALPHA, BETA, Columns(setup.layout.w))
-    return setup, leaf.requests, {**case.weights, **{name: s.out for name, s in case.trace.sites.items()}}
+    return setup, leaf.requests, case.values
+
+
+def named(setup: Setup, requests: Any) -> Columns:
+    """Columns with the vector that requests name."""
+    columns = Columns(setup.layout.w)
+    request = next(iter(requests.values()))
+    columns.add(request.name, eq_table(request.column_point))
+    return columns
 
 
 def holds(claim: Claim, case: Case, setup: Setup) -> bool:
     return direct(claim.functional, *matrices(case, setup)) == claim.value.const
 
 
-@pytest.mark.parametrize("program", ["tall", "full"])
+@pytest.mark.parametrize("program", ["tall", "full", "joined"])
 def test_inner_product_alone(program: str, request: pytest.FixtureRequest) -> None:
-    """Its total is the sum of all requested accumulators of products and convolutions, its claims are true."""
+    """Its total is that of all requested accumulators of products and of all ratios' sums, its claims are true."""
     case: Case = request.getfixturevalue(program)
     setup, requests, values = requests_of(case)
     left, right = inner_vectors(setup.layout, requests, values)
@@ -195,19 +202,22 @@ def test_inner_product_alone(program: str, request: pytest.FixtureRequest) -> No
     for site in case.program.sites:
         if site.name in setup.layout.inner:
             asked = requests[site.name]
-            acc = to_field(accumulate(site, values))
+            acc = to_field(case.accumulator(site.name))
             expected += KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(site.cols))))
     assert total == expected
+    thetas = ratio_thetas(case.program, KS((3, 1, 4, 1, 5)))
+    add_ratios(setup.layout, thetas, values, left, right)
+    total += ratio_total(thetas, setup.public.ratios)
+    assert total == scalar(vectors.dot(left, right))
     channel = ProverChannel(Transcript())
     prove_inner(channel, setup.layout, left, right)
-    columns = Columns(setup.layout.w)
-    given = (setup.layout, requests, Form.public(total), columns)
+    columns = named(setup, requests)
+    given = (setup.layout, requests, thetas, Form.public(total), columns)
     claims = verify_inner(plain(channel.so_far()), *given)
     assert [holds(claim, case, setup) for claim in claims] == [True, True]
+    wrong = Form.public(total + 1)
     with pytest.raises(Rejected) as caught:
-        verify_inner(
-            plain(channel.so_far()), setup.layout, requests, Form.public(total + 1), Columns(columns.w)
-        )
+        verify_inner(plain(channel.so_far()), setup.layout, requests, thetas, wrong, named(setup, requests))
     assert caught.value.path == "inner.final"
 
 
@@ -220,7 +230,9 @@ def test_inner_product_of_other_data_gives_false_claims(tall: Case) -> None:
         channel = ProverChannel(Transcript())
         prove_inner(channel, setup.layout, left, right)
         total = Form.public(scalar(vectors.dot(left, right)))
-        claims = verify_inner(plain(channel.so_far()), setup.layout, requests, total, Columns(setup.layout.w))
+        claims = verify_inner(
+            plain(channel.so_far()), setup.layout, requests, {}, total, Columns(setup.layout.w)
+        )
         assert [holds(claim, tall, setup) for claim in claims] == expected
 
 
@@ -229,7 +241,7 @@ def test_gated_product_alone(full: Case) -> None:
     oracles = gated_oracles(setup.layout, requests, values)
     total = oracles[0].total()
     site = full.program.site["ga"]
-    acc = to_field(accumulate(site, values))
+    acc = to_field(full.accumulator("ga"))
     asked = requests["ga"]
     assert total == KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(site.cols))))
     channel = ProverChannel(Transcript())
@@ -261,28 +273,55 @@ def test_gated_product_with_another_operand_copy(full: Case) -> None:
 
 
 def test_sketch_output_and_calibration_claims(full: Case) -> None:
-    setup, requests, values = requests_of(full)
+    setup, requests, _ = requests_of(full)
     data = matrices(full, setup)
     columns = Columns(setup.layout.w)
     name = columns.add("lookup", eq_table(requests["ys"].column_point))
     functional = Functional(columns)
-    add_sketches(setup.layout, requests, functional, name)
+    add_linear(setup.layout, requests, {}, functional, name)
     expected = KS(0)
     for site in ("ys", "yt"):
-        asked, acc = requests[site], to_field(accumulate(full.program.site[site], values))
+        asked, acc = requests[site], to_field(full.accumulator(site))
         expected += KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(acc.shape[1]))))
     assert direct(functional, *data) == expected
     point = KS.list_from_array(elements(log2_ceil(512)))
     v = list(setup.public.v)
-    assert holds(output_claim(setup.layout, v, point, columns), full, setup)
+    assert holds(output_claim(setup.layout, v, {}, point, columns), full, setup)
     v[511] -= 1
-    assert not holds(output_claim(setup.layout, v, point, columns), full, setup)
+    assert not holds(output_claim(setup.layout, v, {}, point, columns), full, setup)
     sums = dict(setup.public.sums)
     assert all(holds(claim, full, setup) for claim in calibration_claims(setup.layout, sums, columns))
     sums["qa"] = (sums["qa"][0] + 1, sums["qa"][1])
     assert [
         c.label for c in calibration_claims(setup.layout, sums, columns) if not holds(c, full, setup)
     ] == ["calibration.qa.coarse"]
+
+
+def test_deflation_output_and_influence_claims(joined: Case) -> None:
+    """Deflations are linear by their ratio's weight, outputs have factors, counts are those of the multiplicities."""
+    setup, requests, _ = requests_of(joined)
+    data = matrices(joined, setup)
+    columns, weights = Columns(setup.layout.w), setup.ratio_weights
+    name = columns.add("lookup", eq_table(requests["ys1"].column_point))
+    asked, acc = requests["ys1"], to_field(joined.accumulator("ys1"))
+    expected = KS.from_array(kdot(asked.rows, kmatvec(acc, asked.columns(acc.shape[1]))))
+    for change in (0, 1):
+        functional = Functional(columns)
+        add_linear(setup.layout, requests, {**weights, "ys1": weights["ys1"] + change}, functional, name)
+        assert (direct(functional, *data) == expected) == (change == 0)
+    point, v = KS.list_from_array(elements(log2_ceil(512))), list(setup.public.v)
+    assert holds(output_claim(setup.layout, v, weights, point, columns), joined, setup)
+    other = {**weights, "end": weights["end"] + 1}
+    assert not holds(output_claim(setup.layout, v, other, point, columns), joined, setup)
+    caps = dict(setup.public.caps)
+    assert all(holds(claim, joined, setup) for claim in influence_claims(setup.layout, caps, columns))
+    for row, cap in setup.public.caps.items():
+        for kind in ("alive", "at", "above"):
+            caps = {**setup.public.caps, row: replace(cap, **{kind: getattr(cap, kind) + 1})}
+            found = [
+                c.label for c in influence_claims(setup.layout, caps, columns) if not holds(c, joined, setup)
+            ]
+            assert found == [f"influence.{row}.{kind}"]
 
 
 # everything with pads, opened directly

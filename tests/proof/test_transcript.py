@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 from huref.circuits.argument.functional import Columns
 from huref.circuits.argument.proof import Setup
 from huref.circuits.program.digest import canonical, describe
-from huref.circuits.program.program import Conv, Program, Site, SketchSum, View
+from huref.circuits.program.measured import StepRead
+from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, Program, Site, SketchSum, View
 from huref.common.algebra.field import kone
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.transcript import Transcript
 from huref.verifier.argument.reduce import absorb_statement
 from huref.verifier.argument.verify import verify_program
-from tests.proof.programs import STATEMENT, Case, chain, small_build
+from tests.proof.programs import STATEMENT, Case, chain, small_build, wide
 
 
 def first_challenge(setup: Setup, statement: bytes = STATEMENT, root: bytes = bytes(32)) -> KS:
@@ -29,7 +31,7 @@ def first_challenge(setup: Setup, statement: bytes = STATEMENT, root: bytes = by
 
 def with_site(program: Program, changed: Site) -> Program:
     sites = (changed if site.name == changed.name else site for site in program.sites)
-    return replace(program, sites=tuple(sites))
+    return altered(program, sites=tuple(sites))
 
 
 def bumped(array: np.ndarray) -> np.ndarray:
@@ -61,7 +63,7 @@ def variants(setup: Setup) -> dict[str, Setup]:
         others = [w for w in program.weights if w is not weight]
         for changed in ({"name": "z"}, {"rows": weight.rows + 1}, {"cols": weight.cols + 1}, {"bits": 7}):
             weights = (*others, replace(weight, **changed))
-            vary(f"weight {weight.name} {changed}", program=replace(program, weights=weights))
+            vary(f"weight {weight.name} {changed}", program=altered(program, weights=weights))
     for site in program.sites:
         for field in ("rows", "cols", "clamp", "low", "bound", "calibration_rows", "target"):
             value = getattr(site, field)
@@ -71,9 +73,27 @@ def variants(setup: Setup) -> dict[str, Setup]:
             value = different(getattr(site.acc, member.name))
             moved = replace(site, acc=replace(site.acc, **{member.name: value}))
             vary(f"{site.name}.acc.{member.name}", program=with_site(program, moved))
-    for field in ("sources", "bucket", "sign", "bound"):
+    for influence in program.influences:
+        for member in dataclasses.fields(influence):
+            moved = replace(influence, **{member.name: different(getattr(influence, member.name))})
+            others = tuple(moved if other is influence else other for other in program.influences)
+            vary(f"{influence.name}.{member.name}", program=altered(program, influences=others))
+    for ratio in program.ratios:
+        for member in dataclasses.fields(ratio):
+            changed_ratio = replace(ratio, **{member.name: different(getattr(ratio, member.name))})
+            sums = tuple(changed_ratio if other is ratio else other for other in program.ratios)
+            vary(f"ratio {ratio.name}.{member.name}", program=altered(program, ratios=sums))
+    for name, cap in setup.public.caps.items():
+        for member in dataclasses.fields(cap):
+            caps = {**setup.public.caps, name: replace(cap, **{member.name: getattr(cap, member.name) + 1})}
+            vary(f"cap {name}.{member.name}", public=replace(setup.public, caps=caps))
+    for name, (a, b) in setup.public.ratios.items():
+        for number, pair in enumerate(((a + 1, b), (a, b + 1))):
+            ratios = {**setup.public.ratios, name: pair}
+            vary(f"sums of {name}.{number}", public=replace(setup.public, ratios=ratios))
+    for field in ("sources", "bucket", "sign", "bound", "factors", "length"):
         output = replace(program.output, **{field: different(getattr(program.output, field))})
-        vary(f"output.{field}", program=replace(program, output=output))
+        vary(f"output.{field}", program=altered(program, output=output))
     vary("mask rows", layout=replace(setup.layout, mask_start=setup.layout.mask_start + 1))
     for field in ("w", "code"):
         level = setup.geometry.levels[-1]
@@ -86,23 +106,35 @@ def variants(setup: Setup) -> dict[str, Setup]:
     return found
 
 
+def altered(program: Program, **fields: Any) -> Program:
+    """A copy with other fields, whether or not a program could have them."""
+    found = copy.copy(program)
+    for name, value in fields.items():
+        object.__setattr__(found, name, value)
+    return found
+
+
 def different(value: Any) -> Any:
     """Another value of the same type."""
     if isinstance(value, np.ndarray):
         return bumped(value)
     if isinstance(value, tuple):
-        return (different(value[0]), *value[1:])
+        return (different(value[0]), *value[1:]) if value else (1,)
+    if isinstance(value, StepRead):
+        return replace(value, index=bumped(value.index))
     if isinstance(value, View):
         return replace(value, kind="tile" if value.kind == "repeat" else "repeat", head_dim=3)
     return value + "'" if isinstance(value, str) else 2 * value or 1
 
 
-def test_every_field_of_the_statement_changes_every_challenge(full: Case) -> None:
-    setup = full.setup()
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_field_of_the_statement_changes_every_challenge(full: Case, whole: bool) -> None:
+    case = wide(split=5) if whole else full
+    setup = case.setup()
     kinds = {type(site.acc) for site in setup.program.sites}
-    assert {SketchSum, Conv} <= kinds and len(kinds) == 4
+    assert kinds == {SketchSum, MatMul, Deflation if whole else GatedMatMul}
     base = first_challenge(setup)
-    assert first_challenge(full.setup()) == base
+    assert first_challenge(case.setup()) == base
     changed = {name: first_challenge(other) for name, other in variants(setup).items()}
     changed["statement"] = first_challenge(setup, b"another statement")
     changed["empty statement"] = first_challenge(setup, b"")
