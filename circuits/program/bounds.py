@@ -9,7 +9,7 @@ from huref.circuits.program.program import Program, Site
 from huref.common.algebra.field import P as FIELD_PRIME
 from huref.common.errors import UsageError
 
-_HEIGHT, _SCALED_HEIGHT = 1 << 15, 1 << 12
+HEIGHT, SCALED_HEIGHT = 1 << 15, 1 << 12
 MAX_SHIFT = 30
 """No accumulator below p/2 needs more: 2^30 > p/2."""
 
@@ -19,7 +19,7 @@ def fits(bound: int) -> bool:
     return 2 * bound < FIELD_PRIME
 
 
-def table_height(bound: int, shift: int, cap: int = _HEIGHT) -> int:
+def table_height(bound: int, shift: int, cap: int = HEIGHT) -> int:
     """H of protocol §3.3: the largest power of two ≤ cap with bound + H·2^s + 2^(s−1) < p, else 0.
 
     Below it, the equation of the re-quantization mod p has exactly one solution h in [−H, H).
@@ -33,7 +33,7 @@ def table_height(bound: int, shift: int, cap: int = _HEIGHT) -> int:
 
 def clamp_height(site: Site, shift: int) -> int:
     """`table_height` of a site; lower where columns have multipliers, since the table has a part for each of them."""
-    return table_height(site.bound, shift, _SCALED_HEIGHT if site.multipliers else _HEIGHT)
+    return table_height(site.bound, shift, SCALED_HEIGHT if site.multipliers else HEIGHT)
 
 
 def site_height(site: Site, shift: int) -> int:

@@ -20,10 +20,10 @@ import pytest
 from huref.circuits.argument.gated import gated_rounds, gated_sites
 from huref.circuits.argument.proof import Setup, weights_geometry
 from huref.circuits.argument.security import lookup_grinding, security_report
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.program.bounds import table_height
+from huref.circuits.program.bounds import HEIGHT, SCALED_HEIGHT, clamp_height
+from huref.circuits.program.program import MatMul, Site, View
+from huref.circuits.whole import committed_tensors
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.merkle import proof_length
 from huref.common.argument.transcript import Transcript, grinding_holds
@@ -56,7 +56,8 @@ def test_constant(name: str, value: str, code: str) -> None:
     if isinstance(actual, bytes | str):
         assert value == (actual.decode() if isinstance(actual, bytes) else actual)
     else:
-        assert eval(value.replace("·", "*").replace("^", "**"), {"__builtins__": {}}) == actual
+        written = value.replace("·", "*").replace("^", "**").replace("−", "-")
+        assert eval(written, {"__builtins__": {}}) == actual
 
 
 @pytest.mark.parametrize("name,fields,code", tables("record", "fields", "code"))
@@ -71,8 +72,10 @@ def test_there_are_tables() -> None:
     assert len(tables("record", "fields", "code")) >= 19
 
 
-def test_table_cap_is_in_force() -> None:
-    assert table_height.__defaults__ == (HARDENED.table_cap,)
+def test_table_caps_are_in_force() -> None:
+    site = Site("a", MatMul(View("x"), View("y"), 1), 2, 2, 63, -63, 1, 1)
+    assert clamp_height(site, 0) == HEIGHT
+    assert clamp_height(dataclasses.replace(site, multipliers="m"), 0) == SCALED_HEIGHT
 
 
 def test_statement_fields() -> None:
@@ -153,7 +156,8 @@ def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
         "n_L": {space.label: space.log_entries for space in layout.spaces},
         "M": int(bool(layout.inner)),
         "totals": bool(layout.inner) + len(gated),
-        "outputs": bool(layout.program.output.sources),
+        "ratios": len(layout.program.ratios),
+        "n_v": (max(1, layout.program.output.length) - 1).bit_length(),
         "n_I": layout.log_inner,
         "e": layout.pads.log_triples,
         "gated": [site.name for site, _ in gated],
@@ -242,16 +246,29 @@ def test_config_is_that_of_the_document(seen: tuple[Setup, list[tuple[str, str, 
 
 
 WORKED = tables(
-    "hidden", "ffn", "heads", "kv heads", "head dim", "vocab", "w", "w2", "k_W", "z", "a", "c", "t_W"
+    "hidden",
+    "ffn",
+    "heads",
+    "kv heads",
+    "head dim",
+    "vocab",
+    "layers",
+    "w",
+    "w2",
+    "k_W",
+    "z",
+    "a",
+    "c",
+    "t_W",
 )
 
 
 @pytest.mark.parametrize("row", WORKED)
 def test_worked_example(row: list[str]) -> None:
-    hidden, ffn, heads, kv, dim, vocab, *expected = (int(x) for x in row)
+    hidden, ffn, heads, kv, dim, vocab, layers, *expected = (int(x) for x in row)
     shape = ModelShape(family="llama", hidden=hidden, heads=heads, kv_heads=kv, head_dim=dim, ffn=ffn, vocab=vocab,
-                       layers=4, gated=True, norm="rms", norm_position="pre")  # fmt: skip
-    found = weights_geometry(compile_program(shape, HARDENED, "sketch", 4096, 256).committed, Knobs())
+                       layers=layers, gated=True, norm="rms", norm_position="pre")  # fmt: skip
+    found = weights_geometry(committed_tensors(shape), Knobs())
     code = found.code
     assert [found.w, found.w2, code.rows, code.random, code.domain.a, code.domain.c, code.queries] == expected
 
@@ -268,7 +285,8 @@ def test_ledger_rows(seen: tuple[Setup, list[tuple[str, str, bytes]], bytes]) ->
     assert set(found) <= named
     assert {"lookup.alpha_beta", "opening.gamma", "opening.proof.queries", "hash"} <= set(found)
     if "opening.level4.round" in found and "gated.round" in found:
-        assert set(found) == named
+        assert set(found) == named - {"ratios.theta"}
+    assert ("ratios.theta" in found) == bool(setup.program.ratios)
 
 
 # Transcript vectors

@@ -94,13 +94,15 @@ def independent(setup: Setup) -> dict[str, float]:
         digits[weight.bits] = digits.get(weight.bits, 0) + weight.rows * -(-weight.cols // w)
     looked += sum(-(-count // 2) * w for count in digits.values())
     tables = sum(len(block.table.columns()[0]) for space in layout.spaces for block in space.tables)
+    widest = max(len(block.table.columns()) for space in layout.spaces for block in space.tables)
     sites = layout.program.sites
     shifts = setup.public.shifts
+    looked += sum(found.cols for found in layout.program.influences)
     gated = sum(type(site.acc).__name__ == "GatedMatMul" for site in sites)
     sums = sum(1 + (shifts[site.name] > 0) for site in sites)
     inner, outputs = bool(layout.inner), bool(layout.program.output.sources)
     claims = 2 * len(layout.spaces) + 2 * inner + 3 * gated + outputs + sums  # and pads, masks
-    claims += 1 + 2
+    claims += 3 * len(layout.program.influences) + 1 + 2
     constraints = sum(1 + space.log_entries for space in layout.spaces) + inner + 2 * gated + 1 + 3
 
     def algebraic(count: float) -> float:
@@ -113,7 +115,7 @@ def independent(setup: Setup) -> dict[str, float]:
         return {f"{name}.proximity": algebraic(variables * n), f"{name}.queries": queries}
 
     terms = {
-        "lookup.alpha_beta": algebraic(looked + tables + 3 * tables),
+        "lookup.alpha_beta": algebraic(looked + tables + (widest + 1) * tables),
         "lookup.mu": algebraic(1),
         "lookup.round": algebraic(3),
         "lookup.tau": algebraic(1),
@@ -131,6 +133,8 @@ def independent(setup: Setup) -> dict[str, float]:
         terms["inner.round"] = algebraic(2)
     if outputs:
         terms["output"] = algebraic(9)
+    if layout.program.ratios:
+        terms["ratios.theta"] = algebraic(2 * len(layout.program.ratios))
     if gated:
         terms["gated.round"] = algebraic(3)
     claimed = geometry.weights.queries + geometry.proof.queries + 2  # two evaluation lists, two masks

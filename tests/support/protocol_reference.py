@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from huref.circuits.argument.proof import Setup
-from huref.circuits.program.program import Conv, GatedMatMul, MatMul, Program
+from huref.circuits.program.program import GatedMatMul, MatMul, Program, SketchSum
 from huref.circuits.program.tables import Table
 from huref.common.params import CodeGeometry, Knobs
 from tests import ROOT
@@ -92,10 +92,16 @@ def reference_config(setup: Setup, cap: int) -> Any:
         if tensor.parts:
             place[tensor.name] = ["Placed", {**place[tensor.parts[0]][1], "rows": tensor.rows}]
 
-    sites, spaces, row = {}, [], 0
+    sites, spaces, row, rows_of = {}, [], 0, {}
     if program.sites:
         tallest = max(16, *(s.rows for s in program.sites))
         sites, tiles, used, row = site_lookups(setup, tallest, cap)
+        rows_of = {}
+        for influence in program.influences:
+            blocks = ceil(influence.cols, w)
+            rows_of[influence.name] = ["Placed", {"matrix": "A", "start": row, "rows": 1, "cols": influence.cols,
+                                                      "blocks": blocks}]  # fmt: skip
+            row += blocks
         looked = [] if program.ranged else runs
         g = 3 if sum(count for *_, count in looked) * w >= 1 << 27 else 2
         digits = [digit_block(run, tiles, tallest, g) for run in looked]
@@ -111,12 +117,12 @@ def reference_config(setup: Setup, cap: int) -> Any:
     inner, end = {}, 0
     for site in program.sites:
         if isinstance(site.acc, MatMul):
-            inner[site.name] = ceil(end, w) * w
-            end = inner[site.name] + ceil(site.acc.inner, w) * w
-        elif isinstance(site.acc, Conv):
-            size = max(w, 1 << lg(site.acc.in_channels * site.acc.kernel**2))
-            inner[site.name] = ceil(end, size) * size
-            end = inner[site.name] + size
+            inner[site.name], end = end, end + ceil(site.acc.inner, w) * w
+        elif isinstance(site.acc, SketchSum) and site.acc.multipliers:
+            inner[site.name], end = end, end + ceil(len(site.acc.token), w) * w
+    for ratio in program.ratios:
+        base = next(site for site in program.sites if site.name == ratio.base)
+        inner[f"ratio.{ratio.name}"], end = end, end + ratio.rows * ceil(base.cols, w) * w
     n_i, many = lg(end), 1 if inner else 0
     depths = [found["logs"][0] + lg(found["logs"][1] * w) for found, _ in spaces]
     gated = [(s.cols, s.acc.inner) for s in program.sites if isinstance(s.acc, GatedMatMul)]
@@ -131,6 +137,7 @@ def reference_config(setup: Setup, cap: int) -> Any:
         "weights": place,
         "lookups": [found for found, _ in spaces],
         "inner": [inner, n_i],
+        "influences": [rows_of, {name: plain(table) for name, table in octave_tables(setup).items()}],
         "rows": [["PadSpace", {"singles": singles, "triples": 2**e}], row, masks, masks + 10],
     }
     return [plain(program), plain(setup.public), plain(setup.knobs), geometry]
@@ -148,17 +155,59 @@ def site_lookups(setup: Setup, tallest: int, cap: int) -> tuple[dict[str, Any], 
     for site in program.sites:
         if shifts[site.name]:
             tiles.take(ceil(site.cols, w))
-    slots = [site for site in sorted(program.sites, key=lambda s: -ceil(s.cols, w))
-             for _ in range(1 + min(2, shifts[site.name]))]  # fmt: skip
-    for first in range(0, len(slots), tallest // 16):
-        blocks = ceil(slots[first].cols, w)
-        tiles.take(blocks, blocks)
-    used = {Table("clamp", (height[s.name], s.clamp, s.low)) for s in program.sites}
-    used |= {Table("abs", (s.clamp, s.low)) for s in program.sites}
-    used |= {Table("absclamp", (2 * height[s.name], s.clamp, s.low)) for s in program.sites if shifts[s.name]}
+    slots = [(ceil(influence.cols, w), 1) for influence in program.influences]
+    slots += [(ceil(site.cols, w), site.calibration_rows) for site in program.sites
+              for _ in range(1 + min(2, shifts[site.name]))]  # fmt: skip
+    room = 0
+    for blocks, rows in sorted(slots, key=lambda slot: -slot[0]):
+        if rows > room:
+            tiles.take(blocks, blocks)
+            room = tallest
+        room -= ceil(rows, 16) * 16
+    used = {Table("abs", (s.clamp, s.low)) for s in program.sites} | set(octave_tables(setup).values())
+    for site in program.sites:
+        kinds, rest = ("clamp", "absclamp"), (site.clamp, site.low)
+        if site.multipliers:
+            bits = next(found.bits for found in program.influences if found.name == site.multipliers)
+            kinds, rest = ("scaled", "absscaled"), (site.clamp, bits, *possible(setup, site.multipliers))
+        used.add(Table(kinds[0], (height[site.name], *rest)))
+        if shifts[site.name]:
+            used.add(Table(kinds[1], (2 * height[site.name], *rest)))
     remainders = {t for s in shifts.values() for t in (s, s - 1) if t >= 1}
     used |= {Table("remainder", tuple(sorted(remainders)))} if remainders else set()
     return sites, tiles, used, row
+
+
+ROOTS = (65536, 62757, 60097, 57549, 55109, 52773, 50535, 48393,
+         46341, 44376, 42495, 40693, 38968, 37316, 35734, 34219)  # fmt: skip
+"""r of §3.6."""
+
+
+def root(setup: Setup, name: str) -> int:
+    """r of a row of multipliers."""
+    found = next(influence for influence in setup.program.influences if influence.name == name)
+    cap = setup.public.caps[name]
+    if not found.interpolated or cap.at == cap.above:
+        return ROOTS[0]
+    return ROOTS[min(15, 16 * (2 * cap.at - cap.alive) // (2 * (cap.at - cap.above)))]
+
+
+def possible(setup: Setup, name: str) -> list[int]:
+    """All multipliers that there can be in a row."""
+    bits, r = next(found.bits for found in setup.program.influences if found.name == name), root(setup, name)
+    falling = {(r + 2 ** (j + 15 - bits)) // 2 ** (j + 16 - bits) for j in range(32)}
+    return sorted({0, 2**bits} | falling)
+
+
+def octave_tables(setup: Setup) -> dict[str, Table]:
+    """The table of every row of multipliers (§6.5)."""
+    tables_of = {}
+    for found in setup.program.influences:
+        octave, low = setup.public.caps[found.name].octave, -128 * len(found.steps)
+        gate = possible(setup, found.gate) if found.gate else []
+        head = (found.number, octave, root(setup, found.name), found.bits, low, -low - 1)
+        tables_of[found.name] = Table("octaves", (*head, *gate))
+    return tables_of
 
 
 def space(
