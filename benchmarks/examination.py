@@ -24,12 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import RESULTS, store
-from huref.circuits.fingerprint.hardened.tables import pool_count, sketches
+from huref.circuits.fingerprint.hardened.tables import pool_count
 from huref.circuits.fingerprint.hardened.vector import similarity
+from huref.circuits.program.evaluate import Trace
+from huref.circuits.program.program import Program
+from huref.circuits.whole import compile_whole
 from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.demo import checkpoints as demo
-from huref.prover.run.hardened.evaluate import Run, evaluate
-from huref.prover.run.hardened.rows import CommittedRows, read_rows
+from huref.prover.run.executor import execute
+from huref.prover.run.whole import fill_whole
 from huref.prover.vocabulary.frequency import word_list_counts
 from huref.prover.vocabulary.selection import Chosen, chosen
 from huref.prover.vocabulary.tokenizer import Vocabulary
@@ -49,6 +53,8 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "shift_writers": {"strength": 30.0},
 }
 _TEXT = "huref.prover.derivatives"
+_WIDTH = 64
+"""Row width of a stack that is not committed."""
 
 
 def challenge(number: int) -> bytes:
@@ -66,16 +72,34 @@ class Subject:
         self.vocabulary: Vocabulary = vocabulary
         self.counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
         self.chosen = chosen(vocabulary, self.counts, self.model.vocab)
-        self.rows = read_rows(self.model, self.chosen.ids)
+        self.weights = whole_weights(self.model, self.chosen)
 
-    def run(self, number: int = 0) -> Run:
-        return fingerprint(self.rows, self.chosen.pieces, number)
+    def run(self, number: int = 0) -> Trace:
+        return fingerprint(self.model, self.weights, self.chosen, number)
 
 
-def fingerprint(rows: CommittedRows, pieces: tuple[bytes, ...], number: int = 0) -> Run:
-    """A run under one of the pinned challenges."""
-    left, right = sketches(pieces, pool_count(len(pieces)), challenge(number))
-    return evaluate(rows, rows.sizes(left, right), left, right, challenge(number))
+def program(model: Model, choice: Chosen, number: int = 0) -> Program:
+    """What is proven, under one of the pinned challenges."""
+    pools = pool_count(len(choice.ids))
+    return compile_whole(model.shape, choice.ids.tolist(), choice.pieces, pools, challenge(number))
+
+
+def whole_weights(model: Model, choice: Chosen) -> StackedWeights:
+    """The integers that a commitment to the model holds; the choice of tokens is in none of them."""
+    space = StackedWeights.empty(program(model, choice), _WIDTH)
+    fill_whole(model, space)
+    return space
+
+
+def fingerprint(model: Model, weights: StackedWeights, choice: Chosen, number: int = 0) -> Trace:
+    """A run of the program; its `v` is e."""
+    return execute(program(model, choice, number), weights)
+
+
+def of_checkpoint(path: Path, choice: Chosen) -> NDArray[np.int64]:
+    """e of a checkpoint on given tokens."""
+    model = open_model(path)
+    return fingerprint(model, whole_weights(model, choice), choice).v
 
 
 def compared(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[str, Any]:
@@ -89,7 +113,7 @@ def strangers(subjects: dict[str, Subject], challenges: int) -> Iterator[tuple[s
     """Every pair under every challenge."""
     found: dict[tuple[str, str], list[list[float]]] = {}
     for number in range(challenges):
-        outputs = {name: subject.run(number).e for name, subject in subjects.items()}
+        outputs = {name: subject.run(number).v for name, subject in subjects.items()}
         for pair in combinations(outputs, 2):
             one = similarity(*(outputs[name] for name in pair))
             found.setdefault(pair, []).append([one.overall, *one.terms.values()])
@@ -114,8 +138,7 @@ def of_model(subject: Subject, changed: Any, choice: Chosen | None = None) -> ND
 
     picked = choice or subject.chosen
     with scratch() as folder:
-        model: Model = open_model(save_model(changed, folder / "model"))
-        return fingerprint(read_rows(model, picked.ids), picked.pieces).e
+        return of_checkpoint(save_model(changed, folder / "model"), picked)
 
 
 @contextmanager
@@ -132,12 +155,11 @@ def derivatives(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     from huref.prover.derivatives.catalogue import derive
     from huref.prover.derivatives.store import load_model
 
-    base, model = subject.run().e, load_model(subject.path)
+    base, model = subject.run().v, load_model(subject.path)
     for kind in DERIVATIVES:
         with scratch() as folder:
-            other = open_model(derive(subject.path, kind, folder / "model", model=model))
-            rows = read_rows(other, subject.chosen.ids)
-        yield kind, compared(base, fingerprint(rows, subject.chosen.pieces).e)
+            other = of_checkpoint(derive(subject.path, kind, folder / "model", model=model), subject.chosen)
+        yield kind, compared(base, other)
 
 
 def attacks(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
@@ -147,7 +169,7 @@ def attacks(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     from huref.prover.derivatives.padding import ADDITIONS, add_neurons, loud_rows
     from huref.prover.derivatives.store import load_model
 
-    base, model = subject.run().e, load_model(subject.path)
+    base, model = subject.run().v, load_model(subject.path)
     ids = _text_ids(subject)[:, :32]
     before, size = outputs(model, ids), _parameters(model)
     made: dict[str, Callable[[], Any]] = {
@@ -171,7 +193,7 @@ def attacks(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
 
 def vocabulary(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     """The same weights under a vocabulary that lost, gained or renumbered tokens."""
-    base, old = subject.run().e, subject.chosen
+    base, old = subject.run().v, subject.chosen
     generator = np.random.default_rng(7)
 
     def report(pieces: list[bytes], counts: NDArray[np.int64], ids: NDArray[np.int64]) -> dict[str, Any]:
@@ -180,7 +202,7 @@ def vocabulary(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
         places = choose(pieces, counts)
         again = Chosen(ids[places], tuple(pieces[i] for i in places.tolist()))
         kept = len(set(again.pieces) & set(old.pieces))
-        e = fingerprint(read_rows(subject.model, again.ids), again.pieces).e
+        e = fingerprint(subject.model, subject.weights, again).v
         return compared(base, e) | {"tokens_kept": kept}
 
     ids, pieces = subject.vocabulary.ordinary, list(subject.vocabulary.pieces)
@@ -210,7 +232,7 @@ def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     from huref.prover.derivatives.store import load_model
 
     model = load_model(subject.path)
-    ids, base = _text_ids(subject), subject.run().e
+    ids, base = _text_ids(subject), subject.run().v
     before = _perplexity(model, ids)
     by_count = subject.chosen.ids[np.argsort(subject.counts[subject.chosen.ids], kind="stable")]
     for share in (0.25, 0.5, 1.0):

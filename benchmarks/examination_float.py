@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, MULTIPLIER_BITS, OUTPUTS, TERMS
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, pool_count, segments, sketches
+from huref.circuits.program.evaluate import Trace
 from huref.prover.canonical import steps
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model
-from huref.prover.run.hardened.evaluate import FACTORS, Run
 from huref.prover.vocabulary.selection import Chosen
 
 Float = NDArray[np.float32]
+_FACTORS = (("q", "k"), ("o", "v"), ("up", "down"))
+"""Left and right rows of every term."""
 
 
 class _Unrounded:
@@ -41,7 +43,7 @@ class _Unrounded:
         return np.concatenate(mine)
 
 
-def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
+def unrounded(model: Model, choice: Chosen, run: Trace) -> dict[str, Any]:
     """Cosine of e and of each term of an integer run (empty challenge) with the float reference."""
     keep, shape = _Unrounded(), model.shape
     operators = {term: np.zeros((shape.hidden, shape.hidden)) for term in TERMS}
@@ -50,7 +52,9 @@ def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
         for tensor in whole_model(model):
             rows = keep.taken(tensor.values)
             if tensor.name == "embed":
-                x = rows[choice.ids] * run.multipliers["x"][:, None].astype(np.float32)
+                x = rows[choice.ids] * run.influences["rows.multipliers"].multipliers[:, None].astype(
+                    np.float32
+                )
             elif tensor.name != "head":
                 layer[tensor.name.partition(".")[2]] = rows
             if "down" in layer:
@@ -58,7 +62,7 @@ def unrounded(model: Model, choice: Chosen, run: Run) -> dict[str, Any]:
                 layer, number = {}, number + 1
     found = _outputs(operators, x.astype(np.float64), sketches(choice.pieces, pool_count(len(x)), b""))
     terms = {
-        name: float(np.corrcoef(found[part], run.e[part])[0, 1])
+        name: float(np.corrcoef(found[part], run.v[part])[0, 1])
         for name, part in zip(TERMS, segments(), strict=True)
     }
     mean = sum(terms.values()) / len(terms)
@@ -69,17 +73,18 @@ def _accumulate(
     operators: dict[str, NDArray[np.float64]],
     layer: dict[str, Float],
     number: int,
-    run: Run,
+    run: Trace,
     group: int,
     head_dim: int,
 ) -> None:
-    for term, (left, right) in zip(TERMS, FACTORS, strict=True):
+    for term, (left, right) in zip(TERMS, _FACTORS, strict=True):
         rows, other = layer[left], layer[right]
         if len(other) != len(rows):
             heads = other.reshape(-1, 1, head_dim, other.shape[1])
             other = np.repeat(heads, group, axis=1).reshape(rows.shape)
         start = number * len(rows)
-        times = run.multipliers[term][start : start + len(rows)] / 2.0**MULTIPLIER_BITS
+        whole = run.influences[f"{term}.multipliers"].multipliers
+        times = whole[start : start + len(rows)] / 2.0**MULTIPLIER_BITS
         operators[term] += (rows * times[:, None].astype(np.float32)).T @ other
 
 
