@@ -19,7 +19,6 @@ from huref.circuits.fingerprint.hardened.constants import (
     RATIO_BITS,
     RATIO_CLAMP,
     ROW_BITS,
-    TARGET,
     TERMS,
 )
 from huref.circuits.fingerprint.hardened.program import Sizes
@@ -173,7 +172,7 @@ class _Builder:
         self.sites.append(
             Site(
                 name, acc, site.rows, site.cols, site.clamp, -site.clamp, site.bound, site.calibration,
-                TARGET, multipliers,
+                site.target, multipliers,
             )
         )  # fmt: skip
 

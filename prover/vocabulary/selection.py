@@ -24,12 +24,16 @@ _SHARES = (192, 192, 102, 64, 38, 28, 23, 26)
 least 12."""
 _MOST = 640
 """Taken from one octave at most."""
+_TOTAL = 12 * 10**12
+"""Counts of a whole text of the pinned word list: its words have 8 · 10^12, and about three tokens for two words.
+
+A constant, and not the sum of a vocabulary's counts: a vocabulary that loses a common token would move all octaves.
+"""
 
 
 def octaves(counts: Ids) -> Ids:
-    """The octave of every count > 0 of a list, exact: the largest j with count · 2^j ≤ total, from 12 to 20."""
-    total = int(counts.sum())
-    edges = [total >> j for j in range(_COMMONEST + 1, _COMMONEST + len(_SHARES) + 1)]
+    """The octave of every count > 0, exact: the largest j with count · 2^j ≤ `_TOTAL`, from 12 to 20."""
+    edges = [_TOTAL >> j for j in range(_COMMONEST + 1, _COMMONEST + len(_SHARES) + 1)]
     return sum(((counts <= edge).astype(np.int64) for edge in edges), np.full_like(counts, _COMMONEST))
 
 

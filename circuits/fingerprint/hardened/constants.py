@@ -16,8 +16,9 @@ VECTOR = 512
 """v sums OUTPUTS / VECTOR neighbouring entries of e."""
 INNER = 49152
 """Neurons (or rows of heads) of the whole model that one accumulator sums: a longer sum is cut into groups."""
-TARGET = 26
-"""Mean |out| over the calibration rows stays below this, as in protocol §3.3."""
+TARGET, SKETCH_TARGET, FACTOR_TARGET = 26, 52, 16
+"""Mean |out| over the calibration rows stays below this, as in protocol §3.3: more for sketches, whose clamp is far off,
+less for factors, whose columns have long tails."""
 CALIBRATION_ROWS = 16
 SKETCH_CLAMP = 1023
 FACTOR_CLAMP = 127

@@ -16,12 +16,14 @@ from huref.circuits.fingerprint.hardened.constants import (
     COMPARED_CLAMP,
     COMPARED_ROWS,
     FACTOR_CLAMP,
+    FACTOR_TARGET,
     FILTER_STEPS,
     INNER,
     PRODUCT_CLAMP,
     RATIO_BITS,
     RATIO_CLAMP,
     SKETCH_CLAMP,
+    SKETCH_TARGET,
     TARGET,
     TERMS,
 )
@@ -38,7 +40,7 @@ _WEIGHT = 128
 class Site:
     """One committed matrix: out = clamp(round(acc / 2^s)), |acc| ≤ `bound`, |out| ≤ `clamp`; |acc| < p/2.
 
-    `calibration` is the R of protocol §3.3 for its canonical shift s.
+    `calibration` is the R of protocol §3.3 for its canonical shift s, `target` its τ.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Site:
     clamp: int
     bound: int
     calibration: int
+    target: int
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class Sizes:
 
     @property
     def ratio_rows(self) -> int:
-        """Rows over which a filter step's two sums are taken. They are calibration rows, where Σ|out| < TARGET·N,
-        so a sum of products stays below TARGET·N·C, which is checked."""
+        """Rows over which a filter step's two sums are taken. They are calibration rows of its base, where Σ|out| <
+        TARGET·N, so a sum of products stays below TARGET·N·C, which is checked."""
         c = self.sketch_clamp
         return min(CALIBRATION_ROWS, _rows(self.pools, TARGET * self.hidden * c))
 
@@ -87,15 +90,16 @@ class Sizes:
 
     def _build(self) -> Iterator[Site]:
         d, p, c = self.hidden, self.pools, self.sketch_clamp
-        yield _site("ys", p, d, c, self.sketch_bound)
-        yield _site("yt", p, d, c, self.sketch_bound)
+        yield _site("ys", p, d, c, self.sketch_bound, target=SKETCH_TARGET)
+        yield _site("yt", p, d, c, self.sketch_bound, target=SKETCH_TARGET)
         inner = _clamp(SKETCH_CLAMP, linear=p * c)
         for step in range(1, FILTER_STEPS + 1):
             yield _site(f"g{step}", p, p, inner, d * c * c)
             yield _site(f"z{step}", p, d, c, p * inner * c)
-            yield _site(f"ys{step}", p, d, c, ((1 << RATIO_BITS) + RATIO_CLAMP) * c)
+            bound = ((1 << RATIO_BITS) + RATIO_CLAMP) * c
+            yield _site(f"ys{step}", p, d, c, bound, target=SKETCH_TARGET)
         for name, size in zip(("qa", "oa", "ua"), self.inner, strict=True):
-            yield _site(name, p, size, FACTOR_CLAMP, d * _WEIGHT * c)
+            yield _site(name, p, size, FACTOR_CLAMP, d * _WEIGHT * c, target=FACTOR_TARGET)
         product = _clamp(PRODUCT_CLAMP, linear=d * c)
         for t, name in enumerate(("qc", "oc", "uc")):
             bound = min(INNER, self.inner[t]) * _WEIGHT * FACTOR_CLAMP
@@ -155,6 +159,13 @@ def _checked(name: str, bound: int) -> int:
 
 
 def _site(
-    name: str, rows: int, cols: int, clamp: int, bound: int, calibration: int = CALIBRATION_ROWS
+    name: str,
+    rows: int,
+    cols: int,
+    clamp: int,
+    bound: int,
+    calibration: int = CALIBRATION_ROWS,
+    target: int = TARGET,
 ) -> Site:
-    return Site(name, rows, cols, clamp, _checked(name, bound), _rows(min(calibration, rows), cols * clamp))
+    fitting = _rows(min(calibration, rows), cols * clamp)
+    return Site(name, rows, cols, clamp, _checked(name, bound), fitting, target)

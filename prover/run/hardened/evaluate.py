@@ -19,7 +19,6 @@ from huref.circuits.fingerprint.hardened.constants import (
     OUTPUTS,
     RATIO_BITS,
     ROW_BITS,
-    TARGET,
     TERMS,
 )
 from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
@@ -169,13 +168,13 @@ def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
 def _requantize(
     run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None, living: int | None = None
 ) -> Int64:
-    """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below TARGET·N.
+    """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below τ·N.
 
     N counts the columns that are alive, at least one: those that are zero must not make the others loud.
     """
     site = run.sizes.sites[name]
     part = acc[: site.calibration].astype(np.int64)
-    target = TARGET * len(part) * (site.cols if living is None else max(1, living))
+    target = site.target * len(part) * (site.cols if living is None else max(1, living))
 
     def total(shift: int) -> int:
         return int(np.abs(_rounded(site, part, shift, times)).sum())
