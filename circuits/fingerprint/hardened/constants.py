@@ -17,7 +17,7 @@ VECTOR = 512
 INNER = 49152
 """Neurons (or rows of heads) of the whole model that one accumulator sums: a longer sum is cut into groups."""
 TARGET, SKETCH_TARGET, FACTOR_TARGET = 26, 52, 16
-"""Mean |out| over the calibration rows stays below this, as in protocol §3.3: more for sketches, whose clamp is far off,
+"""Mean |out| over the calibration rows stays below this, as in protocol §3.3: more for sketches, whose clamp is far,
 less for factors, whose columns have long tails."""
 CALIBRATION_ROWS = 16
 SKETCH_CLAMP = 1023
