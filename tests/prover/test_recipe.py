@@ -54,11 +54,11 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in (folder / "private").iterdir()}
 
 
-def test_the_integers_are_made_again(made: Path, whole: Made) -> None:
+def test_the_integers_are_made_again(made: Path, tiny: Made) -> None:
     """They are those that another commitment to the model keeps, and are on disk under no name."""
-    kept = commitment_folder.load(whole.commitment)
+    kept = commitment_folder.load(tiny.commitment)
     before = names(made / "c")
-    assert before == (names(whole.commitment) - {"weights.npy"}) | {"recipe.json"}
+    assert before == (names(tiny.commitment) - {"weights.npy"}) | {"recipe.json"}
     assert stat.S_IMODE((made / "c" / "private" / "recipe.json").stat().st_mode) == 0o600
     again = opened(made / "c")
     assert np.array_equal(again.committed.data, kept.committed.data)
@@ -110,10 +110,10 @@ def test_a_checkpoint_that_was_changed(made: Path) -> None:
     assert not (made / "c" / RANGE).exists()
 
 
-def test_a_recipe_of_another_commitment(made: Path, whole: Made) -> None:
+def test_a_recipe_of_another_commitment(made: Path, tiny: Made) -> None:
     """Right integers under a seed and root that they do not belong to."""
     copy = made / "copy"
-    shutil.copytree(whole.commitment, copy)
+    shutil.copytree(tiny.commitment, copy)
     (copy / "private" / "weights.npy").unlink()
     shutil.copy(made / "c" / "private" / "recipe.json", copy / "private")
     assert opened(copy).committed.root.hex() == opened_root(copy)
