@@ -13,6 +13,7 @@ from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier import ranges
 from huref.verifier.ranges import verify_range
+from tests import ROOT
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, reseal
 
@@ -58,9 +59,9 @@ def test_left_out(files: Files) -> None:
         check(reseal(files))
 
 
-def test_there_without_need(tiny: Made, files: Files) -> None:
+def test_there_without_need(files: Files) -> None:
     """No file rides along that nothing looks at."""
-    small = load(tiny.bundle)
+    small = load(ROOT / "tests" / "vectors" / "bundles" / "paper.huref")
     with pytest.raises(Damaged):
         check({**small, form.RANGE: files[form.RANGE]})
     with pytest.raises(Rejected, match=r"files\.range"):
