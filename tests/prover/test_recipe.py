@@ -41,7 +41,7 @@ def huref(*args: object) -> tuple[int, str]:
 def made(tmp_path: Path) -> Path:
     """A folder with the checkpoint `model` and its commitment `c`, whose range is not proven yet."""
     tiny_models.build("llama", tmp_path / "model", 0)
-    options = Options("whole-1", k=64, proofs=4, keep="recipe")
+    options = Options(proofs=4, keep="recipe")
     commit(tmp_path / "model", tmp_path / "c", options, prove_range=False)
     return tmp_path
 
@@ -143,9 +143,9 @@ def test_a_file_without_a_name(tmp_path: Path) -> None:
 
 def test_what_cannot_be_kept(tmp_path: Path, made: Path) -> None:
     with pytest.raises(UsageError, match="keeps its few weights"):
-        commit(made / "model", tmp_path / "d", Options("hardened-1", k=64, keep="recipe"))
+        commit(made / "model", tmp_path / "d", Options("paper", keep="recipe"))
     with pytest.raises(UsageError, match="weights or recipe"):
-        commit(made / "model", tmp_path / "d", Options("whole-1", k=64, keep="all"))
+        commit(made / "model", tmp_path / "d", Options(keep="all"))
     with pytest.raises(UsageError) as caught:
-        commit(made / "model", made / "c", Options("whole-1", k=64))
+        commit(made / "model", made / "c", Options())
     assert caught.value.hint is not None and f"huref range {made / 'c'}" in caught.value.hint

@@ -22,7 +22,7 @@ from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
 
-OPTIONS = Options("whole-1", k=64, proofs=16)
+OPTIONS = Options(proofs=16)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_shards_and_sizes_follow_from_the_directory(tiny: Made) -> None:
 
 def test_the_bundle_says_it_is_about_a_whole_model(tiny: Made) -> None:
     verdict = verify(tiny.bundle)
-    assert verdict.directory.profile == "whole-1"
+    assert verdict.directory.profile == "hardened-2"
     proven, said = " ".join(verdict.proven()), " ".join(verdict.not_proven())
     assert "signed byte" in proven and "every block that is committed" in proven
     assert "two blocks" not in proven + said and "layers 3" in said and "layers" not in proven
