@@ -98,7 +98,7 @@ def test_paper_profile_matches_the_reference_definition(tmp_path: Path) -> None:
         tokens.write_text("".join(f"{i}\n" for i in range(600)))
         found = derive(model, PAPER, tokens=tokens)
         assert (found.k, found.p, max(found.term_weights)) == (512, 256, 127)
-        direct = standardize(reference_meanpool(model, found.token_ids), PAPER)
+        direct = standardize(reference_meanpool(model, found.tokens.ids), PAPER)
         assert float(standardize(found.trace.v, PAPER) @ direct) / 512 > 0.99
 
 
