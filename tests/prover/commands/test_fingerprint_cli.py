@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,7 @@ def damaged(source: Path, kind: str, folder: Path) -> Path:
         content = (target / "model.safetensors").read_bytes()
         (target / "model.safetensors").write_bytes(content[: len(content) // 2])
     (target / "config.json").write_text(json.dumps(config))
+    shutil.copy(source / "tokenizer.json", target)
     return target
 
 

@@ -294,6 +294,16 @@ def test_what_was_declared_spent_may_have_answered_challenges(tmp_path: Path) ->
         assert budget.answers_left(11, 9) == 0, "the shorter a proof, the more of them"
 
 
+def test_an_interrupted_proof_is_no_unknown_answer(tmp_path: Path) -> None:
+    """Its challenge was written down before; a range proof has none."""
+    with new(tmp_path, 101) as budget:
+        for challenge in (None, "ab"):
+            budget.reserve(10, challenge, 2)
+            assert budget.abort() == 10
+    with OpeningBudget.load(tmp_path, ID, str) as budget:
+        assert (budget.remaining, budget.answers_left(2, 10)) == (80, 1)
+
+
 @pytest.mark.parametrize("damage", ['["x", 1]', "null", '"ab"', "{}"])
 def test_damaged_answers_are_malformed(tmp_path: Path, damage: str) -> None:
     new(tmp_path, 11).close()

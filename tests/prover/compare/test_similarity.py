@@ -18,6 +18,7 @@ from huref.prover.derivatives.invariances import applicable, attack
 from huref.prover.derivatives.store import save_model
 from huref.prover.run.fingerprint import derive
 from tests.support.tiny_models import VOCAB, build, random_model
+from tests.support.tiny_tokenizer import write_tokenizer
 
 IDS = np.arange(VOCAB - 256, VOCAB)
 STRONG: dict[str, dict[str, float]] = {
@@ -40,6 +41,7 @@ def tiny(family: str) -> Any:
 
 def written(model: Any, folder: Path) -> Model:
     save_model(model.float(), folder)
+    write_tokenizer(folder, VOCAB)
     return open_model(folder)
 
 
