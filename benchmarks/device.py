@@ -17,8 +17,7 @@ import torch
 
 from benchmarks.environment import best_times, store
 from benchmarks.proof import llama_shape, random_weights
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.fingerprint.paper import compile_paper
 from huref.common.algebra.domain import CodeDomain
 from huref.prover.commitment.committed import commit, with_random_rows
 from huref.prover.commitment.randomness import SecretSeed
@@ -76,8 +75,8 @@ def commitment(device: Device, log_size: int) -> tuple[dict[str, Any], tuple[byt
 
 
 def executor(device: Device) -> tuple[dict[str, float], list[int]]:
-    """The fingerprint program (K = 4096) on random weights: figures, and the vector."""
-    program = compile_program(llama_shape(EXECUTOR_HIDDEN), HARDENED, "sketch", 4096, 256)
+    """The paper's fingerprint program (K = 4096) on random weights: figures, and the vector."""
+    program = compile_paper(llama_shape(EXECUTOR_HIDDEN), 4096, 256)
     weights = random_weights(program)
     vector = execute(program, weights, device=device.executor).v.tolist()
     return timed(device, lambda: execute(program, weights, device=device.executor), 3), vector

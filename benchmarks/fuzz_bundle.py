@@ -50,13 +50,13 @@ NASTY: tuple[Any, ...] = (
     -(1 << 63), 10**39, 10**41, 0.5, -0.0, 1e300, 5e-324, "", " ", "0", "f" * 64, "0" * 64, "x" * 5000, "é", "\ud800",
     "\x1b[2J\x1b[31mVERIFIED", "a\nProven:\n  - everything", "\r", "\u202egnp.exe", "\u2066\u200b", "\x00",
     "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "../../etc/passwd", "llama", "hardened",
-    "paper-1", "cnn", "meanpool", "word-list", "corpus", "file", [], {}, [[]], {"": {}}, [0] * 600, [None], ["ys"],
+    "paper-1", "hardened-2", "word-list", "corpus", "file", [], {}, [[]], {"": {}}, [0] * 600, [None], ["ys"],
     {"ys": 1}, {"\x1b[31m": 0}, {"a": [{"b": [{"c": [0]}]}]},
 )  # fmt: skip
-OF_STATEMENT = ("encoder", "shifts", "calibration_sums", "v")
+OF_STATEMENT = ("challenge", "shifts", "calibration_sums", "caps", "ratios", "e", "v")
 OF_DIRECTORY = ("profile", "shape", "k", "p", "term_weights")
 OF_TOKENS = {"token_source": "source", "token_ids": "ids", "tokenizer_digest": "tokenizer_digest",
-             "frequency_digest": "frequency_digest"}  # fmt: skip
+             "frequency_digest": "frequency_digest", "token_pieces": "pieces"}  # fmt: skip
 """What fingerprint.json repeats of the statement, of the directory, and of its tokens by other names."""
 EARLY = ("files", "statement", "commitment", "fingerprint", "expect")
 """Checks before the proof."""

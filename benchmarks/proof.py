@@ -1,7 +1,7 @@
 """Cost of the whole proof by committed elements; run as `python -m benchmarks.proof [hidden sizes ...]`.
 
-Each size is a LLaMA-shaped model of that hidden size with random int8 weights (hardened profile, sketch
-encoder, K = 4096, P = 256) in a process of its own, so that peak memory is its own. Writes
+Each size is two layers of a LLaMA-shaped model of that hidden size with random int8 weights (paper profile, K = 4096,
+P = 256) in a process of its own, so that peak memory is its own; whole models: benchmarks/scale.py. Writes
 results/proof.json. CPU seconds count all threads; wall seconds mean little on a busy machine.
 """
 
@@ -18,8 +18,7 @@ import numpy as np
 
 from benchmarks.environment import store
 from huref.circuits.argument.proof import PublicInputs, prepare
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.fingerprint.paper import compile_paper
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
 from huref.common.params import Knobs
@@ -72,7 +71,7 @@ class Stopwatch:
 
 def measure(hidden: int) -> dict[str, Any]:
     """Commit, prove and verify one size twice; figures of the second, warm run."""
-    program = compile_program(llama_shape(hidden), HARDENED, "sketch", 4096, 256)
+    program = compile_paper(llama_shape(hidden), 4096, 256)
     weights = random_weights(program)
     trace = execute(program, weights)
     public = PublicInputs(trace.shifts, trace.sums, [int(x) for x in trace.v])

@@ -12,22 +12,21 @@ import numpy as np
 from benchmarks.environment import store
 from huref.circuits.statement import fingerprint_id
 from huref.common.files.keys import SecretKey
-from huref.verifier.registry.entry import Checkpoint, Entry
+from huref.verifier.registry.entry import Checkpoint, Entry, kind_of, vector_digest
 from huref.verifier.registry.merkle import tree_root
 from huref.verifier.registry.search import Index
 from huref.verifier.registry.store import Item, Store
 
 ENTRIES, SEARCHES = 10_000, 50
-_KIND = ("hardened-1", "sketch", 4096, 256)
+_PROFILE, _K, _P = "hardened-2", 4096, 128
 
 
 def _item(number: int, rng: np.random.Generator) -> Item:
     v = rng.integers(-(1 << 20), 1 << 20, 512).tolist()
-    profile, encoder, k, p = _KIND
     value = {
         "name": f"owner/model-{number}", "added": "2026-01-01T00:00:00Z", "digest": f"{number:064x}",
-        "model_id": f"{number:064x}", "fingerprint": fingerprint_id(profile, encoder, k, v), "profile": profile,
-        "encoder": encoder, "k": k, "p": p, "token_ids": "0" * 64, "security_bits": 100, "signer": None,
+        "model_id": f"{number:064x}", "fingerprint": fingerprint_id(_PROFILE, _K, None, v),
+        "vector": vector_digest(v), "profile": _PROFILE, "k": _K, "p": _P, "token_ids": "0" * 64, "security_bits": 100, "signer": None,
     }  # fmt: skip
     return Item(Entry.read(value, "entry"), v)
 
@@ -46,7 +45,7 @@ def main() -> None:
         wall, cpu = [], []
         for number in rng.integers(0, ENTRIES, SEARCHES).tolist():
             begun, used = time.perf_counter(), time.process_time()
-            hits = index.nearest(items[number].v, _KIND, 5)
+            hits = index.nearest(items[number].v, kind_of(_PROFILE, _K, _P), 5)
             wall.append(time.perf_counter() - begun)
             cpu.append(time.process_time() - used)
             assert hits[0].number == number

@@ -35,7 +35,6 @@ from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commands.memory import keep_freed_memory
 from huref.prover.progress import Progress
 
-PROFILE = "whole-1"
 TOKENS = 4096
 COMMITMENT, BUNDLE = "model.commitment", "model.huref"
 OURS = ("commit", "range", "fingerprint")
@@ -94,9 +93,10 @@ def commit(args: argparse.Namespace, work: Path) -> Measured:
 
     checkpoint, tokens = checkpoint_of(args.model), None
     if isinstance(checkpoint, Checkpoint):  # there is no folder with a tokenizer
-        tokens = work / "tokens"
-        tokens.write_text("\n".join(map(str, range(SIZES[args.model].vocab))))
-    options = Options(PROFILE, tokens, keep=args.keep)
+        tokens = work / "tokens.json"
+        ids = list(range(min(TOKENS, SIZES[args.model].vocab)))
+        tokens.write_text(json.dumps({"token_ids": ids, "token_pieces": [f"{i:08x}" for i in ids]}))
+    options = Options(tokens=tokens, keep=args.keep)
     folder = work / COMMITMENT
     measured = clocked(lambda p: run(checkpoint, folder, options, progress=p, prove_range=False))
     directory = json.loads((folder / "commitment.json").read_text())["directory"]

@@ -30,9 +30,9 @@ class Made:
         return self.proved.commitment
 
 
-def _make(folder: Path, seed: int, profile: str | None = None) -> Made:
+def _make(folder: Path, seed: int) -> Made:
     checkpoint = tiny_models.build("llama", folder / "model", seed)
-    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(profile, proofs=16)))
+    return Made(checkpoint, prove(checkpoint, folder / "tiny.huref", Options(proofs=16)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,18 +49,6 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A proven tiny LLaMA; tests must not change its files."""
     return _make(tmp_path_factory.mktemp("tiny"), 0)
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A proven tiny LLaMA whose commitment holds the whole model; tests must not change its files."""
-    return _make(tmp_path_factory.mktemp("whole"), 0, "hardened")
-
-
-@pytest.fixture(scope="session")
-def another_whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Another model of the same shape, with its bundle."""
-    return _make(tmp_path_factory.mktemp("another-whole"), 1, "hardened")
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from huref.circuits.challenge import joint_challenge
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_outputs
 from huref.circuits.statement import fingerprint_name
-from huref.common.errors import UsageError
+from huref.common.errors import Malformed, UsageError
 from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.words import word_fingerprint
 
-Case = Literal["public", "joint challenge", "your challenge", "unknown challenge"]
+Case = Literal["public", "joint challenge", "your challenge", "unknown challenge", "different challenges"]
 
 ENOUGH_SHARED = 0.8
 """Least part of the tokens that both sides must have read: docs/fingerprint.md, "Comparisons"."""
@@ -54,6 +54,8 @@ class FingerprintComparison:
     def case(self) -> Case:
         """Where the tables come from."""
         challenge = self.first.challenge
+        if challenge != self.second.challenge:
+            return "different challenges"
         if challenge is None:
             return "public"
         if challenge == self.expected.hex():
@@ -74,12 +76,12 @@ class FingerprintComparison:
         one, other = (
             set(file.token_pieces or map(str, file.token_ids)) for file in (self.first, self.second)
         )
-        return len(one & other) / max(len(one), len(other))
+        return len(one & other) / max(len(one), len(other), 1)
 
     @property
     def comparable(self) -> bool:
         """Whether both vectors were made with the same tables, of nearly the same tokens."""
-        same = self.first.challenge == self.second.challenge and self.first.p == self.second.p
+        same = self.case != "different challenges"
         return same and (self.first.e is None or self.shared >= ENOUGH_SHARED)
 
     @property
@@ -113,7 +115,7 @@ class FingerprintComparison:
     def warnings(self, kinds: Sequence[str]) -> list[str]:
         """Where the comparison shows less than it may seem to; `kinds` are those of both sides' sources."""
         found = []
-        if self.first.challenge != self.second.challenge:
+        if self.case == "different challenges":
             found.append(OTHER_TABLES)
         elif self.first.e is None and self.first.token_ids != self.second.token_ids:
             found.append(OTHER_IDS)
@@ -137,6 +139,7 @@ def compare_fingerprints(
 
     Raises:
         UsageError: they are of different kinds, or not of the kind that was asked for.
+        Malformed: one says that it is of a kind whose outputs it does not have.
     """
     keys = ("profile", "p") if first.e is not None else ("profile", "k", "p")
     for key in keys:
@@ -148,6 +151,8 @@ def compare_fingerprints(
     known = get_profile(profile or first.profile)
     if first.profile != known.name:
         raise UsageError(f"the fingerprints are {first.profile}, not what was asked for")
+    if (first.e is None) == known.whole or (second.e is None) == known.whole:
+        raise Malformed(f"a fingerprint has not the outputs of profile {known.name}")
     one, other = (file.v if file.e is None else file.e for file in (first, second))
     similar = compare_outputs(one, other, known)
     return FingerprintComparison(first, second, similar, ids, expected, beacon)

@@ -178,20 +178,24 @@ def check_fingerprint(bundle: Bundle, statement: Statement, commitment: Commitme
     found = parse_fingerprint(data, form.FINGERPRINT)
     for said, names in ((statement, _OF_STATEMENT), (commitment.directory, _OF_DIRECTORY)):
         for name in names:
-            _require(f"fingerprint.{name}", "differs from what is proven", getattr(said, name),
-                     getattr(found, name))  # fmt: skip
+            _same(
+                f"fingerprint.{name}",
+                "differs from what is proven",
+                getattr(said, name),
+                getattr(found, name),
+            )
     sums = {name: tuple(pair) for name, pair in found.calibration_sums.items()}
-    _require("fingerprint.calibration_sums", "differ from what is proven", statement.calibration_sums, sums)
+    _same("fingerprint.calibration_sums", "differ from what is proven", statement.calibration_sums, sums)
     for name in ("caps", "ratios"):
         proven = {key: list(numbers) for key, numbers in getattr(statement, name).items()}
-        _require(f"fingerprint.{name}", "differ from what is proven", proven, getattr(found, name))
+        _same(f"fingerprint.{name}", "differ from what is proven", proven, getattr(found, name))
     tokens = commitment.directory.tokens
     repeated = (
         found.token_source, found.tokenizer_digest, found.frequency_digest, found.token_ids, found.token_pieces
     )  # fmt: skip
-    _require("fingerprint.tokens", "differ from what is proven",
-             (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids, tokens.pieces),
-             repeated)  # fmt: skip
+    _same("fingerprint.tokens", "differ from what is proven",
+          (tokens.source, tokens.tokenizer_digest, tokens.frequency_digest, tokens.ids, tokens.pieces),
+          repeated)  # fmt: skip
     _require("statement.notes.fingerprint", "another fingerprint.json", statement.notes.fingerprint,
              form.FileEntry.of(data).sha256)  # fmt: skip
     return found
@@ -227,7 +231,13 @@ def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tu
 
 def _require(path: str, message: str, expected: object, got: object) -> None:
     """Reject unless equal; an expectation of None is none."""
-    if expected is not None and got != expected:
+    if expected is not None:
+        _same(path, message, expected, got)
+
+
+def _same(path: str, message: str, expected: object, got: object) -> None:
+    """Reject unless equal."""
+    if got != expected:
         raise Rejected(path, message, expected=shorten(expected), got=shorten(got))
 
 

@@ -1,8 +1,7 @@
-"""How many tokens a fingerprint uses and into how many blocks they are pooled.
+"""How many tokens `paper` uses and into how many blocks they are pooled.
 
-The sketch (protocol §2) cuts K tokens into P blocks of r = K/P tokens, half of them with a plus sign and
-half with a minus, so r is even and K is a multiple of 2P. P is a power of two between 32 and 256 (by
-default), halved only when the token list is too short for the larger one.
+K tokens are cut into P blocks of an even number K/P of tokens, so K is a multiple of 2P. P is a power of two between
+32 and 256 (by default), halved only when the token list is too short for the larger one.
 """
 
 from __future__ import annotations

@@ -9,19 +9,20 @@ from typing import Any
 from huref.common.errors import Malformed
 
 _VERSION = 3
-_NUMBERS = ("capacity", "forfeited", "reserved", "proofs")
+_NUMBERS = ("capacity", "forfeited", "elsewhere", "reserved", "proofs")
 _KEYS = {"version", "opened", "answered", *_NUMBERS}
 
 
 @dataclass
 class Counts:
     """Distinct positions: `capacity` may be opened in all, `opened` are, `reserved` may be by the proof in progress,
-    `forfeited` may have been seen. `proofs` counts the reservations ever made, `answered` holds the challenges (hex;
+    `forfeited` may have been seen, of them `elsewhere` in proofs of another copy. `proofs` counts the reservations ever made, `answered` holds the challenges (hex;
     empty for the public fingerprint) that proofs were begun for.
     """
 
     capacity: int
     forfeited: int = 0
+    elsewhere: int = 0
     reserved: int = 0
     proofs: int = 0
     opened: set[int] = field(default_factory=set)
@@ -40,14 +41,15 @@ class Counts:
     def answers(self, queries: int) -> int:
         """How many challenges may have been answered, if every proof opens `queries` positions.
 
-        Those that were forfeited may have been opened elsewhere, for challenges that this state does not know.
+        Those that may have been opened elsewhere may have been for challenges that this state does not know.
         """
-        return len(self.answered) + -(-self.forfeited // queries)
+        return len(self.answered) + -(-self.elsewhere // queries)
 
     def forfeit_to(self, spent: int) -> None:
         """Declare at least `spent` positions spent (at most all of them), and the open reservation with them."""
         self.forfeited, self.reserved = self.forfeited + self.reserved, 0
-        self.forfeited += max(0, min(spent, self.capacity) - self.spent)
+        more = max(0, min(spent, self.capacity) - self.spent)
+        self.forfeited, self.elsewhere = self.forfeited + more, self.elsewhere + more
 
     def to_dict(self) -> dict[str, Any]:
         """As it is stored."""

@@ -35,7 +35,14 @@ from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.run.executor import execute
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure, scales
 from huref.prover.run.whole import fill_whole
-from huref.prover.vocabulary.tokens import choose_tokens, order_tokens, read_tokens, select_rarest
+from huref.prover.vocabulary.tokens import (
+    TokenOrder,
+    TokensChosen,
+    choose_tokens,
+    order_tokens,
+    read_tokens,
+    select_rarest,
+)
 
 Progress = Callable[[str], None]
 _WIDTH = 64
@@ -116,6 +123,7 @@ def find_tokens(
 
     Raises:
         UsageError: more tokens are wanted than exist, or sizes do not suit each other or the profile.
+        Malformed: more tokens than `MAX_TOKENS`, or longer ones than a directory holds.
     """
     if profile.whole:
         if k is not None or p is not None:
@@ -124,13 +132,7 @@ def find_tokens(
                 hint="leave --k and --p out, or choose --profile paper",
             )
         choice = choose_tokens(model.checkpoint, tokens, model.vocab)
-        found = TokenChoice(
-            source=choice.source,
-            tokenizer_digest=choice.tokenizer_digest,
-            frequency_digest=choice.frequency_digest,
-            ids=choice.ids.tolist(),
-            pieces=[piece.hex() for piece in choice.pieces],
-        )
+        found = _token_choice(choice, choice.ids, [piece.hex() for piece in choice.pieces])
         return found, len(found.ids), pool_count(len(found.ids))
     if tokens is None:
         order = order_tokens(model.checkpoint, vocab_size=model.vocab)
@@ -145,14 +147,21 @@ def find_tokens(
         )
     if p is not None and blocks != p:
         raise UsageError(f"P = {p} blocks need at least {2 * p} tokens, {len(order.ids)} are available")
-    read = TokenChoice(
-        source=order.source,
-        tokenizer_digest=order.tokenizer_digest,
-        frequency_digest=order.frequency_digest,
-        ids=select_rarest(order.ids, size).tolist(),
-        pieces=None,
-    )
-    return read, size, blocks
+    return _token_choice(order, select_rarest(order.ids, size), None), size, blocks
+
+
+def _token_choice(
+    made: TokensChosen | TokenOrder, ids: NDArray[np.int64], pieces: list[str] | None
+) -> TokenChoice:
+    """As a directory has it. Raises `Malformed` for more tokens, or longer ones, than a directory holds."""
+    value = {
+        "source": made.source,
+        "tokenizer_digest": made.tokenizer_digest,
+        "frequency_digest": made.frequency_digest,
+        "ids": ids.tolist(),
+        "pieces": pieces,
+    }
+    return TokenChoice.read(value, "tokens")
 
 
 def derive(

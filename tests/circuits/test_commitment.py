@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from huref.circuits import commitment, whole
 from huref.circuits.commitment import check_resources, compile_directory, knobs_for
+from huref.circuits.fingerprint.hardened.constants import FEWEST_TOKENS
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files.commitment_file import Directory
 from tests import ROOT
@@ -22,7 +24,7 @@ GOOD, PAPER = (
     json.loads((VECTORS / f"{name}.huref/commitment.json").read_bytes())["directory"]
     for name in ("signed", "paper")
 )
-VOCAB, K = GOOD["shape"]["vocab"], GOOD["k"]
+VOCAB, K, TOKENS = GOOD["shape"]["vocab"], GOOD["k"], GOOD["tokens"]
 DIGESTS = {"tokenizer_digest": "0" * 64, "frequency_digest": "1" * 64}
 
 
@@ -42,7 +44,7 @@ def tokens(**change: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("content", [GOOD, PAPER], ids=["hardened", "paper"])
 def test_the_directories_themselves_compile(content: dict[str, Any]) -> None:
-    assert len(compiled(content).weights) == len(content["tensors"])
+    assert [weight.name for weight in compiled(content).committed] == [t["name"] for t in content["tensors"]]
     assert knobs_for(Directory.read(content, "directory")).proofs == content["proofs"]
 
 
@@ -52,17 +54,33 @@ def test_an_unknown_profile_or_a_short_name() -> None:
         assert isinstance(error, Unsupported) and "directory.profile" in error.message
 
 
+@pytest.mark.parametrize("k", [1, FEWEST_TOKENS - 1])
+def test_a_fingerprint_has_enough_tokens(k: int) -> None:
+    error = refused({**tokens(ids=TOKENS["ids"][:k], pieces=TOKENS["pieces"][:k]), "k": k})
+    assert isinstance(error, Malformed) and error.message.startswith("directory.k")
+    enough = {"ids": TOKENS["ids"][:FEWEST_TOKENS], "pieces": TOKENS["pieces"][:FEWEST_TOKENS]}
+    assert compiled({**tokens(**enough), "k": FEWEST_TOKENS})
+
+
 @pytest.mark.parametrize(("k", "message"), [(32, "directory.k"), (63, "directory.k"), (65, "directory.p")])
-def test_how_many_tokens(k: int, message: str) -> None:
-    ids = list(range(k))
-    error = refused(changed({**GOOD, "k": k}, ("tokens", "ids"), ids))
+def test_how_many_tokens_paper_has(k: int, message: str) -> None:
+    error = refused(changed({**PAPER, "k": k}, ("tokens", "ids"), list(range(k))))
     assert isinstance(error, Malformed) and error.message.startswith(message)
 
 
+def test_more_tokens_go_with_more_blocks() -> None:
+    """P is the one for K, not any that there is: 32 up to 511 tokens, 64 from there on."""
+    more = {"ids": list(range(512)), "pieces": [f"{n:04x}" for n in range(512)]}
+    assert compiled({**tokens(**more), "k": 512, "p": 64})
+    error = refused({**tokens(**more), "k": 512, "p": 32})
+    assert isinstance(error, Malformed) and error.message.startswith("directory.p: 512 tokens")
+
+
 def test_blocks_are_those_that_go_with_the_tokens() -> None:
-    for p in (GOOD["p"] // 2, GOOD["p"] * 2, 1):
-        error = refused({**GOOD, "p": p})
-        assert isinstance(error, Malformed) and error.message.startswith("directory.p:")
+    for content in (GOOD, PAPER):
+        for p in (content["p"] // 2, content["p"] * 2, 1):
+            error = refused({**content, "p": p})
+            assert isinstance(error, Malformed) and error.message.startswith("directory.p:")
 
 
 def test_ids_are_different_and_as_many_as_said() -> None:
@@ -73,17 +91,67 @@ def test_ids_are_different_and_as_many_as_said() -> None:
 
 
 def test_ids_lie_in_the_vocabulary() -> None:
-    rest = [i for i in GOOD["tokens"]["ids"] if i != VOCAB - 1][: K - 1]
+    rest = [i for i in TOKENS["ids"] if i != VOCAB - 1][: K - 1]
     assert compiled(tokens(ids=[*rest, VOCAB - 1]))
     error = refused(tokens(ids=[*rest, VOCAB]))
     assert isinstance(error, Malformed) and f"outside the vocabulary of {VOCAB}" in error.message
 
 
-@pytest.mark.parametrize("source", ["word-list", "corpus", "file", "id-order"])
+PIECES: list[tuple[str, Any]] = [
+    ("missing", lambda all_: all_[:-1]),
+    ("extra", lambda all_: [*all_, "00ff00ff"]),
+    ("none of them", lambda _: []),
+    ("repeated", lambda all_: [*all_[:-1], all_[0]]),
+]
+
+
+@pytest.mark.parametrize("change", [change for _, change in PIECES], ids=[name for name, _ in PIECES])
+def test_every_token_has_bytes_of_its_own(change: Any) -> None:
+    error = refused(changed(GOOD, ("tokens", "pieces"), change))
+    assert isinstance(error, Malformed)
+    assert error.message == f"directory.tokens.pieces: the bytes of {K} different tokens are needed"
+
+
+@pytest.mark.parametrize("piece", ["", "0", "0g", "FF", "00" * 1025, None, 7])
+def test_bytes_are_spelled_in_one_way(piece: Any) -> None:
+    error = refused(changed(GOOD, ("tokens", "pieces", 3), piece))
+    assert isinstance(error, Malformed) and error.message.startswith("directory.tokens.pieces")
+    assert compiled(changed(GOOD, ("tokens", "pieces", 3), "00" * 1024))
+
+
+def test_bytes_are_there_exactly_where_the_profile_reads_them() -> None:
+    error = refused(tokens(pieces=None))
+    assert isinstance(error, Malformed) and "directory.tokens.pieces: do not go with" in error.message
+    for pieces in ([], [f"{n:04x}" for n in range(PAPER["k"])]):
+        error = refused(changed(PAPER, ("tokens", "pieces"), pieces))
+        assert isinstance(error, Malformed) and "directory.tokens.pieces: do not go with" in error.message
+
+
+def test_paper_answers_no_challenge() -> None:
+    challenge = bytes(range(32))
+    assert compiled(GOOD) != compile_directory(Directory.read(GOOD, "directory"), challenge)
+    with pytest.raises(Malformed, match="answers no challenges"):
+        compile_directory(Directory.read(PAPER, "directory"), challenge)
+
+
+def test_a_source_is_one_of_three() -> None:
+    error = refused(tokens(source="id-order"))
+    assert isinstance(error, Malformed) and error.message.startswith("directory.tokens.source")
+
+
+@pytest.mark.parametrize("content", [GOOD, PAPER], ids=["hardened", "paper"])
+@pytest.mark.parametrize("source", ["word-list", "corpus", "file"])
 @pytest.mark.parametrize("given", [(), ("tokenizer_digest",), ("frequency_digest",), tuple(DIGESTS)])
-def test_digests_are_where_the_source_has_them(source: str, given: tuple[str, ...]) -> None:
-    content = tokens(source=source, **{name: DIGESTS[name] if name in given else None for name in DIGESTS})
-    if given == (tuple(DIGESTS) if source in ("word-list", "corpus") else ()):
+def test_digests_are_where_the_source_has_them(
+    content: dict[str, Any], source: str, given: tuple[str, ...]
+) -> None:
+    """A list of ids has the tokenizer's digest where bytes were read from it."""
+    said = {name: DIGESTS[name] if name in given else None for name in DIGESTS}
+    content = changed(content, ("tokens",), lambda before: {**before, "source": source, **said})
+    allowed = (
+        [tuple(DIGESTS)] if source != "file" else [(), ("tokenizer_digest",)][: 1 + (content["p"] < 256)]
+    )
+    if given in allowed:
         assert compiled(content)
     else:
         error = refused(content)
@@ -97,7 +165,7 @@ def test_there_are_six_term_weights(content: dict[str, Any], count: int) -> None
     assert isinstance(error, Malformed) and "6 integers are needed" in error.message
 
 
-def test_term_weights_are_free_with_meanpool_alone() -> None:
+def test_term_weights_are_free_in_paper_alone() -> None:
     assert compiled({**PAPER, "term_weights": [127, 0, 5, 1, 2, 3]})
     error = refused({**GOOD, "term_weights": [1, 1, 1, 1, 1, 2]})
     assert isinstance(error, Malformed) and "all are 1 in profile" in error.message
@@ -157,7 +225,7 @@ def test_a_hostile_number_of_layers_is_refused_before_its_tensors_are_listed(
     def never(_: Any) -> Any:
         raise RuntimeError("all tensors were listed")
 
-    content = json.loads((VECTORS / "whole.huref" / "commitment.json").read_text())["directory"]
+    content = copy.deepcopy(GOOD)
     assert compile_directory(Directory.read(content, "directory")).ranged
     monkeypatch.setattr(whole, "committed_tensors", never)
     content["shape"]["layers"] = whole.MAX_LAYERS + 1

@@ -62,6 +62,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("verify",): ((tiny.bundle,), 0),
         ("inspect",): ((tiny.bundle, "--html", "page.html"), 0),
         ("compare",): ((tiny.bundle, other.bundle / "fingerprint.json", "--picture", "both.png"), 0),
+        ("challenge",): ((tiny.bundle, other.commitment), 0),
         ("keygen",): (("--out", "a.key"), 0),
         ("pubkey",): (("AB" * 48,), 0),
         ("generator", "list"): ((), 0),
@@ -112,7 +113,7 @@ def test_prover_without_the_other_extras(tiny: Made, tmp_path: Path) -> None:
         ("generator", "import", "a", "--out", "b.gen", "--name", "b", "--licence", "none"): "train",
     }
     torchless = ("torch", "onnx", "distributed", "dask", "huggingface_hub", "py_arkworks_bls12381")
-    plain = ("fingerprint", tiny.checkpoint, "--k", "64", "--out", "f")
+    plain = ("fingerprint", tiny.checkpoint, "--out", "f")
     found = run_without(torchless, [*needs, plain], tmp_path)
     for extra, done in zip(needs.values(), found, strict=False):
         assert_names(done, extra)

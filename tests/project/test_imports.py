@@ -221,7 +221,7 @@ _OWNER = """
 import sys
 from pathlib import Path
 from huref.prover.owner import Options, commit, prove
-checkpoint, folder, options = sys.argv[1], Path(sys.argv[2]), Options(k=64)
+checkpoint, folder, options = sys.argv[1], Path(sys.argv[2]), Options()
 commit(checkpoint, folder / "a.commitment", options, device="cpu")
 prove(None, folder / "a.huref", device="cpu")
 prove(checkpoint, folder / "b.huref", options, device="cpu")

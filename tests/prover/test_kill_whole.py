@@ -19,14 +19,14 @@ from tests.prover.test_kill import Commands, Counter, hidden
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 MOMENTS = 6
-ORDER = ("commit", "model", "--out", "c", "--k", "64", "--profile", "whole-1", "--proofs", "40")
+ORDER = ("commit", "model", "--out", "c", "--proofs", "40")
 OURS = {"seed", "state", "lock", "witness.0", "witness.1", "leaves", "steps.json"}
 
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """One forking process for all tests here."""
-    made = Commands(tmp_path_factory.mktemp("kill-whole"), "whole-1")
+    made = Commands(tmp_path_factory.mktemp("kill-whole"), "hardened")
     yield made
     made.close()
 

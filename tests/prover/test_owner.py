@@ -62,9 +62,12 @@ def copy(
 
 
 def test_the_vector_is_the_fingerprints(tiny: Made) -> None:
-    found = derive(open_model(tiny.checkpoint), HARDENED, k=64)
-    assert tiny.proved.verdict.v == found.trace.v.tolist()
-    assert tiny.proved.verdict.statement.shifts == found.trace.shifts
+    found = derive(open_model(tiny.checkpoint), HARDENED)
+    said = tiny.proved.verdict.statement
+    assert said.e == found.trace.v.tolist() and said.v == found.to_file().v
+    assert said.shifts == found.trace.shifts and said.caps == {
+        name: (cap.octave, cap.alive, cap.at, cap.above) for name, cap in found.trace.caps.items()
+    }
 
 
 def test_folder_and_permissions(tiny: Made) -> None:
@@ -114,7 +117,7 @@ def test_proofs_differ_and_spend_the_budget(copy: Path, tiny: Made) -> None:
     left = before.remaining
     before.close()
     first = prove(None, copy.parent / "1.huref", commitment=copy)
-    second = prove(tiny.checkpoint, copy.parent / "2.huref", commitment=copy, encoder="sketch")
+    second = prove(tiny.checkpoint, copy.parent / "2.huref", commitment=copy)
     assert left > first.remaining > second.remaining
     assert (first.path / form.PROOF).read_bytes() != (second.path / form.PROOF).read_bytes()
     assert first.verdict.statement.v == second.verdict.statement.v
@@ -190,7 +193,7 @@ def test_an_interrupted_commit_leaves_nothing(
 
     monkeypatch.setattr(commitment_folder, "commit_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        commit(tiny.checkpoint, tmp_path / "c", Options(k=64, proofs=16))
+        commit(tiny.checkpoint, tmp_path / "c", Options(proofs=16))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,7 +201,7 @@ def test_a_commitment_is_made_without_torch(tiny: Made, tmp_path: Path) -> None:
     """Importing it takes longer than committing to a small model."""
     code = (
         "import sys\nfrom huref.prover.owner import Options, commit\n"
-        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(k=64, proofs=16), device='cpu')\n"
+        f"commit({str(tiny.checkpoint)!r}, {str(tmp_path / 'c')!r}, Options(proofs=16), device='cpu')\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -249,7 +252,7 @@ def test_bundles_are_signed_by_the_owner_alone(copy: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="names no owner"):
         prove(None, tmp_path / "a.huref", commitment=copy, key=key)
     checkpoint = tiny_models.build("bert", tmp_path / "model")
-    done = prove(checkpoint, tmp_path / "b.huref", Options(k=64, proofs=2), key=key)
+    done = prove(checkpoint, tmp_path / "b.huref", Options(proofs=2), key=key)
     assert done.verdict.directory.owner == key.public_key == done.verdict.signer
     for wrong in (None, stranger):
         with pytest.raises(UsageError, match="must be signed by its owner"):
@@ -317,21 +320,10 @@ def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
         with pytest.raises(UsageError):
             commit(tiny.checkpoint, tmp_path / "y", options)
     with pytest.raises(UsageError, match="exists"):
-        commit(tiny.checkpoint, copy, Options(k=64, proofs=16))
+        commit(tiny.checkpoint, copy, Options(proofs=16))
     with pytest.raises(UsageError, match="exists"):
         prove(None, tiny.bundle, commitment=copy)
-    with pytest.raises(UsageError, match="no encoder"):
-        prove(None, tmp_path / "x.huref", commitment=copy, encoder="meanpool")
     assert not (tmp_path / "x.huref").exists() and not (tmp_path / "y").exists()
-
-
-def test_one_commitment_serves_several_encoders(copy: Path) -> None:
-    """The tensor directory depends on neither encoder: cnn needs P = 256, so only the root is compared here."""
-    source = commitment_folder.load(copy).source
-    sketch = source.program("sketch")
-    assert [(w.name, w.rows, w.cols, w.bits) for w in sketch.weights] == [
-        (t.name, t.rows, t.cols, t.bits) for t in commitment_folder.read_public(copy).directory.tensors
-    ]
 
 
 def test_every_opened_position_is_counted(tiny: Made) -> None:
@@ -344,7 +336,7 @@ def test_every_opened_position_is_counted(tiny: Made) -> None:
 
 def test_a_bundle_with_128_bits(tmp_path: Path) -> None:
     checkpoint = tiny_models.build("gpt2", tmp_path / "model")
-    done = prove(checkpoint, tmp_path / "a.huref", Options(k=64, security=128, proofs=2))
+    done = prove(checkpoint, tmp_path / "a.huref", Options(security=128, proofs=2))
     assert done.verdict.security.bits >= 128
     assert parse_bundle(Path(), load(done.path)).manifest.security.level == 128
 

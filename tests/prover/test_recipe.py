@@ -41,7 +41,7 @@ def huref(*args: object) -> tuple[int, str]:
 def made(tmp_path: Path) -> Path:
     """A folder with the checkpoint `model` and its commitment `c`, whose range is not proven yet."""
     tiny_models.build("llama", tmp_path / "model", 0)
-    options = Options("whole-1", k=64, proofs=4, keep="recipe")
+    options = Options(proofs=4, keep="recipe")
     commit(tmp_path / "model", tmp_path / "c", options, prove_range=False)
     return tmp_path
 
@@ -54,11 +54,11 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in (folder / "private").iterdir()}
 
 
-def test_the_integers_are_made_again(made: Path, whole: Made) -> None:
+def test_the_integers_are_made_again(made: Path, tiny: Made) -> None:
     """They are those that another commitment to the model keeps, and are on disk under no name."""
-    kept = commitment_folder.load(whole.commitment)
+    kept = commitment_folder.load(tiny.commitment)
     before = names(made / "c")
-    assert before == (names(whole.commitment) - {"weights.npy"}) | {"recipe.json"}
+    assert before == (names(tiny.commitment) - {"weights.npy"}) | {"recipe.json"}
     assert stat.S_IMODE((made / "c" / "private" / "recipe.json").stat().st_mode) == 0o600
     again = opened(made / "c")
     assert np.array_equal(again.committed.data, kept.committed.data)
@@ -110,10 +110,10 @@ def test_a_checkpoint_that_was_changed(made: Path) -> None:
     assert not (made / "c" / RANGE).exists()
 
 
-def test_a_recipe_of_another_commitment(made: Path, whole: Made) -> None:
+def test_a_recipe_of_another_commitment(made: Path, tiny: Made) -> None:
     """Right integers under a seed and root that they do not belong to."""
     copy = made / "copy"
-    shutil.copytree(whole.commitment, copy)
+    shutil.copytree(tiny.commitment, copy)
     (copy / "private" / "weights.npy").unlink()
     shutil.copy(made / "c" / "private" / "recipe.json", copy / "private")
     assert opened(copy).committed.root.hex() == opened_root(copy)
@@ -143,9 +143,9 @@ def test_a_file_without_a_name(tmp_path: Path) -> None:
 
 def test_what_cannot_be_kept(tmp_path: Path, made: Path) -> None:
     with pytest.raises(UsageError, match="keeps its few weights"):
-        commit(made / "model", tmp_path / "d", Options("hardened-1", k=64, keep="recipe"))
+        commit(made / "model", tmp_path / "d", Options("paper", keep="recipe"))
     with pytest.raises(UsageError, match="weights or recipe"):
-        commit(made / "model", tmp_path / "d", Options("whole-1", k=64, keep="all"))
+        commit(made / "model", tmp_path / "d", Options(keep="all"))
     with pytest.raises(UsageError) as caught:
-        commit(made / "model", made / "c", Options("whole-1", k=64))
+        commit(made / "model", made / "c", Options())
     assert caught.value.hint is not None and f"huref range {made / 'c'}" in caught.value.hint

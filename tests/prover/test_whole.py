@@ -22,22 +22,22 @@ from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
 
-OPTIONS = Options("whole-1", k=64, proofs=16)
+OPTIONS = Options(proofs=16)
 
 
 @pytest.fixture
-def copy(whole: Made, tmp_path: Path) -> Path:
+def copy(tiny: Made, tmp_path: Path) -> Path:
     """The commitment's public and private files elsewhere, for tests that only read."""
     place = tmp_path / "copy.commitment"
-    shutil.copytree(whole.commitment, place)
+    shutil.copytree(tiny.commitment, place)
     return place
 
 
-def test_everything_is_committed_as_the_model_has_it(whole: Made) -> None:
-    opened = commitment_folder.load(whole.commitment)
+def test_everything_is_committed_as_the_model_has_it(tiny: Made) -> None:
+    opened = commitment_folder.load(tiny.commitment)
     found = opened.source.weights
     seen = 0
-    for tensor in whole_model(open_model(whole.checkpoint)):
+    for tensor in whole_model(open_model(tiny.checkpoint)):
         assert np.array_equal(found[tensor.name], tensor.values)
         assert np.array_equal(found[tensor.name + ".step"], tensor.steps[None])
         seen += tensor.values.size + tensor.steps.size
@@ -46,22 +46,22 @@ def test_everything_is_committed_as_the_model_has_it(whole: Made) -> None:
     assert kinds == sorted(kinds, key=kinds.index)  # kind by kind, each through all layers
 
 
-def test_joined_tensors_are_the_layers_in_order(whole: Made) -> None:
-    weights = commitment_folder.load(whole.commitment).source.weights
-    layers = open_model(whole.checkpoint).shape.layers
+def test_joined_tensors_are_the_layers_in_order(tiny: Made) -> None:
+    weights = commitment_folder.load(tiny.commitment).source.weights
+    layers = open_model(tiny.checkpoint).shape.layers
     for name in ("q", "k", "v", "o", "up", "down"):
         parts = np.concatenate([weights[f"l{n}.{name}"] for n in range(layers)])
         assert np.array_equal(weights[name], parts)
 
 
-def test_an_audit_recomputes_a_whole_model(whole: Made) -> None:
-    report = audit(whole.bundle, whole.checkpoint, whole.commitment)
+def test_an_audit_recomputes_a_whole_model(tiny: Made) -> None:
+    report = audit(tiny.bundle, tiny.checkpoint, tiny.commitment)
     assert any("root" in check for check in report.checks)
 
 
-def test_an_audit_of_another_checkpoint_fails(whole: Made, another_whole: Made) -> None:
+def test_an_audit_of_another_checkpoint_fails(tiny: Made, other: Made) -> None:
     with pytest.raises(Rejected, match=r"audit\."):
-        audit(whole.bundle, another_whole.checkpoint, whole.commitment)
+        audit(tiny.bundle, other.checkpoint, tiny.commitment)
 
 
 def test_a_commitment_without_its_range_gets_it_with_the_first_proof(tmp_path: Path) -> None:
@@ -90,28 +90,26 @@ def test_the_command_makes_it_once(tmp_path: Path) -> None:
     assert path.read_bytes() != remade
 
 
-def test_a_foreign_range_proof_in_the_folder_is_found(
-    whole: Made, another_whole: Made, tmp_path: Path
-) -> None:
+def test_a_foreign_range_proof_in_the_folder_is_found(tiny: Made, other: Made, tmp_path: Path) -> None:
     folder = tmp_path / "m.commitment"
     checkpoint = tiny_models.build("llama", tmp_path / "model", 5)
     commit(checkpoint, folder, OPTIONS)
-    shutil.copy(another_whole.commitment / RANGE, folder / RANGE)
+    shutil.copy(other.commitment / RANGE, folder / RANGE)
     with pytest.raises(ProverError, match="range"):
         prove(None, tmp_path / "m.huref", commitment=folder)
     assert not (tmp_path / "m.huref").exists()
 
 
-def test_shards_and_sizes_follow_from_the_directory(whole: Made) -> None:
-    public = CommitmentFile.decode((whole.commitment / FILE_NAME).read_bytes(), FILE_NAME)
+def test_shards_and_sizes_follow_from_the_directory(tiny: Made) -> None:
+    public = CommitmentFile.decode((tiny.commitment / FILE_NAME).read_bytes(), FILE_NAME)
     _, setup = prepare_range(public)
     rows = sum(block.count for space in setup.layout.spaces for block in space.weight_blocks)
     assert rows == setup.layout.weight_rows == setup.geometry.weights.rows
 
 
-def test_the_bundle_says_it_is_about_a_whole_model(whole: Made) -> None:
-    verdict = verify(whole.bundle)
-    assert verdict.directory.profile == "whole-1"
+def test_the_bundle_says_it_is_about_a_whole_model(tiny: Made) -> None:
+    verdict = verify(tiny.bundle)
+    assert verdict.directory.profile == "hardened-2"
     proven, said = " ".join(verdict.proven()), " ".join(verdict.not_proven())
     assert "signed byte" in proven and "every block that is committed" in proven
     assert "two blocks" not in proven + said and "layers 3" in said and "layers" not in proven

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable
@@ -17,13 +18,14 @@ from huref.common.errors import HurefError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
-from huref.common.files.commitment_file import ID_TAG
+from huref.common.files.commitment_file import ID_TAG, TokenChoice
 from huref.common.params import Knobs
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
 Files = dict[str, bytes]
 Json = dict[str, Any]
+_REPEATED = ("challenge", "shifts", "calibration_sums", "caps", "ratios", "e", "v")
 
 
 def load(bundle: Path) -> Files:
@@ -77,21 +79,21 @@ def with_directory(files: Files, change: Callable[[Json], object]) -> Files:
     """Change the commitment's directory, then all that follows from it, if it still describes a program; reseal."""
     commitment = json.loads(files[form.COMMITMENT])
     directory = commitment["directory"]
-    before = directory["tensors"][:]
+    before = copy.deepcopy(directory)
     change(directory)
-    if directory["tensors"] == before:
-        _derive(directory)
+    if directory["tensors"] == before["tensors"]:
+        _derive(directory, sizes=directory["shape"] != before["shape"])
     changed = {**files, form.COMMITMENT: canonical_json(commitment)}
     return reseal({**changed, form.FINGERPRINT: _repeat(changed)})
 
 
-def _derive(directory: Json) -> None:
-    """Write the tensors and sizes that follow from the other fields, where any do."""
+def _derive(directory: Json, *, sizes: bool) -> None:
+    """Write the tensors that follow from the other fields, where any do, and the commitment's `sizes` if asked to."""
     with suppress(HurefError, KeyError, TypeError):
         shape = ModelShape.from_dict(directory["shape"])
         weights, profile = tuple(directory["term_weights"]), pinned_profile(directory["profile"])
-        k, p, ids = directory["k"], directory["p"], directory["tokens"]["ids"]
-        program = compile_fingerprint(shape, profile, None, k, p, ids, weights)
+        tokens = TokenChoice.read(directory["tokens"], "tokens")
+        program = compile_fingerprint(shape, profile, directory["k"], directory["p"], tokens, weights)
         knobs = Knobs(security=directory["security"], proofs=directory["proofs"])
         geometry = weights_geometry(program.committed, knobs)
         placed, _ = place_weights(program.committed, geometry.w)
@@ -99,6 +101,8 @@ def _derive(directory: Json) -> None:
             {"name": w.name, "rows": w.rows, "cols": w.cols, "bits": w.bits, "start": placed[w.name].start}
             for w in program.committed
         ]
+        if sizes:
+            directory |= {"random_rows": geometry.code.random, "width": geometry.w}
 
 
 def _repeat(files: Files) -> bytes:
@@ -106,10 +110,11 @@ def _repeat(files: Files) -> bytes:
     fingerprint = json.loads(files[form.FINGERPRINT])
     directory, statement = json.loads(files[form.COMMITMENT])["directory"], manifest_of(files)["statement"]
     fingerprint |= {n: directory[n] for n in ("profile", "shape", "k", "p", "term_weights") if n in directory}
-    fingerprint |= {n: statement[n] for n in ("encoder", "shifts", "calibration_sums", "v") if n in statement}
+    fingerprint |= {n: statement[n] for n in _REPEATED if n in statement}
     tokens = directory.get("tokens", {})
     if isinstance(tokens, dict):
         fingerprint |= {"token_source": tokens.get("source"), "token_ids": tokens.get("ids")}
+        fingerprint |= {"token_pieces": tokens.get("pieces")}
         fingerprint |= {name: tokens.get(name) for name in ("tokenizer_digest", "frequency_digest")}
     return json.dumps(fingerprint).encode()
 

@@ -22,7 +22,7 @@ from huref.prover.owner import Options, commit, prove
 def warm(checkpoint: str, profile: str) -> None:
     """Load and compile everything. With a single thread of OpenMP nothing is left running that a fork loses."""
     with tempfile.TemporaryDirectory() as folder:
-        commit(checkpoint, Path(folder) / "c", Options(profile, k=64, proofs=16))
+        commit(checkpoint, Path(folder) / "c", Options(profile, proofs=16))
         prove(None, Path(folder) / "b.huref", commitment=Path(folder) / "c")
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from huref.circuits.statement import fingerprint_id
 from huref.common.files.keys import SecretKey
-from huref.verifier.registry.entry import Checkpoint, Entry
+from huref.verifier.registry.entry import Checkpoint, Entry, vector_digest
 from huref.verifier.registry.merkle import tree_root
 from huref.verifier.registry.store import Item, Store
 
-KIND = ("hardened-1", "sketch", 64, 32)
+KIND = ("hardened-2", 457, 32)
 
 
 @cache
@@ -27,16 +27,17 @@ def key(number: int = 0) -> SecretKey:
 
 
 def item(number: int, seed: int = 0, **changes: Any) -> Item:
-    """An entry with random numbers for a vector."""
+    """An entry with random numbers for a vector, made of outputs that nobody has."""
     v = np.random.default_rng([seed, number]).integers(-(1 << 20), 1 << 20, 512).tolist()
-    profile, encoder, k, p = KIND
+    profile, k, p = KIND
     value: dict[str, Any] = {
         "name": f"owner{number}/model", "added": "2026-01-01T00:00:00Z", "digest": f"{seed:032x}{number:032x}",
-        "model_id": f"{number:064x}", "profile": profile, "encoder": encoder, "k": k, "p": p,
+        "model_id": f"{number:064x}", "profile": profile, "k": k, "p": p,
         "token_ids": "0" * 64, "security_bits": 100, "signer": None,
     }  # fmt: skip
     value |= changes
-    value["fingerprint"] = fingerprint_id(value["profile"], value["encoder"], value["k"], v)
+    value["fingerprint"] = fingerprint_id(value["profile"], value["k"], None, v)
+    value["vector"] = vector_digest(v)
     return Item(Entry.read(value, "entry"), v)
 
 

@@ -1,7 +1,8 @@
 """Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
 
-Tiny models with random weights: one with an owner and two auditors, a whole one, one of the paper's profile. Beside
-each bundle lies what a reader must find in it, and the configurations whose hashes the transcripts absorb first.
+Tiny models with random weights: one with an owner and two auditors, one that answers a challenge, one of the paper's
+profile. Beside each bundle lies what a reader must find in it, and the configurations whose hashes the transcripts
+absorb first.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tests.support import tiny_models
 
 FOLDER = ROOT / "tests" / "vectors" / "bundles"
 KEYS = [SecretKey(1000 + number) for number in range(3)]
+CHALLENGE = bytes(range(32))
 
 
 def main() -> None:
@@ -28,11 +30,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         llama, gpt2 = (tiny_models.build(name, work / name, vocab_size=600) for name in ("llama", "gpt2"))
-        signed = prove(llama, work / "signed.huref", Options(k=64), key=KEYS[0])
+        signed = prove(llama, work / "signed.huref", key=KEYS[0])
         for key in KEYS[1:]:
             audit(signed.path, llama, signed.commitment, key=key)
         _keep("signed", signed)
-        _keep("whole", prove(llama, work / "whole.huref", Options(profile="whole-1", k=64)))
+        _keep("whole", prove(llama, work / "whole.huref", challenge=CHALLENGE))
         _keep(
             "paper",
             prove(gpt2, work / "paper.huref", Options(profile="paper", k=512, security=128, proofs=1)),

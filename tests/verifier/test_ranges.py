@@ -13,6 +13,7 @@ from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier import ranges
 from huref.verifier.ranges import verify_range
+from tests import ROOT
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, reseal
 
@@ -25,8 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def files(whole: Made, cache: Path) -> Files:
-    return load(whole.bundle)
+def files(tiny: Made, cache: Path) -> Files:
+    return load(tiny.bundle)
 
 
 class Calls(list[bytes]):
@@ -58,17 +59,17 @@ def test_left_out(files: Files) -> None:
         check(reseal(files))
 
 
-def test_there_without_need(tiny: Made, files: Files) -> None:
+def test_there_without_need(files: Files) -> None:
     """No file rides along that nothing looks at."""
-    small = load(tiny.bundle)
+    small = load(ROOT / "tests" / "vectors" / "bundles" / "paper.huref")
     with pytest.raises(Damaged):
         check({**small, form.RANGE: files[form.RANGE]})
     with pytest.raises(Rejected, match=r"files\.range"):
         check(reseal({**small, form.RANGE: files[form.RANGE]}))
 
 
-def test_of_another_model(another_whole: Made, files: Files) -> None:
-    foreign = load(another_whole.bundle)[form.RANGE]
+def test_of_another_model(other: Made, files: Files) -> None:
+    foreign = load(other.bundle)[form.RANGE]
     with pytest.raises(Rejected):
         check(reseal({**files, form.RANGE: foreign}))
 
@@ -100,8 +101,8 @@ def test_it_is_verified_once(calls: Calls, files: Files, cache: Path) -> None:
     assert [path.stat().st_size for path in cache.iterdir()] == [0]
 
 
-def test_nothing_that_failed_is_remembered(calls: Calls, another_whole: Made, files: Files) -> None:
-    changed = reseal({**files, form.RANGE: load(another_whole.bundle)[form.RANGE]})
+def test_nothing_that_failed_is_remembered(calls: Calls, other: Made, files: Files) -> None:
+    changed = reseal({**files, form.RANGE: load(other.bundle)[form.RANGE]})
     for _ in range(2):
         with pytest.raises(Rejected):
             check(changed)
@@ -109,13 +110,11 @@ def test_nothing_that_failed_is_remembered(calls: Calls, another_whole: Made, fi
 
 
 def test_what_is_remembered_is_of_one_model_and_one_proof(
-    calls: Calls, whole: Made, another_whole: Made, cache: Path
+    calls: Calls, tiny: Made, other: Made, cache: Path
 ) -> None:
     """The same proof under another id, and another proof under the same id, are verified themselves."""
-    one, two = (
-        CommitmentFile.decode(load(made.bundle)[form.COMMITMENT], "file") for made in (whole, another_whole)
-    )
-    mine, foreign = (load(made.bundle)[form.RANGE] for made in (whole, another_whole))
+    one, two = (CommitmentFile.decode(load(made.bundle)[form.COMMITMENT], "file") for made in (tiny, other))
+    mine, foreign = (load(made.bundle)[form.RANGE] for made in (tiny, other))
     verify_range(one, mine)
     for commitment, proof in ((two, mine), (one, foreign)):
         with pytest.raises(Rejected):
@@ -147,7 +146,7 @@ def test_without_a_memory(
     assert len(calls) == 2
 
 
-def test_the_level_counts_for_it_too(files: Files, whole: Made) -> None:
+def test_the_level_counts_for_it_too(files: Files, tiny: Made) -> None:
     commitment = CommitmentFile.decode(files[form.COMMITMENT], "file")
     for _ in range(2):  # verified, then remembered
         with pytest.raises(Rejected, match="security"):

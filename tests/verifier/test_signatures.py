@@ -28,7 +28,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     """A bundle about a model id that names OWNER, signed by it."""
     folder = tmp_path_factory.mktemp("owned")
     checkpoint = tiny_models.build("bert", folder / "model")
-    return load(prove(checkpoint, folder / "a.huref", Options(k=64, proofs=1), key=OWNER).path)
+    return load(prove(checkpoint, folder / "a.huref", Options(proofs=2), key=OWNER).path)
 
 
 def _signed(files: Files, owner: SecretKey | None, *auditors: SecretKey) -> Files:

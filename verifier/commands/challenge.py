@@ -38,7 +38,8 @@ def challenge(
         ids = [verify(side).model_id if is_bundle(side) else parse_root(side) for side in (first, second)]
         found = joint_challenge(ids[0], ids[1], drawn)
     if as_json:
-        result_json({"schema": "huref-challenge/1", "challenge": found, "model_ids": ids, "beacon": beacon})
+        public = {"model_ids": ids, "beacon": drawn.hex() or None}
+        result_json({"schema": "huref-challenge/1", "challenge": found, **public})
         return
     result(found)
     note(

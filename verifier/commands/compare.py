@@ -221,6 +221,7 @@ def _summary(report: dict[str, Any]) -> list[str]:
         "joint challenge": "drawn from the joint challenge of both model ids",
         "your challenge": "drawn from the challenge that you named",
         "unknown challenge": "drawn from a challenge that you did not name",
+        "different challenges": "others on either side, so the cosine says nothing",
     }[report["case"]]
     if report["evidence"]:
         tables += ": evidence of a model on either side"

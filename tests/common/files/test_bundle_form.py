@@ -24,7 +24,7 @@ def copy(tiny: Made, tmp_path: Path) -> Path:
 
 def test_an_honest_bundle_is_well_formed(tiny: Made) -> None:
     read = read_bundle(tiny.bundle)
-    assert set(read.files) == {form.MANIFEST, *form.LISTED}
+    assert set(read.files) == {form.MANIFEST, form.RANGE, *form.LISTED}
     assert read.size == sum(path.stat().st_size for path in tiny.bundle.iterdir())
 
 
@@ -46,7 +46,7 @@ def test_foreign_files_are_ignored_and_named(copy: Path) -> None:
         (copy / name / form.MANIFEST).write_bytes(b"{}")
     read = read_bundle(copy)
     assert set(read.ignored) == {*FOREIGN, ".git", "__MACOSX"}
-    assert set(read.files) == {form.MANIFEST, *form.LISTED}
+    assert set(read.files) == {form.MANIFEST, form.RANGE, *form.LISTED}
 
 
 def test_a_crowded_folder_is_refused_or_read_but_not_listed_for_ever(tmp_path: Path, copy: Path) -> None:
@@ -65,7 +65,7 @@ def test_links_to_files_are_followed_as_in_a_hub_cache(copy: Path, tmp_path: Pat
     for number, path in enumerate(sorted(copy.iterdir())):
         path.rename(blobs / str(number))
         (snapshot / path.name).symlink_to(Path("..", "..", "blobs", str(number)))
-    assert set(read_bundle(snapshot).files) == {form.MANIFEST, *form.LISTED}
+    assert set(read_bundle(snapshot).files) == {form.MANIFEST, form.RANGE, *form.LISTED}
     (blobs / "0").unlink()
     with pytest.raises(Damaged, match="not there"):
         read_bundle(snapshot)

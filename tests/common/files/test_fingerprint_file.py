@@ -28,11 +28,16 @@ ALLOWED: list[tuple[Place, Any]] = [
     (("frequency_digest",), "a" * 64),
     (("fidelity", "v"), None),
     (("calibration_sums", "ys"), [1, None]),
+    (("challenge",), "0" * 64),
+    (("token_pieces",), None),
+    (("token_pieces", 0), "00" * 1024),
+    (("e",), None),
+    (("e", 0), LIMIT - 1),
+    (("e", 0), 1 - LIMIT),
 ]
 REFUSED: list[tuple[Place, Any]] = [
     (("schema_version",), "huref-fingerprint/2"),
     (("profile",), "a b"),
-    (("encoder",), "\x1b"),
     (("token_source",), "x" * 65),
     (("k",), 0),
     (("p",), 0),
@@ -45,10 +50,23 @@ REFUSED: list[tuple[Place, Any]] = [
     (("v", 0), 1.0),
     (("v",), lambda v: v[1:]),
     (("v",), lambda v: [*v, 0]),
+    (("e", 0), LIMIT),
+    (("e", 0), -LIMIT),
+    (("e", 0), 1.0),
+    (("e",), lambda e: e[1:]),
+    (("e",), lambda e: [*e, 0]),
+    (("challenge",), "A" * 64),
+    (("challenge",), "0" * 63),
+    (("token_pieces", 0), ""),
+    (("token_pieces", 0), "0"),
+    (("token_pieces", 0), "AA"),
+    (("token_pieces", 0), "00" * 1025),
+    (("caps", "ud.multipliers"), [0, 0, 0, None]),
+    (("ratios", "ud"), [None, 1]),
     (("shape",), []),
     (("fidelity", "v"), "1"),
 ]
-KEYS: list[Place] = [("shifts",), ("calibration_sums",), ("timings",), ("fidelity", "terms")]
+KEYS: list[Place] = [("shifts",), ("calibration_sums",), ("caps",), ("ratios",), ("timings",), ("fidelity", "terms")]
 
 
 def _name(case: tuple[Place, Any]) -> str:
@@ -76,10 +94,11 @@ def test_what_it_may_not(case: tuple[Place, Any]) -> None:
 
 @pytest.mark.parametrize("place", KEYS, ids=str)
 def test_keys_are_identifiers(place: Place) -> None:
-    assert parse(renamed(GOOD, place, "other"))
+    content = changed(GOOD, ("fidelity", "terms"), {"qk": 1.0})
+    assert parse(renamed(content, place, "other"))
     for name in ("a b", "\x1b[31m", "", "x" * 65):
         with pytest.raises(Malformed, match="not a fingerprint file"):
-            parse(renamed(GOOD, place, name))
+            parse(renamed(content, place, name))
 
 
 def test_it_is_read_back_as_written_and_from_its_folder(tmp_path: Path) -> None:

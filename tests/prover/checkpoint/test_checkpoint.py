@@ -153,7 +153,7 @@ def test_paths_that_are_no_checkpoints(tmp_path: Path) -> None:
 
 def test_row_ids_are_checked(llama: Path) -> None:
     model = open_model(llama)
-    for ids in ([0, 320], [-1, 3]):
+    for ids in ([0, 384], [-1, 3]):
         with pytest.raises(UsageError, match="outside"):
             model.embedding_rows(ids)
     with pytest.raises(UsageError, match="list of integers"):

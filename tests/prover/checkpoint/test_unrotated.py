@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from huref.circuits.fingerprint.profiles import PROFILES
+from huref.circuits.fingerprint.profiles import HARDENED
 from huref.common.errors import Malformed
 from huref.prover.canonical.canonical import canonical_layer
 from huref.prover.checkpoint.architectures.config import Config
@@ -19,9 +19,8 @@ from tests.support import tiny_models
 
 def canonical(folder: Path, layer: int) -> dict[str, np.ndarray]:
     model = open_model(folder)
-    profile = PROFILES["hardened-1"]
     return {
-        n: rows.copy() for n, rows in canonical_layer(model.layer(layer), model.layer_shape(layer), profile)
+        n: rows.copy() for n, rows in canonical_layer(model.layer(layer), model.layer_shape(layer), HARDENED)
     }
 
 

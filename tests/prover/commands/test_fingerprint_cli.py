@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import HARDENED, PAPER, get_profile
+from huref.circuits.fingerprint.hardened.vector import picture_vector
+from huref.circuits.fingerprint.profiles import HARDENED, PAPER
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.evaluate import run
+from huref.circuits.whole import compile_whole
 from huref.common.cli import app
 from huref.common.errors import Malformed
 from huref.common.files.fingerprint_file import read_fingerprint
@@ -26,6 +28,7 @@ from huref.prover.run.fingerprint import derive
 from huref.verifier.commands import register as verifier_cli
 from huref.verifier.report.picture import captioned, in_terminal
 from tests.support.tiny_models import VOCAB, build
+from tests.support.tiny_tokenizer import common_words
 
 if not any(command.name == "fingerprint" for command in app.registered_commands):
     prover_cli.register(app)
@@ -58,16 +61,19 @@ def test_fingerprint_file(models: dict[str, Path], tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["fingerprint.json", "picture.png"]
     found = read_fingerprint(out)
     assert json.loads(result.stdout) == found.model_dump()
-    assert (found.profile, found.encoder, found.k, found.p) == ("hardened-1", "sketch", 256, 128)
-    assert found.token_ids == list(range(VOCAB - 256, VOCAB))
+    assert (found.profile, found.challenge, found.k, found.p) == ("hardened-2", None, VOCAB, 32)
+    assert found.token_ids == list(range(VOCAB)) and found.token_source == "file"
+    assert found.token_pieces == [word.encode().hex() for word in common_words(VOCAB)]
     assert len(found.v) == 512 and len(set(found.v)) > 100
-    assert found.fidelity.v is not None and found.fidelity.v > 0.99
+    assert found.e is not None and picture_vector(found.e).tolist() == found.v
+    assert found.fidelity.v is None and found.fidelity.terms == {}
     # what the file says is enough to recompile the program and to check it against the weights
     shape = ModelShape.from_dict(found.shape)
-    program = compile_program(shape, get_profile(found.profile), found.encoder, found.k, found.p)
+    pieces = [bytes.fromhex(piece) for piece in found.token_pieces]
+    program = compile_whole(shape, found.token_ids, pieces, found.p, b"")
     again = derive(open_model(models["a"]), HARDENED, tokens=models["tokens"])
     trace = run(program, again.weights, found.shifts)
-    assert trace.v.tolist() == found.v
+    assert trace.v.tolist() == found.e
     assert {name: list(sums) for name, sums in trace.sums.items()} == found.calibration_sums
 
 
@@ -93,14 +99,13 @@ def test_paper_profile_matches_the_reference_definition(tmp_path: Path) -> None:
         tokens.write_text("".join(f"{i}\n" for i in range(600)))
         found = derive(model, PAPER, tokens=tokens)
         assert (found.k, found.p, max(found.term_weights)) == (512, 256, 127)
-        direct = standardize(reference_meanpool(model, found.token_ids), "meanpool")
-        assert float(standardize(found.trace.v, "meanpool") @ direct) / 512 > 0.99
+        direct = standardize(reference_meanpool(model, found.tokens.ids), PAPER)
+        assert float(standardize(found.trace.v, PAPER) @ direct) / 512 > 0.99
 
 
 def test_compare(models: dict[str, Path], tmp_path: Path) -> None:
     for name in "ab":
-        options = ("--tokens", models["tokens"], "--out", tmp_path / name)
-        assert invoke("fingerprint", models[name], *options).exit_code == 0
+        assert invoke("fingerprint", models[name], "--out", tmp_path / name).exit_code == 0
     files = invoke("compare", tmp_path / "a", tmp_path / "b" / "fingerprint.json", "--json")
     assert files.exit_code == 0
     report = json.loads(files.stdout)
@@ -172,13 +177,16 @@ def test_a_line_beside_pictures_cannot_command_the_terminal() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("{a}", "--k", "5000"), 2, "K = 5000"),
-        (("{a}", "--k", "100"), 2, "multiple"),
-        (("{a}", "--p", "48"), 2, "power of two"),
-        (("{a}", "--p", "256"), 2, "P = 256"),
+        (("{a}", "--k", "264"), 2, "K and P follow"),
+        (("{a}", "--p", "32"), 2, "K and P follow"),
+        (("{a}", "--profile", "paper", "--k", "5000"), 2, "K = 5000"),
+        (("{a}", "--profile", "paper", "--k", "100"), 2, "multiple"),
+        (("{a}", "--profile", "paper", "--p", "48"), 2, "power of two"),
+        (("{a}", "--profile", "paper", "--p", "256"), 2, "P = 256"),
         (("{a}", "--profile", "soft"), 2, "no profile"),
-        (("{a}", "--encoder", "meanpool"), 2, "no encoder"),
-        (("{a}", "--profile", "paper"), 2, "meanpool needs P = 256"),
+        (("{a}", "--profile", "paper"), 2, "paper needs P = 256"),
+        (("{a}", "--profile", "paper", "--challenge", "00" * 32), 2, "answers no challenges"),
+        (("{a}", "--challenge", "00"), 2, "64 hex digits"),
         (("{a}", "--device", "quantum"), 2, "no device"),
         (("{a}/nothing",), 4, "nothing"),
         (("{nan}",), 3, "NaN or infinity"),
@@ -221,13 +229,15 @@ def damaged(source: Path, kind: str, folder: Path) -> Path:
         content = (target / "model.safetensors").read_bytes()
         (target / "model.safetensors").write_bytes(content[: len(content) // 2])
     (target / "config.json").write_text(json.dumps(config))
+    shutil.copy(source / "tokenizer.json", target)
     return target
 
 
 def test_fingerprints_of_different_kinds_are_not_compared(models: dict[str, Path], tmp_path: Path) -> None:
-    for name, size in (("full", "256"), ("half", "128")):
-        options = ("--tokens", models["tokens"], "--k", size, "--p", "64", "--out", tmp_path / name)
-        assert invoke("fingerprint", models["a"], *options).exit_code == 0
+    large = build("llama", tmp_path / "large", vocab_size=1100)
+    for name, size in (("full", "1024"), ("half", "512")):
+        options = ("--profile", "paper", "--k", size, "--out", tmp_path / name)
+        assert invoke("fingerprint", large, *options).exit_code == 0
     result = invoke("compare", tmp_path / "full", tmp_path / "half")
     assert result.exit_code == 2 and "differ in k" in result.stderr
     (tmp_path / "fingerprint.json").write_text('{"v": [1, 2')

@@ -22,12 +22,11 @@ HUB = f"hf://{REPO}"
 
 def test_fingerprint_tokens_and_compare(checkpoint: Path, serve: Serve, tmp_path: Path) -> None:
     serve(checkpoint)
-    sizes = ("--k", 64, "--p", 32)
-    ran = huref("fingerprint", HUB, *sizes, "--out", tmp_path / "there")
+    ran = huref("fingerprint", HUB, "--out", tmp_path / "there")
     assert ran.code == 0 and "MB read" in ran.err, ran.err
-    assert huref("fingerprint", checkpoint, *sizes, "--out", tmp_path / "here").code == 0
+    assert huref("fingerprint", checkpoint, "--out", tmp_path / "here").code == 0
     there, here = read_fingerprint(tmp_path / "there"), read_fingerprint(tmp_path / "here")
-    assert there.v == here.v and there.token_ids == here.token_ids
+    assert there.e == here.e and there.token_ids == here.token_ids
     assert huref("tokens", HUB, "-k", 5).out == huref("tokens", checkpoint, "-k", 5).out
     report = huref("compare", HUB, tmp_path / "here" / "fingerprint.json", "--json").json
     assert report["cosine"] == pytest.approx(1) and report["first"]["kind"] == "checkpoint"
@@ -37,12 +36,12 @@ def test_fingerprint_tokens_and_compare(checkpoint: Path, serve: Serve, tmp_path
 def test_commit_prove_and_audit(checkpoint: Path, serve: Serve, tmp_path: Path) -> None:
     serve(checkpoint)
     made, bundle, key = tmp_path / "m.commitment", tmp_path / "m.huref", tmp_path / "key"
-    assert huref("commit", HUB, "--out", made, "--k", 64, "--proofs", 4).code == 0
+    assert huref("commit", HUB, "--out", made, "--proofs", 4).code == 0
     assert huref("prove", checkpoint, "--commitment", made, "--out", bundle).code == 0
     assert huref("keygen", "--out", key).code == 0
     audited = huref("audit", bundle, "--checkpoint", HUB, "--private", made, "--key", key, "--json")
     assert audited.code == 0 and audited.json["agrees"] is True, audited.err
-    assert huref("prove", HUB, "--out", tmp_path / "n.huref", "--k", 64, "--proofs", 4).code == 0
+    assert huref("prove", HUB, "--out", tmp_path / "n.huref", "--proofs", 4).code == 0
 
 
 def test_the_hubs_own_settings_are_obeyed(checkpoint: Path, tmp_path: Path) -> None:

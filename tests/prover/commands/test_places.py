@@ -44,7 +44,7 @@ def test_nothing_is_written_into_a_checkpoint(
         (model / file.name).write_bytes(file.read_bytes())
     (tmp_path / "link").symlink_to(model)
     before = sorted(model.iterdir())
-    done = run(model / inside, "fingerprint", *arguments, "--k", "64")
+    done = run(model / inside, "fingerprint", *arguments)
     assert done.returncode == 2 and "--out DIR" in done.stderr
     assert "fingerprint: " not in done.stderr  # the line that ends the work
     assert sorted(model.iterdir()) == before

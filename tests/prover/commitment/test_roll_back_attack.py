@@ -67,7 +67,7 @@ def test_a_roll_back_that_is_forced_through_gives_the_weights_away(
 ) -> None:
     checkpoint = tiny_models.build("llama", tmp_path / "model", 0)
     folder, backup = tmp_path / "c", tmp_path / "backup"
-    opened = commit(checkpoint, folder, Options(k=64, proofs=1))
+    opened = commit(checkpoint, folder, Options(proofs=1))
     private, integers = folder / "private", opened.committed.data.copy()
     shutil.copytree(folder, backup)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER
-from huref.circuits.fingerprint.similarity import compare_vectors
+from huref.circuits.fingerprint.similarity import compare_outputs, compare_vectors
 from huref.common.errors import UsageError
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.compare.similarity import invariant_similarity, parameter_similarity
@@ -18,6 +18,7 @@ from huref.prover.derivatives.invariances import applicable, attack
 from huref.prover.derivatives.store import save_model
 from huref.prover.run.fingerprint import derive
 from tests.support.tiny_models import VOCAB, build, random_model
+from tests.support.tiny_tokenizer import write_tokenizer
 
 IDS = np.arange(VOCAB - 256, VOCAB)
 STRONG: dict[str, dict[str, float]] = {
@@ -40,6 +41,7 @@ def tiny(family: str) -> Any:
 
 def written(model: Any, folder: Path) -> Model:
     save_model(model.float(), folder)
+    write_tokenizer(folder, VOCAB)
     return open_model(folder)
 
 
@@ -62,7 +64,7 @@ def test_hardened_survives_every_rewrite(family: str, tmp_path: Path) -> None:
         other = written(attack(tiny(family), name, 3, **STRONG.get(name, {})), tmp_path / name)
         ics = invariant_similarity((base, IDS), (other, IDS), HARDENED)
         assert min(ics.terms.values()) >= 0.999, name
-        cosine = compare_vectors(v, derive(other, HARDENED, tokens=tokens).trace.v, "sketch").cosine
+        cosine = compare_outputs(v, derive(other, HARDENED, tokens=tokens).trace.v, HARDENED).cosine
         assert cosine >= 0.97, (name, cosine)
         if family in BROKEN and invariant_similarity((base, IDS), (other, IDS), PAPER).overall < 0.9:
             broken.append(name)
@@ -107,16 +109,27 @@ def test_pcs(tmp_path: Path) -> None:
 def test_vector_similarity() -> None:
     rng = np.random.default_rng(0)
     v = rng.integers(-(10**5), 10**5, 512)
-    same = compare_vectors(v, v, "sketch")
-    assert same.cosine == pytest.approx(1) and same.false_match < 1e-100 and same.verdict == "same base"
-    assert set(same.terms) == {f"layer{n}.{t}" for n in (-2, -1) for t in ("qk", "vo", "ud")}
-    other = compare_vectors(v, rng.integers(-(10**5), 10**5, 512), "sketch")
-    assert other.verdict == "unrelated" and 1e-4 < other.false_match < 1 - 1e-4
-    assert compare_vectors(v, -v, "sketch").cosine == pytest.approx(-1)
-    assert compare_vectors(v, v, "meanpool").terms == {}
-    two_sigma = next(
-        p
-        for p in (compare_vectors(v, x, "sketch") for x in rng.integers(-(10**5), 10**5, (4000, 512)))
-        if 0.086 < p.cosine < 0.091
-    )
-    assert two_sigma.false_match == pytest.approx(0.0228, abs=0.004)
+    same = compare_vectors(v, v, HARDENED)
+    assert same.cosine == pytest.approx(1) and same.verdict == "same base" and same.terms == {}
+    other = compare_vectors(v, rng.integers(-(10**5), 10**5, 512), HARDENED)
+    assert other.verdict == "unrelated" and abs(other.cosine) < 0.2
+    assert compare_vectors(v, -v, HARDENED).cosine == pytest.approx(-1)
+    assert compare_vectors(v, v, PAPER).terms == {}
+
+
+def test_output_similarity() -> None:
+    """Every term's run is centred and weighs the same, however large its entries are."""
+    rng = np.random.default_rng(1)
+    e, other = rng.integers(-(10**5), 10**5, (2, 4096))
+    same = compare_outputs(e, e, HARDENED)
+    assert same.cosine == pytest.approx(1) and set(same.terms) == {"qk", "vo", "ud"}
+    mixed = other.copy()
+    mixed[:1368] = 1000 * e[:1368] + 7
+    found = compare_outputs(e, mixed, HARDENED)
+    assert found.terms["qk"] == pytest.approx(1) and max(map(abs, list(found.terms.values())[1:])) < 0.1
+    assert found.cosine == pytest.approx(sum(found.terms.values()) / 3) and found.verdict == "unclear"
+    centred = [x - x.mean() for x in (e[1368:2736], mixed[1368:2736])]
+    norms = np.linalg.norm(centred, axis=1)
+    assert found.terms["vo"] == pytest.approx(centred[0] @ centred[1] / norms.prod(), abs=1e-12)
+    assert compare_outputs(e, np.zeros(4096, int), HARDENED).cosine == 0
+    assert compare_outputs(e[:512], e[:512], PAPER).cosine == pytest.approx(1)

@@ -185,7 +185,7 @@ def commit_whole(
         if client is not None:
             place = ClusterDevice(client, COMPILED)
             patch.setattr(owner, "on_cluster", lambda *_: nullcontext(place))
-        owner.commit(checkpoint, folder, owner.Options("whole-1", k=64, proofs=4), prove_range=False)
+        owner.commit(checkpoint, folder, owner.Options(proofs=4), prove_range=False)
     files = ("commitment.json", "private/weights.npy", "private/steps.json")
     return {name: (folder / name).read_bytes() for name in files}
 
@@ -236,7 +236,7 @@ def test_one_clear_line(tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         closed = f"127.0.0.1:{listening.getsockname()[1]}"
-    order = ("commit", tiny.checkpoint, "--k", "64", "--out", tmp_path / "c", "--scheduler")
+    order = ("commit", tiny.checkpoint, "--out", tmp_path / "c", "--scheduler")
     code, said = huref(*order, f"dask://{closed}")
     assert code == ExitCode.IO and "error: no scheduler answers at" in said and "hint: " in said
     code, said = huref(*order, f"tls://{closed}")
@@ -306,7 +306,7 @@ def test_commands_on_a_cluster(
 
     monkeypatch.setattr(ClusterDevice, "leaf_digests", record)
     folder, bundle = tmp_path / "c", tmp_path / "b.huref"
-    code, said = huref("commit", tiny.checkpoint, "--k", "64", "--out", folder, "--scheduler", two_workers)
+    code, said = huref("commit", tiny.checkpoint, "--out", folder, "--scheduler", two_workers)
     assert code == 0, said
     opened = commitment_folder.load(folder)
     code, said = huref("prove", "--commitment", folder, "--out", bundle, "--scheduler", two_workers)

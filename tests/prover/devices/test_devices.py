@@ -195,7 +195,7 @@ def test_a_gpu_that_is_not_there_is_one_line(command: str, tiny: Made, tmp_path:
 def test_commit_on_tensors_from_the_command_line(tiny: Made, tmp_path: Path) -> None:
     """The folder's tree, recomputed by the compiled kernels, has the root that the tensors gave."""
     folder = tmp_path / "a.commitment"
-    options = ("--k", 64, "--proofs", 1, "--device", "torch-cpu")
+    options = ("--proofs", 2, "--device", "torch-cpu")
     done = invoke("commit", tiny.checkpoint, "--out", folder, *options)
     assert done.exit_code == 0, done.output
     loaded = commitment_folder.load(folder)  # ProverError if the root were another

@@ -205,7 +205,7 @@ from pathlib import Path
 from huref.prover.kernels.first_use import counted
 from huref.prover.owner import Options, prove
 with counted() as compiled:
-    prove(sys.argv[1], Path(sys.argv[2]), Options(k=64), device="cpu")
+    prove(sys.argv[1], Path(sys.argv[2]), Options(), device="cpu")
 print(compiled())
 """
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from huref.circuits.fingerprint.compile import compile_program
-from huref.circuits.fingerprint.profiles import HARDENED, PAPER
+from huref.circuits.fingerprint.paper import compile_paper
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.program.evaluate import Trace, accumulate, canonical_shift, requantize, run
+from huref.circuits.program.evaluate import Trace, canonical_shift, requantize, run
+from huref.circuits.program.numbers import SiteNumbers
 from huref.circuits.program.program import (
-    Conv,
+    Deflation,
     GatedMatMul,
     MatMul,
     Output,
@@ -23,6 +23,7 @@ from huref.circuits.program.program import (
     View,
     Weight,
 )
+from huref.circuits.whole import compile_whole
 from huref.common.errors import ProverError, UsageError
 from huref.prover.run.executor import execute
 from tests.proof.programs import everything, small_build, wide
@@ -48,19 +49,23 @@ SMALL = ModelShape(
 def random_weights(program: Program, seed: int = 0, heavy: bool = False) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     found = {}
-    for w in program.weights:
+    for w in program.committed:
+        if w.name.endswith(".step"):
+            found[w.name] = rng.integers(-9, 0, (w.rows, w.cols)).astype(np.int8)
+            continue
         values = rng.standard_t(2, (w.rows, w.cols)) if heavy else rng.normal(size=(w.rows, w.cols))
         found[w.name] = np.clip(np.rint(values * w.bound / 5), 1 - w.bound, w.bound - 1).astype(np.int8)
+    for w in program.weights:
+        if w.parts:
+            found[w.name] = np.concatenate([found[name] for name in w.parts])
     return found
 
 
 def mixed_program() -> Program:
-    """Every node type: sketch, matmul with both views, gated, both kinds of convolution, ReLU, output."""
+    """What needs no measured numbers: sketch, products with all views, gated, clamping at 0, output."""
     rng = np.random.default_rng(1)
     token = rng.permutation(32)[:24]
     sketch = SketchSum("x", np.repeat(np.arange(8), 3), token, rng.choice([-1, 1], 24).astype(np.int8))
-    first = Conv(("m", "n"), rng.integers(-9, 9, (3, 2, 4, 4)).astype(np.int8), 8, 4, 2, 1)
-    second = Conv(("c1",), rng.integers(-9, 9, (2, 3, 2, 2)).astype(np.int8), 4, 2, 2, 0)
     sites = (
         Site("y", sketch, 8, 12, 511, -511, 3 * 128, 8),
         Site("a", MatMul(View("y"), View("w"), 12), 8, 6, 511, -511, 12 * 511 * 128, 8),
@@ -68,27 +73,40 @@ def mixed_program() -> Program:
         Site("g", GatedMatMul("y", "u", "u2", 12), 8, 12, 63, -63, 12 * 511 * 128 * 128, 8, 8),
         Site("m", MatMul(View("a", "repeat", 3, 2), View("b"), 12), 8, 8, 255, -255, 12 * 511 * 511, 8),
         Site("n", MatMul(View("a", "tile", 3, 2), View("g"), 12), 8, 8, 255, -255, 12 * 511 * 63, 8),
-        Site("c1", first, 4, 12, 255, 0, 32 * 9 * 255, 4),
-        Site("c2", second, 2, 4, 255, -255, 12 * 9 * 255, 2),
+        Site("o", MatMul(View("n"), View("m", transposed=True), 8), 8, 8, 255, 0, 8 * 255 * 255, 4),
     )
-    bucket = rng.integers(0, 512, (2, 4)).astype(np.int16)
-    output = Output(("c2",), (bucket,), (rng.integers(-2, 3, (2, 4)).astype(np.int8),), 8 * 2 * 255)
+    bucket = rng.integers(0, 512, (8, 8)).astype(np.int16)
+    output = Output(("o",), (bucket,), (rng.integers(-2, 3, (8, 8)).astype(np.int8),), 64 * 2 * 255)
     weights = (Weight("x", 32, 12), Weight("w", 6, 12), Weight("u", 12, 12), Weight("u2", 12, 12))
     return Program(weights, sites, output)
 
 
-def slow_accumulator(site: Site, values: dict[str, Any]) -> list[list[int]]:
-    """The defining sums in Python integers."""
+def slow_accumulator(
+    site: Site, values: dict[str, Any], ratios: dict[str, int] | None = None
+) -> list[list[int]]:
+    """The defining sums in Python integers, with the weights of the program's `ratios`."""
     acc = site.acc
     if isinstance(acc, SketchSum):
         total = [[0] * site.cols for _ in range(site.rows)]
         x, n = values[acc.source], len(acc.token)
-        mean = [sum(int(x[token][j]) for token in acc.token) for j in range(site.cols)]
-        for row, token, sign in zip(acc.row, acc.token, acc.sign, strict=True):
+        times = values[acc.multipliers].reshape(-1) if acc.multipliers else np.ones(n, int)
+        rows = [
+            [int(m) * int(x[token][j]) for j in range(site.cols)]
+            for token, m in zip(acc.token, times, strict=True)
+        ]
+        mean = [sum(row[j] for row in rows) for j in range(site.cols)]
+        for place, row, sign in zip(acc.row, rows, acc.sign, strict=True):
             for j in range(site.cols):
-                entry = n * int(x[token][j]) - mean[j] if acc.centred else int(x[token][j])
-                total[row][j] += int(sign) * entry
+                entry = n * row[j] - mean[j] if acc.centred else row[j]
+                total[place][j] += int(sign) * entry
         return total
+    if isinstance(acc, Deflation):
+        w = (ratios or {})[acc.ratio]
+        a, b = values[acc.source], values[acc.base]
+        return [
+            [(1 << acc.bits) * int(a[i][j]) - w * int(b[i][j]) for j in range(site.cols)]
+            for i in range(site.rows)
+        ]
     if isinstance(acc, MatMul):
         left, right = acc.left.index(acc.inner), acc.right.index(acc.inner)
         a, b = values[acc.left.source], values[acc.right.source]
@@ -102,29 +120,12 @@ def slow_accumulator(site: Site, values: dict[str, Any]) -> list[list[int]]:
             return sum(int(a[i][left[x]]) * int(b[j][right[x]]) for x in inner)
 
         return [[entry(i, j) for j in range(site.cols)] for i in range(site.rows)]
-    if isinstance(acc, GatedMatMul):
-        y, g, u = values[acc.left], values[acc.gate], values[acc.up]
-        return [
-            [
-                sum(int(y[i][j]) * int(g[f][j]) * int(u[f][j]) for j in range(acc.inner))
-                for f in range(site.cols)
-            ]
-            for i in range(site.rows)
-        ]
-    out = [[0] * site.cols for _ in range(site.rows)]
-    n = acc.in_size
-    for y in range(acc.out_size):
-        for o in range(acc.out_channels):
-            for x in range(acc.out_size):
-                for c in range(acc.in_channels):
-                    for a in range(acc.kernel):
-                        for b in range(acc.kernel):
-                            row, col = acc.stride * y + a - acc.padding, acc.stride * x + b - acc.padding
-                            if 0 <= row < n and 0 <= col < n:
-                                source = values[acc.sources[c if len(acc.sources) > 1 else 0]]
-                                entry = source[row][col if len(acc.sources) > 1 else c * n + col]
-                                out[y][o * acc.out_size + x] += int(acc.weights[o, c, a, b]) * int(entry)
-    return out
+    assert isinstance(acc, GatedMatMul)
+    y, g, u = values[acc.left], values[acc.gate], values[acc.up]
+    return [
+        [sum(int(y[i][j]) * int(g[f][j]) * int(u[f][j]) for j in range(acc.inner)) for f in range(site.cols)]
+        for i in range(site.rows)
+    ]
 
 
 def assert_same(a: Trace, b: Trace) -> None:
@@ -141,6 +142,7 @@ def assert_same(a: Trace, b: Trace) -> None:
             for field in ("magnitude", "remainder", "quotient"):
                 one, other = getattr(x.below, field), getattr(y.below, field)
                 assert one.dtype == other.dtype and np.array_equal(one, other), (name, field)
+    assert (a.caps, a.ratios) == (b.caps, b.ratios)
     assert np.array_equal(a.v, b.v)
 
 
@@ -160,10 +162,10 @@ def test_every_node_against_python_integers() -> None:
         assert got.remainder.min() >= 0 and got.remainder.max() < 1 << got.shift
         values[site.name] = got.out
     v = [0] * 512
-    for y in range(2):
-        for x in range(4):
+    for y in range(8):
+        for x in range(8):
             b = program.output.bucket[0][y, x]
-            v[b] += int(program.output.sign[0][y, x]) * int(values["c2"][y][x])
+            v[b] += int(program.output.sign[0][y, x]) * int(values["o"][y][x])
     assert trace.v.tolist() == v
 
 
@@ -176,13 +178,17 @@ def test_fast_executors_match_on_every_node_type(device: str) -> None:
         assert_same(run(program, weights), execute(program, given, device=device))
 
 
+def programs() -> list[Program]:
+    """`paper` and `hardened-2` on a small shape."""
+    pieces = [b"%d" % number for number in range(300)]
+    return [compile_paper(SMALL, 1024, 256), compile_whole(SMALL, range(300), pieces, 32, bytes(range(32)))]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("heavy", [False, True])
-@pytest.mark.parametrize(("profile", "encoder"), [(HARDENED, "sketch"), (PAPER, "meanpool")])
-def test_fast_executors_match_on_compiled_programs(
-    profile: Any, encoder: str, heavy: bool, device: str
-) -> None:
-    program = compile_program(SMALL, profile, encoder, 1024, 256)
+@pytest.mark.parametrize("number", [0, 1], ids=["paper", "hardened"])
+def test_fast_executors_match_on_compiled_programs(number: int, heavy: bool, device: str) -> None:
+    program = programs()[number]
     weights = random_weights(program, 5, heavy)
     reference = run(program, weights)
     names: list[str] = []
@@ -194,7 +200,7 @@ def test_fast_executors_match_on_compiled_programs(
 
 
 def test_shifts_are_canonical() -> None:
-    program = compile_program(SMALL, HARDENED, "sketch", 1024, 256)
+    program = compile_paper(SMALL, 1024, 256)
     trace = run(program, random_weights(program))
     for site in program.sites:
         got = trace.sites[site.name]
@@ -207,23 +213,25 @@ def test_shifts_are_canonical() -> None:
 
 def test_small_accumulators_need_no_shift() -> None:
     site = Site("s", MatMul(View("a"), View("b"), 1), 4, 4, 127, -127, 100, 4)
+    numbers = SiteNumbers(site.cols)
     acc = np.arange(16, dtype=np.int64).reshape(4, 4)
-    assert canonical_shift(site, acc) == 0
-    found = requantize(site, acc, 0)
+    assert canonical_shift(site, acc, numbers) == 0
+    found = requantize(site, acc, 0, numbers)
     assert found.below is None and not found.remainder.any() and np.array_equal(found.out, acc)
-    assert canonical_shift(site, acc * 1000) == next(
+    assert canonical_shift(site, acc * 1000, numbers) == next(
         s for s in range(31) if np.clip((acc * 1000 + ((1 << s) >> 1)) >> s, -127, 127).sum() < 26 * 16
     )
 
 
 def test_outliers_beyond_the_table_are_named() -> None:
     site = Site("l7.qk", MatMul(View("a"), View("b"), 1), 32, 32, 127, -127, 10**9, 16)
+    numbers = SiteNumbers(site.cols)
     acc = np.full((32, 32), 20, dtype=np.int64)
     acc[20, 3] = 900_000
     with pytest.raises(ProverError, match=r"l7\.qk"):
-        requantize(site, acc, canonical_shift(site, acc[:16]))
+        requantize(site, acc, canonical_shift(site, acc[:16], numbers), numbers)
     with pytest.raises(ProverError, match="no clamp table"):
-        requantize(replace(site, clamp=2047, low=-2047), acc, 20)
+        requantize(replace(site, clamp=2047, low=-2047), acc, 20, numbers)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -258,10 +266,10 @@ def test_largest_accumulators_and_impossible_shifts(device: str) -> None:
 def test_transposed_and_cut_products(split: int, device: str) -> None:
     case = wide(split=split)
     assert_same(case.trace, execute(case.program, case.weights, device=device))
-    values = {**case.weights, **{name: site.out for name, site in case.trace.sites.items()}}
-    for name in ("ys", "yt", "rest", "qc", "qk"):
+    ratios = {name: case.program.ratio[name].weight(sums) for name, sums in case.trace.ratios.items()}
+    for name in ("ys", "yt", "rest", "ys1", "qa", "qc", "qk"):
         site = case.program.site[name]
-        assert accumulate(site, values).tolist() == slow_accumulator(site, values)
+        assert case.accumulator(name).tolist() == slow_accumulator(site, case.values, ratios)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -270,14 +278,14 @@ def test_the_finer_rounding_may_exceed_the_table(device: str) -> None:
     with small_build(levels=3):
         case = everything(2, d=64, low=0)
         assert_same(case.trace, execute(case.program, case.weights, device=device))
-    below = case.trace.sites["c1"].below
-    site = case.program.site["c1"]
+    below = case.trace.sites["m4"].below
+    site = case.program.site["m4"]
     assert below is not None and np.abs(below.quotient).max() >= 4 * site.clamp
 
 
 @pytest.mark.parametrize("executor", [run, execute])
 def test_wrong_inputs(executor: Any) -> None:
-    program = compile_program(SMALL, PAPER, "meanpool", 1024, 256)
+    program = compile_paper(SMALL, 1024, 256)
     weights = random_weights(program)
     narrow = next(w for w in program.weights if w.name.endswith("gate"))
     for change, message in (

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.hardened.constants import OUTPUTS
-from huref.circuits.fingerprint.hardened.influence import Cap, find_cap, multipliers, row_multipliers
 from huref.circuits.fingerprint.hardened.program import Sizes, ratio
 from huref.circuits.fingerprint.hardened.tables import output_map, pool_count, segments, sketches
 from huref.circuits.fingerprint.hardened.vector import picture_vector, similarity
+from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.program.bounds import fits
+from huref.circuits.program.influence import Cap, find_cap, multipliers
 from huref.common.errors import UsageError
 from huref.prover.checkpoint.families import open_model
 from huref.prover.derivatives.invariances import attack
 from huref.prover.derivatives.padding import ADDITIONS
 from huref.prover.derivatives.store import load_model, save_model
+from huref.prover.run.fingerprint import derive
 from huref.prover.run.hardened.evaluate import Run, evaluate
 from huref.prover.run.hardened.rows import CommittedRows, read_rows
 from tests.support.tiny_models import build
@@ -128,22 +130,34 @@ def test_caps() -> None:
     cap = find_cap(influence)
     assert cap == Cap(-18, 7, 4, 1) and cap.canonical and cap.part == 2
     assert not Cap(-19, 7, 6, 4).canonical and not Cap(-17, 7, 1, 0).canonical
-    times = multipliers(influence, cap)
+    times = multipliers(influence, cap, 8, interpolated=True)
     assert (
         times[0] == 0 and times[-1] == round(256 * 2 ** (-2 / 16)) and times[4] == round(128 * 2 ** (-2 / 16))
     )
-    assert multipliers(np.array([-10]), cap).tolist() == [256]
-    assert row_multipliers(np.array([-16, -17, -18, -19, -21, -23, -100]), cap).tolist() == [
-        8,
-        8,
-        4,
-        2,
-        1,
-        0,
-        0,
-    ]
+    assert multipliers(np.array([-10]), cap, 8, interpolated=True).tolist() == [256]
+    rows = multipliers(np.array([-16, -17, -18, -19, -21, -23, -100]), cap, 3, interpolated=False)
+    assert rows.tolist() == [8, 8, 4, 2, 1, 0, 0]
     empty = find_cap(np.array([-100, -100]))
-    assert empty.canonical and multipliers(np.array([-100]), empty).tolist() == [0]
+    assert empty.canonical and multipliers(np.array([-100]), empty, 8, interpolated=True).tolist() == [0]
+
+
+@pytest.mark.parametrize("challenge", [b"", bytes(range(32))])
+def test_the_program_that_is_proven_gives_the_same(llama: Path, challenge: bytes) -> None:
+    """Every site, shift, sum, cap and ratio of what is compiled for proofs, and all outputs."""
+    found = derive(open_model(llama), HARDENED, challenge=challenge)
+    tokens = found.tokens
+    rows = read_rows(open_model(llama), np.array(tokens.ids))
+    left, right = sketches(tokens.token_bytes, found.p, challenge)
+    slow = evaluate(rows, rows.sizes(left, right), left, right, challenge)
+    assert found.trace.v.tolist() == slow.e.tolist() and found.trace.shifts == slow.shifts
+    assert found.trace.sums == slow.sums
+    for name, site in found.trace.sites.items():
+        assert np.array_equal(site.out, slow.sites[name]), name
+    caps = {"rows": "x"}
+    for name, cap in found.trace.caps.items():
+        term = name.removesuffix(".multipliers")
+        assert cap == slow.caps[caps.get(term, term)], name
+    assert found.trace.ratios == {name: (a, b) for name, (a, b, _) in slow.ratios.items()}
 
 
 def test_ratios() -> None:

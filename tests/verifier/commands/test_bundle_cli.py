@@ -138,9 +138,7 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     checkpoint = tiny_models.build("bert", tmp_path / "model")
     folder, bundle, key = tmp_path / "c", tmp_path / "b.huref", tmp_path / "key"
     public = huref("keygen", "--out", key).out.strip()
-    done = huref(
-        "commit", checkpoint, "--out", folder, "--k", "64", "--proofs", "2", "--owner", public, "--json"
-    )
+    done = huref("commit", checkpoint, "--out", folder, "--proofs", "3", "--owner", public, "--json")
     root = json.loads(done.out)["model_id"]
     assert done.code == 0 and "Traceback" not in done.err
     done = huref("prove", checkpoint, "--commitment", folder, "--out", bundle, "--key", key)
@@ -154,7 +152,8 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     done = huref("prove", "--commitment", folder, "--out", bundle, "--force")
     assert done.code == ExitCode.USAGE and "must be signed by its owner" in done.err
     done = huref("prove", "--commitment", folder, "--out", bundle, "--key", key, "--force", "--json")
-    assert json.loads(done.out)["positions_left"] >= 0
+    left = json.loads(done.out)
+    assert left["positions_left"] >= 0 == left["challenges_left"], "the public fingerprint is the one answer"
     done = huref("prove", "--commitment", folder, "--out", tmp_path / "third.huref", "--key", key)
     assert done.code == ExitCode.USAGE and "opening budget" in done.err
     done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder, "--key", key)

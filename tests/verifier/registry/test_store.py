@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
+from huref.verifier.registry.entry import kind_of
 from huref.verifier.registry.search import Index
 from huref.verifier.registry.store import Store
 from tests import ROOT
@@ -131,24 +133,41 @@ def test_kill_9_leaves_the_old_log_or_the_new_one(tmp_path: Path) -> None:
 
 def test_the_nearest_are_those_of_an_exact_comparison(tmp_path: Path) -> None:
     made = store(tmp_path / "r", 40)
-    others = [item(100, encoder="meanpool", profile="paper-1"), item(101, k=128)]
+    others = [item(100, profile="paper-1"), item(101, p=64)]
     made.append(others, key())
     index = Index()
     assert index.refresh(made) == 42
     rng = np.random.default_rng(5)
     noisy = (np.array(item(7).v) + rng.integers(-(1 << 19), 1 << 19, 512)).tolist()
-    hits = index.nearest(noisy, KIND, 40)
+    kind = kind_of(*KIND)
+    hits = index.nearest(noisy, kind, 40)
     expected = sorted(
-        ((compare_vectors(noisy, item(number).v, "sketch").cosine, number) for number in range(40)),
+        ((compare_vectors(noisy, item(number).v, HARDENED).cosine, number) for number in range(40)),
         reverse=True,
     )
     assert [(hit.similarity.cosine, hit.number) for hit in hits] == expected
     assert hits[0].number == 7 and hits[0].verdict == "same base" and hits[1].verdict == "unrelated"
-    assert index.nearest(noisy, ("hardened-1", "sketch", 65, 32)) == []
+    assert index.nearest(noisy, kind_of("hardened-2", KIND[1], 128)) == []
+    assert [hit.number for hit in index.nearest(noisy, kind_of("paper-1", *KIND[1:]))] == [40]
     made.append([item(41)], key())
     assert index.refresh(made) == 43
-    assert index.nearest(item(41).v, KIND, 1)[0].number == 42
+    assert index.nearest(item(41).v, kind, 1)[0].number == 42
     assert index.named("OWNER7/")[0] == 7 and index.named("no such") == []
+
+
+def test_how_many_tokens_is_the_vocabularys_business() -> None:
+    """A model that gained tokens is still found; in `paper` K makes another kind."""
+    assert kind_of("hardened-2", 457, 32) == kind_of("hardened-2", 500, 32) != kind_of("hardened-2", 457, 64)
+    assert kind_of("paper-1", 512, 256) != kind_of("paper-1", 1024, 256)
+
+
+def test_an_entry_names_its_vector() -> None:
+    one = item(3)
+    one.entry.check_vector(one.v)
+    for v in ([one.v[0] + 1, *one.v[1:]], one.v[1:], [*one.v, 0]):
+        with pytest.raises(Rejected) as caught:
+            one.entry.check_vector(v)
+        assert caught.value.path == "registry.vector"
 
 
 def test_entries_are_strict() -> None:

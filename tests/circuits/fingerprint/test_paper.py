@@ -1,4 +1,4 @@
-"""Profiles, static bounds, sketches, encoders and the compiler."""
+"""`paper`: static bounds, sizes and the compiler; profiles by name, lookup tables' heights, how v is read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.clamps import calibration_rows
-from huref.circuits.fingerprint.compile import compile_program
 from huref.circuits.fingerprint.encoder import output_segments, standardize
+from huref.circuits.fingerprint.paper import block_sketch, compile_paper
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER, get_profile
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.fingerprint.sketch import block_sketch, bucket_map, signed_sketch
 from huref.circuits.program.bounds import FIELD_PRIME, fits, table_height, table_heights
 from huref.circuits.program.program import GatedMatMul, MatMul, Program, SketchSum
 from huref.common.errors import Unsupported, UsageError
@@ -50,62 +49,17 @@ def worst(program: Program, name: str) -> int:
     return program.weight[name].bound if name in program.weight else program.site[name].clamp
 
 
-@pytest.mark.parametrize(("k", "p"), [(4096, 256), (96, 32), (160, 32)])
-def test_signed_sketch_is_balanced(k: int, p: int) -> None:
-    s, t = (dense(signed_sketch("x", name, k, p), p, k) for name in "ST")
-    size = k // p // 2 * 2
-    for matrix in (s, t):
-        assert (matrix.sum(axis=1) == 0).all()
-        assert (np.abs(matrix).sum(axis=1) == size).all()
-        assert np.abs(matrix).sum(axis=0).max() == 1
-    assert (s != t).any()
-    if k == 4096:
-        assert np.abs(s @ t.T).mean() < 1  # the two cuts are independent
-
-
-def test_blocks_are_made_of_pairs_of_neighbours_where_four_divides_them() -> None:
-    for name in "ST":
-        sketch = signed_sketch("x", name, 4096, 256)
-        token, sign = sketch.token.reshape(-1, 2), sketch.sign.reshape(-1, 2)
-        assert (token[:, 0] % 2 == 0).all() and (token[:, 1] == token[:, 0] + 1).all()
-        assert (sign[:, 0] == sign[:, 1]).all()
-    assert (np.diff(signed_sketch("x", "S", 96, 32).token.reshape(-1, 2)) != 1).any()  # r = 3: single tokens
-
-
-def test_public_tables_are_fixed() -> None:
-    sketch = signed_sketch("x", "S", 4096, 256)
-    assert sketch.token[:8].tolist() == [416, 417, 904, 905, 274, 275, 1096, 1097]
-    assert signed_sketch("x", "S", 96, 32).token[:6].tolist() == [8, 79, 33, 87, 80, 41]
-    bucket, sign = bucket_map(2, 6, 256)
-    assert int((bucket.astype(np.int64) * sign).sum()) == int(
-        (bucket_map(2, 6, 256)[0] * sign.astype(np.int64)).sum()
-    )
-    assert (block_sketch("x", 512, 256).token == np.arange(512)).all()
+def test_blocks_are_runs_of_tokens() -> None:
+    sketch = block_sketch("x", 512, 256)
+    assert (sketch.token == np.arange(512)).all() and (sketch.row == np.arange(512) // 2).all()
+    assert (sketch.sign == 1).all()
     with pytest.raises(UsageError, match="blocks"):
-        signed_sketch("x", "S", 100, 64)
+        block_sketch("x", 100, 64)
 
 
-def test_buckets_fill_their_segments_evenly() -> None:
-    seen = np.zeros(512, dtype=np.int64)
-    for term in range(6):
-        bucket, sign = bucket_map(term, 6, 256)
-        part = output_segments("sketch")[term]
-        assert part.start <= bucket.min() and bucket.max() < part.stop
-        seen += np.bincount(bucket.reshape(-1), minlength=512)
-        assert (
-            abs(int(sign.astype(np.int64).sum())) < 2000
-        )  # 256 standard deviations of a fair coin are 65536
-    assert seen.min() >= 65536 // 86 and seen.max() <= -(-65536 // 85)
-
-
-@pytest.mark.parametrize(
-    ("shape", "profile", "encoder"),
-    [(s, HARDENED, "sketch") for s in (LLAMA, SEVEN_B, SEVENTY_B)]
-    + [(s, PAPER, "meanpool") for s in (LLAMA, SEVEN_B, SEVENTY_B)]
-    + [(LLAMA, HARDENED, "cnn")],
-)
-def test_every_static_bound_holds(shape: ModelShape, profile, encoder: str) -> None:  # type: ignore[no-untyped-def]
-    program = compile_program(shape, profile, encoder, 4096, 256)
+@pytest.mark.parametrize("shape", [LLAMA, replace(LLAMA, gated=False), SEVEN_B, SEVENTY_B])
+def test_every_static_bound_holds(shape: ModelShape) -> None:
+    program = compile_paper(shape, 4096, 256)
     for site in program.sites:
         acc = site.acc
         assert site.rows & (site.rows - 1) == 0
@@ -113,40 +67,38 @@ def test_every_static_bound_holds(shape: ModelShape, profile, encoder: str) -> N
             expected = int(np.abs(dense(acc, site.rows, 4096)).sum(axis=1).max()) * 128
         elif isinstance(acc, MatMul):
             expected = acc.inner * worst(program, acc.left.source) * worst(program, acc.right.source)
-        elif isinstance(acc, GatedMatMul):
+        else:
+            assert isinstance(acc, GatedMatMul)
             expected = (
                 acc.inner * worst(program, acc.left) * worst(program, acc.gate) * worst(program, acc.up)
             )
-        else:
-            gain = np.abs(acc.weights.astype(np.int64)).sum(axis=(1, 2, 3)).max()
-            expected = int(gain) * max(worst(program, name) for name in acc.sources)
         assert site.bound == expected and 2 * site.bound < FIELD_PRIME
         assert 63 <= site.clamp <= 2047 and (site.clamp + 1) & site.clamp == 0
         rows = site.calibration_rows
         assert rows & (rows - 1) == 0 and 1 <= rows <= min(16, site.rows)
         assert 2 * rows * site.cols * site.clamp < FIELD_PRIME
     assert 2 * program.output.bound < FIELD_PRIME
-    assert compile_program(shape, profile, encoder, 4096, 256) == program
+    assert compile_paper(shape, 4096, 256) == program
 
 
 def test_clamps_are_the_largest_that_fit_and_shared() -> None:
-    program = compile_program(SEVEN_B, HARDENED, "sketch", 4096, 256)
+    program = compile_paper(SEVEN_B, 4096, 256)
     for site in program.sites:
         if isinstance(site.acc, MatMul) and site.acc.right.source in program.site:
             left, right = (program.site[view.source].clamp for view in (site.acc.left, site.acc.right))
             assert left == right
             assert not fits(site.acc.inner * (2 * left + 1) ** 2)
-    assert not fits(4096 * 128 * (2 * program.site["ys"].clamp + 1))
+    gate, up = (program.weight[f"l31.{name}"].bound for name in ("gate", "up"))
+    assert not fits(4096 * gate * up * (2 * program.site["ys"].clamp + 1))
 
 
 def test_names_and_order() -> None:
-    program = compile_program(LLAMA, HARDENED, "sketch", 4096, 256)
-    assert [w.name for w in program.weights[:4]] == ["x", "l28.q", "l28.k", "l28.v"]
-    assert [s.name for s in program.sites[:5]] == ["ys", "yt", "l28.qa", "l28.ka", "l28.qk"]
-    assert program.output.sources == ("l28.qk", "l28.vo", "l28.ud", "l29.qk", "l29.vo", "l29.ud")
-    acc = program.site["l28.qk"].acc
-    assert isinstance(acc, MatMul) and acc.right.kind == "repeat" and acc.right.group == 3
-    paper = compile_program(LLAMA, PAPER, "meanpool", 4096, 256)
+    paper = compile_paper(LLAMA, 4096, 256)
+    assert [w.name for w in paper.weights[:4]] == ["x", "l28.q", "l28.k", "l28.v"]
+    assert [s.name for s in paper.sites[:5]] == ["ys", "yt", "l28.qa", "l28.ka", "l28.qk"]
+    assert paper.output.sources == ("l28.qk", "l28.vo", "l28.ud", "l29.qk", "l29.vo", "l29.ud")
+    acc = paper.site["l28.qk"].acc
+    assert isinstance(acc, MatMul) and acc.right.kind == "tile" and acc.right.group == 3
     assert isinstance(paper.site["l28.ua"].acc, GatedMatMul)
     assert paper.weight["l28.gate"].bits + paper.weight["l28.up"].bits == 14
     assert paper.site["l28.ua"].target == 8 and paper.site["l28.qa"].target == 26
@@ -158,23 +110,18 @@ def test_names_and_order() -> None:
         ({"k": 50000}, "K = 50000"),
         ({"k": 4095}, "blocks"),
         ({"p": 48}, "power of two"),
-        ({"encoder": "meanpool"}, "no encoder"),
         ({"shape": replace(LLAMA, layers=1)}, "2 layers"),
-        ({"shape": replace(SEVENTY_B, ffn=1 << 20)}, "ud|ua|da"),
-        ({"profile": PAPER, "encoder": "meanpool", "p": 128}, "256 blocks"),
-        ({"term_weights": (1, 2, 3, 4, 5, 6)}, "no term weights"),
+        ({"shape": replace(SEVENTY_B, hidden=1 << 17)}, "bit widths"),
+        ({"shape": replace(SEVENTY_B, gated=False, ffn=1 << 24)}, "ud|ua|da"),
+        ({"p": 128}, "256 blocks"),
+        ({"term_weights": (1, 2, 3, 4, 5, 128)}, "term weights"),
+        ({"term_weights": (1, 2, 3, 4, 5)}, "term weights"),
     ],
 )
 def test_refusals(change: dict[str, object], message: str) -> None:
-    arguments: dict[str, object] = {
-        "shape": LLAMA,
-        "profile": HARDENED,
-        "encoder": "sketch",
-        "k": 4096,
-        "p": 256,
-    }
+    arguments: dict[str, object] = {"shape": LLAMA, "k": 4096, "p": 256}
     with pytest.raises((UsageError, Unsupported), match=message):
-        compile_program(**(arguments | change))  # type: ignore[arg-type]
+        compile_paper(**(arguments | change))  # type: ignore[arg-type]
 
 
 def test_profiles_by_name() -> None:
@@ -195,34 +142,34 @@ def test_table_height_is_the_largest_sound_power_of_two() -> None:
 
 
 def test_table_heights_check_the_shifts() -> None:
-    program = compile_program(LLAMA, HARDENED, "sketch", 4096, 256)
+    program = compile_paper(LLAMA, 4096, 256)
     shifts = dict.fromkeys(program.site, 9)
     assert set(table_heights(program, shifts).values()) == {1 << 15}
     for wrong, message in (({"ys": 25}, "ys"), ({"ys": -1}, "outside"), ({"zz": 1}, "one shift per site")):
         with pytest.raises(UsageError, match=message):
             table_heights(program, shifts | wrong)
     with pytest.raises(UsageError, match="calibration"):
-        calibration_rows(HARDENED, 256, FIELD_PRIME // 2, 2047)
+        calibration_rows(256, FIELD_PRIME // 2, 2047)
 
 
 def test_standardize_is_exact_and_blind_to_the_scale_of_a_term() -> None:
     rng = np.random.default_rng(0)
     v = rng.integers(-(10**6), 10**6, 512)
-    z = standardize(v, "sketch")
+    z = standardize(v, HARDENED)
     assert abs(z.mean()) < 1e-12 and abs(z.std() - 1) < 1e-12
-    np.testing.assert_allclose(z, standardize(v.astype(float), "sketch"), atol=1e-12)
+    np.testing.assert_allclose(z, standardize(v.astype(float), HARDENED), atol=1e-12)
     scaled = v.copy()
-    scaled[output_segments("sketch")[3]] *= 2
-    np.testing.assert_allclose(standardize(scaled, "sketch"), z, atol=1e-12)
-    whole = standardize(v, "meanpool")
+    scaled[output_segments(HARDENED)[1]] *= 2
+    np.testing.assert_allclose(standardize(scaled, HARDENED), z, atol=1e-12)
+    whole = standardize(v, PAPER)
     np.testing.assert_allclose(whole, (v - v.mean()) / v.std(), atol=1e-12)
-    assert (standardize(np.full(512, 7), "meanpool") == 0).all()
+    assert (standardize(np.full(512, 7), PAPER) == 0).all()
 
 
 def test_the_program_needs_neither_torch_nor_numba() -> None:
     code = (
         "import sys; sys.modules['torch'] = sys.modules['numba'] = None\n"
-        "import huref.circuits.fingerprint.compile, huref.circuits.program.evaluate\n"
+        "import huref.circuits.whole, huref.circuits.program.evaluate\n"
         "import huref.common.files.fingerprint_file\n"
         "assert not any(name.startswith('huref.prover') for name in sys.modules)"
     )
