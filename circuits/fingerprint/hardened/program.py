@@ -118,22 +118,6 @@ class Sizes:
         compared = COMPARED_CLAMP * ((self.groups(2) << RATIO_BITS) + RATIO_CLAMP)
         return _checked("e", fullest * max(plain, compared))
 
-    @property
-    def committed(self) -> int:
-        """Entries that a proof commits to beside the weights and e."""
-        return sum(site.rows * site.cols for site in self.sites.values())
-
-
-def ratio(numerator: int, denominator: int) -> int:
-    """The public integer ⌊(2^(RATIO_BITS+1)·a + b) / 2b⌋, clamped to ±RATIO_CLAMP; 0 if b = 0.
-
-    That is a/b in units of 2^−RATIO_BITS, halves up; b ≥ 0.
-    """
-    if denominator == 0:
-        return 0
-    exact = ((numerator << (RATIO_BITS + 1)) + denominator) // (2 * denominator)
-    return max(-RATIO_CLAMP, min(RATIO_CLAMP, exact))
-
 
 def _rows(limit: int, row_bound: int) -> int:
     """The largest power of two of at most `limit` rows whose sum, at most `row_bound` each, stays below p/2."""

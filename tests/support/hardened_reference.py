@@ -1,4 +1,4 @@
-"""`hardened-2` in exact integers: committed int8 rows and steps → every site, every public number, and e.
+"""`hardened-2` a second time, layer by layer: committed int8 rows and steps → every site, every public number, and e.
 
 numpy and the integer kernel; one layer's weights at a time. `Rows` says what a model has to offer.
 """
@@ -18,10 +18,11 @@ from huref.circuits.fingerprint.hardened.constants import (
     MULTIPLIER_BITS,
     OUTPUTS,
     RATIO_BITS,
+    RATIO_CLAMP,
     ROW_BITS,
     TERMS,
 )
-from huref.circuits.fingerprint.hardened.program import Site, Sizes, ratio
+from huref.circuits.fingerprint.hardened.program import Site, Sizes
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
 from huref.circuits.program.influence import IDLE, Cap, find_cap, multipliers
 from huref.prover.kernels.integers.integer_gemm import product
@@ -212,3 +213,14 @@ def _outputs(run: Run, challenge: bytes) -> None:
             entries = (entries << RATIO_BITS) - _ratio(run, "ud", entries[:rows], gram[:rows]) * gram
         place, sign = output_map(term, p, challenge)
         np.add.at(run.e, place, sign * entries)
+
+
+def ratio(numerator: int, denominator: int) -> int:
+    """The public integer ⌊(2^(RATIO_BITS+1)·a + b) / 2b⌋, clamped to ±RATIO_CLAMP; 0 if b = 0.
+
+    That is a/b in units of 2^−RATIO_BITS, halves up; b ≥ 0.
+    """
+    if denominator == 0:
+        return 0
+    exact = ((numerator << (RATIO_BITS + 1)) + denominator) // (2 * denominator)
+    return max(-RATIO_CLAMP, min(RATIO_CLAMP, exact))

@@ -13,7 +13,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.tensors import STEP
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model
-from huref.prover.run.hardened.evaluate import Int8, Int64
+from tests.support.hardened_reference import Int8, Int64
 
 _GROUPED = ("k", "v")
 
