@@ -48,7 +48,8 @@ ROOMS: dict[str, set[str]] = {
     "verifier/report": COMMON | CIRCUITS | {"verifier"},
     "verifier/publish": COMMON | CIRCUITS | {"verifier"},
     "verifier/registry": COMMON | CIRCUITS | {"verifier"},
-    "verifier/commands": COMMON | {"verifier", "verifier/report", "verifier/publish", "verifier/registry"},
+    "verifier/commands": COMMON
+    | {"circuits", "verifier", "verifier/report", "verifier/publish", "verifier/registry"},
     "prover/kernels": COMMON | {"circuits/argument", "circuits/program"},
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
