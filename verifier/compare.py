@@ -16,7 +16,7 @@ from huref.common.words import word_fingerprint
 
 Case = Literal["public", "joint challenge", "your challenge", "unknown challenge", "different challenges"]
 
-ENOUGH_SHARED = 0.8
+ENOUGH_SHARED = 0.5
 """Least part of the tokens that both sides must have read: docs/fingerprint.md, "Comparisons"."""
 MATCH = (
     "that two vectors match does not show that one model comes from the other: anybody can write down integers that "
@@ -88,7 +88,9 @@ class FingerprintComparison:
     def verdict(self) -> str | None:
         """ "same base", "unrelated", "unclear", or None where the profile or the tables do not tell."""
         known = get_profile(self.first.profile).canonical and self.comparable
-        return self.similarity.verdict if known else None
+        if not known:
+            return None
+        return self.similarity.verdict_at(1.0 if self.first.e is None else self.shared)
 
     def to_dict(self) -> dict[str, Any]:
         """As `huref compare --json` prints it."""

@@ -15,7 +15,7 @@ from huref.circuits.fingerprint.profiles import LAYERS, Profile
 TERM_NAMES = ("qk", "vo", "ud")
 SAME_BASE = 0.5
 UNRELATED = 0.2
-"""Thresholds of `verdict_of`, from real pairs (docs/fidelity.md), not from random matrices."""
+"""Thresholds of verdicts, from real pairs (docs/fingerprint.md, "Comparisons"), not from random matrices."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,13 @@ class VectorSimilarity:
     @property
     def verdict(self) -> str:
         """ "same base", "unrelated", or "unclear"."""
+        return self.verdict_at(1.0)
+
+    def verdict_at(self, shared: float) -> str:
+        """The same where only this part of the tokens is read by both: of a copy's cosine about shared² is left."""
         if self.cosine >= SAME_BASE:
             return "same base"
-        return "unrelated" if abs(self.cosine) <= UNRELATED else "unclear"
+        return "unrelated" if abs(self.cosine) <= UNRELATED * shared * shared else "unclear"
 
 
 def compare_outputs(a: ArrayLike, b: ArrayLike, profile: Profile) -> VectorSimilarity:
