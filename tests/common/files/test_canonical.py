@@ -82,6 +82,9 @@ def test_depth_values_and_digits_have_limits() -> None:
     with pytest.raises(Malformed, match="nested"):
         parse_canonical(b'{"a":[' + inner + b"]}", "value")
     assert parse_canonical(canonical_json({"a": [0] * (MAX_VALUES - 2)}), "value")
+    assert parse_canonical(canonical_json({"a": [0] * (MAX_VALUES - 1)}), "value"), (
+        "as many separators as allowed"
+    )
     with pytest.raises(Malformed, match="values"):
         parse_canonical(canonical_json({"a": [0] * MAX_VALUES}), "value")
     assert parse_canonical(b'{"a":' + b"9" * 40 + b"}", "value")

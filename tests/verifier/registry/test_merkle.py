@@ -91,6 +91,17 @@ def test_consistency(size: int) -> None:
         consistency_proof(LEAVES[:size], size + 1)
 
 
+def test_no_proof_at_all() -> None:
+    for old in (1, 2, 3, 4, 5):
+        assert not consistent(old, tree_root(LEAVES[:old]), 6, tree_root(LEAVES[:6]), [])
+    assert not consistent(-1, tree_root([]), 6, tree_root(LEAVES[:6]), [])
+    assert not included(LEAVES[5], -1, 6, inclusion_proof(LEAVES[:6], 5), tree_root(LEAVES[:6]))
+    with pytest.raises(IndexError):
+        inclusion_proof(LEAVES[:6], -1)
+    with pytest.raises(IndexError):
+        consistency_proof(LEAVES[:6], -1)
+
+
 def test_a_log_that_was_rewritten_is_not_consistent() -> None:
     changed = [*LEAVES[:3], bytes(32), *LEAVES[4:]]
     for old, size in pairwise(range(4, 21)):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.similarity import compare_vectors
+from huref.circuits.statement import fingerprint_id
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
 from huref.verifier.registry.replica import open_registry
 from huref.verifier.registry.search import Index
@@ -183,6 +184,14 @@ def test_the_nearest_are_those_of_an_exact_comparison(tmp_path: Path) -> None:
     assert index.refresh(made) == 43
     assert index.nearest(item(41).v, KIND, 1)[0].number == 42
     assert index.named("OWNER7/")[0] == 7 and index.named("no such") == []
+
+
+def test_a_vector_has_512_numbers() -> None:
+    """Also where the entry names a vector of another length."""
+    for v in (item(0).v[:-1], [*item(0).v, 0], []):
+        name = fingerprint_id(KIND[0], KIND[1], KIND[2], v)
+        with pytest.raises(Rejected, match="not the vector"):
+            item(0).entry.model_copy(update={"fingerprint": name}).check_vector(v)
 
 
 def test_entries_are_strict() -> None:
