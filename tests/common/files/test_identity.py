@@ -77,9 +77,10 @@ def test_signature_files_hold_hex_of_one_length(text: str) -> None:
             value = [text] if isinstance(content[name], list) else text
             with pytest.raises(Malformed, match=rf"file\.{name}"):
                 kind.decode(canonical_json({**content, name: value}), "file")
-    for name, empty in (("signers", []), ("shares", []), ("checksum", text[:63])):
+    many = audit["shares"] * (MAX_AUDITORS + 1)
+    for name, bad in (("signers", []), ("shares", []), ("shares", many), ("checksum", text[:63])):
         with pytest.raises(Malformed, match=rf"file\.{name}"):
-            AuditSignatures.decode(canonical_json({**audit, name: empty}), "file")
+            AuditSignatures.decode(canonical_json({**audit, name: bad}), "file")
 
 
 def test_a_stranger_signs_again() -> None:
