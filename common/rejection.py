@@ -13,12 +13,16 @@ _MEANINGS: dict[str, str] = {
     "statement": "The statement contradicts itself or the files beside it.",
     "expect": "The bundle is about something else than what you expect. It may be valid for another model or from "
     "another signer.",
-    "commitment": "commitment.json does not describe what the proof is about.",
+    "directory": "commitment.json contradicts itself: something in it is not what follows from the rest.",
     "fingerprint": "fingerprint.json does not describe what the proof is about.",
     "security": "The proof is weaker than you ask for, or the bundle says that it is stronger than it is.",
     "image": "The picture is not shown to be the one that the fingerprint draws. Don't trust the picture.",
     "signature": "The owner's signature is not of this bundle: somebody changed the bundle or copied the signature.",
     "audit": "What an auditor signed or recomputed is not this bundle.",
+    "range": "The proof that all committed numbers are in range is weaker than you ask for.",
+    "sources": "A checkpoint file is not the one that the owner says the weights were read from.",
+    "envelope": "The signed statement is not about this bundle, or not signed by the key that you name.",
+    "registry": "The registry does not show what you ask for, or contradicts its own log. Don't rely on its word.",
 }
 _PROOF = (
     "The proof does not prove the statement: the fingerprint is not shown to come from the committed weights."

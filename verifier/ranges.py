@@ -65,8 +65,8 @@ def _folder() -> Path | None:
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huref"
         folder = base / "verified-ranges"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in (base, folder):
+        for path in (base, folder):  # each by itself: parents would get the mode that umask gives
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
             found = path.lstat()
             if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
                 return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from huref.common.errors import InputOutputError, Malformed, UsageError
 from huref.common.files import bls
 from huref.common.files.atomic import write_file
 from huref.common.files.canonical import parse_json
+from huref.common.files.capped import read_capped
 
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{96}$")]
 """48 bytes as lower-case hex."""
@@ -123,12 +125,14 @@ def _hex(text: str) -> str | None:
 
 
 def _read(path: Path) -> tuple[bytes, int]:
-    """The first bytes of a file, and its mode."""
+    """The content of a small regular file, and its mode."""
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_KEY_FILE), os.fstat(file.fileno()).st_mode
+        mode = path.stat().st_mode
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
+    if stat.S_ISDIR(mode):
+        raise InputOutputError(f"{path}: a folder")
+    return read_capped(path, _MAX_KEY_FILE), mode
 
 
 def _key_file(data: bytes) -> dict[str, object] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import sys
@@ -14,6 +15,7 @@ from huref.common import output
 from huref.common.errors import Damaged, HurefError, Malformed, Rejected
 from huref.common.rejection import WORD, meaning
 from huref.common.text import MAX_LINE, escape, quoted
+from tests import ROOT
 
 HOSTILE = (
     "\x1b[2J\x1b[1;1HVERIFIED", "a\nProven:\n  - everything", "a\rVERIFIED", "\u202egnp.exe", "\u2066x\u2069",
@@ -121,9 +123,26 @@ def test_a_malformed_file_is_not_verified_either(
 
 def test_every_kind_of_check_has_plain_words() -> None:
     words = {
-        meaning(path) for path in ("files.a.size", "statement.k", "expect.root", "commitment.root", "image")
+        meaning(path) for path in ("files.a.size", "statement.k", "expect.root", "directory.width", "image")
     }
     words |= {
         meaning(path) for path in ("fingerprint.v", "security", "signature", "audit.root", "opening.final")
     }
-    assert len(words) == 10 and all(text.endswith(".") for text in words)
+    words |= {meaning(path) for path in ("range.security", "sources.a", "envelope.payload", "registry.root")}
+    assert len(words) == 14 and all(text.endswith(".") for text in words)
+
+
+def test_no_check_beside_the_proof_is_said_to_be_one_of_the_proof() -> None:
+    """Every path that is written out in the source has words of its own; the proof's begin with a name from there."""
+    paths = set()
+    for folder in ("common", "circuits", "verifier", "prover"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Rejected", "_require"):
+                    first = (
+                        node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+                    )
+                    paths |= {str(first.value).split(".")[0]} if isinstance(first, ast.Constant) else set()
+    proof = meaning("opening.final")
+    assert {"files", "directory", "registry", "sources", "envelope", "range"} <= paths
+    assert [path for path in sorted(paths) if meaning(path) == proof] == []

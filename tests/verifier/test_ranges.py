@@ -134,6 +134,31 @@ def test_a_memory_that_others_can_write_is_none(calls: Calls, files: Files, cach
     assert len(calls) == 3
 
 
+def test_a_memory_of_another_user_or_behind_a_link_is_none(
+    calls: Calls, files: Files, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(files)
+    user = os.getuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: user + 1)
+        check(files)
+    assert len(calls) == 2
+    elsewhere = cache.rename(cache.with_name("elsewhere"))
+    cache.symlink_to(elsewhere)
+    check(files)
+    assert len(calls) == 3
+
+
+def test_it_is_remembered_where_new_folders_are_open_to_the_group(calls: Calls, files: Files) -> None:
+    before = os.umask(0o002)
+    try:
+        check(files)
+        check(files)
+    finally:
+        os.umask(before)
+    assert len(calls) == 1
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_without_a_memory(
     calls: Calls, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

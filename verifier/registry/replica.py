@@ -140,11 +140,16 @@ def find_bundle(url: str, digest: str, signer: str | None) -> tuple[int, Entry, 
 
 
 def open_registry(place: str, signer: str | None) -> Store:
-    """A registry for reading: a file, or this client's checked copy of one at an address."""
+    """A registry for reading: a file, or this client's checked copy of one at an address.
+
+    A file is recomputed from its entries where the log's key is given: who names one does not trust the file.
+    """
     if is_address(place):
         return follow(place, signer)
     store = Store.open(Path(place))
     store.checkpoint().check(signer)
+    if signer is not None:
+        store.audit()
     return store
 
 

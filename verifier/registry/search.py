@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_vectors
+from huref.common.errors import Malformed
 from huref.verifier.registry.entry import Entry, Kind, kind_of
 from huref.verifier.registry.store import Row, Store, unit_vector
 
@@ -48,16 +49,19 @@ class Index:
         return len(self._rows)
 
     def refresh(self, store: Store) -> int:
-        """Read entries that are new; the number of all."""
+        """Read entries that are new; the number of all. Raises `Malformed`."""
         size = store.checkpoint().size
         with self._lock:
             start = len(self._rows)
             if size > start:
                 rows, units = store.rows(start, size), store.units(start, size)
-                said = self._said + [json.loads(row.body) for row in rows]
                 kinds: dict[Kind, list[int]] = {}
-                for number, one in enumerate(said):
-                    kinds.setdefault(kind_of(one["profile"], one["k"], one["p"]), []).append(number)
+                try:
+                    said = self._said + [json.loads(row.body) for row in rows]
+                    for number, one in enumerate(said):
+                        kinds.setdefault(kind_of(one["profile"], one["k"], one["p"]), []).append(number)
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    raise Malformed(f"{store.path}: not a registry (an entry that is none)") from None
                 self._kinds = {kind: np.array(numbers) for kind, numbers in kinds.items()}
                 self._matrix = np.concatenate([self._matrix, units])
                 self._said, self._rows = said, self._rows + rows

@@ -114,13 +114,15 @@ class Store:
             ).fetchone()
         if row is None:
             raise Malformed(f"{self.path}: a registry without a checkpoint")
-        return Checkpoint.decode(row[0], f"{self.path}: checkpoint")
+        return Checkpoint.decode(_blob(row[0], self.path), f"{self.path}: checkpoint")
 
     def checkpoint_of(self, size: int) -> Checkpoint | None:
         """The checkpoint that was signed at a size, if there was one."""
         with _named(self.path):
             row = self._connection.execute("SELECT body FROM checkpoints WHERE size = ?", (size,)).fetchone()
-        return None if row is None else Checkpoint.decode(row[0], f"{self.path}: checkpoint")
+        if row is None:
+            return None
+        return Checkpoint.decode(_blob(row[0], self.path), f"{self.path}: checkpoint")
 
     def append(self, items: Sequence[Item], key: SecretKey) -> Checkpoint:
         """Add entries and a checkpoint signed with `key`, all or nothing.
@@ -150,7 +152,10 @@ class Store:
             self._insert(size, items, checkpoint)
 
     def audit(self) -> Checkpoint:
-        """Recompute everything: the root from all entries, every vector's name, the signature. Raises `Rejected`."""
+        """Recompute all that is searched or shown: the root from all entries, every vector and its name, the signature.
+
+        Raises `Rejected`.
+        """
         checkpoint = self.checkpoint()
         checkpoint.check()
         items = list(self.items(0, checkpoint.size))
@@ -161,21 +166,24 @@ class Store:
             )
         if leaves != self.leaves(checkpoint.size):
             raise Rejected("registry.leaf", "a stored hash is not that of its entry")
-        for item in items:
+        for item, unit in zip(items, self.units(0, checkpoint.size), strict=True):
             item.entry.check_vector(item.v)
+            if not np.allclose(unit, unit_vector(item.v, item.entry.profile), rtol=0, atol=1e-5):
+                raise Rejected("registry.vector", "the vector that is searched is not the one of this entry")
         return checkpoint
 
     def leaves(self, size: int) -> list[bytes]:
         """Hashes of the first `size` entries."""
         query = "SELECT leaf FROM entries WHERE number < ? ORDER BY number"
         with _named(self.path):
-            return [leaf for (leaf,) in self._connection.execute(query, (size,))]
+            return [_blob(leaf, self.path, 32) for (leaf,) in self._connection.execute(query, (size,))]
 
     def rows(self, start: int, stop: int) -> list[Row]:
         """Entries `start` to `stop` in order, as they are stored."""
         query = "SELECT body, v FROM entries WHERE number >= ? AND number < ? ORDER BY number"
         with _named(self.path):
-            return [Row(body, v) for body, v in self._connection.execute(query, (start, stop))]
+            found = self._connection.execute(query, (start, stop))
+            return [Row(_blob(body, self.path), _blob(v, self.path, 8 * 512)) for body, v in found]
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
         """The same, well-formed; without pictures. Raises `Malformed`."""
@@ -202,7 +210,8 @@ class Store:
         """Standardized vectors of entries `start` to `stop` with length 1, (count, 512)."""
         query = "SELECT unit FROM entries WHERE number >= ? AND number < ? ORDER BY number"
         with _named(self.path):
-            data = b"".join(unit for (unit,) in self._connection.execute(query, (start, stop)))
+            found = self._connection.execute(query, (start, stop))
+            data = b"".join(_blob(unit, self.path, 4 * 512) for (unit,) in found)
         return np.frombuffer(data, "<f4").reshape(-1, 512)
 
     @contextmanager
@@ -233,6 +242,13 @@ class Store:
                 )
         except sqlite3.IntegrityError:
             raise UsageError("a bundle that is entered already") from None
+
+
+def _blob(value: object, path: Path, size: int | None = None) -> bytes:
+    """A stored value, which a file of somebody else's may have of any kind and size. Raises `Malformed`."""
+    if not isinstance(value, bytes) or size not in (None, len(value)):
+        raise Malformed(f"{path}: not a registry (a stored value of another kind or size)")
+    return value
 
 
 def unit_vector(v: Sequence[int], profile: str) -> NDArray[np.float32]:

@@ -82,6 +82,9 @@ def test_depth_values_and_digits_have_limits() -> None:
     with pytest.raises(Malformed, match="nested"):
         parse_canonical(b'{"a":[' + inner + b"]}", "value")
     assert parse_canonical(canonical_json({"a": [0] * (MAX_VALUES - 2)}), "value")
+    assert parse_canonical(canonical_json({"a": [0] * (MAX_VALUES - 1)}), "value"), (
+        "as many separators as allowed"
+    )
     with pytest.raises(Malformed, match="values"):
         parse_canonical(canonical_json({"a": [0] * MAX_VALUES}), "value")
     assert parse_canonical(b'{"a":' + b"9" * 40 + b"}", "value")
@@ -96,3 +99,22 @@ def test_repeated_keys_are_refused_at_every_depth(read: Callable[[bytes, str], o
     for data in (b'{"a":1,"a":2}', b'{"a":[{"b":1,"b":1}]}', b'{"a":1,"\\u0061":1}'):
         with pytest.raises(Malformed):
             read(data, "value")
+
+
+def test_one_spelling_of_each_value() -> None:
+    assert parse_canonical(b'{"a":1.0,"b":[]}', "value") == {"a": 1.0, "b": []}
+    for data in (
+        b'{"a": 1}',
+        b'{"b":1,"a":2}',
+        b'{"a":1e0}',
+        b'{"a":1}\n',
+        b'{"\\u0061":1}',
+        b'{"a":"\\/"}',
+        b'{"a":-0}',
+    ):
+        assert canonical.parse_json(data, "value")
+        with pytest.raises(Malformed, match="not in canonical form"):
+            parse_canonical(data, "value")
+    for data in (b"[]", b"1", b'"a"', b"null", b""):
+        with pytest.raises(Malformed, match="not a JSON object"):
+            canonical.parse_json(data, "value")

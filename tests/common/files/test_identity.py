@@ -14,6 +14,7 @@ from py_ecc.optimized_bls12_381 import G1, add, multiply, neg
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bls
 from huref.common.files import bundle as form
+from huref.common.files.canonical import canonical_json
 from huref.common.files.identity import (
     AUDIT_TAG,
     MAX_AUDITORS,
@@ -60,6 +61,26 @@ def test_owners_signature() -> None:
         with pytest.raises(Rejected) as caught:
             check_owner(each, digest)
         assert caught.value.path == "signature"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 95, "0" * 97, "0" * 191, "0" * 193, "A" * 192, "g" * 192, "é" * 192, "0" * 64]
+)
+def test_signature_files_hold_hex_of_one_length(text: str) -> None:
+    owner, audit = sign_manifest(KEYS[0], DIGEST).model_dump(), _audited(KEYS[0]).model_dump()
+    for content, kind, names in (
+        (owner, OwnerSignature, ("signer", "signature")),
+        (audit, AuditSignatures, ("signers", "signature", "shares")),
+    ):
+        assert kind.decode(canonical_json(content), "file").model_dump() == content
+        for name in names:
+            value = [text] if isinstance(content[name], list) else text
+            with pytest.raises(Malformed, match=rf"file\.{name}"):
+                kind.decode(canonical_json({**content, name: value}), "file")
+    many = audit["shares"] * (MAX_AUDITORS + 1)
+    for name, bad in (("signers", []), ("shares", []), ("shares", many), ("checksum", text[:63])):
+        with pytest.raises(Malformed, match=rf"file\.{name}"):
+            AuditSignatures.decode(canonical_json({**audit, name: bad}), "file")
 
 
 def test_a_stranger_signs_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -101,7 +102,19 @@ def test_what_is_no_public_key(tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(Malformed, match="holds no public key"):
             read_public_key(tmp_path / "file")
+    (tmp_path / "file").write_bytes(PUBLIC.encode() + b" " * 5000)
+    with pytest.raises(Malformed, match="at most 4096"):
+        read_public_key(tmp_path / "file")
     with pytest.raises(InputOutputError):
         read_public_key(tmp_path)
     with pytest.raises(InputOutputError):
         read_public_key("")
+
+
+def test_no_pipe_or_device_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(Malformed, match="not a regular file"):
+            read_public_key(path)
+    with pytest.raises(Malformed, match="not a regular file"):
+        SecretKey.load(tmp_path / "pipe")

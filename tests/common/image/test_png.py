@@ -170,6 +170,8 @@ def test_no_more_is_inflated_than_the_header_promises(monkeypatch: pytest.Monkey
 def test_sides_come_from_a_header_as_it_is_written() -> None:
     data = png_bytes(np.zeros((5, 6, 3), dtype=np.uint8))
     assert png_sides(data) == (5, 6) and png_sides(data[:50] + bytes(50)) == (5, 6)
+    for height, width in ((MAX_SIDE, 1), (1, MAX_SIDE)):
+        assert png_sides(_file(height, width, b"x" * 50)) == (height, width)
     for height, width in ((0, 6), (5, 0), (MAX_SIDE + 1, 6), (5, MAX_SIDE + 1), (2**32 - 1, 2**32 - 1)):
         with pytest.raises(Malformed, match=r"1\.\.4096"):
             png_sides(_file(height, width, b"x" * 50))
@@ -182,7 +184,15 @@ def test_sides_come_from_a_header_as_it_is_written() -> None:
             png_sides(short)
 
 
-@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 5, 4), (5, MAX_SIDE + 1, 3)])
+@pytest.mark.parametrize("shape", [(MAX_SIDE, 1, 3), (1, MAX_SIDE, 3)])
+def test_the_longest_side_is_written_and_read(shape: tuple[int, ...]) -> None:
+    picture = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    assert MAX_SIDE == 4096 and np.array_equal(png_pixels(png_bytes(picture)), picture)
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 5, 3), (5, 0, 3), (5, 5, 4), (5, MAX_SIDE + 1, 3), (MAX_SIDE + 1, 5, 3)]
+)
 def test_what_cannot_be_written(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="sides"):
         png_bytes(np.zeros(shape, dtype=np.uint8))

@@ -8,15 +8,16 @@ import json
 import os
 import subprocess
 import venv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from huref.common.errors import ExitCode, Malformed, Rejected
+from huref.common.errors import ExitCode, Malformed, Rejected, UsageError
 from huref.verifier.publish.dsse import seal, unseal
 from huref.verifier.publish.pem import load_public, load_secret
 from huref.verifier.publish.statement import MODEL_ID, statement
@@ -94,6 +95,7 @@ def test_an_envelope_that_does_not_hold(tiny: Made, other: Made, keys: Path, tmp
 
     assert check() == content
     (signed,) = envelope["signatures"]
+    assert check(signatures=[signed] * 16) == content
     assert check(signatures=[{"keyid": "?", "sig": "AAAA"}, {"sig": signed["sig"]}]) == content
     with pytest.raises(Rejected, match="expected key"):
         unseal(json.dumps(envelope).encode(), ed25519_key, "e")
@@ -138,6 +140,38 @@ def test_a_bundle_that_is_rejected_gets_no_statement(tiny: Made, tmp_path: Path)
     (bad / "proof.bin").write_bytes(bytes([proof[0] ^ 1]) + proof[1:])
     ran = huref("statement", bad, "--out", tmp_path / "s.json")
     assert ran.code == ExitCode.REJECTED and not (tmp_path / "s.json").exists()
+
+
+def test_two_files_of_one_name_get_no_statement(tiny: Made) -> None:
+    verdict = verify(tiny.bundle)
+    twice = verdict.commitment.model_copy(update={"sources": verdict.commitment.sources * 2})
+    with pytest.raises(UsageError, match="one name"):
+        statement(replace(verdict, commitment=twice))
+
+
+def test_keys_of_other_kinds(tmp_path: Path) -> None:
+    odd, locked = ec.generate_private_key(ec.SECP256K1()), ec.generate_private_key(ec.SECP384R1())
+    forms = {
+        "odd": (odd, serialization.NoEncryption()),
+        "locked": (locked, serialization.BestAvailableEncryption(b"secret")),
+    }
+    for name, (key, how) in forms.items():
+        place = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        (tmp_path / name).write_bytes(key.private_bytes(*place, how))
+        (tmp_path / name).chmod(0o600)
+    public = odd.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (tmp_path / "odd.pub").write_bytes(public)
+    with pytest.raises(UsageError, match="neither an Ed25519"):
+        load_secret(tmp_path / "odd")
+    with pytest.raises(UsageError, match="neither an Ed25519"):
+        load_public(tmp_path / "odd.pub")
+    with pytest.raises(UsageError, match="password"):
+        load_secret(tmp_path / "locked")
+    (tmp_path / "large").write_bytes(public + b" " * (1 << 14))
+    with pytest.raises(Malformed, match="at most"):
+        load_public(tmp_path / "large")
 
 
 @pytest.mark.slow

@@ -91,6 +91,34 @@ def test_consistency(size: int) -> None:
         consistency_proof(LEAVES[:size], size + 1)
 
 
+def test_no_proof_at_all() -> None:
+    for old in (1, 2, 3, 4, 5):
+        assert not consistent(old, tree_root(LEAVES[:old]), 6, tree_root(LEAVES[:6]), [])
+    assert not consistent(-1, tree_root([]), 6, tree_root(LEAVES[:6]), [])
+    assert not included(LEAVES[5], -1, 6, inclusion_proof(LEAVES[:6], 5), tree_root(LEAVES[:6]))
+    with pytest.raises(IndexError):
+        inclusion_proof(LEAVES[:6], -1)
+    with pytest.raises(IndexError):
+        consistency_proof(LEAVES[:6], -1)
+
+
+def test_a_proof_is_of_the_sizes_that_are_claimed() -> None:
+    """A log that signs the root of one size as that of another, and gives the true root's own proof."""
+    proof, root = inclusion_proof(LEAVES[:4], 3), tree_root(LEAVES[:4])
+    assert included(LEAVES[3], 3, 4, proof, root)
+    for index, size in ((0, 1), (1, 2)):
+        assert not included(LEAVES[3], index, size, proof, root)
+    for old, new, claims in (
+        (7, 8, ((3, 4), (5, 6), (6, 7), (6, 8))),
+        (1, 1, ((1, 2), (1, 3), (2, 3), (2, 4))),
+    ):
+        proof = consistency_proof(LEAVES[:new], old)
+        roots = tree_root(LEAVES[:old]), tree_root(LEAVES[:new])
+        assert consistent(old, roots[0], new, roots[1], proof)
+        for claimed, size in claims:
+            assert not consistent(claimed, roots[0], size, roots[1], proof)
+
+
 def test_a_log_that_was_rewritten_is_not_consistent() -> None:
     changed = [*LEAVES[:3], bytes(32), *LEAVES[4:]]
     for old, size in pairwise(range(4, 21)):

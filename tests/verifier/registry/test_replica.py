@@ -109,8 +109,12 @@ def test_a_new_client_takes_no_foreign_beginning(
     registry: tuple[Store, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, url = registry
-    for path, name, number in (("registry.origin", "rest", 0), ("registry.signer", "test", 1)):
-        other = Checkpoint.sign(name, 0, tree_root([]), key(number))
+    for path, name, size, number in (
+        ("registry.origin", "rest", 0, 0),
+        ("registry.signer", "test", 0, 1),
+        ("registry.origin", "test", 5, 0),  # as if the first five entries had been seen
+    ):
+        other = Checkpoint.sign(name, size, tree_root([]), key(number))
         lying(
             monkeypatch, "checkpoint", lambda honest, size=None, other=other: other if size == 0 else honest
         )
@@ -138,6 +142,9 @@ def test_vectors_that_are_not_the_entries(
 NONSENSE: list[Any] = [
     {}, {"entries": 1}, {"entries": []}, {"entries": [1]}, {"entries": [{"entry": {}}]},
     {"entries": [{"entry": item(0).entry.model_dump(), "v": [True]}]},
+    {"entries": [{"entry": item(0).entry.model_dump(), "v": [1 << 61] * 512}]},
+    {"entries": [{"entry": item(0).entry.model_dump(), "v": 512}]}, {"entries": [{"entry": [], "v": []}]},
+    {"entries": [{"entry": item(0).entry.model_dump(), "v": item(0).v}] * 6},
 ]  # fmt: skip
 
 
@@ -149,6 +156,34 @@ def test_nonsense_is_malformed(
     lying(monkeypatch, "_object", lambda honest, path: answer if "entries" in path else honest)
     with pytest.raises(Malformed):
         follow(url, None, tmp_path)
+
+
+ENTRY = item(3).entry.model_dump()
+
+
+@pytest.mark.parametrize("proof", [None, "00", [1], ["x"], ["00" * 32] * 129], ids=range(5))
+def test_proofs_are_lists_of_hashes(
+    proof: Any, registry: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = registry
+    server = Server(url)
+    assert server.consistency(2, 5) and server.inclusion(item(3).entry.digest, 5)
+    lying(monkeypatch, "_object", lambda honest, path: {**honest, "proof": proof})
+    for ask in (lambda: server.consistency(2, 5), lambda: server.inclusion(item(3).entry.digest, 5)):
+        with pytest.raises(Malformed, match="not an answer"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "said", [{"entry": [ENTRY]}, {"number": "3"}, {"number": True}, {"entry": {}}], ids=str
+)
+def test_an_entry_comes_with_its_number(
+    said: Any, registry: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = registry
+    lying(monkeypatch, "_object", lambda honest, path: {**honest, **said})
+    with pytest.raises(Malformed):
+        Server(url).inclusion(item(3).entry.digest, 5)
 
 
 def get(url: str, path: str) -> bytes:

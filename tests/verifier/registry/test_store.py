@@ -16,7 +16,8 @@ import pytest
 from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.fingerprint.similarity import compare_vectors
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
-from huref.verifier.registry.entry import kind_of
+from huref.verifier.registry.entry import kind_of, vector_digest
+from huref.verifier.registry.replica import open_registry
 from huref.verifier.registry.search import Index
 from huref.verifier.registry.store import Store
 from tests import ROOT
@@ -81,18 +82,51 @@ def swapped(table: str, one: str, other: str) -> str:
             "registry.vector",
         ),
         ("UPDATE entries SET leaf = zeroblob(32) WHERE number = 1", "registry.leaf"),
+        (
+            "UPDATE entries SET unit = (SELECT unit FROM entries WHERE number = 0) WHERE number = 1",
+            "registry.vector",
+        ),
         (swapped("checkpoints", '"origin":"test"', '"origin":"best"'), "registry.signature"),
     ],
 )
 def test_whoever_gets_round_that_is_found_out(change: str, path: str, tmp_path: Path) -> None:
-    store(tmp_path / "r", 3).close()
-    with sqlite3.connect(tmp_path / "r") as database:
+    """By an audit, and so by everybody who names the key of a file's log."""
+    _forge(tmp_path / "r", change)
+    for look in (
+        Store.open(tmp_path / "r").audit,
+        lambda: open_registry(str(tmp_path / "r"), key().public_key),
+    ):
+        with pytest.raises(Rejected) as error:
+            look()
+        assert error.value.path == path
+
+
+def _forge(path: Path, change: str) -> None:
+    """A registry of three entries, changed behind the back of its own rules."""
+    store(path, 3).close()
+    with sqlite3.connect(path) as database:
         for name in ("entries_stay", "entries_last", "checkpoints_stay", "checkpoints_last"):
             database.execute(f"DROP TRIGGER {name}")
         database.execute(change)
-    with pytest.raises(Rejected) as error:
-        Store.open(tmp_path / "r").audit()
-    assert error.value.path == path
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE entries SET body = 'text'", "UPDATE entries SET body = x'5b5d'", "UPDATE entries SET body = x'7b7d'",
+     "UPDATE entries SET body = x'7b'", "UPDATE entries SET v = x'00'", "UPDATE entries SET v = zeroblob(8 * 511)",
+     "UPDATE entries SET unit = 'text'", "UPDATE entries SET unit = zeroblob(4 * 511)", "UPDATE entries SET leaf = 1",
+     "UPDATE entries SET leaf = zeroblob(31)", "UPDATE checkpoints SET body = 'text'",
+     "UPDATE checkpoints SET body = x''"],
+)  # fmt: skip
+def test_a_file_of_anything_is_no_registry(change: str, tmp_path: Path) -> None:
+    """Whether it is audited first or searched as it is: never a crash."""
+    _forge(tmp_path / "r", change)
+    found = Store.open(tmp_path / "r")
+    with pytest.raises(Malformed):
+        found.audit()
+    with pytest.raises(Malformed):
+        Index().refresh(found)
+        found.leaves(3)
 
 
 _WRITER = """
@@ -168,6 +202,13 @@ def test_an_entry_names_its_vector() -> None:
         with pytest.raises(Rejected) as caught:
             one.entry.check_vector(v)
         assert caught.value.path == "registry.vector"
+
+
+def test_a_vector_has_512_numbers() -> None:
+    """Also where the entry names a vector of another length."""
+    for v in (item(0).v[:-1], [*item(0).v, 0], []):
+        with pytest.raises(Rejected, match="not the vector"):
+            item(0).entry.model_copy(update={"vector": vector_digest(v)}).check_vector(v)
 
 
 def test_entries_are_strict() -> None:
