@@ -55,10 +55,13 @@ def _header(found: Inspection) -> str:
 
 
 def _short(found: Inspection) -> str:
+    """First in the page's order is the sentence, whatever the window shows beside it."""
     said = summary(found)
     rows = [("Who signed", text(said.signed))]
-    rows += [("Only said by the owner", text(said.said))] if said.said else []
-    return f'<div class="short">{_picture(found)}<div><p class="holds">{text(said.holds)}</p>{facts(rows)}</div></div>'
+    if said.said:
+        rows.append(("Only said by the owner" if _verifies(found) else "Only said", text(said.said)))
+    holds = f'<div><p class="holds">{text(said.holds)}</p>{facts(rows)}</div>'
+    return f'<div class="short">{holds}{_picture(found)}</div>'
 
 
 def _picture(found: Inspection) -> str:

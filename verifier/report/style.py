@@ -27,6 +27,7 @@ small, figcaption, footer { font-size: .875rem; color: var(--quiet); }
 .short { display: grid; grid-template-columns: 16rem 1fr; gap: 1.75rem; margin-top: 1.5rem; align-items: start; }
 .holds { margin: 0 0 1rem; font-size: 1.15rem; font-weight: 600; line-height: 1.45; }
 figure { margin: 0; }
+.short figure { order: -1; }
 img, svg { display: block; width: 100%; height: auto; border-radius: 12px; border: 1px solid var(--line); }
 svg { background: var(--soft); stroke: var(--bad); fill: var(--line); }
 .failure { border-left: 5px solid var(--bad); padding: .1rem 1rem; background: var(--soft); }
@@ -47,7 +48,7 @@ th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8rem; }
 @media (max-width: 42rem) {
 .short, dl { grid-template-columns: 1fr; }
-.short figure { max-width: 16rem; }
+.short figure { max-width: 16rem; order: 0; }
 dl { gap: 0; }
 dd { margin-bottom: .6rem; }
 }

@@ -62,8 +62,8 @@ def _signed(verdict: Verdict) -> str:
         return f"No owner signed it.{checked}{extra}" if checked or extra else "Nobody."
     short = f"{verdict.signer[:_KEY_DIGITS]}…"
     if "signer" in verdict.expected:
-        return f"The owner's key that you named, {short}.{checked}{extra}"
-    return f"The owner's key {short}. Whose key that is, you must know from elsewhere.{checked}{extra}"
+        return f"The owner's key that you named ({short}).{checked}{extra}"
+    return f"The owner's key {short}; whose key that is, you must know from elsewhere.{checked}{extra}"
 
 
 def _said(verdict: Verdict) -> str:
