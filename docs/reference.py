@@ -45,6 +45,22 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     return "".join(part if part.startswith("```") else _adapted(part, page.file.src_uri) for part in parts)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """A corner of a table is no heading; called by mkdocs."""
+    return re.sub(r"<th([^>]*)></th>", r"<td\1></td>", html)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the theme's search dialog for screen readers; called by mkdocs."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The same for the page of a missing address; called by mkdocs."""
+    return on_post_page(output_content)
+
+
 def _adapted(text: str, place: str) -> str:
     folder = posixpath.dirname(place)
     text = re.sub(r"\[([^\]]+)\]\((?:\.\./)+(benchmarks/[^)]+)\)", lambda m: _named(m[1], m[2]), text)
