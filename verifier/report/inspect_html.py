@@ -65,7 +65,7 @@ def _short(found: Inspection) -> str:
 
 
 def _picture(found: Inspection) -> str:
-    if found.picture is None or found.verdict is None:
+    if found.picture is None or found.verdict is None or found.failure is not None:
         strike = "" if _verifies(found) else f'<path stroke-width="9" d="{_STRIKE}"/>'
         label = "No picture" if _verifies(found) else "No picture, struck through"
         return (

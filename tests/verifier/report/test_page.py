@@ -191,6 +191,15 @@ def test_a_rejection_strikes_the_picture_and_says_what_is_only_claimed(rejected:
     assert rejected.fingerprint not in text[:claims]
 
 
+def test_a_failure_outweighs_a_verdict(verified: Inspection, rejected: Inspection) -> None:
+    """Both together do not come out of a replay; should they, nothing is shown as proven."""
+    both = replace(verified, failure=rejected.failure)
+    text = page(both)
+    assert summary(both).holds.startswith("Nothing holds") and summary(both).signed.startswith("No signature")
+    assert "<h2>Proven</h2>" not in text and "<img" not in text and "VERIFIED" not in text
+    assert "M14 14" in text and f"<h2>{CLAIMED}</h2>" in text
+
+
 def test_what_cannot_be_read_claims_nothing(malformed: Inspection) -> None:
     text = page(malformed)
     assert summary(malformed).holds.startswith("Nothing was shown") and summary(malformed).said == ""
