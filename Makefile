@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint install clean
+.PHONY: demo test fast lint docs install clean
 
 install: $(VENV)/.installed
 
@@ -29,6 +29,9 @@ lint: install
 	for room in common circuits verifier prover; do ln -sfn ../../../$$room build/types/huref/$$room; done
 	for file in __init__.py __main__.py py.typed; do ln -sf ../../../package/$$file build/types/huref/$$file; done
 	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -6,6 +6,8 @@ from huref.common.text import shorten
 
 WORD = "REJECTED"
 """The one word for a well-formed input that does not hold what it says."""
+CLAIMED = "Claimed, not proven"
+"""Heading of what a bundle that failed says of itself."""
 
 _MEANINGS: dict[str, str] = {
     "files": "A file is not the one that the bundle's manifest lists: it was changed or exchanged after the bundle was "

@@ -159,7 +159,7 @@ def recompute(
             _check_fidelity(claims.fidelity, measure(program, trace, reference, steps))
     return (
         "the checkpoint has the family, sizes and vocabulary in the directory",
-        f"its files have the {len(claims.sources)} names, sizes and hashes in commitment.json",
+        f"its files have names, sizes and hashes as in commitment.json ({len(claims.sources)} listed)",
         rule,
         "quantized by the pinned rule, it gives the commitment's root under the secret seed",
         "the fingerprint program on it gives the vector, the shifts and the sums",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, result, result_json
+from huref.common.output import exit_on_error, note, result, result_json
 
 
 def register(app: typer.Typer) -> None:
@@ -47,3 +47,5 @@ def audit(
         result(f"  - {check}")
     for public in report.cosigners:
         result(f"  auditor {public}")
+    if signer is None:
+        note("nothing was signed: --key FILE co-signs the bundle")

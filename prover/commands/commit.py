@@ -101,5 +101,7 @@ def commit(
         return
     result(f"model id {public.model_id}")
     entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)
-    note(f"{entries / 1e6:.1f} M weights in {len(said.tensors)} tensors, good for {said.proofs} proofs")
+    note(
+        f"{entries / 1e6:.1f} M weights in {len(said.tensors)} tensors, good for at least {said.proofs} proofs"
+    )
     note(f"publish {out / 'commitment.json'}; keep {out / 'private'} secret and do not copy it")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.output import exit_on_error, is_quiet, note, result, result_json
 
 
 def register(app: typer.Typer) -> None:
@@ -36,9 +36,9 @@ def warmup(
         start, worker = time.perf_counter(), Worker(STAGES)
         try:
             with counted() as compiled:
-                for example in tqdm(
-                    examples(), unit="kernel", leave=False, bar_format="{l_bar}{bar}| {elapsed}"
-                ):
+                hidden = is_quiet() or None  # None: shown on a terminal only
+                shown = {"unit": "kernel", "leave": False, "bar_format": "{l_bar}{bar}| {elapsed}"}
+                for example in tqdm(examples(), disable=hidden, **shown):
                     example()
             worker.wait()
         finally:

@@ -21,11 +21,17 @@ from tests.support.registries import served
 __all__ = ["checkpoint", "serve"]
 
 
-def commands(page: str) -> list[str]:
-    """Lines `huref …` in the page's code blocks, without remarks."""
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.M | re.S)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("huref ")]
+def commands(page: str, first: str = "huref ") -> list[str]:
+    """Lines `huref …` of code blocks, fenced or indented, without remarks; options in brackets are left out."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    blocks += re.findall(r"^    .+$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    lines = [
+        re.sub(r" \[[^\]]*\]", "", line.split("  #")[0]).strip()
+        for block in blocks
+        for line in block.splitlines()
+    ]
+    return [re.sub(" +", " ", line) for line in lines if line.startswith(first)]
 
 
 def run(line: str, replaced: dict[str, str], *more: str) -> None:

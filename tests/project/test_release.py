@@ -35,7 +35,20 @@ def test_metadata() -> None:
     assert PROJECT["requires-python"] == ">=3.11" and len(PROJECT["keywords"]) >= 3
     versions = {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)}
     assert versions <= set(PROJECT["classifiers"])
-    extras = {"prover", "gpu", "train", "onnx", "hub", "sign", "registry", "cluster", "fast", "bench", "dev"}
+    extras = {
+        "prover",
+        "gpu",
+        "train",
+        "onnx",
+        "hub",
+        "sign",
+        "registry",
+        "cluster",
+        "fast",
+        "bench",
+        "docs",
+        "dev",
+    }
     assert set(PROJECT["optional-dependencies"]) == extras
 
 

@@ -196,9 +196,11 @@ def test_a_foreign_generators_picture_is_labelled_and_not_what_require_image_mea
     assert "foreign generator, which can be made to draw anything" in shown
 
 
-ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "div", "h1", "h2", "p", "b", "br", "span",
-           "code", "figure", "figcaption", "img", "ul", "li", "table", "tr", "th", "td", "details",
-           "summary"}  # fmt: skip
+ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer", "div", "h1", "h2", "h3", "p",
+           "b", "small", "time", "code", "figure", "figcaption", "img", "svg", "path", "ul", "li", "dl", "dt", "dd",
+           "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}  # fmt: skip
+NAMES = {"lang", "charset", "http-equiv", "content", "name", "class", "alt", "src", "datetime", "scope", "role",
+         "tabindex", "aria-label", "viewbox", "d", "stroke", "stroke-width"}  # fmt: skip
 
 
 class _Tags(HTMLParser):
@@ -240,16 +242,7 @@ def test_the_page_escapes_everything_and_loads_nothing(files: Files, tmp_path: P
         assert parser.tags <= ALLOWED and all(
             link.startswith("data:image/png;base64,") for link in parser.links
         )
-        assert parser.attributes <= {
-            "lang",
-            "charset",
-            "http-equiv",
-            "content",
-            "name",
-            "class",
-            "alt",
-            "src",
-        }
+        assert parser.attributes <= NAMES
 
 
 def test_ignored_files_are_named(files: Files, tiny: Made) -> None:

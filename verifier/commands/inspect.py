@@ -11,6 +11,7 @@ import typer
 
 from huref.common.errors import ExitCode
 from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.rejection import CLAIMED
 from huref.verifier.commands.verify import ignored_lines
 
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ def inspect(
 
 def describe(found: Inspection) -> list[str]:
     """The inspection in lines for people."""
-    lines = [f"{found.failure.word if found.failure else 'VERIFIED'}  {found.bundle}"]
+    lines = [f"{found.word}  {found.bundle}"]
     if found.failure is not None:
         lines += _failure(found.failure)
     if found.verdict is not None:
         lines.append(f"  in words     {found.verdict.words}")
     lines += ignored_lines(found.ignored)
-    lines += ["Statement, as the bundle says it:", *(f"  {line}" for line in found.words)]
+    lines += [
+        f"{'Statement, as the bundle says it' if found.failure is None else CLAIMED}:",
+        *(f"  {line}" for line in found.words),
+    ]
     lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]
     lines += ["Layers:"]
     lines += [

@@ -10,8 +10,12 @@ from huref.verifier.registry.entry import Checkpoint, Entry
 from huref.verifier.registry.search import Hit
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8886; --good: light-dark(#1a6e31, #5fd38a); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1.5rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --line: #8886; --good: light-dark(#1a6e31, #5fd38a);
+        --ink: light-dark(#1b1f24, #e7eaee); --page: light-dark(#ffffff, #14171c);
+        --link: light-dark(#0b57d0, #8ab4ff); }
+a { color: var(--link); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 1.5rem auto; padding: 0 1rem;
+       color: var(--ink); background: var(--page); }
 h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 1.5rem 0 .5rem; }
 form { display: flex; gap: .5rem; flex-wrap: wrap; margin: 1rem 0; } label { flex: 1 0 100%; }
 input { flex: 1 1 12rem; font: inherit; padding: .4rem; }

@@ -1,210 +1,151 @@
-"""An inspection as one self-contained HTML page: no scripts, no outside files, everything escaped.
+"""An inspection as one self-contained HTML page, written for a reader who is no cryptographer.
 
-A policy in the page's head forbids a browser to load or run anything else, should an escape ever be missed.
+First three sentences (`summary.py`), then what was proven, who signed, what is only said, then the technical part,
+folded. No scripts, no outside files, everything escaped; a policy in the page's head forbids a browser to load or run
+anything else, should an escape ever be missed. A picture that was not checked is not on the page: a rejected bundle
+has an empty frame, struck through.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
-from html import escape
-from itertools import groupby
+from importlib.metadata import version
 
-from huref.common.text import escape as printable
+from huref.common.rejection import CLAIMED
 from huref.common.text import quoted
-from huref.verifier.report.inspection import Inspection, Message
+from huref.verifier.report.elements import code, facts, folded, items, text
+from huref.verifier.report.glossary import GLOSSARY
+from huref.verifier.report.inspection import Failure, Inspection
+from huref.verifier.report.style import STYLE
+from huref.verifier.report.summary import summary
+from huref.verifier.report.technical import technical
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _NAMED = 20
 """Foreign files that are named on the page."""
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f37; --bad: #c62828; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-header { display: flex; gap: 1.5rem; align-items: center; flex-wrap: wrap; }
-figure { margin: 0; max-width: 256px; } figcaption { font-size: .8rem; opacity: .75; }
-header img { width: 256px; height: 256px; border-radius: 12px; image-rendering: auto; border: 1px solid var(--line); }
-h1 { margin: 0 0 .3rem; font-size: 1.6rem; overflow-wrap: anywhere; } h2 { margin: 2rem 0 .5rem; font-size: 1.15rem; }
-.badge { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; color: #fff; font-weight: 600; }
-.good { background: var(--good); } .bad { background: var(--bad); }
-.wrap { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .87rem; }
-th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font-size: .85em; overflow-wrap: anywhere; }
-details { border: 1px solid var(--line); border-radius: 8px; margin: .35rem 0; padding: .35rem .8rem; }
-summary { cursor: pointer; font-weight: 500; } summary span { opacity: .65; font-weight: 400; }
-.failure { border-left: 4px solid var(--bad); padding: .5rem 1rem; background: var(--soft); }
-.bar { display: inline-block; height: .6rem; background: var(--good); border-radius: 2px; opacity: .7; }
-li { overflow-wrap: anywhere; }
-"""
+_CHECK = (
+    "Take the model id from where the owner published it (a model card, a web site), not from this page, and let huref "
+    "compare: huref verify BUNDLE --root MODEL_ID. With --signer KEY it also insists on a key that you know.",
+    "To see whether two models are related, compare numbers: huref compare BUNDLE OTHER. Pictures only hint at it.",
+)
+_HEAD_AND_EARS = "M60 104 L52 34 L96 66 Q128 56 160 66 L204 34 L196 104 Q214 190 128 222 Q42 190 60 104 Z"
+_STRIKE = "M14 14 L242 242 M242 14 L14 242"
 
 
 def page(found: Inspection) -> str:
     """The whole page."""
-    parts = [_header(found), _failure(found), _verdict(found), _statement(found), _layers(found)]
-    parts += [_ledger(found), _transcript(found), _positions(found), _timings(found)]
-    body = "\n".join(part for part in parts if part)
-    title = _text(found.bundle)
+    parts = [_short(found), _failed(found), _verified(found), _words(), _technical(found)]
+    body = f"{_header(found)}<main>{''.join(parts)}</main>{_footer(found)}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f"<title>{found.word}: {text(found.bundle)}</title>"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body>{body}</body></html>\n"
     )
 
 
+def _verifies(found: Inspection) -> bool:
+    return found.failure is None and found.verdict is not None
+
+
 def _header(found: Inspection) -> str:
-    image = ""
-    if found.picture is not None:
-        data = base64.b64encode(found.picture).decode()
-        image = f'<figure><img alt="the fingerprint\'s picture" src="data:image/png;base64,{data}">'
-        label = "checked, drawn by the embedded generator"
-        if found.verdict is not None and found.verdict.picture.foreign:
-            label = "drawn by a foreign generator, which can be made to draw anything"
-        image += f"<figcaption>{label}</figcaption></figure>"
-    word, kind = (found.failure.word, "bad") if found.failure else ("VERIFIED", "good")
-    lines = f'<h1>{_text(found.bundle)}</h1><span class="badge {kind}">{word}</span>'
-    if found.fingerprint is not None:
-        words = "" if found.verdict is None else f" <b>{found.verdict.words}</b>"
-        lines += f"<p>fingerprint{words}<br><code>{found.fingerprint}</code></p>"
-    if found.ignored:
-        lines += f"<p>ignored: {_text(', '.join(quoted(name) for name in found.ignored[:_NAMED]))}</p>"
-    if found.security is not None and found.verdict is not None:
-        lines += (
-            f"<p>{found.security.bits:.1f} provable bits, set by <code>{_text(found.security.binding.label)}</code>; "
-            f"{sum(found.files.values()) / 1e6:.2f} MB in all</p>"
+    badge = f'<p class="badge {"good" if _verifies(found) else "bad"}">{found.word}</p>'
+    return f'<header><p class="kicker">Fingerprint report</p><h1>{text(found.bundle)}</h1>{badge}</header>'
+
+
+def _short(found: Inspection) -> str:
+    """First in the page's order is the sentence, whatever the window shows beside it."""
+    said = summary(found)
+    rows = [("Who signed", text(said.signed))]
+    if said.said:
+        rows.append(("Only said by the owner" if _verifies(found) else "Only said", text(said.said)))
+    holds = f'<div><p class="holds">{text(said.holds)}</p>{facts(rows)}</div>'
+    return f'<div class="short">{holds}{_picture(found)}</div>'
+
+
+def _picture(found: Inspection) -> str:
+    if found.picture is None or found.verdict is None or found.failure is not None:
+        strike = "" if _verifies(found) else f'<path stroke-width="9" d="{_STRIKE}"/>'
+        label = "No picture" if _verifies(found) else "No picture, struck through"
+        return (
+            f'<figure><svg viewBox="0 0 256 256" role="img" aria-label="{label}">'
+            f'<path stroke="none" d="{_HEAD_AND_EARS}"/>{strike}</svg>'
+            "<figcaption>A picture that was not checked is not shown.</figcaption></figure>"
         )
-    return f"<header>{image}<div>{lines}</div></header>"
-
-
-def _failure(found: Inspection) -> str:
-    failure = found.failure
-    if failure is None:
-        return ""
-    rows = [
-        ("what it means", failure.meaning),
-        ("check", failure.path),
-        ("message", failure.message),
-        ("expected", failure.expected),
-        ("got", failure.got),
-        ("hint", failure.hint),
-    ]
-    shown = "".join(
-        f"<tr><th>{name}</th><td><code>{_text(text)}</code></td></tr>" for name, text in rows if text
+    data = base64.b64encode(found.picture).decode()
+    label = "Checked: drawn by the embedded generator."
+    if found.verdict.picture.foreign:
+        label = "Drawn by a foreign generator, which can be made to draw anything."
+    return (
+        f'<figure><img alt="Picture of the fingerprint {found.verdict.words}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{label}</figcaption></figure>"
     )
-    return f'<h2>First failing check</h2><div class="failure"><table>{shown}</table></div>'
 
 
-def _statement(found: Inspection) -> str:
-    if not found.words:
+def _verified(found: Inspection) -> str:
+    if found.failure is not None or found.verdict is None:
         return ""
-    said = found.statement
-    lists = ""
-    if said is not None:
-        lists = _details(
-            "the vector v", f"{len(said.v)} integers", f"<code>{', '.join(map(str, said.v))}</code>"
-        )
-    if found.directory is not None:
-        ids = ", ".join(map(str, found.directory.tokens.ids))
-        lists += _details("token ids", f"{found.directory.k}, most frequent first", f"<code>{ids}</code>")
-    return f"<h2>Statement, as the bundle says it</h2>{_list(found.words)}{lists}"
+    parts = ["<h2>Which model, and when</h2>", facts(_identity(found))]
+    parts += [f"<h2>{heading}</h2>{items(said)}" for heading, said in found.verdict.sections()]
+    return "".join([*parts, f"<h2>Check it yourself</h2>{items(_CHECK)}"])
 
 
-def _verdict(found: Inspection) -> str:
-    if found.verdict is None:
+def _identity(found: Inspection) -> list[tuple[str, str]]:
+    """Names of what the bundle is about, as HTML; of a failed bundle they are claims."""
+    rows = []
+    if found.verdict is not None:
+        rows.append(("In six words", f"<b>{found.verdict.words}</b>"))
+    if found.statement is not None:
+        rows.append(("Model id", code(found.statement.model_id)))
+    if found.root is not None:
+        rows.append(("Root of its weights", code(found.root)))
+    if found.fingerprint is not None:
+        rows.append(("Fingerprint", code(found.fingerprint)))
+    return [*rows, ("Checked", _when(found))]
+
+
+def _when(found: Inspection) -> str:
+    iso = found.checked.isoformat(timespec="seconds")
+    return f'<time datetime="{iso}">{found.checked:%Y-%m-%d %H:%M} UTC</time>; the bundle itself has no date'
+
+
+def _failed(found: Inspection) -> str:
+    if _verifies(found):
         return ""
-    return "".join(f"<h2>{heading}</h2>{_list(said)}" for heading, said in found.verdict.sections())
-
-
-def _layers(found: Inspection) -> str:
-    if not found.layers:
-        return ""
-    parts = ["<h2>Layers</h2>", _table(("what", "size"), found.geometry.items())]
-    for layer in found.layers:
-        fine = "none (shift 0)" if layer.calibration[1] is None else f"{layer.calibration[1]:,}"
-        rows = [
-            ("accumulator", layer.formula),
-            ("static bound of |accumulator|", f"{layer.static_bound:,}"),
-            ("canonical shift", f"{layer.shift}"),
-            ("calibration sum at the shift, and one below", f"{layer.calibration[0]:,} and {fine}"),
-            ("clamped to", f"[{layer.clamp[0]}, {layer.clamp[1]}]"),
-            ("clamp table covers quotients in", f"[−{layer.table_height}, {layer.table_height})"),
-            ("looked up as", ", ".join(layer.claims)),
-        ]
-        parts.append(_details(layer.name, f"{layer.formula}, {layer.rows} × {layer.cols}", _table((), rows)))
+    parts = [] if found.failure is None else [_failure(found.failure)]
+    if found.words:
+        parts.append(f"<h2>{CLAIMED}</h2>{facts(_identity(found))}{items(found.words)}")
     return "".join(parts)
 
 
-def _ledger(found: Inspection) -> str:
-    if found.security is None:
-        return ""
+def _failure(failure: Failure) -> str:
     rows = [
-        (
-            f"{'▶ ' if term == found.security.binding else ''}{term.label}",
-            term.formula,
-            f"{term.error_bits:.1f}",
-            str(term.grinding or ""),
-            f"{term.bits:.1f}",
-        )
-        for term in sorted(found.security.terms, key=lambda term: term.bits)
+        ("What it means", failure.meaning),
+        ("Check", failure.path),
+        ("Message", failure.message),
+        ("Expected", failure.expected),
+        ("Got", failure.got),
+        ("Hint", failure.hint),
     ]
-    heads = ("round", "error", "bits", "grinding", "total")
-    return f"<h2>Soundness ledger</h2>{_table(heads, rows, numbers=(2, 3, 4))}"
+    shown = facts((name, text(said)) for name, said in rows if said)
+    return f'<h2>The first check that failed</h2><div class="failure">{shown}</div>'
 
 
-def _transcript(found: Inspection) -> str:
-    if not found.messages:
-        return ""
-    parts = []
-    for group, items in groupby(found.messages, key=lambda message: message.label.split(".")[0]):
-        messages = list(items)
-        sent = sum(message.size for message in messages if message.kind == "absorb")
-        rows = [_message_row(message) for message in messages]
-        inner = _table(("", "label", "bytes", "begins with"), rows, numbers=(2,))
-        parts.append(_details(group, f"{len(messages)} events, {sent:,} bytes absorbed", inner))
-    return f"<h2>Messages and challenges, in order</h2>{''.join(parts)}"
+def _words() -> str:
+    explained = facts((term, text(said)) for term, said in GLOSSARY)
+    return f"<h2>Words on this page</h2>{folded('Glossary', f'{len(GLOSSARY)} words explained', explained)}"
 
 
-def _message_row(message: Message) -> tuple[str, ...]:
-    arrow = "prover sends →" if message.kind == "absorb" else "← challenge"
-    return arrow, message.label, f"{message.size:,}", message.preview + ("…" if message.size > 16 else "")
+def _technical(found: Inspection) -> str:
+    inner = technical(found)
+    title = "Technical part" if _verifies(found) else f"Technical part: {CLAIMED.lower()}"
+    return f"<h2>{title}</h2>{inner}" if inner else ""
 
 
-def _positions(found: Inspection) -> str:
-    parts = [
-        _details(name, f"{len(values)} code points", f"<code>{', '.join(map(str, values))}</code>")
-        for name, values in found.positions.items()
-    ]
-    return f"<h2>Opened positions</h2>{''.join(parts)}" if parts else ""
-
-
-def _timings(found: Inspection) -> str:
-    if found.verdict is None:
-        return ""
-    rows = [(name, f"{seconds * 1000:.0f} ms") for name, seconds in found.verdict.seconds.items()]
-    sizes = [(name, f"{size:,} bytes") for name, size in found.files.items()]
-    return f"<h2>Time and files</h2>{_table((), rows + sizes, numbers=(1,))}"
-
-
-def _details(name: str, about: str, inner: str) -> str:
-    head = f"<summary>{_text(name)} <span>{_text(about)}</span></summary>"
-    return f'<details>{head}<div class="wrap">{inner}</div></details>'
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    def cells(tag: str, row: Sequence[str]) -> str:
-        marks = [' class="n"' if i in numbers else "" for i in range(len(row))]
-        return "".join(f"<{tag}{mark}>{_text(text)}</{tag}>" for mark, text in zip(marks, row, strict=True))
-
-    head = f"<tr>{cells('th', heads)}</tr>" if heads else ""
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="wrap"><table>{head}{body}</table></div>'
-
-
-def _text(text: str) -> str:
-    """Text for the page: control characters and bidi marks shown as escapes, then escaped for HTML."""
-    return escape(printable(text))
+def _footer(found: Inspection) -> str:
+    lines = [f"Made by huref {version('huref')}, {_when(found)}."]
+    if found.ignored:
+        names = ", ".join(quoted(name) for name in found.ignored[:_NAMED])
+        lines.append(f"Files that are no part of the bundle, ignored: {text(names)}")
+    return f"<footer>{''.join(f'<p>{line}</p>' for line in lines)}</footer>"

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ class Failure:
 class Inspection:
     """Everything about a bundle; fields stay empty from the point where the check failed.
 
-    `picture` is there only when it was checked: drawn again from the vector, and equal.
+    `picture` is there only when it was checked: drawn again from the vector, and equal. `root` is that of the
+    committed weights, hex; `checked` the time of this replay by the clock here.
     """
 
     bundle: str
@@ -96,6 +98,7 @@ class Inspection:
     statement: Statement | None = None
     directory: Directory | None = None
     fingerprint: str | None = None
+    root: str | None = None
     words: list[str] = field(default_factory=list)
     geometry: dict[str, str] = field(default_factory=dict)
     layers: list[LayerView] = field(default_factory=list)
@@ -104,6 +107,14 @@ class Inspection:
     positions: dict[str, list[int]] = field(default_factory=dict)
     picture: bytes | None = None
     ignored: tuple[str, ...] = ()
+    checked: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def word(self) -> str:
+        """VERIFIED, or what is wrong; what was never verified is not."""
+        if self.failure is not None:
+            return self.failure.word
+        return WORD if self.verdict is None else "VERIFIED"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for --json."""
@@ -167,6 +178,7 @@ def _describe(found: Inspection, bundle: Bundle) -> None:
     setup = prepare_statement(statement, commitment)
     found.statement, found.directory = statement, commitment.directory
     found.fingerprint = fingerprint_name(statement, commitment.directory)
+    found.root = commitment.root
     found.words = _words(statement, commitment)
     found.geometry = _geometry(setup)
     found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]

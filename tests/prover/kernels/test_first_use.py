@@ -220,6 +220,7 @@ def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
             command, env=kept, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True
         )
         assert ('"compiled": 0' not in done.stdout) == compiling
+        assert done.stderr == ""  # no bar where there is no terminal
     assert str(tmp_path / "cache") in done.stdout
     assert (
         run(_WARM, checkpoint, tmp_path / "a.huref", NUMBA_CACHE_DIR=str(tmp_path / "cache")).stdout == "0\n"

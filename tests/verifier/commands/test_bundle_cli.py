@@ -156,6 +156,8 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     assert left["positions_left"] >= 0 == left["challenges_left"], "the public fingerprint is the one answer"
     done = huref("prove", "--commitment", folder, "--out", tmp_path / "third.huref", "--key", key)
     assert done.code == ExitCode.USAGE and "opening budget" in done.err
+    done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder)
+    assert done.code == ExitCode.VERIFIED and "nothing was signed" in done.err and "auditor" not in done.out
     done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder, "--key", key)
     assert done.code == 0 and public in done.out
     assert public in huref("verify", bundle).out

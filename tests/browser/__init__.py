@@ -1,0 +1,1 @@
+"""Pages that people read, checked in a real browser with an accessibility engine (axe-core)."""
