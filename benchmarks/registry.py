@@ -26,7 +26,8 @@ def _item(number: int, rng: np.random.Generator) -> Item:
     value = {
         "name": f"owner/model-{number}", "added": "2026-01-01T00:00:00Z", "digest": f"{number:064x}",
         "model_id": f"{number:064x}", "fingerprint": fingerprint_id(_PROFILE, _K, None, v),
-        "vector": vector_digest(v), "profile": _PROFILE, "k": _K, "p": _P, "token_ids": "0" * 64, "security_bits": 100, "signer": None,
+        "vector": vector_digest(v), "profile": _PROFILE, "k": _K, "p": _P, "token_ids": "0" * 64,
+        "security_bits": 100, "signer": None,
     }  # fmt: skip
     return Item(Entry.read(value, "entry"), v)
 

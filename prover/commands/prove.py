@@ -92,7 +92,7 @@ def prove(
     note(f"time: {times}")
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof {verdict.proof_size / 1e6:.2f} MB")
     note(f"security: {verdict.security.bits:.1f} provable bits (weakest: {verdict.security.binding.label})")
-    left = f"{done.proofs_left} proofs left"
+    more = f"{done.proofs_left} proofs left"
     if verdict.statement.e is not None:
-        left += f", {done.challenges_left} more challenges can be answered"
-    note(f"commitment: {done.commitment} (its private/ part is secret), {left}")
+        more += f", {done.challenges_left} more challenges can be answered"
+    note(f"commitment: {done.commitment} (its private/ part is secret), {more}")

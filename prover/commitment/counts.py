@@ -16,8 +16,8 @@ _KEYS = {"version", "opened", "answered", *_NUMBERS}
 @dataclass
 class Counts:
     """Distinct positions: `capacity` may be opened in all, `opened` are, `reserved` may be by the proof in progress,
-    `forfeited` may have been seen, of them `elsewhere` in proofs of another copy. `proofs` counts the reservations ever made, `answered` holds the challenges (hex;
-    empty for the public fingerprint) that proofs were begun for.
+    `forfeited` may have been seen, of them `elsewhere` in proofs of another copy. `proofs` counts the reservations ever
+    made, `answered` holds the challenges (hex; empty for the public fingerprint) that proofs were begun for.
     """
 
     capacity: int
