@@ -66,7 +66,14 @@ REFUSED: list[tuple[Place, Any]] = [
     (("shape",), []),
     (("fidelity", "v"), "1"),
 ]
-KEYS: list[Place] = [("shifts",), ("calibration_sums",), ("caps",), ("ratios",), ("timings",), ("fidelity", "terms")]
+KEYS: list[Place] = [
+    ("shifts",),
+    ("calibration_sums",),
+    ("caps",),
+    ("ratios",),
+    ("timings",),
+    ("fidelity", "terms"),
+]
 
 
 def _name(case: tuple[Place, Any]) -> str:
