@@ -1,8 +1,7 @@
 """What the integers of `paper` keep of the reference on real checkpoints: `python -m benchmarks.fidelity`.
 
 Against floating point: every term, and v against the paper's reference at full K, nothing pooled. Results go to
-benchmarks/results/fidelity.json; docs/fidelity.md discusses them.
-`hardened-2` is measured by benchmarks/examination.py.
+benchmarks/results/fidelity.json; docs/fidelity.md discusses them. benchmarks/examination.py measures `hardened-2`.
 """
 
 from __future__ import annotations

@@ -140,14 +140,15 @@ def _flip_proof(copy: Path) -> None:
 
 
 def _shift_vector(copy: Path) -> None:
-    """Change v everywhere, redraw the picture, and repair every hash: only the proof can object."""
+    """Change an output and v everywhere, redraw the picture, and repair every hash: only the proof can object."""
     fingerprint = json.loads((copy / form.FINGERPRINT).read_bytes())
-    fingerprint["v"][0] += 1
+    fingerprint["e"][0] += 1
+    fingerprint["v"] = picture_vector(fingerprint["e"]).tolist()
     content = json.dumps(fingerprint, separators=(",", ":")).encode()
     write_file(copy / form.FINGERPRINT, content)
     write_file(copy / form.PICTURE, png_bytes(render(fingerprint["v"])))
     manifest = json.loads((copy / form.MANIFEST).read_bytes())
-    manifest["statement"]["v"] = fingerprint["v"]
+    manifest["statement"] |= {"e": fingerprint["e"], "v": fingerprint["v"]}
     manifest["statement"]["notes"]["fingerprint"] = hashlib.sha256(content).hexdigest()
     write_file(copy / form.MANIFEST, Manifest.model_validate(manifest).encode())
     _reseal(copy, form.FINGERPRINT)

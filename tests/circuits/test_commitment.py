@@ -102,6 +102,7 @@ PIECES: list[tuple[str, Any]] = [
     ("extra", lambda all_: [*all_, "00ff00ff"]),
     ("none of them", lambda _: []),
     ("repeated", lambda all_: [*all_[:-1], all_[0]]),
+    ("extra and repeated", lambda all_: [*all_, all_[0]]),
 ]
 
 

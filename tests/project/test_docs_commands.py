@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -74,13 +75,14 @@ def test_registry(folder: Path, tiny: Made) -> None:
 
 def test_remote(checkpoint: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    published, tokens = tmp_path / "published", tmp_path / "tokens.txt"
+    published, tokens = tmp_path / "published", tmp_path / "tokens.json"
     shutil.copytree(checkpoint, published)
     shutil.copytree(checkpoint, published / "sub")
     convert(checkpoint, published / "sub" / "m.gguf", *CASES["llama"])
     for shard in (published / "sub").glob("*.safetensors*"):
         shard.unlink()
-    tokens.write_text("".join(f"{i}\n" for i in range(100)))
+    pieces = {"token_ids": list(range(300)), "token_pieces": [f"{i:04x}" for i in range(300)]}
+    tokens.write_text(json.dumps(pieces))
     url = serve(published).url
     replaced = {
         "https://SITE/FOLDER/FILE.gguf": f"{url}/files/sub/m.gguf",
@@ -91,6 +93,6 @@ def test_remote(checkpoint: Path, serve: Serve, tmp_path: Path, monkeypatch: pyt
     assert len(lines) == 4
     found = []
     for line in lines:
-        run(line, replaced, "--tokens", str(tokens), "--k", "64", "--p", "32")
+        run(line, replaced, "--tokens", str(tokens))
         found.append(read_fingerprint(tmp_path / "there").v)
     assert found[1:] == found[:-1]

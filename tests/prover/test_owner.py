@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.profiles import HARDENED
-from huref.circuits.statement import prepare_statement
+from huref.circuits.statement import prepare_range, prepare_statement
 from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
@@ -26,11 +26,13 @@ from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment import leaf_cache
 from huref.prover.commitment.budget import OpeningBudget
+from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights_file import new_weights
 from huref.prover.owner import Options, commit, prove
 from huref.prover.run.fingerprint import derive
 from huref.verifier import verify
+from huref.verifier.argument.verify import verify_program
 from tests import ROOT
 from tests.conftest import Made
 from tests.proof.programs import chain
@@ -329,9 +331,13 @@ def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
 def test_every_opened_position_is_counted(tiny: Made) -> None:
     from huref.verifier import inspect
 
-    found = inspect(tiny.bundle)
+    shown = set(inspect(tiny.bundle).positions["opening.weights"])
+    public, of_range = commitment_folder.read_public(tiny.commitment), OpenedPositions()
+    said, setup = prepare_range(public)
+    proof = (tiny.bundle / form.RANGE).read_bytes()
+    verify_program(setup, said.encode(), bytes.fromhex(public.root), proof, recorder=of_range)
     with OpeningBudget.load(tiny.commitment / "private", root_of(tiny.commitment)) as budget:
-        assert budget.opened == set(found.positions["opening.weights"])
+        assert budget.opened == shown | set(of_range.found.tolist()) > shown
 
 
 def test_a_bundle_with_128_bits(tmp_path: Path) -> None:

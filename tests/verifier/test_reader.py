@@ -276,7 +276,10 @@ def test_inspect_survives_a_statement_of_any_shape(files: Files) -> None:
         lambda d: d["shape"].update(rotary_dim=None),
     )
     statements = (
-        lambda s: s.update(v=[10**39] * 512),
+        lambda s: s.update(e=[10**39] * 4096),
+        lambda s: s.update(e=None),
+        lambda s: s.update(caps={}),
+        lambda s: s.update(ratios={}),
         lambda s: s.update(shifts={}),
         lambda s: s.update(calibration_sums={}),
         lambda s: s.clear(),

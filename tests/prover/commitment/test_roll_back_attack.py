@@ -65,9 +65,9 @@ def interpolate(points: Field, values: Field) -> Field:
 def test_a_roll_back_that_is_forced_through_gives_the_weights_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = tiny_models.build("llama", tmp_path / "model", 0)
+    checkpoint = tiny_models.build("llama", tmp_path / "model", 0, vocab_size=600)
     folder, backup = tmp_path / "c", tmp_path / "backup"
-    opened = commit(checkpoint, folder, Options(proofs=1))
+    opened = commit(checkpoint, folder, Options("paper", proofs=1))
     private, integers = folder / "private", opened.committed.data.copy()
     shutil.copytree(folder, backup)
 

@@ -103,7 +103,7 @@ def test_inspect(huref, tiny: Made, tmp_path: Path) -> None:  # type: ignore[no-
     page = tmp_path / "page.html"
     done = huref("inspect", tiny.bundle, "--html", page)
     assert done.code == ExitCode.VERIFIED
-    for word in ("l2.ud", "lookup.alpha", "opening.weights.queries", "statement", "not proven"):
+    for word in ("  gram  ", "lookup.alpha", "opening.weights.queries", "statement", "not proven"):
         assert word in done.out, word
     text = page.read_text()
     assert not any(word in text for word in HTML_FORBIDDEN)
