@@ -92,9 +92,11 @@ def _witness() -> list[Example]:
     return [
         lambda: sites.signed_sums(_sketch(), 1, narrow),
         lambda: sites.requantize(site, np.zeros((1, 1), np.int32), 1),
+        lambda: sites.multiply(np.zeros((1, 16), np.int32), np.ones(16, np.int64), 8, 127, wide),
         lambda: integer_gemm.product(wide, narrow),
         lambda: integer_gemm.product(wide, wide),
         lambda: histogram.count_digits(narrow, 4),
+        lambda: histogram.count_digits(np.zeros((2, 32), np.int8)[:, :16], 4),  # rows that lie apart
         lambda: histogram.count_entries(np.zeros(1, np.int64), 1),
     ]
 
