@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import store
-from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import PAPER
 from huref.circuits.program.program import OUTPUTS
 from huref.prover.checkpoint.families import Model, open_model

@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.common.errors import HurefError, Rejected
 from huref.common.files import bundle as form

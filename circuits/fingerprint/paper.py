@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref.circuits.fingerprint.clamps import MIN_CLAMP, calibration_rows, largest_clamp
-from huref.circuits.fingerprint.encoder import TERMS, mean_pool, term_clamp
+from huref.circuits.fingerprint.outputs import TERMS, mean_pool, term_clamp
 from huref.circuits.fingerprint.profiles import LAYERS
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.bounds import fits

@@ -8,8 +8,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from huref.circuits.fingerprint.encoder import standardize
 from huref.circuits.fingerprint.hardened.vector import similarity
+from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 
 TERM_NAMES = ("qk", "vo", "ud")

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.encoder import TERMS
+from huref.circuits.fingerprint.outputs import TERMS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.similarity import term_names

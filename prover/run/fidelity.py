@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import PAPER
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.program import OUTPUTS, GatedMatMul, MatMul, Output, Program, SketchSum

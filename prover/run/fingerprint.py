@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.commitment import compile_fingerprint
-from huref.circuits.fingerprint.encoder import MAX_TERM_WEIGHT
 from huref.circuits.fingerprint.hardened import constants as hardened
 from huref.circuits.fingerprint.hardened.tables import pool_count
 from huref.circuits.fingerprint.hardened.vector import picture_vector
+from huref.circuits.fingerprint.outputs import MAX_TERM_WEIGHT
 from huref.circuits.fingerprint.paper import CLIP_SIGMAS, EQUAL_TERM_WEIGHTS, compile_paper
 from huref.circuits.fingerprint.profiles import LAYERS, PAPER, Profile
 from huref.circuits.fingerprint.sizes import DEFAULT_BLOCKS, DEFAULT_TOKENS, choose_sizes

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.encoder import standardize
+from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.common.errors import InputOutputError, Malformed, Rejected, UsageError
 from huref.common.files.keys import SecretKey

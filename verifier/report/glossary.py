@@ -45,7 +45,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Generator",
         "The program that draws a fingerprint. The embedded one comes with huref; others are foreign.",
     ),
-    ("Profile, encoder", "Names of the recipe that computes the fingerprint."),
+    ("Profile", "The name of the recipe that computes the fingerprint."),
+    (
+        "Challenge",
+        "Bytes that the recipe's tables are drawn from. Evidence only if nobody knew them before the commitment.",
+    ),
     ("Token", "A piece of text that a model reads as one; a fingerprint is taken at a fixed choice of them."),
     (
         "Layer, shift, clamp",

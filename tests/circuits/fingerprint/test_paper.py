@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.clamps import calibration_rows
-from huref.circuits.fingerprint.encoder import output_segments, standardize
+from huref.circuits.fingerprint.outputs import output_segments, standardize
 from huref.circuits.fingerprint.paper import block_sketch, compile_paper
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER, get_profile
 from huref.circuits.fingerprint.shape import ModelShape

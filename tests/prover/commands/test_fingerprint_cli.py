@@ -91,7 +91,7 @@ def test_sharded_and_repeated_runs_are_identical(models: dict[str, Path]) -> Non
 
 def test_paper_profile_matches_the_reference_definition(tmp_path: Path) -> None:
     from benchmarks.fidelity import reference_meanpool
-    from huref.circuits.fingerprint.encoder import standardize
+    from huref.circuits.fingerprint.outputs import standardize
 
     for family in ("llama", "gpt2"):
         model = open_model(build(family, tmp_path / family, vocab_size=600))
