@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from huref.circuits.fingerprint.outputs import standardize
-from huref.circuits.fingerprint.profiles import get_profile
+from huref.circuits.fingerprint.profiles import PROFILES
 from huref.common.errors import HurefError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.canonical import canonical_json
@@ -288,7 +288,8 @@ def _bare(path: Path, files: Files) -> None:
         file = load_vector(alone).file
     except HurefError:
         return
-    standardize(file.v, get_profile(file.profile))
+    if file.profile in PROFILES:
+        standardize(file.v, PROFILES[file.profile])
 
 
 def load(bundle: Path) -> Files:

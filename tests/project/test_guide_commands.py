@@ -121,10 +121,12 @@ def test_what_the_guides_install() -> None:
 
 
 @pytest.mark.slow
-def test_readme(tiny: Made, folder: Path) -> None:
+def test_readme(tiny: Made, other: Made, folder: Path) -> None:
     shutil.rmtree(folder / "model.huref")
+    (folder / "other.commitment").mkdir()
+    shutil.copy(other.commitment / "commitment.json", folder / "other.commitment")
     lines = commands("../README.md")
-    assert len(lines) == 9
+    assert len(lines) == 10
     model_id, registry = "", folder / "r.sqlite"
     for number, line in enumerate(lines):
         if number == 3:

@@ -23,7 +23,7 @@ from tests import ROOT
 from tests.support import tiny_models
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
-MOMENTS = 10
+MOMENTS = 6
 PAPER = ("--profile", "paper")
 
 

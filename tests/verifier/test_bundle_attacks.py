@@ -435,7 +435,7 @@ def test_random_mutations_never_verify(files: Files, foreign: Files, tmp_path: P
     from benchmarks.fuzz_bundle import mutate, show
 
     seen: set[str] = set()
-    for _ in range(250):
+    for _ in range(120):
         changed, sealed = mutate(files, random_, deep=0.02, other=foreign)
         if changed == files:
             continue

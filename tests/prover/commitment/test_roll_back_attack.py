@@ -65,7 +65,8 @@ def interpolate(points: Field, values: Field) -> Field:
 def test_a_roll_back_that_is_forced_through_gives_the_weights_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint = tiny_models.build("llama", tmp_path / "model", 0, vocab_size=600)
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 40}
+    checkpoint = tiny_models.build("llama", tmp_path / "model", 0, vocab_size=600, **sizes)
     folder, backup = tmp_path / "c", tmp_path / "backup"
     opened = commit(checkpoint, folder, Options("paper", proofs=1))
     private, integers = folder / "private", opened.committed.data.copy()
