@@ -43,7 +43,7 @@ def main() -> None:
         for kind, row in rows.items()
     ]
     lines.sort(key=lambda line: line[1])
-    figure, axes = plt.subplots(figsize=(11, 0.22 * len(lines) + 1), dpi=110)
+    figure, axes = plt.subplots(figsize=(11, 0.22 * len(lines) + 1), dpi=90)
     places = range(len(lines))
     axes.scatter([cosine for _, cosine, _ in lines], places, s=18, color="#20639b", zorder=3)
     axes.set_yticks(places, [name for name, _, _ in lines], fontsize=7)
@@ -54,6 +54,7 @@ def main() -> None:
     axes.axvspan(SAME_BASE, 1.02, color="#e6f2e6", zorder=0, label="same base")
     axes.axvspan(-0.05, UNRELATED, color="#f7e6e6", zorder=0, label="unrelated")
     axes.set_xlim(-0.05, 1.02)
+    axes.set_ylim(-1, len(lines))
     axes.set_xlabel("cosine of the outputs with the original's")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower right", fontsize=7)
