@@ -183,7 +183,10 @@ def _left(step: int) -> str:
 
 
 def _output(sizes: Sizes, challenge: bytes) -> Output:
-    """Every term fills outputs of its own; groups of a term are summed, and `ud` is less its share of `gram`."""
+    """Every term fills outputs of its own; groups of a term are summed, and `ud` is less its share of `gram`.
+
+    All terms are in units of 2^−RATIO_BITS, so that none of them drowns the others in v.
+    """
     sources, buckets, signs = [], [], []
     for term, name in enumerate(TERMS):
         place, sign = output_map(term, sizes.pools, challenge)
@@ -191,5 +194,5 @@ def _output(sizes: Sizes, challenge: bytes) -> Output:
             sources.append(source)
             buckets.append(np.tile(place, (1, groups)).astype(np.int16))
             signs.append(np.tile(sign, (1, groups)).astype(np.int8))
-    factors = (1, 1, 1 << RATIO_BITS, "ud")
+    factors = (*[1 << RATIO_BITS] * len(TERMS), "ud")
     return Output(tuple(sources), tuple(buckets), tuple(signs), sizes.output_bound, factors, OUTPUTS)

@@ -207,10 +207,11 @@ def _outputs(run: Run, challenge: bytes) -> None:
     p, sizes = run.sizes.pools, run.sizes
     rows = sizes.compared_rows
     for term, name in enumerate(TERMS):
-        entries = run.sites[name].reshape(p, sizes.groups(term), p).sum(axis=1)
+        blocks = run.sites[name].reshape(p, sizes.groups(term), p).sum(axis=1)
+        entries = blocks << RATIO_BITS
         if name == "ud":
             gram = run.sites["gram"]
-            entries = (entries << RATIO_BITS) - _ratio(run, "ud", entries[:rows], gram[:rows]) * gram
+            entries -= _ratio(run, "ud", blocks[:rows], gram[:rows]) * gram
         place, sign = output_map(term, p, challenge)
         np.add.at(run.e, place, sign * entries)
 

@@ -114,7 +114,7 @@ class Sizes:
     def output_bound(self) -> int:
         """|e_j| is at most this. Raises `UsageError` when it reaches p/2."""
         fullest = max(-(-(self.pools**2) // (run.stop - run.start)) for run in segments())
-        plain = PRODUCT_CLAMP * max(self.groups(0), self.groups(1))
+        plain = (PRODUCT_CLAMP * max(self.groups(0), self.groups(1))) << RATIO_BITS
         compared = COMPARED_CLAMP * ((self.groups(2) << RATIO_BITS) + RATIO_CLAMP)
         return _checked("e", fullest * max(plain, compared))
 

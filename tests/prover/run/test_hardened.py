@@ -83,7 +83,9 @@ def test_every_site_follows_from_its_inputs(base: tuple[CommittedRows, Run]) -> 
     e = np.zeros(OUTPUTS, np.int64)
     for term, name in enumerate(("qk", "vo", "ud")):
         place, sign = output_map(term, left.pools, b"")
-        entries = sites[name] if name != "ud" else 64 * sites["ud"] - found.ratios["ud"][2] * sites["gram"]
+        entries = 64 * sites[name]
+        if name == "ud":
+            entries -= found.ratios["ud"][2] * sites["gram"]
         np.add.at(e, place, sign * entries)
     assert np.array_equal(e, found.e) and np.abs(e).max() <= sizes.output_bound
     assert picture_vector(e).tolist() == e.reshape(512, 8).sum(axis=1).tolist()
