@@ -194,5 +194,5 @@ def _output(sizes: Sizes, challenge: bytes) -> Output:
             sources.append(source)
             buckets.append(np.tile(place, (1, groups)).astype(np.int16))
             signs.append(np.tile(sign, (1, groups)).astype(np.int8))
-    factors = (*[1 << RATIO_BITS] * len(TERMS), "ud")
+    factors: tuple[int | str, ...] = (*[1 << RATIO_BITS] * len(TERMS), "ud")
     return Output(tuple(sources), tuple(buckets), tuple(signs), sizes.output_bound, factors, OUTPUTS)

@@ -69,7 +69,7 @@ def test_names_and_order() -> None:
         "qa", "qc", "qk", "oa", "oc", "vo", "ua", "uc", "ud", "gram",
     ]  # fmt: skip
     assert program.output.sources == ("qk", "vo", "ud", "gram")
-    assert program.output.numbers({"ud": 7}) == (1, 1, 64, -7)
+    assert program.output.numbers({"ud": 7}) == (64, 64, 64, -7)
     assert [i.name for i in program.influences] == [f"{n}.multipliers" for n in ("rows", "vo", "qk", "ud")]
     assert program.influence["qk.multipliers"].gate == "vo.multipliers"
     assert [ratio.name for ratio in program.ratios] == ["ys1", "ys2", "ud"]
