@@ -11,7 +11,7 @@ import hashlib
 import re
 
 from huref.common.errors import UsageError
-from huref.common.text import shorten
+from huref.common.text import parse_hex, shorten
 
 TAG = b"huref/challenge/1"
 MAX_BEACON = 1 << 10
@@ -38,10 +38,10 @@ def parse_challenge(text: str | None) -> bytes:
     """The 32 bytes of a challenge in hex, in any case, with or without 0x; none of None. Raises `UsageError`."""
     if text is None:
         return b""
-    found = re.fullmatch("(?:0[xX])?([0-9a-fA-F]{64})", text.strip())
+    found = parse_hex(text, 64)
     if found is None:
         raise UsageError(f"challenge: expected 64 hex digits, got {shorten(text)}")
-    return bytes.fromhex(found[1])
+    return bytes.fromhex(found)
 
 
 def parse_beacon(text: str | None) -> bytes:

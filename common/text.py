@@ -57,3 +57,9 @@ def _shows(letter: str) -> bool:
 
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+def parse_hex(text: str, digits: int) -> str | None:
+    """Lower-case hex of exactly `digits` digits (`0x` and upper case are fine), or None if it is something else."""
+    found = re.fullmatch(f"(?:0[xX])?([0-9a-fA-F]{{{digits}}})", text.strip())
+    return found[1].lower() if found else None

@@ -10,7 +10,7 @@ files), fingerprint.json (fidelity) and the picture. Only timings in there are n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -205,8 +205,7 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
 def _check_run(said: Statement, trace: Trace) -> None:
     _agree("shifts", said.shifts, trace.shifts)
     _agree("calibration_sums", said.calibration_sums, {n: tuple(sums) for n, sums in trace.sums.items()})
-    caps = {name: (cap.octave, cap.alive, cap.at, cap.above) for name, cap in trace.caps.items()}
-    _agree("caps", said.caps, caps)
+    _agree("caps", said.caps, {name: astuple(cap) for name, cap in trace.caps.items()})
     _agree("ratios", said.ratios, dict(trace.ratios))
     _agree("v", said.outputs, trace.v.tolist())
 

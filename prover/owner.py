@@ -164,7 +164,8 @@ def prove(
         setup = prepare_statement(draft.statement, opened.public)
         with opened.lock(progress.warn) as budget:
             queries = setup.geometry.weights.queries
-            counter = budget.reserve(queries, *_answer(opened, challenge))
+            answered, most = _answer(opened, challenge)
+            counter = budget.reserve(queries, answered, most)
             seed = fresh_proof_seed(budget.seed, counter, draft.statement.digest())
             with progress.stage("prove") as step:
                 weights = dict(opened.source.weights)
@@ -182,8 +183,7 @@ def prove(
             with progress.stage("self-verify"):
                 verdict, positions = _verify_own(temporary, setup, picture.digest)
             budget.settle(positions)
-            remaining, most = budget.remaining, _answer(opened, challenge)[1]
-            answers = budget.answers_left(most, queries)
+            remaining, answers = budget.remaining, budget.answers_left(most, queries)
     return Proved(out, folder, verdict, remaining, remaining // queries, answers, progress.seconds)
 
 

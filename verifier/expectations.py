@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from huref.common.errors import UsageError
 from huref.common.files import commitment_file
 from huref.common.files.capped import read_capped
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.text import shorten
-
-
-def parse_hex(text: str, digits: int) -> str | None:
-    """Lower-case hex of exactly `digits` digits (`0x` and upper case are fine), or None if it is something else."""
-    found = re.fullmatch(f"(?:0[xX])?([0-9a-fA-F]{{{digits}}})", text.strip())
-    return found[1].lower() if found else None
+from huref.common.text import parse_hex, shorten
 
 
 def parse_root(text: str) -> str:

@@ -22,9 +22,9 @@ from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import FingerprintFile, parse_fingerprint, read_fingerprint
 from huref.common.files.identity import AuditSignatures, OwnerSignature, check_auditors, check_owner
 from huref.common.files.keys import read_public_key
-from huref.common.text import shorten
+from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.expectations import parse_digest, parse_hex, parse_root
+from huref.verifier.expectations import parse_digest, parse_root
 from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
@@ -78,9 +78,9 @@ def verify(
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement, commitment = read_claim(read)
     _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
-    if wanted_challenge is not None and statement.challenge != wanted_challenge:
-        raise Rejected("expect.challenge", "another challenge was answered, or none", expected=wanted_challenge,
-                       got=statement.challenge)  # fmt: skip
+    _require(
+        "expect.challenge", "another challenge was answered, or none", wanted_challenge, statement.challenge
+    )
     name = fingerprint_name(statement, commitment.directory)
     _require("expect.fingerprint", "another fingerprint", wanted, name)
     with watch("compile"):

@@ -112,9 +112,13 @@ class Ratio:
             return 0
         return max(-self.clamp, min(self.clamp, ((a << (self.bits + 1)) + b) // (2 * b)))
 
-    def sums(self, values: Mapping[str, NDArray[np.integer]]) -> tuple[int, int]:
-        """(a, b), exact."""
+    def compared(self, values: Mapping[str, NDArray[np.integer]]) -> tuple[Int64, Int64]:
+        """The rows of value, its blocks summed, and of base, (rows, columns of base) each."""
         base = values[self.base][: self.rows].astype(np.int64)
         value = values[self.value][: self.rows].astype(np.int64)
-        value = value.reshape(len(base), -1, base.shape[1]).sum(axis=1)
+        return value.reshape(len(base), -1, base.shape[1]).sum(axis=1), base
+
+    def sums(self, values: Mapping[str, NDArray[np.integer]]) -> tuple[int, int]:
+        """(a, b), exact."""
+        value, base = self.compared(values)
         return int((value * base).sum()), int((base * base).sum())

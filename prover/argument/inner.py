@@ -76,10 +76,7 @@ def add_ratios(
 ) -> None:
     """Write the ratios' runs into l and r."""
     for ratio in layout.program.ratios:
-        base = values[ratio.base][: ratio.rows].astype(np.int64)
-        value = values[ratio.value][: ratio.rows].astype(np.int64)
-        value = value.reshape(len(base), -1, base.shape[1]).sum(axis=1)
-        first, second = (_stacked(part, layout.w) for part in (value, base))
+        first, second = (_stacked(part, layout.w) for part in ratio.compared(values))
         at = layout.inner[ratio_label(ratio)]
         run = slice(at, at + second.shape[1])
         weighted = [

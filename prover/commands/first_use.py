@@ -21,9 +21,7 @@ def announced(*stages: str) -> AbstractContextManager[Any]:
     from huref.prover.kernels import cache, first_use
 
     compiled = tuple(dict.fromkeys(_KERNELS_OF.get(stage, stage) for stage in stages))
-    seconds = sum(
-        _SECONDS[stage] for stage in compiled
-    )  # here: an unknown stage fails on every run, not the first
+    seconds = sum(_SECONDS[stage] for stage in compiled)  # an unknown stage fails here, on every run
 
     def say() -> None:
         often = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def published_trace(trace: Trace) -> dict[str, Any]:
     return {
         "shifts": trace.shifts,
         "calibration_sums": {name: list(sums) for name, sums in trace.sums.items()},
-        "caps": {name: [cap.octave, cap.alive, cap.at, cap.above] for name, cap in trace.caps.items()},
+        "caps": {name: list(astuple(cap)) for name, cap in trace.caps.items()},
         "ratios": {name: list(sums) for name, sums in trace.ratios.items()},
         "e": e,
         "v": outputs if e is None else picture_vector(e).tolist(),

@@ -67,34 +67,30 @@ def choose_tokens(source: Checkpoint, tokens: Path | None, rows: int) -> TokensC
         UsageError: there is no tokenizer, or it is another model's, or two listed tokens have the same bytes.
         InputOutputError, Malformed, Unsupported: a file cannot be used.
     """
-    listed = None if tokens is None or _is_tokenizer(tokens) else read_tokens(tokens, rows)
-    if listed is not None and tokens is not None and tokens.suffix == ".json":
-        pieces = _listed_pieces(tokens, len(listed.ids))
-        if pieces is not None:
-            return _unlike(tokens, TokensChosen(listed.ids, pieces, "file", None, None))
-    place = source if listed is not None or tokens is None else tokens
-    vocabulary = load_vocabulary(place)
-    path = source.path if listed is not None or tokens is None else tokens
-    if vocabulary is None:
-        raise UsageError(f"{path} has no tokenizer, so nobody can tell which row is which token", hint=_GIVE)
-    _check_embedded(path, vocabulary, rows)
-    if listed is None:
-        found = chosen(vocabulary, word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size), rows)
-        digests = vocabulary.digest, frequency_list_digest(None)
-        return TokensChosen(found.ids, found.pieces, "word-list", *digests)
-    known = dict(zip(vocabulary.ordinary.tolist(), vocabulary.pieces, strict=True))
-    strange = [i for i in listed.ids.tolist() if i not in known]
-    if strange:
-        raise UsageError(f"{tokens}: id {strange[0]} is no ordinary token of the model's tokenizer")
-    read = tuple(known[i] for i in listed.ids.tolist())
-    assert tokens is not None
-    return _unlike(tokens, TokensChosen(listed.ids, read, "file", vocabulary.digest, None))
+    if tokens is not None and not _is_tokenizer(tokens):
+        return _listed(source, tokens, rows)
+    vocabulary = _own_vocabulary(tokens or source, tokens or source.path, rows)
+    found = chosen(vocabulary, word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size), rows)
+    digests = vocabulary.digest, frequency_list_digest(None)
+    return TokensChosen(found.ids, found.pieces, "word-list", *digests)
 
 
-def _unlike(path: Path, found: TokensChosen) -> TokensChosen:
-    if len(set(found.pieces)) < len(found.pieces):
-        raise UsageError(f"{path}: two of the listed tokens have the same bytes")
-    return found
+def _listed(source: Checkpoint, tokens: Path, rows: int) -> TokensChosen:
+    """The tokens of a list, with the bytes that it gives or that the checkpoint's vocabulary has."""
+    ids = read_tokens(tokens, rows).ids
+    pieces = _listed_pieces(tokens, len(ids)) if tokens.suffix == ".json" else None
+    digest: str | None = None
+    if pieces is None:
+        vocabulary = _own_vocabulary(source, source.path, rows)
+        digest = vocabulary.digest
+        known = dict(zip(vocabulary.ordinary.tolist(), vocabulary.pieces, strict=True))
+        strange = [i for i in ids.tolist() if i not in known]
+        if strange:
+            raise UsageError(f"{tokens}: id {strange[0]} is no ordinary token of the model's tokenizer")
+        pieces = tuple(known[i] for i in ids.tolist())
+    if len(set(pieces)) < len(pieces):
+        raise UsageError(f"{tokens}: two of the listed tokens have the same bytes")
+    return TokensChosen(ids, pieces, "file", digest, None)
 
 
 def _listed_pieces(path: Path, count: int) -> tuple[bytes, ...] | None:
@@ -141,14 +137,8 @@ def order_tokens(
     path = source.path if isinstance(source, Checkpoint) else Path(source)
     if not path.exists():
         raise InputOutputError(f"{path}: no such file or folder")
-    vocabulary = load_vocabulary(source)
     rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
-    if vocabulary is None:
-        raise UsageError(
-            f"{path} has no tokenizer, so nobody can tell which rows belong to which token", hint=_GIVE
-        )
-    if rows is not None:
-        _check_embedded(path, vocabulary, rows)
+    vocabulary = _own_vocabulary(source, path, rows)
     if corpus is None:
         counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
     else:
@@ -159,14 +149,21 @@ def order_tokens(
     return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
 
 
-def _check_embedded(path: Path, vocabulary: Vocabulary, rows: int) -> None:
-    beyond = vocabulary.ordinary[vocabulary.ordinary >= rows]
-    if len(beyond):
+def _own_vocabulary(source: Path | str | Checkpoint, path: Path, rows: int | None) -> Vocabulary:
+    """The tokenizer of `source`; `UsageError` without one, or where it reaches past the embedding's `rows`."""
+    vocabulary = load_vocabulary(source)
+    if vocabulary is None:
         raise UsageError(
-            f"{path}: the tokenizer has {len(beyond)} ordinary tokens beyond the {rows} rows of the embedding, so it "
+            f"{path} has no tokenizer, so nobody can tell which rows belong to which token", hint=_GIVE
+        )
+    beyond = 0 if rows is None else int(np.count_nonzero(vocabulary.ordinary >= rows))
+    if beyond:
+        raise UsageError(
+            f"{path}: the tokenizer has {beyond} ordinary tokens beyond the {rows} rows of the embedding, so it "
             "belongs to another model",
             hint="put the model's own tokenizer there, or give it with --tokens",
         )
+    return vocabulary
 
 
 def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:

@@ -9,7 +9,8 @@ import pytest
 
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
-from huref.verifier.expectations import parse_digest, parse_hex, parse_root
+from huref.common.text import parse_hex
+from huref.verifier.expectations import parse_digest, parse_root
 from huref.verifier.verification import expected_fingerprint, verify
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, reseal

@@ -8,8 +8,8 @@ import pytest
 
 from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
+from huref.common.text import parse_hex
 from huref.verifier.compare import compare_fingerprints
-from huref.verifier.expectations import parse_hex
 from huref.verifier.published import is_published, load_vector
 from huref.verifier.verification import expected_fingerprint
 from tests import ROOT
