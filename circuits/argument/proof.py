@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from huref.circuits.argument.layout import Layout, build_layout
 from huref.circuits.argument.placed import place_weights
-from huref.circuits.program.bounds import clamp_height
+from huref.circuits.program.bounds import site_height
 from huref.circuits.program.digest import canonical
 from huref.circuits.program.influence import Cap
 from huref.circuits.program.program import Program, Weight
@@ -118,11 +118,7 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
         raise Malformed("shifts and calibration sums must be given for exactly the program's sites")
     for site in program.sites:
         shift = public.shifts[site.name]
-        if not 0 <= shift <= 30:
-            raise Malformed(f"{site.name}: shift {shift} is not between 0 and 30")
-        heights[site.name] = clamp_height(site, shift)
-        if heights[site.name] < 4 * site.clamp:
-            raise Malformed(f"{site.name}: no sound clamp table at shift {shift}")
+        heights[site.name] = site_height(site, shift)
         coarse, fine = public.sums[site.name]
         count = max(1, public.caps[site.multipliers].alive) if site.multipliers else site.cols
         limit = site.target * site.calibration_rows * count

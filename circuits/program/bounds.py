@@ -5,9 +5,9 @@ Prover and verifier compute all of these from public shapes and shifts with the 
 
 from __future__ import annotations
 
-from huref.circuits.program.program import Program, Site
+from huref.circuits.program.program import Site
 from huref.common.algebra.field import P as FIELD_PRIME
-from huref.common.errors import UsageError
+from huref.common.errors import Malformed
 
 HEIGHT, SCALED_HEIGHT = 1 << 15, 1 << 12
 MAX_SHIFT = 30
@@ -37,27 +37,14 @@ def clamp_height(site: Site, shift: int) -> int:
 
 
 def site_height(site: Site, shift: int) -> int:
-    """`clamp_height` of a site at its shift, checked.
+    """`clamp_height` of a site at its published shift, checked.
 
     Raises:
-        UsageError: the shift is out of range, or H < 4C (the table would not hold the clamp's tails).
+        Malformed: the shift is out of range, or H < 4C (the table would not hold the clamp's tails).
     """
     if not 0 <= shift <= MAX_SHIFT:
-        raise UsageError(f"{site.name}: shift {shift} is outside 0..{MAX_SHIFT}")
+        raise Malformed(f"{site.name}: shift {shift} is not between 0 and {MAX_SHIFT}")
     height = clamp_height(site, shift)
     if height < 4 * site.clamp:
-        raise UsageError(
-            f"{site.name}: at shift {shift} the clamp table has height {height} < {4 * site.clamp}"
-        )
+        raise Malformed(f"{site.name}: no sound clamp table at shift {shift}")
     return height
-
-
-def table_heights(program: Program, shifts: dict[str, int]) -> dict[str, int]:
-    """H of every site of `program` at the published `shifts`.
-
-    Raises:
-        UsageError: a shift is missing, unknown, out of range, or makes a table too small.
-    """
-    if set(shifts) != set(program.site):
-        raise UsageError("shifts: expected exactly one shift per site of the program")
-    return {site.name: site_height(site, shifts[site.name]) for site in program.sites}

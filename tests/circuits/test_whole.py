@@ -12,16 +12,9 @@ from huref.circuits.program.bounds import FIELD_PRIME
 from huref.circuits.program.program import Deflation, MatMul, Program, SketchSum
 from huref.circuits.whole import committed_tensors, compile_whole
 from huref.common.errors import UsageError
+from tests.support.shapes import SEVEN_B, SEVENTY_B, SMOL
 
-LLAMA = ModelShape(
-    family="llama", hidden=576, heads=9, kv_heads=3, head_dim=64, ffn=1536, vocab=49152, layers=30, gated=True,
-    norm="rms", norm_position="pre", rotary="half", rotary_dim=64,
-)  # fmt: skip
-PLAIN = replace(LLAMA, kv_heads=9, gated=False, norm="layer", layers=6)
-SEVEN_B = replace(
-    LLAMA, hidden=4096, heads=32, kv_heads=32, head_dim=128, ffn=11008, rotary_dim=128, layers=32
-)
-SEVENTY_B = replace(SEVEN_B, hidden=8192, heads=64, kv_heads=8, ffn=28672, layers=80)
+PLAIN = replace(SMOL, kv_heads=9, gated=False, norm="layer", layers=6)
 IDS = list(range(100, 1300))
 PIECES = [b"%d" % n for n in IDS]
 
@@ -30,7 +23,7 @@ def compiled(shape: ModelShape, challenge: bytes = b"") -> Program:
     return compile_whole(shape, IDS, PIECES, 128, challenge)
 
 
-@pytest.mark.parametrize("shape", [LLAMA, PLAIN, SEVEN_B, SEVENTY_B], ids=["llama", "plain", "7b", "70b"])
+@pytest.mark.parametrize("shape", [SMOL, PLAIN, SEVEN_B, SEVENTY_B], ids=["llama", "plain", "7b", "70b"])
 def test_every_static_bound_holds(shape: ModelShape) -> None:
     program = compiled(shape)
     worst = {name: weight.bound for name, weight in program.weight.items()}
@@ -52,7 +45,7 @@ def test_every_static_bound_holds(shape: ModelShape) -> None:
     assert compiled(shape) == program
 
 
-@pytest.mark.parametrize("shape", [LLAMA, PLAIN, SEVENTY_B], ids=["llama", "plain", "70b"])
+@pytest.mark.parametrize("shape", [SMOL, PLAIN, SEVENTY_B], ids=["llama", "plain", "70b"])
 def test_outputs_stay_below_their_bound(shape: ModelShape) -> None:
     program = compiled(shape)
     factors = program.output.numbers({"ud": 255})
@@ -63,7 +56,7 @@ def test_outputs_stay_below_their_bound(shape: ModelShape) -> None:
 
 
 def test_names_and_order() -> None:
-    program = compiled(LLAMA)
+    program = compiled(SMOL)
     assert [site.name for site in program.sites] == [
         "ys", "yt", "g1", "z1", "ys1", "g2", "z2", "ys2",
         "qa", "qc", "qk", "oa", "oc", "vo", "ua", "uc", "ud", "gram",
@@ -73,34 +66,34 @@ def test_names_and_order() -> None:
     assert [i.name for i in program.influences] == [f"{n}.multipliers" for n in ("rows", "vo", "qk", "ud")]
     assert program.influence["qk.multipliers"].gate == "vo.multipliers"
     assert [ratio.name for ratio in program.ratios] == ["ys1", "ys2", "ud"]
-    assert program.ranged and program.weight["embed"].rows == LLAMA.vocab
+    assert program.ranged and program.weight["embed"].rows == SMOL.vocab
 
 
 def test_all_layers_are_read_and_all_tensors_committed() -> None:
-    program = compiled(LLAMA)
+    program = compiled(SMOL)
     for name in ("q", "k", "v", "o", "up", "down"):
         weight = program.weight[name]
         assert weight.parts == tuple(f"l{n}.{name}" for n in range(30))
-    stacked = committed_tensors(LLAMA)
+    stacked = committed_tensors(SMOL)
     assert program.committed == stacked
     kinds = [w.name.partition(".")[2] if w.name[0] == "l" else w.name for w in stacked]
     assert kinds == sorted(kinds, key=kinds.index)  # kind by kind, each through all layers
 
 
 def test_rows_of_grouped_heads_are_repeated() -> None:
-    grouped, plain = compiled(LLAMA), compiled(PLAIN)
+    grouped, plain = compiled(SMOL), compiled(PLAIN)
     for name, kind, group in (("qc", "repeat", 3), ("oc", "repeat", 3), ("uc", "plain", 1)):
         acc = grouped.site[name].acc
         assert isinstance(acc, MatMul) and (acc.right.kind, acc.right.group) == (kind, group)
     acc = plain.site["qc"].acc
     assert isinstance(acc, MatMul) and acc.right.kind == "plain"
     k, v = (grouped.influence[f"{name}.multipliers"].steps[1] for name in ("qk", "vo"))
-    assert len(k.index) == len(v.index) == 30 * LLAMA.q_rows
-    assert k.index[:65].tolist() == [*range(64), 0] and k.index[LLAMA.q_rows] == LLAMA.kv_rows
+    assert len(k.index) == len(v.index) == 30 * SMOL.q_rows
+    assert k.index[:65].tolist() == [*range(64), 0] and k.index[SMOL.q_rows] == SMOL.kv_rows
 
 
 def test_a_gate_counts_where_there_is_one() -> None:
-    read = [[r.tensors[0] for r in compiled(s).influence["ud.multipliers"].steps] for s in (LLAMA, PLAIN)]
+    read = [[r.tensors[0] for r in compiled(s).influence["ud.multipliers"].steps] for s in (SMOL, PLAIN)]
     assert read == [["l0.gate.step", "l0.up.step", "l0.down.step"], ["l0.up.step", "l0.down.step"]]
 
 
@@ -110,12 +103,12 @@ def test_long_sums_are_cut() -> None:
     assert isinstance(acc, MatMul) and acc.split == 49152
     assert sum(run.stop - run.start for run in acc.runs) == SEVENTY_B.layers * SEVENTY_B.ffn
     assert program.site["uc"].cols == len(acc.runs) * SEVENTY_B.hidden
-    cut, whole = compiled(LLAMA).site["qk"].acc, compiled(PLAIN).site["qk"].acc
+    cut, whole = compiled(SMOL).site["qk"].acc, compiled(PLAIN).site["qk"].acc
     assert isinstance(cut, MatMul) and isinstance(whole, MatMul) and cut.split == whole.split == 0
 
 
 def test_a_challenge_changes_the_tables_alone() -> None:
-    public, asked, again = compiled(LLAMA), compiled(LLAMA, bytes(32)), compiled(LLAMA, bytes(32))
+    public, asked, again = compiled(SMOL), compiled(SMOL, bytes(32)), compiled(SMOL, bytes(32))
     assert asked == again and public != asked
     assert public.output != asked.output and public.site["ys"] != asked.site["ys"]
     assert public.weights == asked.weights and public.committed == asked.committed
@@ -126,8 +119,8 @@ def test_a_challenge_changes_the_tables_alone() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(UsageError, match="1025 layers"):
-        compiled(replace(LLAMA, layers=1025))
+        compiled(replace(SMOL, layers=1025))
     with pytest.raises(UsageError, match="too wide"):
-        compiled(replace(LLAMA, hidden=1 << 20))
+        compiled(replace(SMOL, hidden=1 << 20))
     with pytest.raises(UsageError, match="32 bytes"):
-        compiled(LLAMA, b"short")
+        compiled(SMOL, b"short")

@@ -30,9 +30,7 @@ from huref.circuits.program.evaluate import (
     read_output,
     requantize,
 )
-from huref.circuits.program.influence import multipliers
-from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
-from huref.circuits.program.program import Deflation, Site, SketchSum
+from huref.circuits.program.program import Deflation
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
 from huref.common.argument.merkle import MerkleTree, leaf_digests
@@ -40,6 +38,7 @@ from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.witness import LookupInputs
 from huref.prover.commitment.committed import Opening
 from huref.verifier.argument.channel import VerifierChannel
+from tests.proof.false_numbers import false_numbers, false_site
 from tests.proof.programs import Case
 
 # mutations of the build
@@ -159,7 +158,7 @@ def rerun(
         inputs = {**values, **seen.get(site.name, {})}
         if isinstance(site.acc, Deflation) and site.acc.ratio not in measured.ratios:
             measured.measure_ratio(site.acc.ratio, inputs)
-        numbers = _false_site(measured.of(site), site, **false)
+        numbers = false_site(measured.of(site), site, **false)
         acc = accumulate(site, inputs, numbers)
         shift = canonical_shift(site, acc[: site.calibration_rows], numbers)
         found = requantize(site, acc, shift if shifts is None else shifts[site.name], numbers)
@@ -171,38 +170,6 @@ def rerun(
             measured.measure_ratio(factor, values)
     v = read_output(case.program.output, values, measured.weights)
     return Trace(sites, v, measured.influences, measured.ratios)
-
-
-def false_numbers(case: Case, values: Mapping[str, np.ndarray], **false: Mapping[str, Any]) -> Measured:
-    """What a run measures, but for what is given by name.
-
-    `influences` replaces whole rows; `caps` their published caps, from which the multipliers follow; `multipliers` the
-    committed rows alone; `ratios` published sums. `entries`, `columns` and `weights` are what only single sites use.
-    """
-    measured, rows = Measured(case.program, ratios=dict(false.get("ratios", {}))), dict[str, np.ndarray]()
-    for influence in case.program.influences:
-        name = influence.name
-        steps = np.sum([read.read(values) for read in influence.steps], axis=0)
-        cap, found = influence.find(influence.gated(steps, rows))
-        if name in false.get("caps", {}):
-            cap = false["caps"][name]
-            kinds = {"interpolated": influence.interpolated}
-            found = multipliers(influence.gated(steps, rows), cap, influence.bits, **kinds)
-        found = false.get("multipliers", {}).get(name, found)
-        measured.influences[name] = false.get("influences", {}).get(name, InfluenceTrace(steps, cap, found))
-        rows[name] = measured.influences[name].multipliers
-    return measured
-
-
-def _false_site(numbers: SiteNumbers, site: Site, **false: Mapping[str, Any]) -> SiteNumbers:
-    changed: dict[str, Any] = {}
-    if isinstance(site.acc, SketchSum) and site.acc.multipliers in false.get("entries", {}):
-        changed["entries"] = false["entries"][site.acc.multipliers]
-    if site.name in false.get("columns", {}):
-        changed["columns"] = false["columns"][site.name]
-    if isinstance(site.acc, Deflation) and site.acc.ratio in false.get("weights", {}):
-        changed["weight"] = false["weights"][site.acc.ratio]
-    return dataclasses.replace(numbers, **changed)
 
 
 def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTrace:

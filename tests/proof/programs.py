@@ -16,7 +16,7 @@ from unittest import mock
 
 import numpy as np
 
-import huref.circuits.argument.proof
+import huref.circuits.program.bounds
 import huref.circuits.program.evaluate
 import huref.common.params
 from huref.circuits.argument.proof import PublicInputs, Setup, prepare
@@ -67,7 +67,7 @@ def small_build(cap: int = 512, levels: int = 0) -> Iterator[None]:
         return LEVELS[:levels] if levels else choose_levels(length, widths, knobs)
 
     with (
-        mock.patch.object(huref.circuits.argument.proof, "clamp_height", height),
+        mock.patch.object(huref.circuits.program.bounds, "clamp_height", height),
         mock.patch.object(huref.circuits.program.evaluate, "clamp_height", height),
         mock.patch.object(huref.common.params, "choose_levels", choose),
     ):

@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import huref.circuits.argument.proof
+import huref.circuits.program.bounds
 import huref.verifier.argument.channel
 import huref.verifier.argument.verify
 from huref.circuits.argument.layout import build_layout
@@ -293,7 +293,7 @@ def test_trailing_bytes_are_refused_by_the_last_check_alone() -> None:
 def unchecked(case: Case, public: PublicInputs, height: int = 0) -> Setup:
     """`prepare` without its checks; `height` overrides the sound table height of site m."""
     heights = {
-        site.name: huref.circuits.argument.proof.clamp_height(site, public.shifts[site.name])
+        site.name: huref.circuits.program.bounds.clamp_height(site, public.shifts[site.name])
         for site in case.program.sites
     }
     heights |= {"m": height} if height else {}

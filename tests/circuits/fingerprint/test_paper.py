@@ -9,34 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from huref.circuits.argument.proof import PublicInputs, prepare
 from huref.circuits.fingerprint.clamps import calibration_rows
 from huref.circuits.fingerprint.outputs import output_segments, standardize
 from huref.circuits.fingerprint.paper import block_sketch, compile_paper
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER, get_profile
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.program.bounds import FIELD_PRIME, fits, table_height, table_heights
+from huref.circuits.program.bounds import FIELD_PRIME, fits, site_height, table_height
 from huref.circuits.program.program import GatedMatMul, MatMul, Program, SketchSum
-from huref.common.errors import Unsupported, UsageError
-
-LLAMA = ModelShape(
-    family="llama",
-    hidden=576,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    ffn=1536,
-    vocab=49152,
-    layers=30,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=64,
-)
-SEVEN_B = replace(
-    LLAMA, hidden=4096, heads=32, kv_heads=32, head_dim=128, ffn=11008, rotary_dim=128, layers=32
-)
-SEVENTY_B = replace(SEVEN_B, hidden=8192, heads=64, kv_heads=8, ffn=28672, layers=80)
+from huref.common.errors import Malformed, Unsupported, UsageError
+from huref.common.params import Knobs
+from tests.support.shapes import SEVEN_B, SEVENTY_B, SMOL
 
 
 def dense(sketch: SketchSum, rows: int, k: int) -> np.ndarray:
@@ -57,7 +40,7 @@ def test_blocks_are_runs_of_tokens() -> None:
         block_sketch("x", 100, 64)
 
 
-@pytest.mark.parametrize("shape", [LLAMA, replace(LLAMA, gated=False), SEVEN_B, SEVENTY_B])
+@pytest.mark.parametrize("shape", [SMOL, replace(SMOL, gated=False), SEVEN_B, SEVENTY_B])
 def test_every_static_bound_holds(shape: ModelShape) -> None:
     program = compile_paper(shape, 4096, 256)
     for site in program.sites:
@@ -93,7 +76,7 @@ def test_clamps_are_the_largest_that_fit_and_shared() -> None:
 
 
 def test_names_and_order() -> None:
-    paper = compile_paper(LLAMA, 4096, 256)
+    paper = compile_paper(SMOL, 4096, 256)
     assert [w.name for w in paper.weights[:4]] == ["x", "l28.q", "l28.k", "l28.v"]
     assert [s.name for s in paper.sites[:5]] == ["ys", "yt", "l28.qa", "l28.ka", "l28.qk"]
     assert paper.output.sources == ("l28.qk", "l28.vo", "l28.ud", "l29.qk", "l29.vo", "l29.ud")
@@ -110,7 +93,7 @@ def test_names_and_order() -> None:
         ({"k": 50000}, "K = 50000"),
         ({"k": 4095}, "blocks"),
         ({"p": 48}, "power of two"),
-        ({"shape": replace(LLAMA, layers=1)}, "2 layers"),
+        ({"shape": replace(SMOL, layers=1)}, "2 layers"),
         ({"shape": replace(SEVENTY_B, hidden=1 << 17)}, "bit widths"),
         ({"shape": replace(SEVENTY_B, gated=False, ffn=1 << 24)}, "ud|ua|da"),
         ({"p": 128}, "256 blocks"),
@@ -119,7 +102,7 @@ def test_names_and_order() -> None:
     ],
 )
 def test_refusals(change: dict[str, object], message: str) -> None:
-    arguments: dict[str, object] = {"shape": LLAMA, "k": 4096, "p": 256}
+    arguments: dict[str, object] = {"shape": SMOL, "k": 4096, "p": 256}
     with pytest.raises((UsageError, Unsupported), match=message):
         compile_paper(**(arguments | change))  # type: ignore[arg-type]
 
@@ -142,12 +125,18 @@ def test_table_height_is_the_largest_sound_power_of_two() -> None:
 
 
 def test_table_heights_check_the_shifts() -> None:
-    program = compile_paper(LLAMA, 4096, 256)
+    program = compile_paper(SMOL, 4096, 256)
     shifts = dict.fromkeys(program.site, 9)
-    assert set(table_heights(program, shifts).values()) == {1 << 15}
-    for wrong, message in (({"ys": 25}, "ys"), ({"ys": -1}, "outside"), ({"zz": 1}, "one shift per site")):
-        with pytest.raises(UsageError, match=message):
-            table_heights(program, shifts | wrong)
+    assert {site_height(site, shifts[site.name]) for site in program.sites} == {1 << 15}
+    sums = dict.fromkeys(program.site, (0, None))
+    for wrong, message in (
+        ({"ys": 25}, "ys: no sound clamp table"),
+        ({"ys": -1}, "ys: shift -1 is not between 0 and 30"),
+        ({"ys": 31}, "ys: shift 31 is not between 0 and 30"),
+        ({"zz": 1}, "exactly the program's sites"),
+    ):
+        with pytest.raises(Malformed, match=message):
+            prepare(program, PublicInputs(shifts | wrong, sums, ()), Knobs())
     with pytest.raises(UsageError, match="calibration"):
         calibration_rows(256, FIELD_PRIME // 2, 2047)
 

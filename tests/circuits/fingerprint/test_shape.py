@@ -10,22 +10,7 @@ import pytest
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
-
-SMOL = ModelShape(
-    family="llama",
-    hidden=576,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    ffn=1536,
-    vocab=49152,
-    layers=30,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=64,
-)
+from tests.support.shapes import SMOL
 
 
 def test_derived_facts() -> None:

@@ -19,23 +19,9 @@ from huref.circuits.inference.facts import Facts, LayerFacts
 from huref.circuits.inference.sites import Write
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported, UsageError
+from tests.support.shapes import SMOL
 
-SHAPE = ModelShape(
-    family="llama",
-    hidden=576,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    ffn=1536,
-    vocab=1000,
-    layers=2,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=64,
-    head=True,
-)
+SHAPE = replace(SMOL, vocab=1000, layers=2, head=True)
 LAYER = LayerFacts(
     stream=(12, 11),
     query=7,

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.tensors import Tensor, matrices, whole_model
+from tests.support.shapes import SMOL
 
-SHAPE = ModelShape(
-    family="llama",
-    hidden=64,
-    heads=4,
-    kv_heads=2,
-    head_dim=24,
-    ffn=88,
-    vocab=320,
-    layers=2,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=24,
-    head=True,
+SHAPE = replace(
+    SMOL, hidden=64, heads=4, kv_heads=2, head_dim=24, ffn=88, vocab=320, layers=2, rotary_dim=24, head=True
 )
 
 

@@ -17,22 +17,9 @@ from huref.prover.canonical import pinned
 from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
 from huref.prover.checkpoint.families import LayerTensors
 from tests import ROOT
+from tests.support.shapes import SMOL
 
-SHAPE = ModelShape(
-    family="llama",
-    hidden=48,
-    heads=4,
-    kv_heads=2,
-    head_dim=8,
-    ffn=20,
-    vocab=300,
-    layers=2,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=8,
-)
+SHAPE = replace(SMOL, hidden=48, heads=4, kv_heads=2, head_dim=8, ffn=20, vocab=300, layers=2, rotary_dim=8)
 
 
 def layer(shape: ModelShape, seed: int = 0) -> LayerTensors:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.paper import compile_paper
-from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.evaluate import Trace, canonical_shift, requantize, run
 from huref.circuits.program.numbers import SiteNumbers
 from huref.circuits.program.program import (
@@ -27,22 +26,11 @@ from huref.circuits.whole import compile_whole
 from huref.common.errors import ProverError, UsageError
 from huref.prover.run.executor import execute
 from tests.proof.programs import everything, small_build, wide
+from tests.support.shapes import SMOL
 
 DEVICES = ("cpu", "torch-cpu")
-SMALL = ModelShape(
-    family="llama",
-    hidden=48,
-    heads=4,
-    kv_heads=2,
-    head_dim=12,
-    ffn=80,
-    vocab=1024,
-    layers=3,
-    gated=True,
-    norm="rms",
-    norm_position="pre",
-    rotary="half",
-    rotary_dim=12,
+SMALL = replace(
+    SMOL, hidden=48, heads=4, kv_heads=2, head_dim=12, ffn=80, vocab=1024, layers=3, rotary_dim=12
 )
 
 
