@@ -15,6 +15,7 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Columns, Functional
 from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.runs import Run, run_claims
 from huref.circuits.argument.spaces import (
     Block,
     Cells,
@@ -129,6 +130,8 @@ class _Builder:
             self._block(block)
         for weights in self.space.weight_blocks:
             self._weights(weights)
+        for run in self.space.runs:
+            self._run(run)
         for table in self.space.tables:
             self._table(table)
         return LeafClaims(
@@ -143,6 +146,20 @@ class _Builder:
         """Account for fractions 1/(α − tag − …) whose coefficients sum to `mass`."""
         self.numerator_const += mass
         self.denominator_const += mass * (self.offset - self.space.tag(table))
+
+    def _run(self, run: Run) -> None:
+        leaf = self.leaf
+        mass, constant = run_claims(
+            run,
+            leaf.run(run.tile, run.rows),
+            leaf.row,
+            leaf.column,
+            leaf.name,
+            self.denominator,
+            self.powers[1:],
+        )
+        self._entries(mass, run.table)
+        self.denominator_const += constant
 
     def _block(self, block: Block) -> None:
         leaf, w = self.leaf, self.layout.w
@@ -230,11 +247,15 @@ class _Builder:
         top, local = eq_index(point[:cut], start >> bits), point[cut:]
         if table.kind == "digits":
             return top, [top * value for value in _digit_sums(table, local)]
+        if table.kind == "limbs":
+            return top, [top * value for value in _limb_sums(table, local)]
         if not table.straight:
             weights = eq_table(local)[: table.size]
-            sums_of = kmatvec(
-                np.stack(table.columns()).astype(np.int16), weights
-            )  # no component has more bits
+            columns = np.stack(table.columns())
+            small = np.iinfo(np.int16)
+            if columns.min() >= small.min and columns.max() <= small.max:
+                columns = columns.astype(np.int16)
+            sums_of = kmatvec(columns, weights)
             return top * total(weights), [top * KS.from_array(found) for found in sums_of]
         sums: dict[int, tuple[KS, KS]] = {}
 
@@ -263,3 +284,14 @@ def _digit_sums(table: Table, point: Sequence[KS]) -> list[KS]:
             value += point[(m + 1) * bits - 1 - bit] * (1 << bit)
         values.append(value)
     return values
+
+
+def _limb_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·limb for both limbs; the number of high ones is a power of two."""
+    height, bits = table.parameters
+    cut = len(point) - bits
+    parts = (point[:cut], -height), (point[cut:], -(1 << (bits - 1)))
+    return [
+        sum((x * (1 << (len(part) - 1 - i)) for i, x in enumerate(part)), KS(offset))
+        for part, offset in parts
+    ]
