@@ -28,11 +28,12 @@ from huref.circuits.argument.spaces import (
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kmatvec, kmul, kouter, ksum, kzero
+from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, ksum, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
 HALF = pow(2, -1, P)
+_FOLDED = 12
 
 
 @dataclass
@@ -250,13 +251,7 @@ class _Builder:
         if table.kind == "limbs":
             return top, [top * value for value in _limb_sums(table, local)]
         if not table.straight:
-            weights = eq_table(local)[: table.size]
-            columns = np.stack(table.columns())
-            small = np.iinfo(np.int16)
-            if columns.min() >= small.min and columns.max() <= small.max:
-                columns = columns.astype(np.int16)
-            sums_of = kmatvec(columns, weights)
-            return top * total(weights), [top * KS.from_array(found) for found in sums_of]
+            return top * prefix_sums(local, table.size)[0], [top * x for x in _dense_sums(table, local)]
         sums: dict[int, tuple[KS, KS]] = {}
 
         def until(count: int) -> tuple[KS, KS]:
@@ -295,3 +290,16 @@ def _limb_sums(table: Table, point: Sequence[KS]) -> list[KS]:
         sum((x * (1 << (len(part) - 1 - i)) for i, x in enumerate(part)), KS(offset))
         for part, offset in parts
     ]
+
+
+def _dense_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·component, with the last coordinates folded first: no table of all eq values is made."""
+    cut = max(0, len(point) - _FOLDED)
+    low, high = eq_table(point[cut:]), eq_table(point[:cut])
+    found = []
+    for column in table.columns():
+        padded = np.zeros(-(-table.size // len(low)) * len(low), column.dtype)
+        padded[: table.size] = column
+        folded = kmatvec(padded.reshape(-1, len(low)), low)
+        found.append(KS.from_array(kdot(folded, high[: len(folded)])))
+    return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from huref.circuits.argument.functional import Array, Columns, Functional
 from huref.circuits.argument.placed import Placed
 from huref.circuits.argument.runs import flat_term
@@ -27,6 +29,7 @@ from huref.circuits.relations.products import (
     Transposed,
 )
 from huref.circuits.relations.readout import Readout
+from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import Factor, Select
 from huref.circuits.relations.weights import COLUMN, EquationWeights, placed_rows
 from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, to_field
@@ -96,8 +99,9 @@ class _Builder:
         by_block = placed_rows(own, product.select, matrix.frame.inner)
         self.summed_rows(matrix, outer, by_block, self.read.inner, self.left)
         rows = self.weights.cols(frame.cols)
-        for i, tensor in enumerate(product.tensors):
-            self.right.tensor(self.layout.weights[tensor], rows, high[:, i], self.read.inner)
+        stored_tensors(
+            self.right, self.layout, product.tensors, [rows] * inner, high.swapaxes(0, 1), self.read.inner
+        )
 
     def transposed(self, product: Transposed, at: int) -> None:
         frame, matrix, w = self.weights.frame(product.equation), product.matrix, self.layout.w
@@ -118,10 +122,10 @@ class _Builder:
             ).array()
             name = self.read.unit(col)
             self.left.product("A", place.start + block * place.rows, outer, one, place.rows, name)
-        for i, tensor in enumerate(product.tensors):
-            stored = self.layout.weights[tensor]
-            rows = kouter(high[:, i], self.read.low).reshape(-1, DEGREE)[: stored.rows]
-            self.right.tensor(stored, rows, self.weights.blocks(stored.cols), COLUMN)
+        stored = self.layout.weights[product.tensors[0]]
+        own = [kouter(high[:, i], self.read.low).reshape(-1, DEGREE)[: stored.rows] for i in range(inner)]
+        across = np.broadcast_to(self.weights.blocks(stored.cols)[None], (inner, stored.blocks, DEGREE))
+        stored_tensors(self.right, self.layout, product.tensors, own, across, COLUMN)
 
     def column_scale(self, product: ColumnScale, at: int) -> None:
         scale, outer = product.scale, self.weights.outer(self.weights.frame(product.equation).outer)

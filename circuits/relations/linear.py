@@ -7,6 +7,7 @@ import numpy as np
 from huref.circuits.argument.functional import Array, Functional
 from huref.circuits.argument.runs import flat_term
 from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import (
     Along,
     At,
@@ -114,9 +115,10 @@ class _Builder:
     def _stored(self, name: str, tensors: tuple[str, ...], factor: int | tuple[int, ...]) -> None:
         first = self.weights.outer(1)[0]
         inner = kmul(self.weights.inner(name, factor), first)
-        for tensor, weight in zip(tensors, inner, strict=True):
-            place = self.layout.weights[tensor]
-            self.into.tensor(place, weight[None], self.weights.blocks(place.cols), COLUMN)
+        blocks = self.weights.blocks(self.layout.weights[tensors[0]].cols)
+        across = np.broadcast_to(blocks[None], (len(tensors), *blocks.shape))
+        rows = [weight[None] for weight in inner]
+        stored_tensors(self.into, self.layout, tensors, rows, across, COLUMN)
 
     def _stored_at(self, name: str, tensor: str, index: tuple[int, ...], factor: int) -> None:
         place, w = self.layout.weights[tensor], self.layout.w
