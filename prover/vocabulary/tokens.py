@@ -67,7 +67,7 @@ def choose_tokens(source: Checkpoint, tokens: Path | None, rows: int) -> TokensC
         UsageError: there is no tokenizer, or it is another model's, or two listed tokens have the same bytes.
         InputOutputError, Malformed, Unsupported: a file cannot be used.
     """
-    if tokens is not None and not _is_tokenizer(tokens):
+    if tokens is not None and not is_tokenizer(tokens):
         return _listed(source, tokens, rows)
     vocabulary = _own_vocabulary(tokens or source, tokens or source.path, rows)
     found = chosen(vocabulary, word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size), rows)
@@ -107,7 +107,7 @@ def _listed_pieces(path: Path, count: int) -> tuple[bytes, ...] | None:
     return read
 
 
-def _is_tokenizer(path: Path) -> bool:
+def is_tokenizer(path: Path) -> bool:
     """Whether `--tokens` names a tokenizer and no list."""
     if path.is_dir() or path.suffix in (".model", ".tiktoken") or path.name == "vocab.txt":
         return True
@@ -209,7 +209,7 @@ def read_tokens(path: Path, vocab_size: int) -> TokenOrder:
 
     Raises what `read_token_file` and `order_tokens` raise.
     """
-    if _is_tokenizer(path):
+    if is_tokenizer(path):
         return order_tokens(path, vocab_size=vocab_size)
     if path.suffix == ".json":
         ids = read_object(path)["token_ids"]
