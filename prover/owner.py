@@ -214,7 +214,7 @@ def _open_or_commit(
         _check_options(public, options, folder)
         _check_key(public, key, folder)
         if checkpoint is not None:
-            _check_checkpoint(public, checkpoint, folder)
+            check_sources(public, checkpoint, folder)
     return open_commitment(folder, device, checkpoint, progress), None
 
 
@@ -359,7 +359,8 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
         raise UsageError(f"the tokens of {folder} are fixed", hint="leave --tokens out")
 
 
-def _check_checkpoint(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
+def check_sources(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
+    """ProverError unless a checkpoint's files are those that the commitment in `folder` names."""
     if (
         list(describe_files(open_model(checkpoint), pinned_profile(public.directory.profile)))
         != public.sources
