@@ -8,6 +8,7 @@ from huref.prover.commands import (
     audit,
     commit,
     demo,
+    export,
     fingerprint,
     generator,
     prove,
@@ -20,5 +21,6 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, range, prove, restore, audit, demo, generator, warmup):
+    making = (tokens, fingerprint, commit, range, prove, restore, export)
+    for module in (*making, audit, demo, generator, warmup):
         module.register(app)
