@@ -12,6 +12,7 @@ from huref.prover.commands import (
     fingerprint,
     generator,
     prove,
+    prove_inference,
     range,
     restore,
     tokens,
@@ -21,6 +22,6 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    making = (tokens, fingerprint, commit, range, prove, restore, export)
+    making = (tokens, fingerprint, commit, range, prove, prove_inference, restore, export)
     for module in (*making, audit, demo, generator, warmup):
         module.register(app)
