@@ -55,6 +55,7 @@ class Experts:
     `stacked`: how that one tensor lies: "rows" (E, out, in), "columns" (E, in, out).
     `fused`: order of a tensor with gate and up: gate first, or row by row in turn.
     `softmax`: the router's scores pass a softmax, so that a common shift has no effect.
+    `unit_up`: a constant is added to up, so that no scale can move between up and down.
     """
 
     router: str
@@ -65,6 +66,7 @@ class Experts:
     stacked: Literal["rows", "columns"] | None = None
     fused: Literal["halves", "turns"] = "halves"
     softmax: bool = True
+    unit_up: bool = False
     shared_gate: str | None = None
     shared_up: str | None = None
     shared_gate_up: str | None = None
@@ -118,6 +120,7 @@ class Architecture:
     rotary_permuted: bool = False  # q,k rows stored with interleaved planes, as GGUF's "llama" does
     unrotated: Callable[[Config, int], bool] | None = None  # whether a layer has no rotary embedding
     other_mixer: str | None = None  # a weight of the layers that have something else in place of attention
+    alone: bool = False  # a layer is an attention, an FFN or another mixer, and nothing else
     beside: bool = False  # attention is not the only mixer of a layer
     shared_blocks: bool = False  # layers share blocks, config num_hidden_groups of them
     kv_heads: int | None = None  # overrides the config
@@ -130,11 +133,6 @@ class Architecture:
     def gated(self) -> bool:
         """Whether the FFN multiplies by a gate branch."""
         return self.gate is not None or self.gate_up is not None
-
-    @property
-    def one_ffn(self) -> bool:
-        """Whether every layer is one attention with q, k, v, o and one FFN: what `ModelShape` describes."""
-        return self.experts is None and self.latent is None and self.other_mixer is None and not self.beside
 
     def block_names(self) -> tuple[str, ...]:
         """Relative names of all tensors of a block, per-head ones excepted."""

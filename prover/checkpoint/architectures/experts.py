@@ -45,6 +45,7 @@ _GPT_OSS = Experts(
     down="mlp.experts.down_proj",
     stacked="columns",
     fused="turns",
+    unit_up=True,
 )
 _LLAMA4 = Experts(
     router="feed_forward.router",
