@@ -46,7 +46,7 @@ class Model:
 
     @cached_property
     def shape(self) -> ModelShape:
-        """Shape of the whole model. Raises `Unsupported` where no layer has attention or none an FFN."""
+        """Shape of the whole model. Raises `Unsupported` where no layer has an FFN."""
         return whole_shape(self._layout, self._shape)
 
     @property

@@ -11,6 +11,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.support.tiny_experts import HIDDEN, HYBRID, UNIT_UP
+
+SOFTMAX = (
+    "mixtral",
+    "qwen2_moe",
+    "qwen3_moe",
+    "olmoe",
+    "granitemoe",
+    "deepseek_v2",
+    "deepseek_v2-lite",
+    "gpt_oss",
+    "minimax",
+    "hunyuan_v1_moe",
+)
+
+
+@torch.no_grad()
+def disguise(model: Any, name: str) -> None:
+    """All rewrites that the function of a tiny model (`tiny_experts.MODELS`) survives, one after another."""
+    rewriter = Rewriter(model)
+    rewriter.experts()
+    if name not in UNIT_UP:
+        rewriter.scales()
+    rewriter.attention()
+    if name in HYBRID:
+        return
+    if name in ("phimoe", "minimax"):  # LayerNorm; a norm in the residual path
+        rewriter.hidden(rewriter.permutation(HIDDEN))
+    else:
+        rewriter.gains()
+        rewriter.hidden(rewriter.rotation(HIDDEN))
+    if name in SOFTMAX:
+        rewriter.router_shift()
+
 
 class Rewriter:
     """Rewrites of one model, drawn from one generator."""

@@ -36,7 +36,12 @@ def model_shape(layout: Layout) -> ModelShape:
         )
     last = layers - 1  # the layer that is read in any case
     layout.check(last)
-    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), last)
+    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), None)
+    if attending is None:
+        raise Unsupported(
+            f"{checkpoint.path}: no layer has attention ({config.model_type()})",
+            hint="a fingerprint needs terms of attention and of FFNs",
+        )
     heads, kv_heads, head_dim = _heads(layout, attending, hidden)
     rotary_dim = 0
     if entry.rotary is not None:
@@ -72,13 +77,13 @@ def model_shape(layout: Layout) -> ModelShape:
 def whole_shape(layout: Layout, shape: ModelShape) -> ModelShape:
     """The shape with what every layer has, where layers are not all one attention and one FFN.
 
-    Raises `Unsupported` where none has attention or none an FFN.
+    Raises `Unsupported` where no layer has an FFN.
     """
     blocks = tuple(_block(layout, shape, index) for index in range(shape.layers))
-    if not any(block.attention for block in blocks) or not any(block.neurons for block in blocks):
+    if not any(block.neurons for block in blocks):
         raise Unsupported(
-            f"{layout.checkpoint.path}: no layer has attention, or none has an FFN ({layout.config.model_type()})",
-            hint="the fingerprint needs terms of both",
+            f"{layout.checkpoint.path}: no layer has an FFN ({layout.config.model_type()})",
+            hint="a fingerprint needs terms of attention and of FFNs",
         )
     others = any(layout.mixes_otherwise(index) for index in range(shape.layers))
     if set(blocks) == {Block(True, shape.ffn)}:
