@@ -120,6 +120,7 @@ class Architecture:
     rotary_permuted: bool = False  # q,k rows stored with interleaved planes, as GGUF's "llama" does
     unrotated: Callable[[Config, int], bool] | None = None  # whether a layer has no rotary embedding
     other_mixer: str | None = None  # a weight of the layers that have something else in place of attention
+    q_gate: bool = False  # every head's rows of q are followed by as many that gate what the head reads
     alone: bool = False  # a layer is an attention, an FFN or another mixer, and nothing else
     beside: bool = False  # attention is not the only mixer of a layer
     shared_blocks: bool = False  # layers share blocks, config num_hidden_groups of them

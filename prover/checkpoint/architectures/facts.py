@@ -27,6 +27,9 @@ def model_shape(layout: Layout) -> ModelShape:
     layers = config.integer(*LAYERS)
     if layers is None and config.nested:
         layers = len(layout.blocks)
+    kinds = config.get("layers_block_type")
+    if layers is None and isinstance(kinds, list) and kinds:
+        layers = len(kinds)
     layers = layers or config.required(*LAYERS)
     if not layout.blocks:
         raise other_layout(layout, [], f"{layout.block(0)}{entry.o}.weight")
@@ -166,7 +169,12 @@ def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int
         entry.down: (d, shape.ffn),
     }
     if entry.latent is None:
-        expected |= {entry.q: (q, d), entry.k: (kv, d), entry.v: (kv, d), entry.o: (d, q)}
+        expected |= {
+            entry.q: (2 * q if entry.q_gate else q, d),
+            entry.k: (kv, d),
+            entry.v: (kv, d),
+            entry.o: (d, q),
+        }
     return {name: size for name, size in expected.items() if name is not None}
 
 

@@ -206,6 +206,8 @@ class LayerReader:
         permuted = entry.rotary_permuted and name != "v"
         if entry.qkv is None:
             stored = {"q": entry.q, "k": entry.k, "v": entry.v}[name]
+            if name == "q" and entry.q_gate:
+                return self._linear(stored, np.arange(2 * s.q_rows).reshape(s.heads, 2, -1)[:, 0].reshape(-1))
             count = s.q_rows if name == "q" else s.kv_rows
             return self._linear(stored, self._unpermute(np.arange(count)) if permuted else None)
         rows = self._fused_rows(name)

@@ -124,6 +124,8 @@ class Layout:
         if self.is_sparse(index) or not self.feeds(index):
             dense = {entry.up, entry.gate, entry.gate_up, entry.down}
             names = [name for name in names if name not in dense]
+        if entry.alone and not self.attends(index) and not self.feeds(index):
+            names.append(entry.other_mixer or "")
         if not self.attends(index):
             attention = {entry.q, entry.k, entry.v, entry.qkv, entry.o, entry.q_norm, entry.k_norm}
             names = [name for name in names if name not in attention]

@@ -45,7 +45,7 @@ class Mixture:
         self.layout, self.checkpoint, self.hidden = layout, layout.checkpoint, hidden
         self.experts: Experts = layout.entry.experts
         self.block = layout.block(index)
-        self.scaling = layout.config.number("routed_scaling_factor", 1.0)
+        self.scaling = layout.config.number("routed_scaling_factor", "router_scaling_factor", default=1.0)
         self.count = self._shape(f"{self.experts.router}.weight", (None, hidden))[0]
 
     def check(self) -> None:
@@ -56,7 +56,8 @@ class Mixture:
         else:
             for number in range(self.count):
                 width = self._shape(self._each(experts.up, number), (None, d))[0]
-                self._shape(self._each(experts.gate, number), (width, d))
+                if experts.gate is not None:
+                    self._shape(self._each(experts.gate, number), (width, d))
                 self._shape(self._each(experts.down, number), (d, width))
             beyond = self.block + self._each(experts.down, self.count)
             if beyond in self.checkpoint:

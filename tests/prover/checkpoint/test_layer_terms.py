@@ -68,7 +68,7 @@ def logits(model: Any) -> torch.Tensor:
 
 ATTENTION, LATENT = ("scores", "values"), ("scores", "scores_rotary", "values")
 SPARSE, SHARED = ("experts", "router"), ("experts", "shared_expert", "router")
-KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "mixtral": ((*ATTENTION, *SPARSE),) * 2,
     "qwen2_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
     "qwen3_moe": ((*ATTENTION, *SPARSE),) * 2,
@@ -90,6 +90,21 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
     "falcon_h1": ((*ATTENTION, "ffn"),) * 2,
     "lfm2": (("ffn",), (*ATTENTION, "ffn")),
+    "lfm2_moe": (("ffn",), (*ATTENTION, *SPARSE)),
+    "bamba": (("ffn",), (*ATTENTION, "ffn")),
+    "qwen3_next": (SHARED, (*ATTENTION, *SHARED)),
+    "qwen3_5_text": (("ffn",), (*ATTENTION, "ffn")),
+    "qwen3_5_moe_text": (SHARED, (*ATTENTION, *SHARED)),
+    "nemotron_h": ((), ATTENTION, ("ffn",), SHARED),
+    "glm4_moe_lite": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "deepseek_v32": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "glm_moe_dsa": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "dots1": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "exaone_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "solar_open": ((*ATTENTION, *SHARED),) * 2,
+    "minimax_m2": ((*ATTENTION, *SPARSE),) * 2,
+    "hy_v3": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "granitemoeshared": ((*ATTENTION, *SHARED),) * 2,
 }
 
 
