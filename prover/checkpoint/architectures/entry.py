@@ -32,7 +32,8 @@ class Latent:
     """Attention through latents (DeepSeek): q = q_b(norm(q_a x)), or `Architecture.q` without latent queries.
 
     `kv_a` gives the latent of k and v, then the one key with positions that all heads share; `kv_b` gives per head the
-    key without positions, then the value.
+    key without positions, then the value. In place of `kv_b` GGUF may have `k_b` (heads, latent, rows) and `v_b`
+    (heads, rows, latent).
     """
 
     q_a: str | None = "self_attn.q_a_proj"
@@ -40,11 +41,13 @@ class Latent:
     q_b: str | None = "self_attn.q_b_proj"
     kv_a: str = "self_attn.kv_a_proj_with_mqa"
     kv_a_norm: str = "self_attn.kv_a_layernorm"
-    kv_b: str = "self_attn.kv_b_proj"
+    kv_b: str | None = "self_attn.kv_b_proj"
+    k_b: str | None = None
+    v_b: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """Relative names of its tensors."""
-        names = (self.q_a, self.q_a_norm, self.q_b, self.kv_a, self.kv_a_norm, self.kv_b)
+        names = (self.q_a, self.q_a_norm, self.q_b, self.kv_a, self.kv_a_norm, self.kv_b, self.k_b, self.v_b)
         return tuple(name for name in names if name is not None)
 
 

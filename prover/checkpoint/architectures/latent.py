@@ -94,11 +94,15 @@ def _compressed(reader: LayerReader) -> tuple[Float32, int]:
 
 def _expanding(reader: LayerReader, rank: int) -> Float32:
     """From that latent to every head's key without positions and value, (heads, rows, rank)."""
-    assert reader.entry.latent is not None
-    shape = reader.shape
-    rows = shape.head_dim - shape.rotary_dim + value_dim(reader)
-    up = _stored(reader, reader.entry.latent.kv_b, shape.heads * rows, rank)
-    return up.reshape(shape.heads, rows, rank)
+    latent, shape = reader.entry.latent, reader.shape
+    assert latent is not None
+    plain, value = shape.head_dim - shape.rotary_dim, value_dim(reader)
+    if latent.kv_b is not None:
+        up = _stored(reader, latent.kv_b, shape.heads * (plain + value), rank)
+        return up.reshape(shape.heads, plain + value, rank)
+    keys = _stored(reader, latent.k_b or "", shape.heads, rank, plain)
+    values = _stored(reader, latent.v_b or "", shape.heads, value, rank)
+    return np.concatenate([keys.swapaxes(1, 2), values], axis=1)
 
 
 def _kv_norm(reader: LayerReader) -> str:

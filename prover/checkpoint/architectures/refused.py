@@ -44,24 +44,16 @@ _HUGGING_FACE_ONLY = "its GGUF layout is not read; its Hugging Face files are"
 REFUSED_GGUF: dict[str, str] = {
     **dict.fromkeys(
         (
-            *(
-                "deepseek2",
-                "ernie4_5",
-                "ernie4_5-moe",
-                "glm4moe",
-                "gpt-oss",
-                "granitehybrid",
-                "hunyuan-dense",
-            ),
-            *("hunyuan-moe", "llama4", "minicpm3", "phimoe", "granitemoe", "apertus", "t5", "t5encoder"),
-            *("nomic-bert", "modern-bert", "jamba", "lfm2"),
+            *("granitehybrid", "t5", "t5encoder", "nomic-bert", "modern-bert", "falcon-h1", "glm-dsa"),
+            *("qwen3next", "qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe"),
         ),
         _HUGGING_FACE_ONLY,
     ),
     "clip": "it is the image side of a multimodal model, without the language model",
-    "falcon-h1": "attention and a state-space block run side by side in every layer",
     "gemma3n": REFUSED["gemma3n"],
-    "qwen3next": _HUGGING_FACE_ONLY,
+    "gemma4": REFUSED["gemma4"],
+    "kimi-linear": REFUSED["kimi_linear"],
     "rwkv6": REFUSED["rwkv6"],
+    "rwkv7": REFUSED["rwkv7"],
 }
 """The same for GGUF's names of architectures."""
