@@ -47,6 +47,11 @@ ARCHITECTURES: dict[str, gguf.MODEL_ARCH] = {
     "jamba": _ARCH.JAMBA,
 }
 PERMUTED = (_ARCH.LLAMA, _ARCH.GRANITE_MOE)
+PROJECTIONS = {
+    "w1.weight": "gate_proj.weight",
+    "w2.weight": "down_proj.weight",
+    "w3.weight": "up_proj.weight",
+}
 FLAT = ("minicpm3", "lfm2")
 CHANGES: dict[str, dict[str, Any]] = {
     "qwen2_moe": {"mlp_only_layers": []},  # GGUF has no dense layers there
@@ -63,6 +68,7 @@ def stacked(model: Model) -> dict[str, Rows]:
         head, found, tail = name.partition(".experts.")
         if found and tail[0].isdigit():
             number, _, part = tail.partition(".")
+            part = PROJECTIONS.get(part, part) if model.shape.family == "lfm2_moe" else part
             groups.setdefault(f"{head}.experts.{part}", {})[int(number)] = model.checkpoint.read(name)
         else:
             tensors |= apart(name, model.checkpoint.read(name))
