@@ -18,6 +18,7 @@ from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
 from huref.verifier.inference import InferenceVerdict
 from huref.verifier.notebook import verdict_html
+from huref.verifier.terms import RARE, layers_said, terms_read
 
 SCHEMA = "huref-verdict/1"
 PROVEN = "Proven"
@@ -125,6 +126,7 @@ class Verdict:
             f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width "
             f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of "
             f"{shape['head_dim']}, feed-forward width {shape['ffn']}.",
+            *terms_read(shape),
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
@@ -182,6 +184,7 @@ class Verdict:
             lines.append(f"The picture: {self.picture.message}.")
         names = ", ".join(f"{name} {said.shape[field]}" for field, name in _SAID_OF_SHAPE.items())
         lines.append(f"What the model is called and how large it is beyond {self._those}: {names}.")
+        lines += layers_said(said.shape)
         lines += [
             f"Source file {quoted(file.name)}, {file.size} bytes, SHA-256 {file.sha256}."
             for file in self.commitment.sources[:_MAX_SOURCES]
@@ -223,7 +226,7 @@ class Verdict:
             "model_id": self.model_id,
             "profile": said.profile,
             "challenge": self.challenge,
-            "dimensions": {name: x for name, x in said.shape.items() if name not in _SAID_OF_SHAPE},
+            "dimensions": {name: x for name, x in said.shape.items() if name not in {*_SAID_OF_SHAPE, *RARE}},
             "security": {
                 "bits": round(self.security.bits, 2),
                 "binding": self.security.binding.label,
@@ -235,6 +238,7 @@ class Verdict:
             "unknown_cosigners": list(self.unknown_cosigners),
             "said_by_owner": {
                 **{name: said.shape[field] for field, name in _SAID_OF_SHAPE.items()},
+                **{name: said.shape[name] for name in RARE if name in said.shape},
                 "token_source": said.tokens.source,
                 "sources": [file.model_dump(mode="json") for file in self.commitment.sources],
                 "fidelity": self.fidelity,

@@ -101,6 +101,7 @@ def check_supported(shape: ModelShape) -> None:
         "a rotary embedding": shape.rotary is not None and shape.rotary_sections == 1,
         "no norms on q and k": not shape.qk_norm,
         "a head": shape.head,
+        "one attention and one FFN in every layer": not shape.blocks and not shape.other_mixers,
     }
     missing = [name for name, there in wanted.items() if not there]
     if missing:
