@@ -24,7 +24,7 @@ from huref.common.files.identity import AuditSignatures, OwnerSignature, check_a
 from huref.common.files.keys import read_public_key
 from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.expectations import parse_digest, parse_root
+from huref.verifier.expectations import given, parse_digest, parse_root
 from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
@@ -50,7 +50,7 @@ def verify(
 
     Args:
         bundle: a folder, a zip of one, the https address of a zip, or one that was read before.
-        root: the model id that it must be about: 64 hex digits or a commitment.json.
+        root: the model id that it must be about: 64 hex digits or a commitment.json that is not the bundle's own.
         expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
             which is verified first.
         min_security: fewest provable bits.
@@ -67,7 +67,8 @@ def verify(
         Malformed, Unsupported: it is not a bundle that this version can read.
         InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
     """
-    wanted_root = None if root is None else parse_root(root)
+    place = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    wanted_root = None if root is None else parse_root(root, place)
     wanted_signer = None if signer is None else read_public_key(signer)
     named = list(dict.fromkeys(read_public_key(key) for key in auditors))
     wanted_challenge = None if challenge is None else parse_digest(challenge, "challenge")
@@ -119,13 +120,13 @@ def verify(
         ignored=read.ignored,
         expected=tuple(
             name
-            for name, given in (
+            for name, asked in (
                 ("model_id", root),
                 ("fingerprint", expect),
                 ("challenge", challenge),
                 ("signer", signer),
             )
-            if given
+            if asked is not None
         ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
@@ -136,7 +137,7 @@ def verify(
 
 def expected_fingerprint(expect: str | Path) -> str:
     """The fingerprint's hex name: given as such, or that of a bundle (verified here) or a fingerprint.json."""
-    name = parse_hex(str(expect), 64)
+    name = parse_hex(given("expect", str(expect)), 64)
     if name is not None:
         return name
     if is_bundle(expect):
