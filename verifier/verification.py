@@ -78,6 +78,7 @@ def verify(
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement, commitment = read_claim(read)
+        signed, audit = _read_signatures(read)
     _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
     _require(
         "expect.challenge", "another challenge was answered, or none", wanted_challenge, statement.challenge
@@ -101,7 +102,8 @@ def verify(
             require_generator(statement.generator, wanted_generator)
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
-        owner, audited = _check_signatures(read, commitment.directory.owner)
+        owner = _check_owner(signed, read.digest, commitment.directory.owner)
+        audited = () if audit is None else check_auditors(audit, read.digest)
         _require("expect.signer", "not signed by the expected key", wanted_signer, owner)
         for key in named:
             if key not in audited:
@@ -214,20 +216,22 @@ def check_picture(bundle: Bundle, statement: Statement, required: bool) -> Image
     return picture
 
 
-def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tuple[str, ...]]:
+def _read_signatures(bundle: Bundle) -> tuple[OwnerSignature | None, AuditSignatures | None]:
+    """The two files of signatures that are there, well-formed. Raises `Malformed`."""
+    owner, audit = (bundle.files.get(name) for name in (form.SIGNATURE, form.COSIGNATURES))
+    return (
+        None if owner is None else OwnerSignature.decode(owner, form.SIGNATURE),
+        None if audit is None else AuditSignatures.decode(audit, form.COSIGNATURES),
+    )
+
+
+def _check_owner(signed: OwnerSignature | None, digest: bytes, owner: str | None) -> str | None:
     """The owner's signature must be there exactly where the model id names an owner, and be that owner's."""
-    auditors: tuple[str, ...] = ()
-    signer: str | None = None
-    if form.SIGNATURE in bundle.files:
-        signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
-        signer = check_owner(signed, bundle.digest, owner)
+    signer = None if signed is None else check_owner(signed, digest, owner)
     if signer != owner:
         message = "the bundle is not signed by the owner that the model id names"
         raise Rejected("signature.signer", message, expected=owner, got=signer)
-    if form.COSIGNATURES in bundle.files:
-        several = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
-        auditors = check_auditors(several, bundle.digest)
-    return signer, auditors
+    return signer
 
 
 def _require(path: str, message: str, expected: object, got: object) -> None:

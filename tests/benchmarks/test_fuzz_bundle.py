@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -14,6 +15,7 @@ from benchmarks.mutations import follow, mutate, reseal
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.files.canonical import canonical_json
+from huref.verifier.published import PublishedVector
 from tests.conftest import Made
 
 
@@ -29,8 +31,8 @@ def test_a_crash_and_a_disagreement_are_seen(
 ) -> None:
     files = {**load(tiny.bundle), form.PROOF: b""}
     assert show(files, tmp_path / "a", random.Random(1), load(tiny.bundle)) == "Damaged"
-    monkeypatch.setattr(fuzz_bundle, "verify", lambda place: None)
-    with pytest.raises(AssertionError, match="says verified, inspect Damaged"):
+    monkeypatch.setattr(fuzz_bundle, "load_vector", lambda place: PublishedVector("fingerprint", ANY, None))
+    with pytest.raises(AssertionError, match="says unproven, inspect Damaged"):
         show(files, tmp_path / "b", random.Random(1), load(tiny.bundle))
     monkeypatch.setattr(fuzz_bundle, "page", lambda found: "\x1b[31m")
     with pytest.raises(AssertionError, match="not escaped"):
