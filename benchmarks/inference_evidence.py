@@ -41,7 +41,6 @@ from huref.prover.vocabulary.prompts import draw_prompts
 from huref.prover.vocabulary.tokens import load_vocabulary
 
 SEED = bytes(range(32))
-SAME = ("export-float32", "export-bfloat16", "original-float32", "original-bfloat16", "original-float16")
 SIZES = (32, 128)
 DRAWS = 400
 """Random choices of answers that are put together to more tokens."""
@@ -54,24 +53,25 @@ def servers(
 ) -> dict[str, Callable[[], Any]]:
     """Models by name, made when they are asked for."""
 
-    def tuned(rank: int | None) -> Any:
-        return fine_tune(original, encode, 1, lora_rank=rank)[0]
+    def half() -> Any:
+        """Weights in float16, sums in float32: few processors have units for more."""
+        return load_model(find("smollm2"), torch.float16).float()
 
-    noisy = lambda fraction: derivatives.add_noise(original, 1, fraction)  # noqa: E731
+    def noisy(fraction: float) -> Any:
+        return derivatives.add_noise(original, 1, fraction)
+
     return {
-        "export-float32": lambda: exported(torch.float32),
-        "export-bfloat16": lambda: exported(torch.bfloat16),
-        "original-float32": lambda: original,
-        "original-bfloat16": lambda: load_model(find("smollm2"), torch.bfloat16),
-        "original-float16": lambda: load_model(find("smollm2"), torch.float16),
+        "export bfloat16": lambda: exported(torch.bfloat16),
+        "export float32": lambda: exported(torch.float32),
+        "original float32": lambda: original,
+        "original bfloat16": lambda: load_model(find("smollm2"), torch.bfloat16),
+        "original float16": half,
         "int8": lambda: derivatives.quantize_int8(original),
         "int4": lambda: derivatives.quantize_int4(original),
-        "fine-tuned": lambda: tuned(None),
-        "fine-tuned-lora": lambda: tuned(8),
         "merged": lambda: derivatives.merge(original, noisy(0.2)),
-        "noisy": lambda: noisy(0.1),
-        "one-layer-less": lambda: derivatives.drop_layers(original, [15]),
-        "four-layers-less": lambda: derivatives.drop_layers(original, [12, 15, 18, 21]),
+        "noise 5 %": lambda: noisy(0.05),
+        "one layer less": lambda: derivatives.drop_layers(original, [15]),
+        "fine-tuned": lambda: fine_tune(original, encode, 1, steps=12)[0],
     }
 
 
@@ -166,8 +166,8 @@ def plot(measured: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     kinds = list(measured["gaps"])
-    figure, axes = pyplot.subplots(1, len(kinds), figsize=(11, 4.6), sharey=True)
-    for axis, kind in zip(axes, kinds, strict=True):
+    figure, axes = pyplot.subplots(1, len(kinds), figsize=(11, 4.6), sharey=True, squeeze=False)
+    for axis, kind in zip(axes[0], kinds, strict=True):
         named = measured["gaps"][kind]
         places = np.arange(len(named))[::-1]
         for field, marker in (("mean", "o"), ("q99", "|"), ("largest", "x")):
@@ -178,7 +178,7 @@ def plot(measured: dict[str, Any], path: Path) -> None:
         axis.set_yticks(places, list(named))
         axis.set_title(kind)
         axis.set_xlabel("gap in logits (0.001: none)")
-    axes[0].legend()
+    axes[0, 0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -186,7 +186,7 @@ def plot(measured: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--prompts", type=int, default=12, help="of each kind")
+    parser.add_argument("--prompts", type=int, default=10, help="of each kind")
     parser.add_argument("--tokens", type=int, default=32, help="tokens of an answer")
     options = parser.parse_args()
     path = find("smollm2")
@@ -199,35 +199,41 @@ def main() -> None:
     asked = [prompt.text for prompt in draw_prompts(vocabulary, SEED, options.prompts)]
     chats = {
         kind: [encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids for text in texts]
-        for kind, texts in (("ordinary questions", questions), ("huref ask", asked))
+        for kind, texts in (("huref ask", asked), ("ordinary questions", questions))
     }
-    rows: dict[str, dict[str, list[Gaps]]] = {kind: {} for kind in chats}
+    text = encode((ROOT / "docs/picture.md").read_text(encoding="utf-8")).ids
+    pieces = [text[i : i + options.tokens + 8] for i in range(0, options.prompts * 40, 40)]
+    human = [one for piece in pieces if (one := program.gaps(piece, 8)) is not None]
+    rows: dict[str, dict[str, list[Gaps]]] = {}
     with tempfile.TemporaryDirectory() as place:
         write_checkpoint(program.weights, program.shape, program.settings, Path(place))
 
         def exported(dtype: torch.dtype) -> Any:
             return transformers.AutoModelForCausalLM.from_pretrained(place, dtype=dtype).eval()
 
-        for name, make in servers(original, exported, lambda text: encode(text).ids).items():
-            model = make()
-            for kind, prompts in chats.items():
-                made = answered(model, prompts, options.tokens)
+        for kind, prompts in chats.items():
+            rows[kind] = {}
+            for name, make in servers(original, exported, lambda text: encode(text).ids).items():
+                made = answered(make(), prompts, options.tokens)
                 found = [program.gaps(ids, len(prompt)) for ids, prompt in zip(made, prompts, strict=True)]
                 rows[kind][name] = [one for one in found if one is not None]
                 print(f"{kind:18} {name:18} {summary(rows[kind][name])}", flush=True)
-            del model
-    text = encode((ROOT / "docs/picture.md").read_text(encoding="utf-8")).ids
-    pieces = [text[i : i + options.tokens + 8] for i in range(0, options.prompts * 40, 40)]
-    human = [program.gaps(piece, 8) for piece in pieces]
-    for kind in rows:
-        rows[kind]["human text"] = [one for one in human if one is not None]
+                keep(
+                    {k: {**named, "human text": human} for k, named in rows.items()}, program, options.tokens
+                )
+
+
+def keep(rows: dict[str, dict[str, list[Gaps]]], program: Program, tokens: int) -> None:
+    """Store what was measured so far."""
     measured = {
-        "tokens_of_an_answer": options.tokens,
+        "tokens_of_an_answer": tokens,
         "refused": program.refused,
         "gaps": {kind: {name: summary(row) for name, row in named.items()} for kind, named in rows.items()},
         **{
-            f"roc_against_{reference}": {kind: roc(named, reference) for kind, named in rows.items()}
-            for reference in ("export-bfloat16", "original-bfloat16")
+            f"roc_against_{reference}": {
+                kind: roc(named, reference) for kind, named in rows.items() if reference in named
+            }
+            for reference in ("export bfloat16", "original bfloat16")
         },
     }
     store("inference_evidence", measured)
