@@ -27,23 +27,21 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import (
+from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.model.rotary import rotary_planes
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.functions import (
     EXP_BITS,
     EXP_LOW,
     EXP_ZERO,
     OCTAVE,
     ROOT_HIGH,
     ROOT_LOW,
-    block,
-    head_signs,
     inverse_roots,
     powers,
     reciprocal,
     silu,
-    turns,
 )
-from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import STEP
 from huref.common.errors import ProverError, UsageError
 
 Ints = NDArray[np.int64]
@@ -184,6 +182,10 @@ class Evaluator:
 
     def turn(self, site: Turn) -> Ints:
         """Rotary embedding, signs and Hadamard transform per head."""
+        return np.clip(rounded(self.turned(site), site.shift), -site.clamp, site.clamp)
+
+    def turned(self, site: Turn) -> Ints:
+        """The same before rounding."""
         x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
         planes, rest = rotary_planes(self.program.shape)
         cosine, sine = turns(
@@ -202,8 +204,7 @@ class Evaluator:
         n = block(site.size)
         signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
         mixed = (turned * head_signs(site.size)).reshape(-1, n) @ np.array(signs, np.int64)
-        out = np.clip(rounded(mixed, site.shift), -site.clamp, site.clamp)
-        return np.asarray(out.reshape(self.program.tokens, -1))
+        return np.asarray(mixed.reshape(self.program.tokens, -1))
 
     def heads(self, name: str, size: int) -> Ints:
         """Values by head: (heads, tokens, size)."""
@@ -239,8 +240,14 @@ class Evaluator:
     def mix(self, site: Mix) -> Ints:
         """What attention gathers, before the division."""
         v = np.repeat(self.heads(site.value, site.size), site.group, axis=0)
-        acc = rounded(self.head_products(self.value(site.scores), v), site.shift)
-        return np.asarray(acc.transpose(1, 0, 2).reshape(self.program.tokens, -1))
+        acc = self.head_products(self.value(site.scores), v).transpose(1, 0, 2)
+        acc = np.asarray(acc.reshape(self.program.tokens, -1))
+        out = rounded(acc, site.shift)
+        self.mixed(site, acc, out)
+        return out
+
+    def mixed(self, site: Mix, acc: Ints, out: Ints) -> None:
+        """Called with what attention gathered, before and after rounding."""
 
     def divide(self, site: Divide) -> Ints:
         """Attention's output at the unit of each row of o."""
