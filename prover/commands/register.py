@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from huref.prover.commands import (
+    ask,
     audit,
     commit,
     demo,
@@ -22,6 +23,6 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    making = (tokens, fingerprint, commit, range, prove, prove_inference, restore, export)
+    making = (tokens, fingerprint, commit, range, prove, prove_inference, restore, export, ask)
     for module in (*making, audit, demo, generator, warmup):
         module.register(app)
