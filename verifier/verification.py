@@ -59,7 +59,7 @@ def verify(
         auditors: public keys, in hex or as files, that must have signed as auditors. Only these count as such;
             the verdict lists all others as unknown.
         require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
-        generator: digest (64 hex digits) of the generator that must have drawn the picture.
+        generator: digest (64 hex digits) of the generator that must have drawn the picture; like `require_image`.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -98,9 +98,10 @@ def verify(
     with watch("range"):
         _check_range(read, commitment, min_security)
     with watch("picture"):
-        if require_image or wanted_generator:
+        required = require_image or wanted_generator is not None
+        if required:
             require_generator(statement.generator, wanted_generator)
-        picture = check_picture(read, statement, require_image)
+        picture = check_picture(read, statement, required)
     with watch("signatures"):
         owner = _check_owner(signed, read.digest, commitment.directory.owner)
         audited = () if audit is None else check_auditors(audit, read.digest)
