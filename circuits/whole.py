@@ -1,7 +1,7 @@
 """The fingerprint program on a whole model's commitment (docs/fingerprint.md, "hardened-2"; protocol §3.5).
 
-All layers are one wide network: a term sums over the neurons, or the rows of heads, of every layer. That the committed
-entries are bytes is not this program's business: `huref.circuits.range`.
+All layers are one wide network: a term sums over the neurons, or the rows of heads, of every layer; the experts of a
+mixture are more neurons. That the committed entries are bytes is not this program's business: `huref.circuits.range`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _TERMS = (
 """Per term its factors and their weight, its combined rows and their weight, and the tensors whose steps are a
 neuron's influence."""
 _GROUPED = ("k", "v")
+_NEURONS = ("gate", "up", "down")
 _ROWS = "rows"
 
 
@@ -92,8 +93,8 @@ def compile_whole(
 
 def whole_sizes(shape: ModelShape, left: Sketch, right: Sketch) -> Sizes:
     """The program's sizes under these sketches."""
-    heads, neurons = shape.layers * shape.q_rows, shape.layers * shape.ffn
-    return Sizes(shape.hidden, left.pools, (heads, heads, neurons), max(left.bound, right.bound))
+    heads = len(shape.attending) * shape.q_rows
+    return Sizes(shape.hidden, left.pools, (heads, heads, shape.neurons), max(left.bound, right.bound))
 
 
 class _Builder:
@@ -101,6 +102,7 @@ class _Builder:
 
     def __init__(self, shape: ModelShape, sizes: Sizes, ids: NDArray[np.int64]) -> None:
         self.shape, self.sizes, self.ids = shape, sizes, ids
+        self.attending, self.feeding = shape.attending, shape.feeding
         self.weights = [Weight("embed", shape.vocab, shape.hidden)]
         self.sites: list[Site] = []
 
@@ -120,7 +122,7 @@ class _Builder:
         name, factors, left, combined, right, _ = _TERMS[term]
         d, inner, groups = self.shape.hidden, self.sizes.inner[term], self.sizes.groups(term)
         self._joined(left, inner)
-        stored = self.shape.layers * self.shape.kv_rows if right in _GROUPED else inner
+        stored = len(self.attending) * self.shape.kv_rows if right in _GROUPED else inner
         self._joined(right, stored)
         self._site(factors, MatMul(View(_left(FILTER_STEPS)), View(left), d), f"{name}.multipliers")
         view = View(right, transposed=True)
@@ -154,17 +156,18 @@ class _Builder:
         yield Ratio("ud", "ud", "gram", self.sizes.compared_rows, RATIO_BITS, RATIO_CLAMP)
 
     def _steps(self, kind: str) -> StepRead:
-        """The steps of a kind of tensor in all layers, those of k and v repeated to the rows of q and o."""
-        shape = self.shape
-        rows = np.arange(shape.ffn if kind in ("gate", "up", "down") else shape.q_rows)
-        stored = len(rows)
+        """The steps of a kind of tensor in all layers that have it; k and v repeated to the rows of q and o."""
+        shape, layers = self.shape, self._having(kind)
+        index = np.arange(shape.neurons if kind in _NEURONS else len(layers) * shape.q_rows)
         if kind in _GROUPED:
-            rows, stored = View(kind, "repeat", shape.head_dim, shape.group).index(len(rows)), shape.kv_rows
-        index = (stored * np.arange(shape.layers)[:, None] + rows).reshape(-1)
-        return StepRead(tuple(f"l{n}.{kind}{STEP}" for n in range(shape.layers)), index)
+            index = View(kind, "repeat", shape.head_dim, shape.group).index(len(index))
+        return StepRead(tuple(f"l{n}.{kind}{STEP}" for n in layers), index)
+
+    def _having(self, kind: str) -> list[int]:
+        return self.feeding if kind in _NEURONS else self.attending
 
     def _joined(self, name: str, rows: int) -> None:
-        parts = tuple(f"l{n}.{name}" for n in range(self.shape.layers))
+        parts = tuple(f"l{n}.{name}" for n in self._having(name))
         self.weights.append(Weight(name, rows, self.shape.hidden, parts=parts))
 
     def _site(self, name: str, acc: Accumulator, multipliers: str = "") -> None:

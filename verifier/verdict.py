@@ -16,7 +16,9 @@ from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
+from huref.verifier.inference import InferenceVerdict
 from huref.verifier.notebook import verdict_html
+from huref.verifier.terms import RARE, layers_said, terms_read
 
 SCHEMA = "huref-verdict/1"
 PROVEN = "Proven"
@@ -66,6 +68,7 @@ class Verdict:
     proof_size: int
     seconds: Mapping[str, float]
     png: bytes | None = None
+    inference: InferenceVerdict | None = None
     ignored: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
 
@@ -123,6 +126,7 @@ class Verdict:
             f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width "
             f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of "
             f"{shape['head_dim']}, feed-forward width {shape['ffn']}.",
+            *terms_read(shape),
             f"A false claim would be accepted with probability below 2^-{int(self.security.bits)} per hash "
             "evaluation of the cheater (provable in the random-oracle model).",
         ]
@@ -130,6 +134,8 @@ class Verdict:
             lines.append(
                 "Every entry committed under the model id is a signed byte (a range proof of its own)."
             )
+        if self.inference is not None:
+            lines += self.inference.proven()
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         return lines
@@ -178,6 +184,7 @@ class Verdict:
             lines.append(f"The picture: {self.picture.message}.")
         names = ", ".join(f"{name} {said.shape[field]}" for field, name in _SAID_OF_SHAPE.items())
         lines.append(f"What the model is called and how large it is beyond {self._those}: {names}.")
+        lines += layers_said(said.shape)
         lines += [
             f"Source file {quoted(file.name)}, {file.size} bytes, SHA-256 {file.sha256}."
             for file in self.commitment.sources[:_MAX_SOURCES]
@@ -189,6 +196,8 @@ class Verdict:
         return lines
 
     def _no_model(self) -> list[str]:
+        if self.inference is not None:
+            return self.inference.not_proven()
         if self.challenge is None:
             return [NO_MODEL]
         return [] if "challenge" in self.expected else [CHALLENGED]
@@ -217,7 +226,7 @@ class Verdict:
             "model_id": self.model_id,
             "profile": said.profile,
             "challenge": self.challenge,
-            "dimensions": {name: x for name, x in said.shape.items() if name not in _SAID_OF_SHAPE},
+            "dimensions": {name: x for name, x in said.shape.items() if name not in {*_SAID_OF_SHAPE, *RARE}},
             "security": {
                 "bits": round(self.security.bits, 2),
                 "binding": self.security.binding.label,
@@ -229,6 +238,7 @@ class Verdict:
             "unknown_cosigners": list(self.unknown_cosigners),
             "said_by_owner": {
                 **{name: said.shape[field] for field, name in _SAID_OF_SHAPE.items()},
+                **{name: said.shape[name] for name in RARE if name in said.shape},
                 "token_source": said.tokens.source,
                 "sources": [file.model_dump(mode="json") for file in self.commitment.sources],
                 "fidelity": self.fidelity,
@@ -237,6 +247,7 @@ class Verdict:
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "expected": list(self.expected),
             "ignored": list(self.ignored),
+            "inference": None if self.inference is None else self.inference.to_dict(),
             "warnings": self.warnings(),
             "proven": self.proven(),
             "signed_by": self.signed_by(),

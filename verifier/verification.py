@@ -26,6 +26,7 @@ from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.expectations import given, parse_digest, parse_root
 from huref.verifier.image import ImageVerdict, check_image, require_generator
+from huref.verifier.inference import require_answer, verify_inference
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
 
@@ -44,6 +45,8 @@ def verify(
     auditors: Sequence[str | Path] = (),
     require_image: bool = False,
     generator: str | None = None,
+    max_gap: float | None = None,
+    min_argmax: float | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
@@ -60,6 +63,8 @@ def verify(
             the verdict lists all others as unknown.
         require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
         generator: digest (64 hex digits) of the generator that must have drawn the picture; like `require_image`.
+        max_gap: logits that a claimed token of its proof of inference may be below the best one at most.
+        min_argmax: share of the claimed tokens that must be proven to be the best ones.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -97,6 +102,9 @@ def verify(
                  read.manifest.security)  # fmt: skip
     with watch("range"):
         _check_range(read, commitment, min_security)
+    with watch("inference"):
+        answer = verify_inference(read.files, commitment, min_security)
+        require_answer(answer, max_gap, min_argmax)
     with watch("picture"):
         required = require_image or wanted_generator is not None
         if required:
@@ -115,6 +123,7 @@ def verify(
         statement=statement,
         commitment=commitment,
         security=report,
+        inference=answer,
         picture=picture,
         signer=owner,
         cosigners=tuple(named),

@@ -55,6 +55,10 @@ def compile_paper(
         raise UsageError(f"K = {k} tokens of a vocabulary of {shape.vocab}", hint="choose a smaller K")
     if p < 1 or p & (p - 1):
         raise UsageError(f"P = {p} is not a power of two")
+    if shape.blocks or shape.other_mixers:
+        raise UsageError(
+            "the paper profile reads layers of one attention and one FFN each", hint="use hardened"
+        )
     if shape.layers < LAYERS:
         raise UsageError(f"the fingerprint reads {LAYERS} layers, this model has {shape.layers}")
     builder = _Builder(shape, k, p)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast, get_args
+from dataclasses import asdict, astuple, dataclass, fields
+from typing import Any, Literal, get_args
 
 from huref.common.errors import Malformed
 from huref.common.text import IDENTIFIER, shorten
@@ -19,6 +19,28 @@ NormPosition = Literal["pre", "post"]
 Rotary = Literal["half", "interleaved"]
 
 MAX_DIMENSION = 1 << 24  # far above any model; keeps sizes derived from a hostile statement small
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer of a model whose layers differ.
+
+    `attention`: whether it has one. `neurons`: of its FFN, or of all experts of its mixture together, the shared one
+    last; 0 without an FFN. `experts`: among how many a router chooses; 0 without a router.
+    """
+
+    attention: bool
+    neurons: int
+    experts: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = (self.neurons, self.experts)
+        if type(self.attention) is not bool or not all(
+            type(x) is int and 0 <= x <= MAX_DIMENSION for x in numbers
+        ):
+            raise Malformed(f"shape.blocks: not a block: {shorten(repr(astuple(self)), 64)}")
+        if self.experts > self.neurons:
+            raise Malformed(f"shape.blocks: {self.experts} experts of {self.neurons} neurons")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +57,9 @@ class ModelShape:
     positions enter elsewhere (learned, ALiBi). `rotary_sections` blocks of r entries follow one
     another (2 in ChatGLM-6B, else 1).
     `head`: the model ends in a norm and a matrix of logits over the vocabulary (encoders have none).
+    `blocks`: one per layer, where they are not all an attention and an FFN of `ffn` neurons; `ffn` is then the most
+    neurons of a layer. Empty where all are alike.
+    `other_mixers`: some layers mix tokens in ways that are not committed (state-space blocks, convolutions).
     """
 
     family: str
@@ -55,6 +80,27 @@ class ModelShape:
     rotary_dim: int = 0
     rotary_sections: int = 1
     head: bool = False
+    blocks: tuple[Block, ...] = ()
+    other_mixers: bool = False
+
+    def block(self, layer: int) -> Block:
+        """What a layer has."""
+        return self.blocks[layer] if self.blocks else Block(True, self.ffn)
+
+    @property
+    def attending(self) -> list[int]:
+        """The layers with attention, in order."""
+        return [n for n in range(self.layers) if self.block(n).attention]
+
+    @property
+    def feeding(self) -> list[int]:
+        """The layers with an FFN or experts, in order."""
+        return [n for n in range(self.layers) if self.block(n).neurons]
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all layers."""
+        return sum(block.neurons for block in self.blocks) if self.blocks else self.layers * self.ffn
 
     @property
     def subtracts_mean(self) -> bool:
@@ -83,7 +129,7 @@ class ModelShape:
                 raise Malformed(
                     f"shape.{name}: expected an integer in 1..{MAX_DIMENSION}, got {shorten(repr(value), 64)}"
                 )
-        for name in ("gated", "parallel", "output_norm", "qk_norm", "head"):
+        for name in ("gated", "parallel", "output_norm", "qk_norm", "head", "other_mixers"):
             if type(getattr(self, name)) is not bool:
                 raise Malformed(
                     f"shape.{name}: expected true or false, got {shorten(repr(getattr(self, name)), 64)}"
@@ -95,6 +141,17 @@ class ModelShape:
         if self.norm not in get_args(Norm) or self.norm_position not in get_args(NormPosition):
             raise Malformed(f"shape: unknown norm {shorten((self.norm, self.norm_position), 64)}")
         self._check_rotary()
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        if not self.blocks:
+            return
+        if len(self.blocks) != self.layers:
+            raise Malformed(f"shape.blocks: {len(self.blocks)} blocks of {self.layers} layers")
+        if set(self.blocks) == {Block(True, self.ffn)}:
+            raise Malformed("shape.blocks: all are alike, so none are to be listed")
+        if self.ffn != max(block.neurons for block in self.blocks) or not self.attending:
+            raise Malformed(f"shape.blocks: no layer has attention, or none has {self.ffn} neurons")
 
     def _check_rotary(self) -> None:
         if type(self.rotary_dim) is not int:
@@ -112,15 +169,36 @@ class ModelShape:
             raise Malformed(f"shape: rotary_dim {self.rotary_dim} does not fit head_dim {self.head_dim}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one per field."""
-        return asdict(self)
+        """Plain JSON values, one per field; `blocks` and `other_mixers` only where they are not empty or false."""
+        value = asdict(self)
+        value["blocks"] = [list(astuple(block)) for block in self.blocks]
+        return {name: x for name, x in value.items() if name not in _RARE or x}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ModelShape:
-        """Read back `to_dict`; unknown or missing fields raise `Malformed`."""
+        """Read back `to_dict`; unknown or missing fields, and rare ones that say nothing, raise `Malformed`."""
         expected = {field.name for field in fields(cls)}
         got = set(value)
-        if got != expected:
+        if got | _RARE != expected or not expected - got <= _RARE:
             unknown = shorten(sorted(got - expected), 200)
-            raise Malformed(f"shape: missing {sorted(expected - got)}, unknown {unknown}")
-        return cls(**cast(dict[str, Any], dict(value)))
+            raise Malformed(f"shape: missing {sorted(expected - got - _RARE)}, unknown {unknown}")
+        empty = [name for name in sorted(_RARE & got) if value[name] in ([], (), False)]
+        if empty:
+            raise Malformed(f"shape.{empty[0]}: says nothing, so it is to be left out")
+        members = dict(value)
+        if "blocks" in members:
+            members["blocks"] = _blocks(members["blocks"])
+        return cls(**members)
+
+
+_RARE = {"blocks", "other_mixers"}
+"""Fields that most models' shapes do not have."""
+
+
+def _blocks(value: Any) -> tuple[Block, ...]:
+    members = len(fields(Block))
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(block, list | tuple) and len(block) == members for block in value
+    ):
+        raise Malformed(f"shape.blocks: expected a list of {members} values each")
+    return tuple(Block(*block) for block in value)

@@ -25,9 +25,10 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import EXP_BITS, ROTARY_BITS, block, inverse_roots
+from huref.circuits.inference.tables import ROTARY_BITS, block
 from huref.circuits.model.tensors import LARGEST
 from huref.circuits.program.bounds import fits
+from huref.circuits.program.functions import EXP_BITS, inverse_roots
 from huref.common.errors import Unsupported, UsageError
 
 MAX_TOKENS = 1 << 14
@@ -100,6 +101,7 @@ def check_supported(shape: ModelShape) -> None:
         "a rotary embedding": shape.rotary is not None and shape.rotary_sections == 1,
         "no norms on q and k": not shape.qk_norm,
         "a head": shape.head,
+        "one attention and one FFN in every layer": not shape.blocks and not shape.other_mixers,
     }
     missing = [name for name, there in wanted.items() if not there]
     if missing:

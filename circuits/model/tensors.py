@@ -9,10 +9,14 @@ numbers t[r] · 2^e, where e is entry r of the tensor "<t>.step" that follows it
 | `l<n>.q`, `.k`, `.v` | heads · head_dim, or kv heads · head_dim | d | reads the stream |
 | `l<n>.o` | heads · head_dim | d | writes the stream: the transposed weight |
 | `l<n>.q_gain`, `.k_gain` | 2 | rows of q, of k | with q/k norms: the gain per row of q and k, first row plus second |
-| `l<n>.gate` | ffn | d | reads the stream, where the FFN is gated |
-| `l<n>.up` | ffn | d | reads the stream |
-| `l<n>.down` | ffn | d | writes the stream |
+| `l<n>.gate` | neurons | d | reads the stream, where the FFN is gated |
+| `l<n>.up` | neurons | d | reads the stream |
+| `l<n>.down` | neurons | d | writes the stream |
+| `l<n>.router` | experts | d | an expert's score, where the layer is a mixture |
 | `head` | vocab | d | a token's logit, where the model has a head |
+
+A layer has the first six lines where it has attention, and the next three where it has neurons: those of its FFN, or
+of one expert after another.
 """
 
 from __future__ import annotations
@@ -49,13 +53,18 @@ def matrices(shape: ModelShape) -> Iterator[Tensor]:
     d, q_rows, kv_rows = shape.hidden, shape.q_rows, shape.kv_rows
     yield Tensor("embed", shape.vocab, d)
     for n in range(shape.layers):
-        for name, rows in (("q", q_rows), ("k", kv_rows), ("v", kv_rows), ("o", q_rows)):
-            yield Tensor(f"l{n}.{name}", rows, d)
-        if shape.qk_norm:
-            yield Tensor(f"l{n}.q_gain", 2, q_rows)
-            yield Tensor(f"l{n}.k_gain", 2, kv_rows)
-        for name in ("gate", "up", "down") if shape.gated else ("up", "down"):
-            yield Tensor(f"l{n}.{name}", shape.ffn, d)
+        block = shape.block(n)
+        if block.attention:
+            for name, rows in (("q", q_rows), ("k", kv_rows), ("v", kv_rows), ("o", q_rows)):
+                yield Tensor(f"l{n}.{name}", rows, d)
+            if shape.qk_norm:
+                yield Tensor(f"l{n}.q_gain", 2, q_rows)
+                yield Tensor(f"l{n}.k_gain", 2, kv_rows)
+        if block.neurons:
+            for name in ("gate", "up", "down") if shape.gated else ("up", "down"):
+                yield Tensor(f"l{n}.{name}", block.neurons, d)
+        if block.experts:
+            yield Tensor(f"l{n}.router", block.experts, d)
     if shape.head:
         yield Tensor("head", shape.vocab, d)
 

@@ -42,7 +42,7 @@ def canonical_embedding(rows: Float32, shape: ModelShape, profile: Profile) -> F
 
 
 def canonical_layer(tensors: Layer, shape: ModelShape, profile: Profile) -> Iterator[tuple[str, Float32]]:
-    """Names and canonical rows of q, k, v, o, up, down in that order (gate before up in `paper`).
+    """Names and canonical rows of q, k, v, o, up, down in that order (gate before up in `paper`), if it has them.
 
     Tensors are taken and come one pair at a time, so that a layer that is read from a file is never held as a whole.
     Those of `LayerTensors` are used up.
@@ -50,8 +50,11 @@ def canonical_layer(tensors: Layer, shape: ModelShape, profile: Profile) -> Iter
     if not profile.canonical:
         yield from _raw(tensors)
         return
+    there = (tensors.attends, tensors.attends, any(True for _ in tensors.feeds()))
     pairs = (attention_scores, attention_values, _feed_forward)
-    for names, pair in zip((("q", "k"), ("v", "o"), ("up", "down")), pairs, strict=True):
+    for names, pair, found in zip((("q", "k"), ("v", "o"), ("up", "down")), pairs, there, strict=True):
+        if not found:
+            continue
         left, right = pair(tensors, shape)
         yield names[0], left.mixed()
         del left

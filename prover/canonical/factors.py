@@ -14,10 +14,13 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
 from huref.prover.canonical import pinned
 from huref.prover.canonical.pinned import Float64
+from huref.prover.checkpoint.architectures.mixture import Expert
 from huref.prover.checkpoint.families import LayerReader, LayerTensors
 from huref.prover.checkpoint.formats.base import Float32
 
 Layer = LayerTensors | LayerReader
+Feed = LayerTensors | LayerReader | Expert
+"""What has gate, up and down."""
 
 
 @dataclass

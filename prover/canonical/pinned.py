@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.profiles import PROTOCOL_LABEL
 from huref.prover.kernels.integers import canonical, heads
+from huref.prover.kernels.threads import run_ranges
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -63,6 +64,18 @@ def _signs(name: str, size: int) -> Float32:
     seed = PROTOCOL_LABEL + b"|" + name.encode() + b"|" + str(size).encode()
     bits = np.frombuffer(hashlib.shake_256(seed).digest(size), dtype=np.uint8) & 1
     return np.asarray(1.0 - 2.0 * bits, dtype=np.float32)
+
+
+def product(left: Float64, right: Float64) -> Float64:
+    """left (m, k) · right (k, n), every entry's terms added one by one."""
+    a, b = np.ascontiguousarray(left), np.ascontiguousarray(right)
+    out = np.zeros((len(a), b.shape[1]))
+
+    def rows(start: int, stop: int) -> None:
+        heads.accumulate(out[start:stop], a[start:stop], b, np.bool_(False))
+
+    run_ranges(rows, len(a), 64)
+    return out
 
 
 def balance_factors(stored: Float32, grouped: Float32, name: str) -> None:

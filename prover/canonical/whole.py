@@ -5,14 +5,16 @@ the integers must also compute what the model computes, so only what leaves the 
 rotated, the gains of the norms before attention, FFN and head are folded into what reads them, planes of q and k and
 heads of v and o are balanced, and up is scaled against down where the FFN is gated (an activation in between lets no
 scale through). Where the scale of a row is free (k per rotary plane, v, gated up), it is chosen such that the row fills
-the range of int8. Gains on q and k stay tensors of their own.
+the range of int8. Gains on q and k stay tensors of their own. Of attention through latents the products are committed,
+without the norms of the latents.
 
-Two tensors of floats are held at a time, and blocks of the embedding and the head. Every bit is pinned.
+Two tensors of floats are held at a time, of a mixture those of one expert, and blocks of the embedding and the head.
+Every bit is pinned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
 from huref.prover.canonical.factors import (
+    Feed,
     Layer,
     Scaled,
     all_ones,
@@ -60,22 +63,42 @@ def whole_model(model: Model) -> Iterator[Rounded]:
 
 def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
     """The committed tensors of one layer; those of `LayerTensors` are used up."""
-    yield from _scores(prefix, tensors, shape)
-    v, o = attention_values(tensors, shape)
-    yield from _against(prefix, ("v", v), ("o", o), lambda factor: _grouped(factor, shape))
-    del v, o
-    if shape.qk_norm:
-        yield from _gains(prefix, tensors, shape)
-    if shape.gated:
-        gate = tensors.gate
-        assert gate is not None
-        yield round_tensor(
-            f"{prefix}gate", reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
-        )
-        del gate
-    up = reading(tensors.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
-    down = writing(tensors.down, tensors.ffn_output_gain, shape)
+    if tensors.attends:
+        yield from _scores(prefix, tensors, shape)
+        v, o = attention_values(tensors, shape)
+        yield from _against(prefix, ("v", v), ("o", o), lambda factor: _grouped(factor, shape))
+        del v, o
+        if shape.qk_norm:
+            yield from _gains(prefix, tensors, shape)
+    router = tensors.router
+    if router is None:
+        for feed in tensors.feeds():
+            yield from _gate(prefix, tensors, feed, shape)
+            yield from _neurons(prefix, tensors, feed, shape)
+        return
+    parts = (_gate(prefix, tensors, feed, shape) for feed in tensors.feeds())
+    yield from _joined(parts)
+    parts = (_neurons(prefix, tensors, feed, shape) for feed in tensors.feeds())
+    yield from _joined(parts)
+    yield round_tensor(
+        f"{prefix}router", reading(router, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
+    )
+
+
+def _gate(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
     if not shape.gated:
+        return
+    gate = feed.gate
+    assert gate is not None
+    yield round_tensor(
+        f"{prefix}gate", reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
+    )
+
+
+def _neurons(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
+    up = reading(feed.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
+    down = writing(feed.down, tensors.ffn_output_gain, shape)
+    if not (shape.gated and feed.scales):
         yield round_tensor(f"{prefix}up", up.mixed())
         yield round_tensor(f"{prefix}down", down.mixed())
         return
@@ -83,6 +106,21 @@ def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Roun
     up.scale(factor)
     down.scale(inverse(factor))
     yield from _against(prefix, ("up", up), ("down", down), lambda factor: factor)
+
+
+def _joined(experts: Iterable[Iterator[Rounded]]) -> Iterator[Rounded]:
+    """The tensors of one expert after another, each rounded on its own: floats of one are held at a time."""
+    found: dict[str, list[Rounded]] = {}
+    for expert in experts:
+        for part in expert:
+            found.setdefault(part.name, []).append(part)
+    for name in list(found):
+        parts = found.pop(name)
+        yield Rounded(
+            name,
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.steps for part in parts]),
+        )
 
 
 def _rows(name: str, shape: ModelShape, read: Callable[[Ids], Float32], gain: Float32 | None) -> Rounded:

@@ -12,14 +12,19 @@ type embeddings, so its X stays raw.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.common.errors import Unsupported
 from huref.prover.checkpoint.architectures.embedding import EmbeddingReader
-from huref.prover.checkpoint.architectures.facts import check_layers, layer_shape, model_shape
+from huref.prover.checkpoint.architectures.facts import (
+    check_layers,
+    layer_shape,
+    model_shape,
+    whole_shape,
+)
 from huref.prover.checkpoint.architectures.head import HeadReader
 from huref.prover.checkpoint.architectures.layer import LayerReader, LayerTensors
 from huref.prover.checkpoint.architectures.registry import find_architecture
@@ -39,26 +44,10 @@ class Model:
         self._shape = model_shape(self._layout)
         check_layers(self._layout, self._shape)
 
-    @property
+    @cached_property
     def shape(self) -> ModelShape:
-        """Shape of a model whose layers are one attention and one FFN each. Raises `Unsupported` for others."""
-        layout = self._layout
-        if layout.entry.experts is not None:
-            raise Unsupported(
-                f"{self.checkpoint.path}: mixture-of-experts models ({layout.config.model_type()}) are not supported "
-                "yet by the fingerprint's profile, which has terms of one FFN per layer"
-            )
-        if layout.entry.other_mixer is not None or layout.entry.beside:
-            raise Unsupported(
-                f"{self.checkpoint.path}: the fingerprint's profile has no terms for layers without attention, or with "
-                f"another mixer beside it ({layout.config.model_type()})"
-            )
-        if not layout.entry.one_ffn:
-            raise Unsupported(
-                f"{self.checkpoint.path}: the fingerprint's profile has no terms for attention through latents "
-                f"({layout.config.model_type()}) yet"
-            )
-        return self._shape
+        """Shape of the whole model. Raises `Unsupported` where no layer has an FFN."""
+        return whole_shape(self._layout, self._shape)
 
     @property
     def layers(self) -> int:
@@ -71,13 +60,13 @@ class Model:
         return self._shape.vocab
 
     def layer_shape(self, index: int) -> ModelShape:
-        """The shape with what differs in one layer: some have no rotary embedding. Raises what `shape` raises."""
-        return layer_shape(self._layout, self.shape, index)
+        """Shape of layer `index` alone: some have no rotary embedding. Of a mixture, `ffn` means nothing."""
+        return layer_shape(self._layout, self._shape, index)
 
     def layer_terms(self, index: int) -> tuple[Term, ...]:
         """The terms of layer `index` (0-based) of any model, as pairs of factors that are read one by one."""
         self._check(index)
-        return layer_terms(self._layout, layer_shape(self._layout, self._shape, index), index)
+        return layer_terms(self._layout, self.layer_shape(index), index)
 
     def source_files(self, layers: int) -> tuple[Path, ...]:
         """The checkpoint's files that hold more than layers before the last `layers` ones, sorted.

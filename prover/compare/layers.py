@@ -37,7 +37,8 @@ class Side:
 
 @dataclass(frozen=True)
 class LayerComparison:
-    """`matrix` (layers of the first × layers of the second) is the mean cosine of the three terms; `terms` each one's.
+    """`matrix` (layers of the first × layers of the second) is the mean cosine of the terms that both layers have;
+    `terms` each one's, 0 where one has it not.
 
     `strata` are cosines of X·Xᵀ over the shared tokens, from the most to the least frequent eighth.
     """
@@ -72,7 +73,8 @@ def compare_layers(
         rows.append(x)
         sides.append(_terms(side.model, x, both, progress))
     terms = {name: one @ other.T for name, one, other in zip(TERMS, *sides, strict=True)}
-    matrix = sum(terms.values(), np.zeros(1)) / len(TERMS)
+    both_have = sum(_there(one)[:, None] & _there(other) for one, other in zip(*sides, strict=True))
+    matrix = sum(terms.values(), np.zeros(1)) / np.maximum(both_have, 1)
     return LayerComparison(np.asarray(matrix, np.float64), terms, _strata(*rows))
 
 
@@ -86,7 +88,7 @@ def _rows(side: Side) -> Float:
 def _terms(
     model: Model, x: Float, both: tuple[Sketch, Sketch], progress: Callable[[str], None] | None
 ) -> list[Matrix]:
-    """Per term the layers' P × P matrices as unit vectors, (layers, P²)."""
+    """Per term the layers' P × P matrices as unit vectors, (layers, P²); zeros for a term that a layer has not."""
     left, right = (_pooled(sketch, x) for sketch in both)
     gram = left @ right.T
     found: list[list[Matrix]] = [[] for _ in TERMS]
@@ -102,6 +104,9 @@ def _terms(
                     _repeated(held.pop(side), shape.q_rows, shape.head_dim, term) for side in (one, other)
                 )
                 found[term].append(_unit(a @ b.T, gram))
+        for matrices in found:
+            if len(matrices) == n:
+                matrices.append(np.zeros(gram.size))
         if progress is not None:
             progress(f"layer {n}")
     return [np.stack(term) for term in found]
@@ -127,6 +132,11 @@ def _unit(entries: Float, gram: Float) -> Matrix:
     flat = flat - (flat @ base) / (base @ base) * base
     length = float(np.linalg.norm(flat))
     return flat / length if length > 0 else flat
+
+
+def _there(term: Matrix) -> NDArray[np.int64]:
+    """Which layers have a term."""
+    return np.any(term != 0, axis=1).astype(np.int64)
 
 
 def _strata(one: Float, other: Float) -> tuple[float, ...]:

@@ -11,6 +11,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.support.tiny_experts import HIDDEN, HYBRID, UNIT_UP
+
+SOFTMAX = (
+    "mixtral",
+    "qwen2_moe",
+    "qwen3_moe",
+    "olmoe",
+    "granitemoe",
+    "deepseek_v2",
+    "deepseek_v2-lite",
+    "gpt_oss",
+    "minimax",
+    "hunyuan_v1_moe",
+    "granitemoeshared",
+)
+
+
+@torch.no_grad()
+def disguise(model: Any, name: str) -> None:
+    """All rewrites that the function of a tiny model (`tiny_experts.MODELS`) survives, one after another."""
+    rewriter = Rewriter(model)
+    rewriter.experts()
+    if name not in UNIT_UP:
+        rewriter.scales()
+    rewriter.attention()
+    if name in HYBRID:
+        return
+    if name in ("phimoe", "minimax"):  # LayerNorm; a norm in the residual path
+        rewriter.hidden(rewriter.permutation(HIDDEN))
+    else:
+        rewriter.gains()
+        rewriter.hidden(rewriter.rotation(HIDDEN))
+    if name in SOFTMAX:
+        rewriter.router_shift()
+
 
 class Rewriter:
     """Rewrites of one model, drawn from one generator."""
@@ -31,18 +66,18 @@ class Rewriter:
             if block is None:
                 continue
             order = self._order(len(block.experts.down_proj))
-            for tensor in (block.experts.gate_up_proj, block.experts.down_proj, *routing(block)):
+            for tensor in (reading(block), block.experts.down_proj, *routing(block)):
                 tensor.copy_(tensor[..., order] if tensor.ndim == 1 else tensor[order])
-            for gate, up, down in self._stacked(block):
-                places = self._order(len(up))
-                for rows in (gate, up, down):
+            for parts in self._stacked(block):
+                places = self._order(len(parts[0]))
+                for rows in parts:
                     rows.copy_(rows[places])
 
     def scales(self) -> None:
         """Scale every neuron's up and the inverse of it into its down, in all FFNs."""
         for layer in self.layers():
             block = mixture(layer)
-            for _, up, down in self._stacked(block) if block is not None else ():
+            for *_, up, down in self._stacked(block) if block is not None else ():
                 self._scale(up, down)
             for ffn in dense(layer):
                 self._scale(*neurons(ffn))
@@ -82,7 +117,7 @@ class Rewriter:
     def attention(self) -> None:
         """Maps of v and o, scales of q and k per rotary plane, reordered heads; latents turned and scaled."""
         for layer in self.layers():
-            attn = getattr(layer, "self_attn", None)
+            attn = getattr(layer, "self_attn", getattr(layer, "mixer", None))
             if hasattr(attn, "kv_b_proj"):
                 self._latents(attn)
             elif hasattr(attn, "q_proj"):
@@ -100,14 +135,15 @@ class Rewriter:
         q, k, v = (getattr(attn, f"{name}_proj").weight for name in "qkv")
         o = (attn.o_proj if hasattr(attn, "o_proj") else attn.out_proj).weight
         d = q.shape[1]
+        gated = q.shape[0] > kv * group * size  # an output gate per head, which no map of the values survives
         queries, keys, values, outs = (
-            q.view(kv, group, size, d),
+            q.view(kv, group, -1, d),
             k.view(kv, size, d),
             v.view(kv, size, d),
             o.T.reshape(kv, group, size, d),
         )
         normed = any(hasattr(attn, name) for name in ("q_norm", "query_layernorm", "q_layernorm", "qk_norm"))
-        mix = torch.eye(size).double() + 0.3 * self._randn(kv, size, size)
+        mix = torch.eye(size).double() + (0 if gated else 0.3) * self._randn(kv, size, size)
         values, outs = mix @ values, torch.linalg.inv(mix).mT[:, None] @ outs
         if not normed:
             factor = torch.exp(0.5 * self._randn(kv, 1, 1))
@@ -164,10 +200,13 @@ class Rewriter:
         """A random permutation matrix."""
         return torch.eye(size, dtype=torch.float64)[self._order(size)]
 
-    def _stacked(self, block: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """gate, up and down of each expert, rows of the hidden size (views)."""
-        for both, down in zip(block.experts.gate_up_proj, block.experts.down_proj, strict=True):
+    def _stacked(self, block: Any) -> Iterator[tuple[Tensor, ...]]:
+        """gate (where there is one), up and down of each expert, rows of the hidden size (views)."""
+        for both, down in zip(reading(block), block.experts.down_proj, strict=True):
             rows, written = (both.T, down) if self.columns_first else (both, down.T)
+            if not hasattr(block.experts, "gate_up_proj"):
+                yield rows, written
+                continue
             if self.config.model_type == "gpt_oss":
                 yield rows[0::2], rows[1::2], written
             else:
@@ -176,7 +215,7 @@ class Rewriter:
 
     def _ffn_readers(self, layer: Any) -> list[Tensor]:
         """Views with the hidden size last."""
-        found = [weight for ffn in dense(layer) for weight in (ffn.gate_proj.weight, ffn.up_proj.weight)]
+        found = [weight for ffn in dense(layer) for weight in readers(ffn)]
         block = mixture(layer)
         if block is None:
             return found
@@ -190,7 +229,7 @@ class Rewriter:
         """Views with the hidden size last."""
         attn, block = layer.self_attn, mixture(layer)
         found = [(attn.o_proj if hasattr(attn, "o_proj") else attn.out_proj).weight.T]
-        found += [ffn.down_proj.weight.T for ffn in dense(layer)]
+        found += [neurons(ffn)[1] for ffn in dense(layer)]
         if block is not None:
             down = block.experts.down_proj
             found.append(down if self.columns_first else down.mT)
@@ -210,8 +249,14 @@ class Rewriter:
 
 def ffn_of(layer: Any) -> Any:
     """The layer's FFN or mixture."""
-    names = ("mlp", "feed_forward", "block_sparse_moe", "shared_mlp")
+    names = ("mlp", "feed_forward", "block_sparse_moe", "shared_mlp", "mixer")
     return next(found for name in names if (found := getattr(layer, name, None)) is not None)
+
+
+def reading(block: Any) -> Tensor:
+    """gate and up of all experts of a mixture, or up."""
+    experts = block.experts
+    return experts.gate_up_proj if hasattr(experts, "gate_up_proj") else experts.up_proj
 
 
 def mixture(layer: Any) -> Any | None:
@@ -240,11 +285,26 @@ def neurons(ffn: Any) -> tuple[Tensor, Tensor]:
     return ffn.up_proj.weight, ffn.down_proj.weight.T
 
 
+def readers(ffn: Any) -> list[Tensor]:
+    """What an FFN reads the stream with."""
+    if hasattr(ffn, "input_linear"):
+        return [ffn.input_linear.weight]
+    return [ffn.gate_proj.weight, ffn.up_proj.weight]
+
+
 def routing(block: Any) -> list[Tensor]:
     """The router's weight, then what else it has per expert."""
     router = block.gate if hasattr(block, "gate") else block.router
-    weight = router.wg.weight if hasattr(router, "wg") else router.weight
-    extra = [router.e_score_correction_bias] if hasattr(router, "e_score_correction_bias") else []
+    inner = next(
+        (found for name in ("wg", "gate") if (found := getattr(router, name, None)) is not None), router
+    )
+    weight = inner.weight
+    extra = [
+        found
+        for holder in (router, block)
+        for name in ("e_score_correction_bias", "expert_bias")
+        if (found := getattr(holder, name, None)) is not None
+    ]
     return [weight, *extra]
 
 

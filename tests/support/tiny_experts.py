@@ -113,14 +113,74 @@ MODELS |= {
         {"layer_types": ["conv", "full_attention"], "block_ff_dim": FFN, "block_auto_adjust_ff_dim": False},
     ),
 }
-HYBRID = ("granitemoehybrid", "granitemoehybrid-experts", "jamba", "falcon_h1", "lfm2")
+_LINEAR = {
+    "head_dim": 8,
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+_SHARED = {**_FEW, "shared_expert_intermediate_size": 20}
+_HEADS_OF_8 = {**_DEEPSEEK, "head_dim": 8}
+MODELS |= {
+    "qwen3_next": ("qwen3_next", {**_SHARED, **_LINEAR}),
+    "qwen3_5_text": ("qwen3_5_text", _LINEAR),
+    "qwen3_5_moe_text": ("qwen3_5_moe_text", {**_SHARED, **_LINEAR}),
+    "lfm2_moe": (
+        "lfm2_moe",
+        {**_FEW, "layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    ),
+    "bamba": (
+        "bamba",
+        {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
+    ),
+    "nemotron_h": (
+        "nemotron_h",
+        {
+            "num_hidden_layers": 4,
+            "layers_block_type": ["mamba", "attention", "mlp", "moe"],
+            "mamba_num_heads": 4,
+            "mamba_head_dim": 8,
+            "ssm_state_size": 8,
+            "n_groups": 1,
+            "head_dim": 8,
+            "n_routed_experts": EXPERTS,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": NARROW,
+            "moe_shared_expert_intermediate_size": 20,
+        },
+    ),
+    "glm4_moe_lite": ("glm4_moe_lite", {**_DEEPSEEK, **_LATENT_Q}),
+    "deepseek_v32": (
+        "deepseek_v32",
+        {**_DEEPSEEK, **_LATENT_Q, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 64},
+    ),
+    "glm_moe_dsa": (
+        "glm_moe_dsa",
+        {**_DEEPSEEK, **_LATENT_Q, "index_n_heads": 2, "index_head_dim": 8, "index_topk": 64},
+    ),
+    "dots1": ("dots1", _HEADS_OF_8),
+    "exaone_moe": ("exaone_moe", {**_HEADS_OF_8, "num_experts": EXPERTS, "num_shared_experts": 1}),
+    "solar_open": ("solar_open", _HEADS_OF_8),
+    "minimax_m2": ("minimax_m2", {**_LOCAL, "head_dim": 8, "rotary_dim": 4}),
+    "hy_v3": (
+        "hy_v3",
+        {**_FEW, "head_dim": 8, "num_shared_experts": 1, "first_k_dense_replace": 1},
+    ),
+    "granitemoeshared": ("granitemoeshared", {**_LOCAL, "shared_intermediate_size": 20}),
+}
+HYBRID = (
+    *("granitemoehybrid", "granitemoehybrid-experts", "jamba", "falcon_h1", "lfm2", "lfm2_moe", "bamba"),
+    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "nemotron_h"),
+)
 """Their other mixers are left as they are: only attention and FFNs are rewritten."""
 MODELS["granitemoehybrid-experts"] = (
     "granitemoehybrid",
     {**MODELS["granitemoehybrid"][1], **_LOCAL, "intermediate_size": NARROW},
 )
-UNIT_UP = ("gpt_oss",)
-"""Their experts add one to up, so that a scale cannot move between up and down."""
+UNIT_UP = ("gpt_oss", "nemotron_h")
+"""Their experts add one to up or square it, so that no inverse scales can stand in up and down."""
 
 
 @torch.no_grad()

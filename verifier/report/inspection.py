@@ -27,6 +27,7 @@ from huref.common.files.bundle import Bundle, read_bundle
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.rejection import WORD, meaning
 from huref.common.text import shorten
+from huref.verifier.terms import layers_said, terms_read
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import read_claim, verify
 
@@ -193,6 +194,8 @@ def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
         f"Profile {said.profile}, protocol {statement.protocol}, {_tables(statement)}.",
         f"Weights cut as hidden size {shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and "
         f"values) of {shape['head_dim']}, {ffn}.",
+        *terms_read(shape),
+        *layers_said(shape),
         f"{said.k} tokens pooled into {said.p} blocks.",
         f"Model id {statement.model_id}: this directory, and the weights committed under {commitment.root} with "
         f"{said.random_rows} random rows, enough for {said.proofs} proofs.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ _TEXT_MODEL = {
     "llava": "llama",
     "llava_next": "llama",
     "mistral3": "mistral",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
     "smolvlm": "llama",
 }
 """The language model's type where a multimodal config leaves it out."""
@@ -71,6 +74,15 @@ class Config:
         if value is None:
             raise Malformed(f"{self.source}: config has no {keys[0]}")
         return value
+
+    def number(self, *keys: str, default: float) -> float:
+        """A positive number. Raises `Malformed` for anything else."""
+        value = self.get(*keys)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise Malformed(f"{self.source}: config {keys[0]} must be a positive number, got {value!r}")
+        return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean (0 and 1 count). Raises `Malformed` for anything else."""

@@ -32,7 +32,8 @@ class Latent:
     """Attention through latents (DeepSeek): q = q_b(norm(q_a x)), or `Architecture.q` without latent queries.
 
     `kv_a` gives the latent of k and v, then the one key with positions that all heads share; `kv_b` gives per head the
-    key without positions, then the value.
+    key without positions, then the value. In place of `kv_b` GGUF may have `k_b` (heads, latent, rows) and `v_b`
+    (heads, rows, latent).
     """
 
     q_a: str | None = "self_attn.q_a_proj"
@@ -40,11 +41,13 @@ class Latent:
     q_b: str | None = "self_attn.q_b_proj"
     kv_a: str = "self_attn.kv_a_proj_with_mqa"
     kv_a_norm: str = "self_attn.kv_a_layernorm"
-    kv_b: str = "self_attn.kv_b_proj"
+    kv_b: str | None = "self_attn.kv_b_proj"
+    k_b: str | None = None
+    v_b: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """Relative names of its tensors."""
-        names = (self.q_a, self.q_a_norm, self.q_b, self.kv_a, self.kv_a_norm, self.kv_b)
+        names = (self.q_a, self.q_a_norm, self.q_b, self.kv_a, self.kv_a_norm, self.kv_b, self.k_b, self.v_b)
         return tuple(name for name in names if name is not None)
 
 
@@ -55,6 +58,7 @@ class Experts:
     `stacked`: how that one tensor lies: "rows" (E, out, in), "columns" (E, in, out).
     `fused`: order of a tensor with gate and up: gate first, or row by row in turn.
     `softmax`: the router's scores pass a softmax, so that a common shift has no effect.
+    `unit_up`: a constant is added to up, so that no scale can move between up and down.
     """
 
     router: str
@@ -65,6 +69,7 @@ class Experts:
     stacked: Literal["rows", "columns"] | None = None
     fused: Literal["halves", "turns"] = "halves"
     softmax: bool = True
+    unit_up: bool = False
     shared_gate: str | None = None
     shared_up: str | None = None
     shared_gate_up: str | None = None
@@ -118,6 +123,8 @@ class Architecture:
     rotary_permuted: bool = False  # q,k rows stored with interleaved planes, as GGUF's "llama" does
     unrotated: Callable[[Config, int], bool] | None = None  # whether a layer has no rotary embedding
     other_mixer: str | None = None  # a weight of the layers that have something else in place of attention
+    q_gate: bool = False  # every head's rows of q are followed by as many that gate what the head reads
+    alone: bool = False  # a layer is an attention, an FFN or another mixer, and nothing else
     beside: bool = False  # attention is not the only mixer of a layer
     shared_blocks: bool = False  # layers share blocks, config num_hidden_groups of them
     kv_heads: int | None = None  # overrides the config
@@ -130,11 +137,6 @@ class Architecture:
     def gated(self) -> bool:
         """Whether the FFN multiplies by a gate branch."""
         return self.gate is not None or self.gate_up is not None
-
-    @property
-    def one_ffn(self) -> bool:
-        """Whether every layer is one attention with q, k, v, o and one FFN: what `ModelShape` describes."""
-        return self.experts is None and self.latent is None and self.other_mixer is None and not self.beside
 
     def block_names(self) -> tuple[str, ...]:
         """Relative names of all tensors of a block, per-head ones excepted."""

@@ -7,7 +7,12 @@ from dataclasses import replace
 from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.architectures.entry import Architecture, Experts, Latent
 from huref.prover.checkpoint.architectures.llama_like import LLAMA, QWEN3
-from huref.prover.checkpoint.architectures.recent import HUNYUAN, INTERLEAVED, listed_unrotated
+from huref.prover.checkpoint.architectures.recent import (
+    HUNYUAN,
+    INTERLEAVED,
+    full_unrotated,
+    listed_unrotated,
+)
 
 _QWEN = Experts(
     router="mlp.gate",
@@ -15,7 +20,7 @@ _QWEN = Experts(
     up="mlp.experts.{e}.up_proj",
     down="mlp.experts.{e}.down_proj",
 )
-_QWEN2 = replace(
+QWEN2_EXPERTS = replace(
     _QWEN,
     shared_gate="mlp.shared_expert.gate_proj",
     shared_up="mlp.shared_expert.up_proj",
@@ -45,6 +50,7 @@ _GPT_OSS = Experts(
     down="mlp.experts.down_proj",
     stacked="columns",
     fused="turns",
+    unit_up=True,
 )
 _LLAMA4 = Experts(
     router="feed_forward.router",
@@ -90,7 +96,7 @@ QWEN2_MOE = replace(
     LLAMA,
     family="qwen2_moe",
     model_types=("qwen2_moe",),
-    experts=_QWEN2,
+    experts=QWEN2_EXPERTS,
     ignored=("mlp.shared_expert_gate.weight",),
 )
 QWEN3_MOE = replace(QWEN3, family="qwen3_moe", model_types=("qwen3_moe", "qwen3_vl_moe_text"), experts=_QWEN)
@@ -153,8 +159,46 @@ ERNIE4_5_MOE = replace(
     ignored=(_CORRECTION,),
 )
 HUNYUAN_MOE = replace(HUNYUAN, family="hunyuan_moe", model_types=("hunyuan_v1_moe",), experts=_HUNYUAN)
+_SIGMOID = replace(_DEEPSEEK, softmax=False)
+GLM4_MOE_LITE = replace(DEEPSEEK_V3, family="glm4_moe_lite", model_types=("glm4_moe_lite",))
+# An indexer chooses which keys a token sees; it enters no term.
+SPARSE_ATTENTION = replace(
+    DEEPSEEK_V3,
+    family="deepseek_v32",
+    model_types=("deepseek_v32", "glm_moe_dsa"),
+    ignored=(_CORRECTION, "self_attn.indexer.*"),
+)
+DOTS1 = replace(QWEN3, family="dots1", model_types=("dots1",), experts=_SIGMOID, ignored=(_CORRECTION,))
+EXAONE_MOE = replace(DOTS1, family="exaone_moe", model_types=("exaone_moe",), unrotated=full_unrotated)
+SOLAR_OPEN = replace(
+    LLAMA, family="solar_open", model_types=("solar_open",), experts=_SIGMOID, ignored=(_CORRECTION,)
+)
+MINIMAX_M2 = replace(
+    QWEN3,
+    family="minimax_m2",
+    model_types=("minimax_m2",),
+    experts=replace(_MIXTRAL, softmax=False),
+    whole_norm=True,
+    ignored=(_CORRECTION,),
+)
+HY_V3 = replace(
+    QWEN3,
+    family="hy_v3",
+    model_types=("hy_v3",),
+    experts=replace(_HUNYUAN, router="mlp.router.gate", softmax=False),
+    ignored=("mlp.expert_bias",),
+)
+GRANITEMOESHARED = replace(
+    GRANITEMOE,
+    family="granitemoeshared",
+    model_types=("granitemoeshared",),
+    experts=replace(
+        GRANITE, shared_gate_up="shared_mlp.input_linear", shared_down="shared_mlp.output_linear"
+    ),
+)
 
 ARCHITECTURES: tuple[Architecture, ...] = (
+    *(GLM4_MOE_LITE, SPARSE_ATTENTION, DOTS1, EXAONE_MOE, SOLAR_OPEN, MINIMAX_M2, HY_V3, GRANITEMOESHARED),
     *(MIXTRAL, QWEN2_MOE, QWEN3_MOE, OLMOE, GRANITEMOE, PHIMOE, DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE),
     *(GPT_OSS, LLAMA4, MINIMAX, ERNIE4_5_MOE, HUNYUAN_MOE),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from huref.circuits.fingerprint.shape import ModelShape
-from huref.common.errors import Malformed
+from huref.circuits.fingerprint.shape import Block, ModelShape
+from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.architectures.config import HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS
 from huref.prover.checkpoint.architectures.entry import Architecture
 from huref.prover.checkpoint.architectures.layout import Layout, other_layout
@@ -27,6 +27,9 @@ def model_shape(layout: Layout) -> ModelShape:
     layers = config.integer(*LAYERS)
     if layers is None and config.nested:
         layers = len(layout.blocks)
+    kinds = config.get("layers_block_type")
+    if layers is None and isinstance(kinds, list) and kinds:
+        layers = len(kinds)
     layers = layers or config.required(*LAYERS)
     if not layout.blocks:
         raise other_layout(layout, [], f"{layout.block(0)}{entry.o}.weight")
@@ -36,7 +39,12 @@ def model_shape(layout: Layout) -> ModelShape:
         )
     last = layers - 1  # the layer that is read in any case
     layout.check(last)
-    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), last)
+    attending = next((index for index in reversed(range(layers)) if layout.attends(index)), None)
+    if attending is None:
+        raise Unsupported(
+            f"{checkpoint.path}: no layer has attention ({config.model_type()})",
+            hint="a fingerprint needs terms of attention and of FFNs",
+        )
     heads, kv_heads, head_dim = _heads(layout, attending, hidden)
     rotary_dim = 0
     if entry.rotary is not None:
@@ -69,6 +77,31 @@ def model_shape(layout: Layout) -> ModelShape:
         raise Malformed(f"{checkpoint.path}: {error.message}") from None
 
 
+def whole_shape(layout: Layout, shape: ModelShape) -> ModelShape:
+    """The shape with what every layer has, where layers are not all one attention and one FFN.
+
+    Raises `Unsupported` where no layer has an FFN.
+    """
+    blocks = tuple(_block(layout, shape, index) for index in range(shape.layers))
+    if not any(block.neurons for block in blocks):
+        raise Unsupported(
+            f"{layout.checkpoint.path}: no layer has an FFN ({layout.config.model_type()})",
+            hint="a fingerprint needs terms of attention and of FFNs",
+        )
+    others = any(layout.mixes_otherwise(index) for index in range(shape.layers))
+    if set(blocks) == {Block(True, shape.ffn)}:
+        return replace(shape, other_mixers=others)
+    return replace(shape, ffn=max(block.neurons for block in blocks), blocks=blocks, other_mixers=others)
+
+
+def _block(layout: Layout, shape: ModelShape, index: int) -> Block:
+    attention = layout.attends(index)
+    if layout.is_sparse(index):
+        mixture = Mixture(layout, shape.hidden, index)
+        return Block(attention, mixture.neurons(), mixture.count)
+    return Block(attention, shape.ffn if layout.feeds(index) else 0)
+
+
 def layer_shape(layout: Layout, shape: ModelShape, index: int) -> ModelShape:
     """The shape of one layer: some layers have no rotary embedding."""
     if layout.entry.unrotated is None or not layout.entry.unrotated(layout.config, index):
@@ -78,7 +111,10 @@ def layer_shape(layout: Layout, shape: ModelShape, index: int) -> ModelShape:
 
 def _ffn(layout: Layout, layers: int) -> int:
     entry = layout.entry
-    dense = next((index for index in reversed(range(layers)) if not layout.is_sparse(index)), None)
+    dense = next(
+        (n for n in reversed(range(layers)) if layout.feeds(n) and not layout.is_sparse(n)),
+        None,
+    )
     if dense is None:
         return 1
     up = layout.checkpoint.shape(f"{layout.block(dense)}{entry.up or entry.gate_up}.weight")
@@ -133,7 +169,12 @@ def linear_shapes(entry: Architecture, shape: ModelShape) -> dict[str, tuple[int
         entry.down: (d, shape.ffn),
     }
     if entry.latent is None:
-        expected |= {entry.q: (q, d), entry.k: (kv, d), entry.v: (kv, d), entry.o: (d, q)}
+        expected |= {
+            entry.q: (2 * q if entry.q_gate else q, d),
+            entry.k: (kv, d),
+            entry.v: (kv, d),
+            entry.o: (d, q),
+        }
     return {name: size for name, size in expected.items() if name is not None}
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from huref.prover.checkpoint.architectures.config import Config
-from huref.prover.checkpoint.architectures.entry import Architecture, Experts
+from huref.prover.checkpoint.architectures.entry import Architecture
 from huref.prover.checkpoint.architectures.recent import full_unrotated, listed_unrotated
 
-_LLAMA = Architecture(
+LLAMA = Architecture(
     family="llama",
     model_types=("llama", "granite", "minicpm", "mistral3"),
     prefixes=("",),
@@ -59,18 +59,18 @@ def _stablelm(entry: Architecture, config: Config) -> Architecture:
     return entry
 
 
-_PLAIN = replace(_LLAMA, model_types=("qwen2", "qwen2vl"), rotary_permuted=False)
-_QWEN3 = replace(_PLAIN, family="qwen3", model_types=("qwen3",), q_norm="attn_q_norm", k_norm="attn_k_norm")
+PLAIN = replace(LLAMA, model_types=("qwen2", "qwen2vl"), rotary_permuted=False)
+QWEN3 = replace(PLAIN, family="qwen3", model_types=("qwen3",), q_norm="attn_q_norm", k_norm="attn_k_norm")
 _GEMMA2 = replace(
-    _PLAIN,
+    PLAIN,
     family="gemma2",
     model_types=("gemma2",),
     attn_output_norm="post_attention_norm",
     ffn_output_norm="post_ffw_norm",
 )
-_PHI3 = _gate_up(replace(_PLAIN, family="phi3", model_types=("phi3",)))
+_PHI3 = _gate_up(replace(PLAIN, family="phi3", model_types=("phi3",)))
 _CHATGLM = _gate_up(
-    replace(_PLAIN, family="chatglm", model_types=("chatglm",), rotary="interleaved", rotary_fraction=0.5)
+    replace(PLAIN, family="chatglm", model_types=("chatglm",), rotary="interleaved", rotary_fraction=0.5)
 )
 _GLM4 = replace(
     _CHATGLM,
@@ -80,9 +80,9 @@ _GLM4 = replace(
     ffn_output_norm="post_ffw_norm",
 )
 
-_GPT2 = _fused(replace(_PLAIN, family="gpt2", model_types=("gpt2",), gate=None, norm="layer", rotary=None))
+_GPT2 = _fused(replace(PLAIN, family="gpt2", model_types=("gpt2",), gate=None, norm="layer", rotary=None))
 _GPTJ = replace(
-    _PLAIN,
+    PLAIN,
     family="gptj",
     model_types=("gptj",),
     gate=None,
@@ -96,7 +96,7 @@ _FALCON = replace(
     _NEOX, family="falcon", model_types=("falcon",), ffn_norm="attn_norm", parallel=True, adapt=None
 )
 _STABLELM = replace(
-    _PLAIN, family="stablelm", model_types=("stablelm",), norm="layer", rotary_fraction=0.25, adapt=_stablelm
+    PLAIN, family="stablelm", model_types=("stablelm",), norm="layer", rotary_fraction=0.25, adapt=_stablelm
 )
 _STABLELM_QK = replace(_STABLELM, q_norm="attn_q_norm", k_norm="attn_k_norm")
 _PHI2 = replace(_GPTJ, family="phi", model_types=("phi2",), rotary="half", rotary_fraction=0.5)
@@ -104,10 +104,10 @@ _COHERE = replace(_GPTJ, family="cohere", model_types=("command-r",), gate="ffn_
 _COHERE_QK = replace(_COHERE, q_norm="attn_q_norm", k_norm="attn_k_norm")
 _COHERE2 = replace(_COHERE, family="cohere2", model_types=("cohere2",), unrotated=full_unrotated)
 _OLMO = replace(
-    _LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None, final_norm=None
+    LLAMA, family="olmo", model_types=("olmo",), norm="layer", attn_norm=None, ffn_norm=None, final_norm=None
 )
 _OLMO2 = replace(
-    _PLAIN,
+    PLAIN,
     family="olmo2",
     model_types=("olmo2",),
     attn_norm=None,
@@ -121,32 +121,14 @@ _OLMO2 = replace(
 _EXAONE4 = replace(
     _OLMO2, family="exaone4", model_types=("exaone4",), whole_norm=False, unrotated=full_unrotated
 )
-_ARCEE = replace(_LLAMA, family="arcee", model_types=("arcee",), gate=None)
+_ARCEE = replace(LLAMA, family="arcee", model_types=("arcee",), gate=None)
 _NEMOTRON = replace(
-    _PLAIN, family="nemotron", model_types=("nemotron",), gate=None, norm="layer", rotary_fraction=0.5
+    PLAIN, family="nemotron", model_types=("nemotron",), gate=None, norm="layer", rotary_fraction=0.5
 )
-_SMOLLM3 = replace(_LLAMA, model_types=("smollm3",), unrotated=listed_unrotated)
-_SEED = replace(_PLAIN, family="llama", model_types=("seed_oss",), ffn_norm="post_attention_norm")
-_EXPERTS = Experts(
-    router="ffn_gate_inp",
-    gate="ffn_gate_exps.weight",
-    up="ffn_up_exps.weight",
-    down="ffn_down_exps.weight",
-    stacked="rows",
-    shared_gate="ffn_gate_shexp",
-    shared_up="ffn_up_shexp",
-    shared_down="ffn_down_shexp",
-)
-_MIXTRAL = replace(_LLAMA, family="mixtral", experts=_EXPERTS)
-_QWEN2_MOE = replace(
-    _PLAIN,
-    family="qwen2_moe",
-    model_types=("qwen2moe",),
-    experts=_EXPERTS,
-    ignored=("ffn_gate_inp_shexp.weight",),
-)
-_QWEN3_MOE = replace(_QWEN3, family="qwen3_moe", model_types=("qwen3moe", "qwen3vlmoe"), experts=_EXPERTS)
-_OLMOE = replace(_QWEN3, family="olmoe", model_types=("olmoe",), experts=_EXPERTS, whole_norm=True)
+_SMOLLM3 = replace(LLAMA, model_types=("smollm3",), unrotated=listed_unrotated)
+_SEED = replace(PLAIN, family="llama", model_types=("seed_oss",), ffn_norm="post_attention_norm")
+_HUNYUAN = replace(QWEN3, family="hunyuan", model_types=("hunyuan-dense",))
+_APERTUS = replace(QWEN3, family="apertus", model_types=("apertus",), gate=None)
 _BERT = replace(
     _GPT2,
     family="bert",
@@ -164,20 +146,20 @@ _BERT = replace(
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    *(_LLAMA, _PLAIN, _QWEN3, _GEMMA2, _PHI3, _fused(_PHI3), _CHATGLM, _fused(_CHATGLM), _GLM4),
-    replace(_LLAMA, family="internlm2", model_types=("internlm2",)),
-    replace(_LLAMA, family="baichuan", model_types=("baichuan",), adapt=_baichuan),
-    _fused(replace(_PLAIN, family="qwen", model_types=("qwen",))),
-    replace(_PLAIN, family="gemma", model_types=("gemma",)),
+    *(LLAMA, PLAIN, QWEN3, _GEMMA2, _PHI3, _fused(_PHI3), _CHATGLM, _fused(_CHATGLM), _GLM4),
+    replace(LLAMA, family="internlm2", model_types=("internlm2",)),
+    replace(LLAMA, family="baichuan", model_types=("baichuan",), adapt=_baichuan),
+    _fused(replace(PLAIN, family="qwen", model_types=("qwen",))),
+    replace(PLAIN, family="gemma", model_types=("gemma",)),
     replace(_GEMMA2, family="gemma3", model_types=("gemma3",), q_norm="attn_q_norm", k_norm="attn_k_norm"),
     *(_GPT2, _GPTJ, _NEOX, _STABLELM_QK, _STABLELM, _PHI2, _fused(_PHI2), _COHERE_QK, _COHERE, _BERT),
-    *(_MIXTRAL, _QWEN2_MOE, _QWEN3_MOE, _OLMOE),
     *(_COHERE2, _OLMO, _OLMO2, _EXAONE4, _ARCEE, _NEMOTRON, _SMOLLM3, _SEED),
-    replace(_QWEN3, model_types=("qwen3vl",)),
+    *(_HUNYUAN, _APERTUS),
+    replace(QWEN3, model_types=("qwen3vl",)),
     replace(_FALCON, attn_norm="attn_norm_2"),  # the 40b model, whose attention has its own norm
     _FALCON,
     replace(_GPT2, family="gpt_bigcode", model_types=("starcoder",)),
     replace(_GPT2, family="bloom", model_types=("bloom",), row_norm="token_embd_norm"),
     replace(_GPT2, family="mpt", model_types=("mpt",)),
-    replace(_PLAIN, family="starcoder2", model_types=("starcoder2",), gate=None, norm="layer"),
+    replace(PLAIN, family="starcoder2", model_types=("starcoder2",), gate=None, norm="layer"),
 )

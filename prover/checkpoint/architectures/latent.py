@@ -1,75 +1,135 @@
-"""Attention through latents, folded into plain q, k and v of the hidden size.
+"""Attention through latents, folded into plain q, k, v and o of the hidden size.
 
-A latent passes a norm, so its scale has no effect: it is brought to norm one. The norm's gain goes to the matrix
-behind it, which makes the product independent of any rotation of the latent.
+A latent passes a norm, so its scale has no effect: that of its rows, with the gain in front of the attention, is
+brought to the size that it has behind the norm. The norm's gain goes to the matrix behind it, which makes the product
+independent of any rotation of the latent. Every head has the rows with positions first, and the one key with positions
+that all heads share in each; v and o get rows of zeros up to the size of a key. Every bit is pinned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.common.errors import Malformed
-from huref.prover.checkpoint.architectures.layer import LayerReader
+from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.formats.base import Float32
 
+if TYPE_CHECKING:
+    from huref.prover.checkpoint.architectures.layer import LayerReader
+
 Float64 = NDArray[np.float64]
-Read = Callable[[Float32], Float64]
-"""Folds the norm in front of the attention into rows that read the stream."""
 
 
-def latent_pieces(
-    reader: LayerReader, name: Literal["scores", "scores_rotary", "values"], read: Read
-) -> tuple[Float64, Float64]:
-    """The two factors of one term, rows of the hidden size.
+def latent_rows(reader: LayerReader, name: Literal["q", "k", "v"]) -> Float32:
+    """q, k or v of all heads, (heads · head_dim, d). Raises `Malformed` for a tensor of another shape."""
+    heads = {"q": _queries, "k": _keys, "v": _values}[name](reader)
+    return heads.reshape(-1, reader.shape.hidden).astype(np.float32)
 
-    scores: q and k without positions, heads · qk_nope_head_dim rows each. scores_rotary: the rest of q, and
-    the key with positions that all heads share. values: v, heads · v_head_dim rows, and o as it is stored.
-    Raises `Malformed` for a tensor of another shape.
-    """
-    layout, config, shape = reader.layout, reader.layout.config, reader.shape
-    latent, block = layout.entry.latent, layout.block(reader.index)
+
+def latent_output(reader: LayerReader) -> Float32:
+    """o of all heads, (heads · head_dim, d)."""
+    heads, hidden = reader.shape.heads, reader.shape.hidden
+    value = value_dim(reader)
+    full = f"{reader.layout.block(reader.index)}{reader.entry.o}.weight"
+    got = reader.checkpoint.shape(full)
+    if got != (hidden, heads * value):
+        raise Malformed(
+            f"{reader.checkpoint.path}: tensor {full} has shape {got}, expected {(hidden, heads * value)}"
+        )
+    rows = reader.checkpoint.read_transposed(full).reshape(heads, value, hidden)
+    return _padded(rows, reader.shape.head_dim).reshape(-1, hidden)
+
+
+def value_dim(reader: LayerReader) -> int:
+    """Rows of a head's v. Raises `Unsupported` where they are more than those of a key."""
+    value, size = reader.layout.config.required("v_head_dim"), reader.shape.head_dim
+    if value > size:
+        raise Unsupported(f"{reader.checkpoint.path}: values of {value} entries per head and keys of {size}")
+    return value
+
+
+def _queries(reader: LayerReader) -> Float64:
+    latent, shape = reader.entry.latent, reader.shape
     assert latent is not None
-    heads, rotary = shape.heads, shape.rotary_dim
-    plain = shape.head_dim - rotary
-    rank, value = config.required("kv_lora_rank"), config.required("v_head_dim")
+    rows = shape.q_rows
+    if latent.q_a is None or latent.q_a_norm is None or latent.q_b is None:
+        q = _stored(reader, reader.entry.q or "", rows, shape.hidden).astype(np.float64)
+    else:
+        width = reader.layout.config.required("q_lora_rank")
+        down = _stored(reader, latent.q_a, width, shape.hidden)
+        q = _through(reader, down, latent.q_a_norm, _stored(reader, latent.q_b, rows, width))
+    heads = q.reshape(shape.heads, shape.head_dim, shape.hidden)
+    plain = shape.head_dim - shape.rotary_dim
+    return np.concatenate([heads[:, plain:], heads[:, :plain]], axis=1)
 
-    def stored(part: str, *want: int) -> Float32:
-        full = f"{block}{part}.weight"
-        got = layout.checkpoint.shape(full)
-        if got != want:
-            raise Malformed(f"{layout.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
-        return layout.checkpoint.read(full)
 
-    def through(down: Float64, gain: str, up: Float32) -> Float64:
-        scale = np.linalg.norm(down)
-        unit = down / (scale if scale > 0 else 1.0)
-        folded = up.astype(np.float64) * stored(gain, len(down))
-        return folded @ unit
+def _keys(reader: LayerReader) -> Float64:
+    shape = reader.shape
+    plain = shape.head_dim - shape.rotary_dim
+    both, rank = _compressed(reader)
+    shared = np.broadcast_to(both[rank:], (shape.heads, shape.rotary_dim, shape.hidden))
+    up = _expanding(reader, rank)[:, :plain].reshape(-1, rank)
+    keys = _through(reader, both[:rank], _kv_norm(reader), up).reshape(shape.heads, plain, shape.hidden)
+    return np.concatenate([shared, keys], axis=1)
 
-    def queries() -> Float64:
-        rows = heads * shape.head_dim
-        if latent.q_a is None or latent.q_a_norm is None or latent.q_b is None:
-            q = read(stored(layout.entry.q or "", rows, shape.hidden))
-        else:
-            width = config.required("q_lora_rank")
-            down = read(stored(latent.q_a, width, shape.hidden))
-            q = through(down, latent.q_a_norm, stored(latent.q_b, rows, width))
-        return q.reshape(heads, shape.head_dim, shape.hidden)
 
-    both = read(stored(latent.kv_a, rank + rotary, shape.hidden))
-    if name == "scores_rotary":
-        return queries()[:, plain:].reshape(-1, shape.hidden), both[rank:]
-    up = stored(latent.kv_b, heads * (plain + value), rank)
-    keys_values = through(both[:rank], latent.kv_a_norm, up).reshape(heads, plain + value, shape.hidden)
-    if name == "scores":
-        left = queries()[:, :plain]
-        return left.reshape(-1, shape.hidden), keys_values[:, :plain].reshape(-1, shape.hidden)
-    full = f"{block}{layout.entry.o}.weight"
-    if layout.checkpoint.shape(full) != (shape.hidden, heads * value):
-        raise Malformed(f"{layout.checkpoint.path}: tensor {full} has shape {layout.checkpoint.shape(full)}")
-    written = layout.checkpoint.read_transposed(full).astype(np.float64)
-    return keys_values[:, plain:].reshape(-1, shape.hidden), written
+def _values(reader: LayerReader) -> Float64:
+    shape, value = reader.shape, value_dim(reader)
+    both, rank = _compressed(reader)
+    up = _expanding(reader, rank)[:, shape.head_dim - shape.rotary_dim :].reshape(-1, rank)
+    values = _through(reader, both[:rank], _kv_norm(reader), up).reshape(shape.heads, value, shape.hidden)
+    return _padded(values, shape.head_dim)
+
+
+def _compressed(reader: LayerReader) -> tuple[Float32, int]:
+    """The rows of the latent of keys and values with those of the shared key behind them, and the latent's size."""
+    assert reader.entry.latent is not None
+    rank = reader.layout.config.required("kv_lora_rank")
+    return _stored(
+        reader, reader.entry.latent.kv_a, rank + reader.shape.rotary_dim, reader.shape.hidden
+    ), rank
+
+
+def _expanding(reader: LayerReader, rank: int) -> Float32:
+    """From that latent to every head's key without positions and value, (heads, rows, rank)."""
+    latent, shape = reader.entry.latent, reader.shape
+    assert latent is not None
+    plain, value = shape.head_dim - shape.rotary_dim, value_dim(reader)
+    if latent.kv_b is not None:
+        up = _stored(reader, latent.kv_b, shape.heads * (plain + value), rank)
+        return up.reshape(shape.heads, plain + value, rank)
+    keys = _stored(reader, latent.k_b or "", shape.heads, rank, plain)
+    values = _stored(reader, latent.v_b or "", shape.heads, value, rank)
+    return np.concatenate([keys.swapaxes(1, 2), values], axis=1)
+
+
+def _kv_norm(reader: LayerReader) -> str:
+    assert reader.entry.latent is not None
+    return reader.entry.latent.kv_a_norm
+
+
+def _through(reader: LayerReader, down: Float32, norm: str, up: Float32) -> Float64:
+    """up · norm(down), float64, its latent of the size √rank that the norm gives it."""
+    from huref.prover.canonical import pinned  # compiled; not needed to open a model
+
+    wide = down.astype(np.float64)
+    gain = reader.attn_gain
+    seen = wide if gain is None else wide * gain
+    size = float(np.sqrt(pinned.tree_sum(pinned.tree_sum(seen * seen))))
+    unit = wide * (np.sqrt(float(len(down))) / size if size > 0 else 1.0)
+    return pinned.product(up.astype(np.float64) * _stored(reader, norm, len(down)), unit)
+
+
+def _padded(heads: NDArray[Any], size: int) -> NDArray[Any]:
+    """(heads, rows, d) with rows of zeros up to `size`."""
+    return np.pad(heads, ((0, 0), (0, size - heads.shape[1]), (0, 0)))
+
+
+def _stored(reader: LayerReader, name: str, *want: int) -> Float32:
+    full = f"{reader.layout.block(reader.index)}{name}.weight"
+    got = reader.checkpoint.shape(full)
+    if got != want:
+        raise Malformed(f"{reader.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
+    return reader.checkpoint.read(full)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
+from huref.prover.checkpoint.architectures.latent import latent_output, latent_rows
 from huref.prover.checkpoint.architectures.layout import Layout, stored_name
+from huref.prover.checkpoint.architectures.mixture import Expert, Mixture
 from huref.prover.checkpoint.formats.base import Float32
 
 
@@ -27,6 +31,8 @@ class LayerTensors:
     belongs to o / down's columns. None without such a norm.
     q_gain, k_gain: (h·e,), (g·e,) gains of the norms on q and k: belong to their rows (whose scale, per
     head, is then without effect). None without them.
+    router: (E, d) of a mixture, whose up, gate and down are those of one expert after another, the shared one last.
+    A layer without attention has no rows in q, k, v and o, one without an FFN none in up, gate and down.
     """
 
     q: Float32
@@ -44,6 +50,18 @@ class LayerTensors:
     ffn_output_gain: Float32 | None = None
     q_gain: Float32 | None = None
     k_gain: Float32 | None = None
+    router: Float32 | None = None
+    scales: ClassVar[bool] = True
+
+    @property
+    def attends(self) -> bool:
+        """Whether it has attention."""
+        return len(self.q) > 0
+
+    def feeds(self) -> Iterator[LayerTensors]:
+        """Its FFN."""
+        if len(self.up):
+            yield self
 
 
 class LayerReader:
@@ -57,9 +75,33 @@ class LayerReader:
         self.layout, self.checkpoint, self.entry = layout, layout.checkpoint, layout.entry
         self.shape, self.index = shape, index
 
+    scales = True
+
     def read(self) -> LayerTensors:
         """All tensors."""
         return LayerTensors(**{field.name: getattr(self, field.name) for field in fields(LayerTensors)})
+
+    @property
+    def attends(self) -> bool:
+        """Whether the layer has attention."""
+        return self.layout.attends(self.index)
+
+    def feeds(self) -> Iterator[LayerReader | Expert]:
+        """What has gate, up and down: each expert of a mixture, or the layer itself where it has an FFN."""
+        if self.mixture is not None:
+            yield from self.mixture.all()
+        elif self.layout.feeds(self.index):
+            yield self
+
+    @cached_property
+    def mixture(self) -> Mixture | None:
+        """The layer's experts, if it has any."""
+        sparse = self.layout.is_sparse(self.index)
+        return Mixture(self.layout, self.shape.hidden, self.index) if sparse else None
+
+    @property
+    def router(self) -> Float32 | None:
+        return None if self.mixture is None else self.mixture.router()
 
     @property
     def q(self) -> Float32:
@@ -75,20 +117,34 @@ class LayerReader:
 
     @property
     def o(self) -> Float32:
-        return self._linear(self.entry.o, written=True)
+        if not self.attends:
+            return self._nothing()
+        return self._linear(self.entry.o, written=True) if self.entry.latent is None else latent_output(self)
 
     @property
     def up(self) -> Float32:
+        if self.mixture is not None:
+            return np.concatenate([expert.up for expert in self.mixture.all()])
+        if not self.layout.feeds(self.index):
+            return self._nothing()
         return self._linear(self.entry.up) if self.entry.gate_up is None else self._gate_up(1)
 
     @property
     def gate(self) -> Float32 | None:
+        if self.mixture is not None:
+            return np.concatenate([expert.gate for expert in self.mixture.all()])
+        if self.entry.gated and not self.layout.feeds(self.index):
+            return self._nothing()
         if self.entry.gate_up is not None:
             return self._gate_up(0)
         return None if self.entry.gate is None else self._linear(self.entry.gate)
 
     @property
     def down(self) -> Float32:
+        if self.mixture is not None:
+            return np.concatenate([expert.down for expert in self.mixture.all()])
+        if not self.layout.feeds(self.index):
+            return self._nothing()
         return self._linear(self.entry.down, written=True)
 
     @property
@@ -134,15 +190,24 @@ class LayerReader:
             return whole if rows is None else whole[rows]
         return self.checkpoint.read(full) if rows is None else self.checkpoint.read_rows(full, rows)
 
+    def _nothing(self) -> Float32:
+        return np.empty((0, self.shape.hidden), np.float32)
+
     def _full(self, name: str, index: int | None = None) -> str:
         block = self.layout.block(self.index if index is None else index)
         return stored_name(self.checkpoint, block + name)
 
     def _attention(self, name: Literal["q", "k", "v"]) -> Float32:
         entry, s = self.entry, self.shape
+        if not self.attends:
+            return self._nothing()
+        if entry.latent is not None:
+            return latent_rows(self, name)
         permuted = entry.rotary_permuted and name != "v"
         if entry.qkv is None:
             stored = {"q": entry.q, "k": entry.k, "v": entry.v}[name]
+            if name == "q" and entry.q_gate:
+                return self._linear(stored, np.arange(2 * s.q_rows).reshape(s.heads, 2, -1)[:, 0].reshape(-1))
             count = s.q_rows if name == "q" else s.kv_rows
             return self._linear(stored, self._unpermute(np.arange(count)) if permuted else None)
         rows = self._fused_rows(name)
@@ -193,7 +258,7 @@ class LayerReader:
 
     def _head_gain(self, name: str | None, heads: int) -> Float32 | None:
         """Gain per row of q or k, from whichever of the stored forms."""
-        if name is None:
+        if name is None or not self.attends:
             return None
         size = self.shape.head_dim
         if "{h}" in name:

@@ -100,7 +100,20 @@ class Layout:
     def attends(self, index: int) -> bool:
         """Whether layer `index` has attention."""
         found = self.blocks.get(self.block_index(index), frozenset())
+        if self.entry.alone:
+            return f"{self.entry.o}.weight" in found
         return self.entry.other_mixer is None or f"{self.entry.other_mixer}.weight" not in found
+
+    def feeds(self, index: int) -> bool:
+        """Whether layer `index` has an FFN or experts."""
+        if not self.entry.alone or self.is_sparse(index):
+            return True
+        found = self.blocks.get(self.block_index(index), frozenset())
+        return f"{self.entry.down}.weight" in found
+
+    def mixes_otherwise(self, index: int) -> bool:
+        """Whether something else than attention mixes tokens in layer `index`."""
+        return self.entry.beside or not (self.attends(index) or (self.entry.alone and self.feeds(index)))
 
     def names(self, index: int) -> tuple[str, ...]:
         """Names of the linear weights and norms that layer `index` has to have."""
@@ -108,9 +121,11 @@ class Layout:
         names = [
             name for name in entry.block_names() if name not in entry.optional or f"{name}.weight" in found
         ]
-        if self.is_sparse(index):
+        if self.is_sparse(index) or not self.feeds(index):
             dense = {entry.up, entry.gate, entry.gate_up, entry.down}
             names = [name for name in names if name not in dense]
+        if entry.alone and not self.attends(index) and not self.feeds(index):
+            names.append(entry.other_mixer or "")
         if not self.attends(index):
             attention = {entry.q, entry.k, entry.v, entry.qkv, entry.o, entry.q_norm, entry.k_norm}
             names = [name for name in names if name not in attention]

@@ -7,7 +7,6 @@ _HYBRID = "only some of its layers have attention, the others are recurrent"
 _LOW_RANK = "every layer gets further inputs per token from a second embedding, through maps of their own"
 
 REFUSED: dict[str, str] = {
-    "bamba": _HYBRID,
     "bart": "it has an encoder and a decoder; only the encoder of T5 is read",
     "bitnet": "its ternary weights have a norm inside attention and FFN",
     "dbrx": "a mixture of experts whose experts lie in one tensor of a layout that is not read",
@@ -16,24 +15,18 @@ REFUSED: dict[str, str] = {
     "gemma3n_text": _LOW_RANK,
     "gemma4": _LOW_RANK,
     "gemma4_text": _LOW_RANK,
-    "granitemoeshared": "a mixture of experts with a shared one in a layout that is not read",
     "jetmoe": "its attention heads are themselves a mixture of experts",
     "kimi_linear": _HYBRID,
-    "lfm2_moe": "most of its layers are short convolutions instead of attention",
     "longcat_flash": "two attentions and two FFNs per layer around a mixture of experts",
     "mamba": _STATE_SPACE,
     "mamba2": _STATE_SPACE,
     "mllama_text_model": "some of its layers attend to images instead of tokens",
-    "nemotron_h": _HYBRID,
     "olmo_hybrid": _HYBRID,
     "openelm": "the number of heads and the width of the FFN change from layer to layer",
     "decilm": "the number of heads and the width of the FFN change from layer to layer",
     "nemotron-nas": "the number of heads and the width of the FFN change from layer to layer",
     "phi4_multimodal": "its layers carry adapters for images and speech that are not merged",
     "phi4mm": "its layers carry adapters for images and speech that are not merged",
-    "qwen3_next": _HYBRID,
-    "qwen3_5_text": _HYBRID,
-    "qwen3_5_moe_text": _HYBRID,
     "recurrent_gemma": _HYBRID,
     "rwkv": "a recurrent network without attention",
     "rwkv5": "a recurrent network without attention",
@@ -51,24 +44,16 @@ _HUGGING_FACE_ONLY = "its GGUF layout is not read; its Hugging Face files are"
 REFUSED_GGUF: dict[str, str] = {
     **dict.fromkeys(
         (
-            *(
-                "deepseek2",
-                "ernie4_5",
-                "ernie4_5-moe",
-                "glm4moe",
-                "gpt-oss",
-                "granitehybrid",
-                "hunyuan-dense",
-            ),
-            *("hunyuan-moe", "llama4", "minicpm3", "phimoe", "granitemoe", "apertus", "t5", "t5encoder"),
-            *("nomic-bert", "modern-bert", "jamba", "lfm2"),
+            *("granitehybrid", "t5", "t5encoder", "nomic-bert", "modern-bert", "falcon-h1", "glm-dsa"),
+            *("qwen3next", "qwen35", "qwen35moe", "nemotron_h", "nemotron_h_moe"),
         ),
         _HUGGING_FACE_ONLY,
     ),
     "clip": "it is the image side of a multimodal model, without the language model",
-    "falcon-h1": "attention and a state-space block run side by side in every layer",
     "gemma3n": REFUSED["gemma3n"],
-    "qwen3next": REFUSED["qwen3_next"],
+    "gemma4": REFUSED["gemma4"],
+    "kimi-linear": REFUSED["kimi_linear"],
     "rwkv6": REFUSED["rwkv6"],
+    "rwkv7": REFUSED["rwkv7"],
 }
 """The same for GGUF's names of architectures."""

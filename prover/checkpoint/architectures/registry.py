@@ -6,6 +6,7 @@ from huref.common.errors import Unsupported
 from huref.prover.checkpoint.architectures import (
     encoders,
     experts,
+    gguf_experts,
     gguf_names,
     gpt_like,
     hybrid,
@@ -35,7 +36,7 @@ HUGGING_FACE = _by_type(
     + gpt_like.ARCHITECTURES
     + encoders.ARCHITECTURES
 )
-GGUF = _by_type(gguf_names.ARCHITECTURES)
+GGUF = _by_type(gguf_names.ARCHITECTURES + gguf_experts.ARCHITECTURES)
 
 _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
-from huref.prover.checkpoint.architectures.latent import latent_pieces
+from huref.prover.checkpoint.architectures.latent import value_dim
 from huref.prover.checkpoint.architectures.layer import LayerReader
 from huref.prover.checkpoint.architectures.layout import Layout
-from huref.prover.checkpoint.architectures.mixture import Mixture
+from huref.prover.checkpoint.architectures.mixture import Expert, Mixture
 from huref.prover.checkpoint.formats.base import Float32
 
 Kind = Literal["scores", "scores_rotary", "values", "ffn", "experts", "shared_expert", "router"]
@@ -62,12 +62,14 @@ def layer_terms(layout: Layout, shape: ModelShape, index: int) -> tuple[Term, ..
             Term("scores", shape.heads, shape.kv_heads, lambda: _one(_scores(reader))),
             Term("values", shape.kv_heads, shape.heads, lambda: _one(_values(reader))),
         ]
-    if not layout.is_sparse(index):
-        return (*terms, Term("ffn", 1, 1, lambda: _one(_neurons(reader, reader.up, reader.down))))
-    mixture = Mixture(layout, shape.hidden, index)
-    terms.append(Term("experts", 1, 1, lambda: _experts(reader, mixture)))
+    if not layout.feeds(index):
+        return tuple(terms)
+    mixture = reader.mixture
+    if mixture is None:
+        return (*terms, Term("ffn", 1, 1, lambda: _one(_neurons(reader, reader))))
+    terms.append(Term("experts", 1, 1, lambda: (_neurons(reader, expert) for expert in mixture.routed())))
     if mixture.has_shared:
-        terms.append(Term("shared_expert", 1, 1, lambda: _one(_neurons(reader, *mixture.shared()))))
+        terms.append(Term("shared_expert", 1, 1, lambda: _one(_neurons(reader, mixture.shared()))))
     terms.append(Term("router", 1, 1, lambda: _one(_router(reader, mixture))))
     return tuple(terms)
 
@@ -93,14 +95,9 @@ def _values(reader: LayerReader) -> tuple[Float32, Float32]:
     return _rounded(reader, v, _writing(reader.o, reader.attn_output_gain, reader.shape))
 
 
-def _neurons(reader: LayerReader, up: Float32, down: Float32) -> tuple[Float32, Float32]:
-    read = _reading(up, reader.ffn_gain, reader.ffn_stream_gain, reader.shape)
-    return _rounded(reader, read, _writing(down, reader.ffn_output_gain, reader.shape))
-
-
-def _experts(reader: LayerReader, mixture: Mixture) -> Pairs:
-    for number in range(mixture.count):
-        yield _neurons(reader, *mixture.expert(number))
+def _neurons(reader: LayerReader, source: LayerReader | Expert) -> tuple[Float32, Float32]:
+    read = _reading(source.up, reader.ffn_gain, reader.ffn_stream_gain, reader.shape)
+    return _rounded(reader, read, _writing(source.down, reader.ffn_output_gain, reader.shape))
 
 
 def _router(reader: LayerReader, mixture: Mixture) -> tuple[Float32, Float32]:
@@ -112,20 +109,27 @@ def _router(reader: LayerReader, mixture: Mixture) -> tuple[Float32, Float32]:
 
 def _latent(reader: LayerReader) -> list[Term]:
     """Terms through the latents of queries and of keys and values."""
-    heads = reader.shape.heads
+    shape = reader.shape
+    heads, turned = shape.heads, shape.rotary_dim
 
-    def pair(name: Literal["scores", "scores_rotary", "values"]) -> Pairs:
-        left, right = latent_pieces(
-            reader, name, lambda rows: _reading(rows, reader.attn_gain, None, reader.shape)
+    def part(rows: Float32, rows_of_head: slice) -> Float32:
+        return rows.reshape(heads, shape.head_dim, shape.hidden)[:, rows_of_head].reshape(-1, shape.hidden)
+
+    def scores(rows_of_head: slice, *, shared: bool) -> tuple[Float32, Float32]:
+        q, k = (
+            _reading(part(rows, rows_of_head), reader.attn_gain, None, shape) for rows in (reader.q, reader.k)
         )
-        if name == "values":
-            right = _writing(right, reader.attn_output_gain, reader.shape)
-        yield _rounded(reader, left, right)
+        return _rounded(reader, q, k[:turned] if shared else k)
+
+    def values() -> tuple[Float32, Float32]:
+        own = slice(value_dim(reader))
+        v = _reading(part(reader.v, own), reader.attn_gain, None, shape)
+        return _rounded(reader, v, _writing(part(reader.o, own), reader.attn_output_gain, shape))
 
     return [
-        Term("scores", heads, heads, lambda: pair("scores")),
-        Term("scores_rotary", heads, 1, lambda: pair("scores_rotary")),
-        Term("values", heads, heads, lambda: pair("values")),
+        Term("scores", heads, heads, lambda: _one(scores(slice(turned, None), shared=False))),
+        Term("scores_rotary", heads, 1, lambda: _one(scores(slice(turned), shared=True))),
+        Term("values", heads, heads, lambda: _one(values())),
     ]
 
 

@@ -32,6 +32,11 @@ _CONFIG_KEYS = {
     "head_dim": "attention.key_length",
     "rotary_dim": "rope.dimension_count",
     "num_experts": "expert_count",
+    "expert_gating_func": "expert_gating_func",
+    "routed_scaling_factor": "expert_weights_scale",
+    "num_nextn_predict_layers": "nextn_predict_layers",
+    "kv_lora_rank": "attention.kv_lora_rank",
+    "q_lora_rank": "attention.q_lora_rank",
     "sliding_window": "attention.sliding_window",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
     "use_parallel_residual": "use_parallel_residual",
@@ -84,12 +89,39 @@ class GgufCheckpoint(Checkpoint):
         for key, stored in _CONFIG_KEYS.items():
             value = self.metadata.get(f"{architecture}.{stored}")
             if isinstance(value, list):
+                if stored == "attention.head_count_kv":  # 0 where a layer has no attention
+                    value = [count for count in value if count] or value
                 if len(set(map(repr, value))) != 1:
                     raise Unsupported(f"{path}: {stored} differs between layers")
                 value = value[0]
             if value is not None:
                 config[key] = value
+        extra, count = config.get("num_nextn_predict_layers"), config.get("num_hidden_layers")
+        if type(extra) is int and type(count) is int:  # counted with the others
+            config["num_hidden_layers"] = count - extra
+        if "kv_lora_rank" in config:
+            config |= self._latent_config(path, architecture, config)
         return config
+
+    def _latent_config(self, path: Path, architecture: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Sizes of attention through latents: keys are as long as the model has them, or as its latent makes them."""
+        sizes = {
+            part: self.metadata.get(f"{architecture}.attention.{part}_length_mla")
+            or self.metadata.get(f"{architecture}.attention.{part}_length")
+            for part in ("key", "value")
+        }
+        rotary, key, heads = config.get("rotary_dim"), sizes["key"], config.get("num_attention_heads")
+        if type(rotary) is not int or type(key) is not int or type(heads) is not int or heads < 1:
+            raise Malformed(f"{path}: attention through latents without the sizes of a key")
+        value = sizes["value"]
+        if value is None and type(config.get("hidden_size")) is int:
+            value = config["hidden_size"] // heads
+        return {
+            "qk_rope_head_dim": rotary,
+            "qk_nope_head_dim": key - rotary,
+            "v_head_dim": value,
+            "num_key_value_heads": heads,
+        }
 
     def tokenizer_metadata(self) -> dict[str, Any]:
         """All `tokenizer.*` values, as `huref.prover.vocabulary.gguf_tokenizer.gguf_vocabulary` takes them."""

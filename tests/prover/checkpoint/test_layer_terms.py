@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import Term, open_model
 from tests.support import tiny_experts
-from tests.support.rewrites import Rewriter
+from tests.support.rewrites import disguise
 
 IDS = np.arange(3, 83)
 Array = NDArray[np.float64]
@@ -65,40 +66,9 @@ def logits(model: Any) -> torch.Tensor:
     return found
 
 
-@torch.no_grad()
-def disguise(model: Any, name: str) -> None:
-    """All rewrites that the model's function survives, one after another."""
-    rewriter = Rewriter(model)
-    rewriter.experts()
-    if name not in tiny_experts.UNIT_UP:
-        rewriter.scales()
-    rewriter.attention()
-    if name in tiny_experts.HYBRID:
-        return
-    if name in ("phimoe", "minimax"):  # LayerNorm; a norm in the residual path
-        rewriter.hidden(rewriter.permutation(tiny_experts.HIDDEN))
-    else:
-        rewriter.gains()
-        rewriter.hidden(rewriter.rotation(tiny_experts.HIDDEN))
-    if name in SOFTMAX:
-        rewriter.router_shift()
-
-
-SOFTMAX = (
-    "mixtral",
-    "qwen2_moe",
-    "qwen3_moe",
-    "olmoe",
-    "granitemoe",
-    "deepseek_v2",
-    "deepseek_v2-lite",
-    "gpt_oss",
-    "minimax",
-    "hunyuan_v1_moe",
-)
 ATTENTION, LATENT = ("scores", "values"), ("scores", "scores_rotary", "values")
 SPARSE, SHARED = ("experts", "router"), ("experts", "shared_expert", "router")
-KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "mixtral": ((*ATTENTION, *SPARSE),) * 2,
     "qwen2_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
     "qwen3_moe": ((*ATTENTION, *SPARSE),) * 2,
@@ -120,6 +90,21 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
     "falcon_h1": ((*ATTENTION, "ffn"),) * 2,
     "lfm2": (("ffn",), (*ATTENTION, "ffn")),
+    "lfm2_moe": (("ffn",), (*ATTENTION, *SPARSE)),
+    "bamba": (("ffn",), (*ATTENTION, "ffn")),
+    "qwen3_next": (SHARED, (*ATTENTION, *SHARED)),
+    "qwen3_5_text": (("ffn",), (*ATTENTION, "ffn")),
+    "qwen3_5_moe_text": (SHARED, (*ATTENTION, *SHARED)),
+    "nemotron_h": ((), ATTENTION, ("ffn",), SHARED),
+    "glm4_moe_lite": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "deepseek_v32": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "glm_moe_dsa": ((*LATENT, "ffn"), (*LATENT, *SHARED)),
+    "dots1": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "exaone_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "solar_open": ((*ATTENTION, *SHARED),) * 2,
+    "minimax_m2": ((*ATTENTION, *SPARSE),) * 2,
+    "hy_v3": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
+    "granitemoeshared": ((*ATTENTION, *SHARED),) * 2,
 }
 
 
@@ -210,21 +195,41 @@ def test_experts_of_four_bits_in_the_form_of_gpt_oss(tmp_path: Path) -> None:
         np.testing.assert_allclose(left, numbers[number, 1::2, 0] * gain, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("mixtral", "mixture-of-experts models \\(mixtral\\) are not supported yet"),
-        ("minicpm3", "no terms for attention through latents \\(minicpm3\\) yet"),
-        ("lfm2", "no terms for layers without attention"),
-        ("falcon_h1", "another mixer beside it \\(falcon_h1\\)"),
-    ],
-)
-def test_a_profile_of_one_ffn_per_layer_refuses_them(name: str, text: str, tmp_path: Path) -> None:
-    model = open_model(save(tiny_experts.random_model(name), tmp_path))
-    for ask in (lambda: model.shape, lambda: model.layer(0), lambda: model.layer_shape(0)):
-        with pytest.raises(Unsupported, match=text):
-            ask()
-    assert model.layers == 2 and model.vocab == tiny_experts.VOCAB
+def test_the_shape_says_what_every_layer_has(tmp_path: Path) -> None:
+    """Neurons of all experts, the shared one's too; where all layers are alike nothing is listed."""
+    found = {}
+    for name in ("mixtral", "deepseek_v3", "lfm2", "falcon_h1", "minicpm3"):
+        shape = open_model(save(tiny_experts.random_model(name), tmp_path / name)).shape
+        found[name] = [astuple(block) for block in shape.blocks], shape.ffn, shape.other_mixers
+    assert found == {
+        "mixtral": ([(True, 96, 4)] * 2, 96, False),
+        "deepseek_v3": ([(True, 24, 0), (True, 60, 4)], 60, False),
+        "lfm2": ([(False, 24, 0), (True, 24, 0)], 24, True),
+        "falcon_h1": ([], 24, True),
+        "minicpm3": ([], 24, False),
+    }
+
+
+def test_a_layer_is_read_with_all_its_experts_or_without_attention(tmp_path: Path) -> None:
+    layer = open_model(save(tiny_experts.random_model("deepseek_v3"), tmp_path / "a")).layer(1)
+    assert layer.up.shape == layer.down.shape == (60, 32) and layer.gate is not None
+    assert layer.router is not None and layer.router.shape == (4, 32)
+    assert layer.q.shape == layer.k.shape == layer.v.shape == layer.o.shape == (48, 32)
+    layer = open_model(save(tiny_experts.random_model("lfm2"), tmp_path / "b")).layer(0)
+    assert layer.q.shape == layer.o.shape == (0, 32) and layer.q_gain is None and layer.router is None
+    assert layer.up.shape == (24, 32)
+
+
+def test_models_without_terms_of_attention_are_refused(tmp_path: Path) -> None:
+    folder = save(tiny_experts.random_model("lfm2", layer_types=["conv", "conv"]), tmp_path)
+    with pytest.raises(Unsupported, match=r"no layer has attention.*\(lfm2\)"):
+        open_model(folder)
+
+
+def test_values_longer_than_keys_are_refused(tmp_path: Path) -> None:
+    model = open_model(save(tiny_experts.random_model("minicpm3", v_head_dim=16), tmp_path))
+    with pytest.raises(Unsupported, match="values of 16 entries per head and keys of 12"):
+        model.layer(0)
 
 
 def test_layers_that_guess_the_token_after_the_next(tmp_path: Path) -> None:
