@@ -19,7 +19,8 @@ from huref.common.files.commitment_file import ID_TAG
 
 Files = dict[str, bytes]
 
-JSON_FILES = (form.MANIFEST, form.COMMITMENT, form.FINGERPRINT)
+JSON_FILES = {form.MANIFEST: 6, form.COMMITMENT: 2, form.FINGERPRINT: 2, form.INFERENCE: 3}
+"""The files whose values are changed, with how often."""
 NASTY: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 63, 64, 1 << 16, (1 << 31) - 1, 1 << 32, (1 << 61) - 1, 1 << 61, 1 << 64,
     -(1 << 63), 10**39, 10**41, 0.5, -0.0, 1e300, 5e-324, "", " ", "0", "f" * 64, "0" * 64, "x" * 5000, "é", "\ud800",
@@ -58,10 +59,11 @@ def mutate(
 
 def change_value(files: Files, random_: random.Random, other: Files | None) -> tuple[Files, bool]:
     """Change a value or a key somewhere in a JSON file, perhaps in what repeats it, and perhaps reseal."""
-    name = random_.choices(JSON_FILES, (6, 2, 2))[0]
+    weights = {name: weight for name, weight in JSON_FILES.items() if name in files}
+    name = random_.choices(list(weights), list(weights.values()))[0]
     value = json.loads(files[name])
     place, key = _place(value, random_)
-    twin = _twin(json.loads(other[name]) if other else None, value, place, key)
+    twin = _twin(json.loads(other[name]) if other and name in other else None, value, place, key)
     _alter(place, key, twin, random_)
     changed = {**files, name: canonical_json(value)}
     sealed = random_.random() < 0.8
@@ -155,10 +157,12 @@ def _part(data: bytes, name: str) -> dict[str, Any]:
 def reseal(files: Files) -> Files:
     """Repair the model id, sizes, hashes and the statement's notes, as far as the files still have places for them."""
     files = {**files, form.COMMITMENT: _renamed(files[form.COMMITMENT])}
+    if form.INFERENCE in files:
+        files[form.INFERENCE] = _about(files[form.INFERENCE], files[form.COMMITMENT])
     manifest = json.loads(files[form.MANIFEST])
     entries = {
         name: {"size": len(files[name]), "sha256": _sha256(files[name])}
-        for name in (*form.LISTED, *({form.RANGE} & set(files)))
+        for name in (*form.LISTED, *(set(form.OPTIONAL) & set(files)))
     }
     if isinstance(manifest.get("files"), dict):
         manifest["files"].update(
@@ -183,6 +187,15 @@ def _renamed(data: bytes) -> bytes:
             ID_TAG.ljust(32, b"\0") + canonical_json(content["directory"]) + bytes.fromhex(content["root"])
         )
         content["model_id"] = _sha256(named)
+        return canonical_json(content)
+    return data
+
+
+def _about(data: bytes, commitment: bytes) -> bytes:
+    """inference.json about the model of this commitment, if both have a place for its id."""
+    with suppress(ValueError, KeyError, TypeError):
+        content = json.loads(data)
+        content["model_id"] = json.loads(commitment)["model_id"]
         return canonical_json(content)
     return data
 

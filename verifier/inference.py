@@ -125,7 +125,7 @@ def require_answer(found: InferenceVerdict | None, max_gap: float | None, min_ar
         return
     if found is None:
         raise Rejected("expect.inference", "the bundle holds no proof of inference")
-    if max_gap is not None and found.largest > max_gap:
+    if max_gap is not None and not found.largest <= max_gap:  # also where it is no number
         raise Rejected(
             "expect.max_gap",
             "a claimed token may be further below the best",
@@ -133,7 +133,7 @@ def require_answer(found: InferenceVerdict | None, max_gap: float | None, min_ar
             got=found.largest,
         )
     share = found.argmaxes / found.statement.claimed
-    if min_argmax is not None and share < min_argmax:
+    if min_argmax is not None and not share >= min_argmax:
         raise Rejected(
             "expect.min_argmax", "fewer tokens are proven argmaxes", expected=min_argmax, got=share
         )

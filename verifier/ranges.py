@@ -63,7 +63,10 @@ def _remember(model_id: str, proof: bytes) -> None:
 def _folder() -> Path | None:
     """The folder of what was verified, made when it is asked for; None unless it is the user's alone."""
     try:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huref"
+        named = os.environ.get(
+            "XDG_CACHE_HOME", ""
+        )  # a relative one would be in whatever folder one stands in
+        base = (Path(named) if os.path.isabs(named) else Path.home() / ".cache") / "huref"
         folder = base / "verified-ranges"
         for path in (base, folder):  # each by itself: parents would get the mode that umask gives
             path.mkdir(parents=True, exist_ok=True, mode=0o700)

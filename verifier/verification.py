@@ -62,7 +62,7 @@ def verify(
         auditors: public keys, in hex or as files, that must have signed as auditors. Only these count as such;
             the verdict lists all others as unknown.
         require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
-        generator: digest (64 hex digits) of the generator that must have drawn the picture.
+        generator: digest (64 hex digits) of the generator that must have drawn the picture; like `require_image`.
         max_gap: logits that a claimed token of its proof of inference may be below the best one at most.
         min_argmax: share of the claimed tokens that must be proven to be the best ones.
         recorder: sees every transcript message, for `huref inspect`.
@@ -106,9 +106,10 @@ def verify(
         answer = verify_inference(read.files, commitment, min_security)
         require_answer(answer, max_gap, min_argmax)
     with watch("picture"):
-        if require_image or wanted_generator:
+        required = require_image or wanted_generator is not None
+        if required:
             require_generator(statement.generator, wanted_generator)
-        picture = check_picture(read, statement, require_image)
+        picture = check_picture(read, statement, required)
     with watch("signatures"):
         owner = _check_owner(signed, read.digest, commitment.directory.owner)
         audited = () if audit is None else check_auditors(audit, read.digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -60,6 +61,8 @@ def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: 
         ({"min_argmax": 1.0}, None),
         ({"max_gap": -0.1}, "expect.max_gap"),
         ({"min_argmax": 1.01}, "expect.min_argmax"),
+        ({"max_gap": math.nan}, "expect.max_gap"),
+        ({"min_argmax": math.nan}, "expect.min_argmax"),
     ],
 )
 def test_conditions(files: Files, options: dict[str, float], path: str | None) -> None:

@@ -171,6 +171,27 @@ def test_without_a_memory(
     assert len(calls) == 2
 
 
+def test_where_no_folder_can_be_nothing_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    ranges._remember("0" * 64, b"proof")
+    assert not ranges._recall("0" * 64, b"proof")
+
+
+def test_the_folder_one_stands_in_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative cache would be in every folder that somebody else packed, with what they say was verified."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "unpacked").mkdir()
+    monkeypatch.chdir(tmp_path / "unpacked")
+    for name in (".", "cache", ""):
+        monkeypatch.setenv("XDG_CACHE_HOME", name)
+        ranges._remember("0" * 64, b"proof")
+        assert ranges._recall("0" * 64, b"proof")
+    assert not list(Path().iterdir()) and (tmp_path / "home" / ".cache" / "huref").is_dir()
+
+
 def test_the_level_counts_for_it_too(files: Files, tiny: Made) -> None:
     commitment = CommitmentFile.decode(files[form.COMMITMENT], "file")
     for _ in range(2):  # verified, then remembered

@@ -163,6 +163,18 @@ def test_an_unchecked_picture_is_shown_nowhere(files: Files, monkeypatch: pytest
     assert unchecked.verdict is not None and unchecked.picture is None and "<img" not in page(unchecked)
 
 
+def test_who_names_a_generator_wants_the_picture_checked(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle alone says which generator it is by; where that is not at hand, nothing shows it."""
+    digest = manifest_of(files)["statement"]["generator"]
+    monkeypatch.setattr("huref.verifier.image.find", lambda wanted: None)
+    assert check(files).picture.status == "not checked"
+    with pytest.raises(Rejected, match="not installed") as caught:
+        check(files, generator=digest)
+    assert caught.value.path == "image"
+
+
 def _foreign(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator that the bundle names is installed, but another is the embedded one."""
     digest = manifest_of(files)["statement"]["generator"]

@@ -57,7 +57,7 @@ def verify(
         ),
     ] = False,
     generator: Annotated[
-        str | None, typer.Option(help="Digest of the generator that must have drawn the picture instead.")
+        str | None, typer.Option(help="Fail unless the generator of this digest draws the picture.")
     ] = None,
     max_gap: Annotated[
         float | None,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from huref.common.errors import Malformed, ProverError
 from huref.prover.commitment.budget import OpeningBudget
+from huref.prover.commitment.highwater import HighWater
 from huref.prover.commitment.randomness import SecretSeed
 
 ID = "ab"
@@ -312,3 +313,112 @@ def test_damaged_answers_are_malformed(tmp_path: Path, damage: str) -> None:
     state.write_bytes(state.read_bytes().replace(b'"answered": []', b'"answered": ' + damage.encode()))
     with pytest.raises(Malformed):
         OpeningBudget.load(tmp_path, ID, str)
+
+
+@pytest.mark.parametrize("there", ["everything", "seed", "state", "a damaged state"])
+def test_a_state_is_never_made_over_another(tmp_path: Path, there: str) -> None:
+    """A second seed under one tree, or a count that begins again, would give the weights away."""
+    new(tmp_path, 11).close()
+    for name in {"seed": ("state",), "state": ("seed",), "a damaged state": ("seed",)}.get(there, ()):
+        (tmp_path / name).unlink()
+    if there == "a damaged state":
+        (tmp_path / "state").write_bytes(b"{}")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for _ in range(2):  # the second would be locked out if the first had kept the lock
+        with pytest.raises(ProverError, match="already holds"):
+            OpeningBudget.create(tmp_path, 11)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir(mode=0o755)
+    new(tmp_path / "s", 11).close()
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+
+
+def test_without_random_rows_there_is_no_budget(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one random row"):
+        OpeningBudget.create(tmp_path, 0)
+
+
+def test_opening_a_state_brings_its_mark_to_it(tmp_path: Path) -> None:
+    """Also where no proof follows: the mark is what tells a snapshot of the folder."""
+    with new(tmp_path, 31) as budget:
+        budget.reserve(4)
+        budget.settle([1, 2, 3, 4])
+    home = Path(os.environ["XDG_STATE_HOME"]) / "huref" / "commitments" / ID
+    for path in home.iterdir():
+        path.unlink()
+    OpeningBudget.load(tmp_path, ID, str).close()
+    water = HighWater.open(ID)
+    water.close()
+    assert water.intact and water.mark is not None and (water.mark.step, water.mark.spent) == (1, 4)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_commitment_that_was_in_use_is_not_begun_again(tmp_path: Path, damaged: bool) -> None:
+    """Made again from the same seed, it would open other positions of the same tree."""
+    with new(tmp_path / "first", 31) as budget:
+        seed = budget.seed
+        if not damaged:
+            budget.reserve(4)
+    if damaged:
+        (Path(os.environ["XDG_STATE_HOME"]) / "huref" / "commitments" / ID / "state").write_bytes(b"{}")
+    again = OpeningBudget.create(tmp_path / "again", 31, seed=seed)
+    with pytest.raises(ProverError, match="already in use"):
+        again.bind(ID, str)
+    again.close()
+
+
+def test_one_that_was_only_made_can_be_made_again(tmp_path: Path) -> None:
+    """With no proof there is nothing to lose; from then on the first one is the older."""
+    new(tmp_path / "first", 31).close()
+    with new(tmp_path / "again", 31) as budget:
+        budget.reserve(4)
+    with pytest.raises(ProverError, match="put back"):
+        OpeningBudget.load(tmp_path / "first", ID, str)
+
+
+def test_a_refused_state_is_not_held(tmp_path: Path) -> None:
+    """Whoever repairs it finds it unlocked."""
+    new(tmp_path, 31).close()
+    (tmp_path / "seed").chmod(0o644)
+    for _ in range(2):
+        with pytest.raises(ProverError, match="readable by others"):
+            OpeningBudget.load(tmp_path, ID, str)
+    (tmp_path / "seed").chmod(0o600)
+    OpeningBudget.load(tmp_path, ID, str).close()
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_nothing_is_reserved_for_no_position(tmp_path: Path, count: int) -> None:
+    with new(tmp_path, 31) as budget:
+        with pytest.raises(ValueError, match="at least one"):
+            budget.reserve(count)
+        assert (budget.remaining, budget.proofs) == (30, 0)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_seed_of_another_length_is_malformed(tmp_path: Path, size: int) -> None:
+    new(tmp_path, 31).close()
+    (tmp_path / "seed").write_bytes(b"s" * size)
+    with pytest.raises(Malformed, match="32 bytes"):
+        OpeningBudget.load(tmp_path, ID, str)
+
+
+def test_a_seed_behind_a_link_is_refused(tmp_path: Path) -> None:
+    new(tmp_path / "s", 31).close()
+    (tmp_path / "s" / "seed").rename(tmp_path / "elsewhere")
+    (tmp_path / "s" / "seed").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ProverError, match="not a regular file"):
+        OpeningBudget.load(tmp_path / "s", ID, str)
+
+
+def test_restore_of_a_good_state_forfeits_what_was_cut_off(tmp_path: Path) -> None:
+    budget = new(tmp_path, 31)
+    budget.reserve(4)
+    budget._release()  # as a process that dies: neither settled nor aborted
+    said: list[str] = []
+    with OpeningBudget.restore(tmp_path, ID, say=said.append) as again:
+        assert again.remaining == 26 and again.declared == 4
+    assert said == ["an earlier proof was cut off: its 4 positions are forfeited"]
