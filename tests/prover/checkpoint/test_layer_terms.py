@@ -85,6 +85,7 @@ KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ernie4_5_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
     "hunyuan_v1_moe": ((*ATTENTION, *SHARED),) * 2,
     "minicpm3": ((*LATENT, "ffn"),) * 2,
+    "youtu": ((*LATENT, "ffn"),) * 2,
     "granitemoehybrid": (("ffn",), (*ATTENTION, "ffn")),
     "granitemoehybrid-experts": (SHARED, (*ATTENTION, *SHARED)),
     "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
