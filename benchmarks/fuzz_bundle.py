@@ -1,22 +1,24 @@
-"""Random mutations of a bundle, through everything that shows a reader something.
+"""Random mutations of bundles, through everything that shows a reader something.
 
-    python -m benchmarks.fuzz_bundle BUNDLE OTHER [--count 2000] [--seed 1] [--out benchmarks/results/fuzz_bundle.json]
+    python -m benchmarks.fuzz_bundle BUNDLE... --seeds 1-40 [--count 500] [--out benchmarks/results/fuzz_bundle.json]
 
-Each mutation goes through `huref inspect` (which verifies), its terminal lines, JSON and HTML page, through the vector
-that `huref compare` reads, and through `huref verify` (where the proof itself was reached, verify and compare run on
-a tenth: all three call the same verification). A mutation may be a change of bytes, a file of OTHER, or a change of
-a JSON value or key; the last is followed through the files that repeat it, and resealed, so that hashes do not hide
-the checks behind them. A crash is anything but a `HurefError`, and so is a page with a control character.
+Each seed mutates one of the bundles, in turn, with files and values of another (`benchmarks.mutations`). Each mutation
+goes through `huref inspect` (which verifies), its terminal lines, JSON and HTML page, and through `load_vector`, which
+verifies for `huref compare`; its fingerprint.json alone is compared with the honest one. Where the proof itself was
+reached the second verification runs on a tenth, and of all others a tenth goes through the commands inspect, verify and
+compare themselves. A crash is anything but a `HurefError`, an exit code of a bug, or a character
+that a terminal or browser obeys.
 
-With --out, counts are added to those that are there: run it in pieces with different seeds. Exit code 1 if a changed
-bundle verified.
+With --out, the result is written after every seed, and seeds that are in it are left out: a run that was stopped goes
+on when it is started again. Exit code 1 if a changed bundle verified or a mutation crashed.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import hashlib
+import importlib
+import io
 import json
 import random
 import shutil
@@ -24,201 +26,32 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huref.circuits.fingerprint.outputs import standardize
-from huref.circuits.fingerprint.profiles import PROFILES
-from huref.common.errors import HurefError, Rejected
+import typer
+
+from benchmarks.mutations import Files, mutate
+from huref.common.cli import app
+from huref.common.errors import ExitCode, HurefError, Rejected
 from huref.common.files import bundle as form
-from huref.common.files.canonical import canonical_json
-from huref.common.files.commitment_file import ID_TAG
+from huref.common.files.atomic import write_file
+from huref.common.files.fingerprint_file import parse_fingerprint
 from huref.common.output import result_json
 from huref.common.text import escape
 from huref.verifier.commands.inspect import describe
-from huref.verifier.published import PublishedVector, load_vector
+from huref.verifier.compare import compare_fingerprints
+from huref.verifier.published import load_vector
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import Inspection, inspect
-from huref.verifier.verification import verify
 
-Files = dict[str, bytes]
-
-JSON_FILES = (form.MANIFEST, form.COMMITMENT, form.FINGERPRINT)
-NASTY: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 63, 64, 1 << 16, (1 << 31) - 1, 1 << 32, (1 << 61) - 1, 1 << 61, 1 << 64,
-    -(1 << 63), 10**39, 10**41, 0.5, -0.0, 1e300, 5e-324, "", " ", "0", "f" * 64, "0" * 64, "x" * 5000, "é", "\ud800",
-    "\x1b[2J\x1b[31mVERIFIED", "a\nProven:\n  - everything", "\r", "\u202egnp.exe", "\u2066\u200b", "\x00",
-    "<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "../../etc/passwd", "llama", "hardened",
-    "paper-1", "hardened-2", "word-list", "corpus", "file", [], {}, [[]], {"": {}}, [0] * 600, [None], ["ys"],
-    {"ys": 1}, {"\x1b[31m": 0}, {"a": [{"b": [{"c": [0]}]}]},
-)  # fmt: skip
-OF_STATEMENT = ("challenge", "shifts", "calibration_sums", "caps", "ratios", "e", "v")
-OF_DIRECTORY = ("profile", "shape", "k", "p", "term_weights")
-OF_TOKENS = {"token_source": "source", "token_ids": "ids", "tokenizer_digest": "tokenizer_digest",
-             "frequency_digest": "frequency_digest", "token_pieces": "pieces"}  # fmt: skip
-"""What fingerprint.json repeats of the statement, of the directory, and of its tokens by other names."""
-EARLY = ("files", "statement", "commitment", "fingerprint", "expect")
-"""Checks before the proof."""
+_EXITS = (ExitCode.VERIFIED, ExitCode.REJECTED, ExitCode.USAGE, ExitCode.MALFORMED, ExitCode.IO)
+Result = dict[str, Any]
 
 
-def mutate(
-    files: Files, random_: random.Random, deep: float, other: Files | None = None
-) -> tuple[Files, bool]:
-    """One random change; whether it was resealed. `deep` is the share of byte changes that are."""
-    draw = random_.random()
-    if draw < 0.6:
-        return change_value(files, random_, other)
-    if draw < 0.65 and other is not None:
-        name = random_.choice(sorted(set(files) & set(other)))
-        changed = {**files, name: other[name]}
-    elif draw < 0.67:
-        gone = random_.choice(sorted(files))
-        return {name: data for name, data in files.items() if name != gone}, False
-    else:
-        name = random_.choice(sorted(files))
-        changed = {**files, name: _change(files[name], random_)}
-    if random_.random() < deep and name != form.MANIFEST:
-        return reseal(changed), True
-    return changed, False
-
-
-def change_value(files: Files, random_: random.Random, other: Files | None) -> tuple[Files, bool]:
-    """Change a value or a key somewhere in a JSON file, perhaps in what repeats it, and perhaps reseal."""
-    name = random_.choices(JSON_FILES, (6, 2, 2))[0]
-    value = json.loads(files[name])
-    place, key = _place(value, random_)
-    twin = _twin(json.loads(other[name]) if other else None, value, place, key)
-    _alter(place, key, twin, random_)
-    changed = {**files, name: canonical_json(value)}
-    sealed = random_.random() < 0.8
-    if sealed and name != form.FINGERPRINT and random_.random() < 0.9:
-        changed = follow(changed)
-    return (reseal(changed) if sealed else changed), sealed
-
-
-def _place(value: Any, random_: random.Random) -> tuple[Any, Any]:
-    """A container in the value, reached by random steps, and a key of it."""
-    place, key = value, random_.choice(list(value))
-    while isinstance(place[key], (dict, list)) and place[key] and random_.random() < 0.85:
-        place = place[key]
-        key = random_.choice(list(place)) if isinstance(place, dict) else random_.randrange(len(place))
-    return place, key
-
-
-def _twin(foreign: Any, value: Any, place: Any, key: Any) -> Any:
-    """What another bundle has at the same place, where that is found by name."""
-    if isinstance(foreign, dict) and place is value:
-        return foreign.get(key)
-    statement = foreign.get("statement", {}) if isinstance(foreign, dict) else {}
-    return statement.get(key) if isinstance(statement, dict) and isinstance(key, str) else None
-
-
-def _alter(place: Any, key: Any, twin: Any, random_: random.Random) -> None:
-    old = place[key]
-    match random_.randrange(8):
-        case 0 if isinstance(place, dict):
-            del place[key]
-        case 1 if isinstance(place, dict):
-            place[str(random_.choice(NASTY))[:200]] = place.pop(key)
-        case 2 if isinstance(place, dict):
-            place[str(random_.choice(NASTY))[:200]] = random_.choice(NASTY)
-        case 3 if isinstance(place, list):
-            place.insert(key, random_.choice(place))
-        case 4 if isinstance(place, list) and len(place) > 1:
-            other = random_.randrange(len(place))
-            place[key], place[other] = place[other], place[key]
-        case 5 if type(old) is int:
-            place[key] = old + random_.choice((-1, 1, -2, 2, 1 << random_.randrange(62)))
-        case 6 if twin is not None:
-            place[key] = twin
-        case _:
-            place[key] = random_.choice(NASTY)
-
-
-def _change(data: bytes, random_: random.Random) -> bytes:
-    at, length = random_.randrange(len(data) + 1), random_.choice((1, 1, 1, 4, 32, 1000))
-    noise = random_.randbytes(length)
-    match random_.randrange(7):
-        case 0:
-            return data[:at] + noise + data[at + length :]
-        case 1:
-            return data[:at] + noise + data[at:]
-        case 2:
-            return data[:at] + data[at + length :]
-        case 3:
-            return data[:at]
-        case 4:
-            at = min(at, len(data) - 1)
-            return data[:at] + bytes([data[at] ^ 1 << random_.randrange(8)]) + data[at + 1 :]
-        case 5:
-            other = random_.randrange(len(data) + 1)
-            return data[:at] + data[other : other + length] + data[at + length :]
-        case _:
-            return data[:at] + bytes(length) + data[at + length :]
-
-
-def follow(files: Files) -> Files:
-    """Repeat in fingerprint.json what it repeats of statement and directory, as far as they still have it."""
-    statement = _part(files[form.MANIFEST], "statement")
-    directory = _part(files[form.COMMITMENT], "directory")
-    content = json.loads(files[form.FINGERPRINT])
-    before = copy.deepcopy(content)
-    content.update({field: statement[field] for field in OF_STATEMENT if field in statement})
-    content.update({field: directory[field] for field in OF_DIRECTORY if field in directory})
-    tokens = directory.get("tokens")
-    if isinstance(tokens, dict):
-        content.update({mine: tokens[theirs] for mine, theirs in OF_TOKENS.items() if theirs in tokens})
-    return files if content == before else {**files, form.FINGERPRINT: canonical_json(content)}
-
-
-def _part(data: bytes, name: str) -> dict[str, Any]:
-    """An object inside a file's object, or an empty one where there is none any more."""
-    value = json.loads(data)
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def reseal(files: Files) -> Files:
-    """Repair the model id, sizes, hashes and the statement's notes, as far as the files still have places for them."""
-    files = {**files, form.COMMITMENT: _renamed(files[form.COMMITMENT])}
-    manifest = json.loads(files[form.MANIFEST])
-    entries = {
-        name: {"size": len(files[name]), "sha256": _sha256(files[name])}
-        for name in (*form.LISTED, *({form.RANGE} & set(files)))
-    }
-    if isinstance(manifest.get("files"), dict):
-        manifest["files"].update(
-            {name: entry for name, entry in entries.items() if name in manifest["files"]}
-        )
-    statement = manifest.get("statement")
-    if isinstance(statement, dict):
-        with suppress(ValueError, KeyError, TypeError):
-            statement["model_id"] = json.loads(files[form.COMMITMENT])["model_id"]
-        if isinstance(statement.get("notes"), dict):
-            for name, file in (("commitment", form.COMMITMENT), ("fingerprint", form.FINGERPRINT)):
-                if name in statement["notes"]:
-                    statement["notes"][name] = entries[file]["sha256"]
-    return {**files, form.MANIFEST: canonical_json(manifest)}
-
-
-def _renamed(data: bytes) -> bytes:
-    """commitment.json with the model id of its directory and root, if it has them."""
-    with suppress(ValueError, KeyError, TypeError):
-        content = json.loads(data)
-        named = (
-            ID_TAG.ljust(32, b"\0") + canonical_json(content["directory"]) + bytes.fromhex(content["root"])
-        )
-        content["model_id"] = _sha256(named)
-        return canonical_json(content)
-    return data
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def show(files: Files, folder: Path, random_: random.Random) -> str:
+def show(files: Files, folder: Path, random_: random.Random, honest: Files) -> str:
     """The check that refuses these files, after everything that shows them ran; "verified" if none does.
 
     `folder` is made and removed. Anything but a `HurefError` is a crash and propagates.
@@ -230,12 +63,11 @@ def show(files: Files, folder: Path, random_: random.Random) -> str:
         stopped = "verified"
         if found.failure is not None:
             stopped = found.failure.path or found.failure.kind
-        if stopped.split(".")[0] in EARLY or stopped[0].isupper() or random_.random() < 0.1:
-            for surface in (verify, load_vector):
-                again = _outcome(surface, place)
-                if again != stopped:
-                    raise AssertionError(f"{surface.__name__} says {again}, inspect {stopped}")
-        _bare(folder / form.FINGERPRINT, files)
+        if not found.messages or random_.random() < 0.1:  # the transcript begins with the proof
+            _agree(place, stopped)
+        if not found.messages and random_.random() < 0.1:
+            _commands(place, folder / "page.html")
+        _bare(folder / form.FINGERPRINT, files, honest)
         return stopped
     finally:
         shutil.rmtree(folder)
@@ -266,30 +98,59 @@ def _views(found: Inspection) -> None:
         raise AssertionError("an unchecked picture is shown")
 
 
-def _outcome(surface: Any, place: Path) -> str:
+def _agree(place: Path, stopped: str) -> None:
+    """What `huref verify` and `huref compare` call ends at the same check as `huref inspect`."""
+    again = "verified"
     try:
-        found = surface(place)
-        if isinstance(found, PublishedVector) and found.verdict is None:
-            return "unproven"
+        if load_vector(place).verdict is None:
+            again = "unproven"
     except Rejected as error:
-        return error.path
+        again = error.path
     except HurefError as error:
-        return type(error).__name__
-    return "verified"
+        again = type(error).__name__
+    if again != stopped:
+        raise AssertionError(f"verify says {again}, inspect {stopped}")
 
 
-def _bare(path: Path, files: Files) -> None:
-    """The fingerprint file alone, as `huref compare` takes it: refused, or a vector that can be compared."""
+def _commands(place: Path, html: Path) -> None:
+    """The commands themselves: printable results, and the exit codes that are documented."""
+    bundle = str(place)
+    for line in (("inspect", bundle, "--html", str(html)), ("inspect", bundle, "--json"), ("verify", bundle),
+                 ("verify", bundle, "--json"), ("compare", bundle, bundle)):  # fmt: skip
+        code, out = ExitCode.VERIFIED, io.StringIO()
+        with redirect_stdout(out), redirect_stderr(io.StringIO()):
+            try:
+                _command().main(list(line), "huref")
+            except SystemExit as stop:
+                code = stop.code
+        if code not in _EXITS:
+            raise AssertionError(f"{line[0]} exits with {code}")
+        if not all(text.isprintable() for text in out.getvalue().split("\n")):
+            raise AssertionError(f"{line[0]} prints what a terminal obeys")
+
+
+@cache
+def _command() -> Any:
+    """All of huref's commands; putting them together takes longer than most mutations."""
+    for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
+        importlib.import_module(module).register(app)
+    return typer.main.get_command(app)
+
+
+def _bare(path: Path, files: Files, honest: Files) -> None:
+    """The fingerprint file alone, as `huref compare` takes it: refused, or compared with the honest one."""
     if form.FINGERPRINT not in files:
         return
     alone = path.with_name("alone.json")
     path.rename(alone)
     try:
-        file = load_vector(alone).file
+        found = load_vector(alone).file
+        other = parse_fingerprint(honest[form.FINGERPRINT], form.FINGERPRINT)
+        compared = compare_fingerprints(found, other)
     except HurefError:
         return
-    if file.profile in PROFILES:
-        standardize(file.v, PROFILES[file.profile])
+    said = [*compared.warnings(["fingerprint", "bundle"]), *compared.words([None, "0" * 64])]
+    json.dumps([compared.to_dict(), said], allow_nan=False)
 
 
 def load(bundle: Path) -> Files:
@@ -297,68 +158,84 @@ def load(bundle: Path) -> Files:
     return {path.name: path.read_bytes() for path in bundle.iterdir() if path.name in form.CAPS}
 
 
-def same_claim(changed: Files, files: Files) -> bool:
-    """Whether only audit.sig differs, which no manifest covers: auditors come later, their shares are not read."""
-    one, two = (
-        {name: x for name, x in all_.items() if name != form.COSIGNATURES} for all_ in (changed, files)
-    )
-    return one == two
+def unsigned(changed: Files, files: Files) -> bool:
+    """Whether nothing but audit.sig is gone, which no manifest covers: the bundle is that of before the audit."""
+    return changed == {name: data for name, data in files.items() if name != form.COSIGNATURES}
 
 
-def run(bundle: Path, other: Path, count: int, seed: int, deep: float) -> dict[str, Any]:
-    """Counts of mutations by what stopped them, with the seed that makes them again."""
-    files, foreign = load(bundle), load(other)
-    random_, counts, unchanged, resealed = random.Random(seed), Counter[str](), 0, 0
+def run(bundle: Files, other: Files, count: int, seed: int, deep: float = 0.1) -> Result:
+    """Counts of `count` mutations by what stopped them, with the seed that makes them again."""
+    random_, counts, identical, resealed = random.Random(seed), Counter[str](), 0, 0
+    crashes = []
     start = time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
-        for number in range(count):
-            changed, sealed = mutate(files, random_, deep, foreign)
-            if changed == files:
-                unchanged += 1
+        while counts.total() < count:
+            changed, sealed = mutate(bundle, random_, deep, other)
+            if changed == bundle:
+                identical += 1
                 continue
             resealed += sealed
             try:
-                stopped = show(changed, Path(scratch) / "bundle", random_)
-                counts[
-                    "audit.sig alone" if stopped == "verified" and same_claim(changed, files) else stopped
-                ] += 1
+                stopped = show(changed, Path(scratch) / "bundle", random_, bundle)
             except Exception as error:
-                error.add_note(f"mutation {number} of seed {seed}")
-                raise
+                crashes.append(f"seed {seed}, mutation {counts.total()}: {type(error).__name__}: {error}")
+                stopped = "crashed"
+            if stopped == "verified" and unsigned(changed, bundle):
+                stopped = "audit.sig is gone"
+            counts[stopped] += 1
     return {
-        "mutations": counts.total(), "resealed": resealed, "identical": unchanged, "seeds": [seed],
-        "cpu_seconds": round(time.process_time() - start, 1), "verified": counts["verified"], "crashed": 0,
-        "stopped_by": dict(counts.most_common()),
+        "mutations": counts.total(), "resealed": resealed, "identical": identical, "seeds": [seed],
+        "cpu_seconds": round(time.process_time() - start, 1), "verified": counts["verified"],
+        "crashed": len(crashes), "crashes": crashes, "stopped_by": dict(counts.most_common()),
     }  # fmt: skip
 
 
-def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+def merged(one: Result, two: Result) -> Result:
     """The sum of two results."""
-    total = {key: one[key] + two[key] for key in one if key != "stopped_by"}
-    return {
-        **total,
-        "stopped_by": dict((Counter(one["stopped_by"]) + Counter(two["stopped_by"])).most_common()),
-    }
+    total = {key: one[key] + two[key] for key in one if key not in ("stopped_by", "bundles")}
+    counts = Counter(one["stopped_by"]) + Counter(two["stopped_by"])
+    return {"bundles": one["bundles"], **total, "stopped_by": dict(counts.most_common())}
+
+
+def resumed(out: Path | None, digests: list[str]) -> Result | None:
+    """An earlier result for the same bundles, if there is one. SystemExit if it is for others."""
+    if out is None or not out.exists():
+        return None
+    found: Result = json.loads(out.read_text())
+    if found.get("bundles") != digests:
+        raise SystemExit(f"{out} is the result for other bundles; move it away first")
+    return found
 
 
 def main() -> None:
-    """Run and report; exit code 1 if a mutation verified."""
+    """Run and report; exit code 1 if a mutation verified or crashed."""
     parser = argparse.ArgumentParser(
-        description="Mutate a bundle at random and show each mutation to a reader."
+        description="Mutate bundles at random and show each mutation to a reader."
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("other", type=Path, help="a valid bundle of another model")
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--deep", type=float, default=0.1)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "bundles", type=Path, nargs="+", help="valid bundles of different models, two or more"
+    )
+    parser.add_argument("--seeds", default="1-1", metavar="FIRST-LAST")
+    parser.add_argument("--count", type=int, default=500, help="mutations of each seed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = run(options.bundle, options.other, options.count, options.seed, options.deep)
-    if options.out is not None:
-        total = merged(json.loads(options.out.read_text()), found) if options.out.exists() else found
-        options.out.write_text(json.dumps(total))
-    result_json(found)
-    raise SystemExit(1 if found["verified"] else 0)
+    bundles = [load(path) for path in options.bundles]
+    digests = [hashlib.sha256(files[form.MANIFEST]).hexdigest() for files in bundles]
+    total = resumed(options.out, digests)
+    first, last = map(int, options.seeds.split("-"))
+    for seed in range(first, last + 1):
+        if total is not None and seed in total["seeds"]:
+            continue
+        at, step = seed % len(bundles), 1 + seed // len(bundles) % (len(bundles) - 1)
+        found = {
+            "bundles": digests,
+            **run(bundles[at], bundles[(at + step) % len(bundles)], options.count, seed),
+        }
+        total = found if total is None else merged(total, found)
+        if options.out is not None:
+            write_file(options.out, json.dumps(total).encode())
+    result_json(total)
+    raise SystemExit(1 if total is None or total["verified"] or total["crashed"] else 0)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from huref.prover.demo.checkpoints import find
 from huref.prover.derivatives.store import load_model
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.executor import execute_inference
-from huref.prover.run.inference.export import export_checkpoint
+from huref.prover.run.inference.export import write_checkpoint
 from huref.prover.run.inference.settings import read_settings
 from huref.prover.run.inference.weights import integer_weights
 from huref.prover.vocabulary.tokens import load_vocabulary
@@ -218,10 +218,10 @@ def main() -> None:
     program = Program(model.shape, facts, weights)
     original = load_model(path).eval()
     with tempfile.TemporaryDirectory() as place:
-        folder = export_checkpoint(whole_model(model), model.shape, settings, 8192, Path(place) / "exported")
+        write_checkpoint(weights, model.shape, settings, Path(place))
         kinds = {"int8": torch.float32} | ({"bfloat16": torch.bfloat16} if options.bfloat16 else {})
         exported = {
-            name: transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+            name: transformers.AutoModelForCausalLM.from_pretrained(place, dtype=dtype).eval()
             for name, dtype in kinds.items()
         }
     models = {"float32": torch_logits(original)} | {n: torch_logits(m) for n, m in exported.items()}

@@ -12,6 +12,8 @@ from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS, compile_paper
 from huref.circuits.fingerprint.profiles import PROFILES, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.sizes import choose_sizes
+from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.facts import Facts
 from huref.circuits.program.program import Program
 from huref.circuits.whole import compile_whole
 from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
@@ -40,6 +42,7 @@ def describe_directory(
     term_weights: tuple[int, ...],
     knobs: Knobs,
     owner: str | None,
+    inference: Facts | None,
 ) -> Directory:
     """The directory of a commitment to the weights of `program`; everything but the arguments is derived."""
     geometry = weights_geometry(program.committed, knobs)
@@ -62,6 +65,7 @@ def describe_directory(
             "width": geometry.w,
             "tensors": tensors,
             "owner": owner,
+            "inference": None if inference is None else inference.to_dict(),
         },
         "directory",
     )
@@ -91,7 +95,18 @@ def compile_directory(directory: Directory, challenge: bytes = b"") -> Program:
         raise Malformed(f"directory: no such program: {error.message}") from None
     check_resources(program)
     _check_derived(directory, program, shape)
+    _check_inference(inference_facts(directory), profile, shape)
     return program
+
+
+def inference_facts(directory: Directory) -> Facts | None:
+    """The facts of its inference program; None where it has none. Raises `Malformed`."""
+    if directory.inference is None:
+        return None
+    try:
+        return Facts.from_dict(directory.inference)
+    except Malformed as error:
+        raise Malformed(f"directory.{error.message}") from None
 
 
 def compile_fingerprint(
@@ -162,6 +177,26 @@ def _check_tokens(directory: Directory, profile: Profile, shape: ModelShape) -> 
         raise Malformed(f"directory.tokens: source {tokens.source} goes with other digests")
 
 
+def _check_inference(facts: Facts | None, profile: Profile, shape: ModelShape) -> None:
+    """Facts lie beside a whole model only, are of its size, and compile to a program without overflow."""
+    if facts is None:
+        return
+    if not profile.whole:
+        raise Malformed(f"directory.inference: profile {profile.name} commits to no whole model")
+    for n, layer in enumerate(facts.layers):
+        for name in ("up_outliers", "product_outliers"):
+            if any(row >= shape.ffn for row, _ in getattr(layer, name)):
+                raise Malformed(
+                    f"directory.inference.layers[{n}].{name}: a row beyond the {shape.ffn} neurons"
+                )
+    try:
+        compile_inference(shape, facts, 1)
+    except UsageError as error:
+        raise Malformed(f"directory.inference: no such program: {error.message}") from None
+    except Unsupported as error:
+        raise Unsupported(f"directory.inference: {error.message}", hint="update huref") from None
+
+
 def _check_derived(directory: Directory, program: Program, shape: ModelShape) -> None:
     expected = describe_directory(
         program,
@@ -173,6 +208,7 @@ def _check_derived(directory: Directory, program: Program, shape: ModelShape) ->
         term_weights=tuple(directory.term_weights),
         knobs=knobs_for(directory),
         owner=directory.owner,
+        inference=None,
     )
     for name in ("random_rows", "width", "tensors"):
         wanted, got = getattr(expected, name), getattr(directory, name)

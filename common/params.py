@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE, K_BYTES
@@ -124,7 +124,7 @@ Plan = tuple[tuple[int, int], ...]
 """Row width in elements of K and inverse rate of every level after the first."""
 
 
-def choose_levels(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
+def choose_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> Plan:
     """The cheapest levels for a vector of `length` elements of K, the first of one of the `widths`.
 
     The cost is the estimated size of the openings and of the last vector in bytes, and the field elements
@@ -133,7 +133,10 @@ def choose_levels(length: int, widths: Sequence[int], knobs: Knobs) -> Plan:
     return _best_levels(length, widths, knobs)[2]
 
 
-def _best_levels(length: int, widths: Sequence[int], knobs: Knobs) -> tuple[int, int, Plan]:
+@lru_cache(
+    maxsize=1 << 12
+)  # a verification asks twice for every width: once to compare the directory with it
+def _best_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> tuple[int, int, Plan]:
     """Cost, number and plan of the levels that `choose_levels` chooses."""
     least = {rate_inv: most_queries(rate_inv, knobs) for rate_inv in LEVEL_RATES_INV}
 

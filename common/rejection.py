@@ -22,6 +22,7 @@ _MEANINGS: dict[str, str] = {
     "signature": "The owner's signature is not of this bundle: somebody changed the bundle or copied the signature.",
     "audit": "What an auditor signed or recomputed is not this bundle.",
     "range": "The proof that all committed numbers are in range is weaker than you ask for.",
+    "inference": "The proof of inference does not hold: the tokens are not shown to be what the committed model gives.",
     "sources": "A checkpoint file is not the one that the owner says the weights were read from.",
     "envelope": "The signed statement is not about this bundle, or not signed by the key that you name.",
     "registry": "The registry does not show what you ask for, or contradicts its own log. Don't rely on its word.",

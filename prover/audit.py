@@ -2,9 +2,9 @@
 
 An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that
 everything a reader takes from the bundle as a fact was made again and is the same: shape, source files, tokens,
-root, shifts, sums, vector, fidelity, picture. The signature is over the digest of manifest.json, which holds the
-statement (model id, shifts, sums, vector, generator) and the digests of commitment.json (directory, root, source
-files), fingerprint.json (fidelity) and the picture. Only timings in there are not recomputed.
+facts of inference, root, shifts, sums, vector, fidelity, picture. The signature is over the digest of manifest.json,
+which holds the statement (model id, shifts, sums, vector, generator) and the digests of commitment.json (directory,
+root, source files), fingerprint.json (fidelity) and the picture. Only timings in there are not recomputed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import weights_geometry
-from huref.circuits.commitment import compile_directory, knobs_for, pinned_profile
+from huref.circuits.commitment import compile_directory, inference_facts, knobs_for, pinned_profile
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import Statement
-from huref.common.errors import Rejected, UsageError
+from huref.common.errors import ProverError, Rejected, Unsupported, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import clear_leftovers, write_file
 from huref.common.files.bundle import Bundle, read_bundle
@@ -33,9 +33,11 @@ from huref.prover.commitment.folder import PRIVATE, Source, describe_files, read
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import commit_weights
+from huref.prover.inference_facts import find_inference, plan_inference
 from huref.prover.progress import Progress
 from huref.prover.run.fidelity import Fidelity, FloatReference, measure
 from huref.prover.run.fingerprint import find_tokens, quantize_model
+from huref.prover.run.inference.units import first_difference
 from huref.prover.run.program import fit_term_weights, run_program
 from huref.prover.run.whole import fill_whole
 from huref.verifier.verdict import Verdict
@@ -120,7 +122,8 @@ def recompute(
     """Make everything again that `claims` says; returns what was found to agree, in sentences.
 
     Raises:
-        Rejected: at audit.shape.…, sources, tokens.…, root, term_weights, shifts, calibration_sums, v or fidelity.…
+        Rejected: at audit.shape.…, sources, tokens.…, root, inference.…, term_weights, shifts, calibration_sums, v or
+            fidelity.…
         UsageError: a token list is needed, or not.
     """
     said, statement = claims.directory, claims.statement
@@ -147,6 +150,7 @@ def recompute(
             )
     with progress.stage("commit"):
         _agree("root", claims.root, commit_weights(program, weights, knobs, seed).root.hex())
+    inference = _check_inference(said, model, tokens, weights, progress)
     with progress.stage("run") as step:
         fitted = fit_term_weights(profile, program, weights, steps, "cpu", step)
         _agree("term_weights", said.term_weights, list(fitted))
@@ -163,6 +167,7 @@ def recompute(
         rule,
         "quantized by the pinned rule, it gives the commitment's root under the secret seed",
         "the fingerprint program on it gives the vector, the shifts and the sums",
+        inference,
         "it gives the published fidelity" if measured else "no fidelity is published",
     )
 
@@ -200,6 +205,31 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
     if listed is not None:
         return "the tokens are those of the owner's list; what is in that list is the owner's choice"
     return "the tokens are those that the rule selects for its tokenizer"
+
+
+def _check_inference(
+    said: Directory,
+    model: Model,
+    tokens: Path | None,
+    weights: Mapping[str, NDArray[np.int8]],
+    progress: Progress,
+) -> str:
+    """Calibrate again: what the inference program takes from the checkpoint's config, and its units."""
+    facts = inference_facts(said)
+    if facts is None:
+        return "no inference program is published"
+    try:
+        calibration = plan_inference(model, pinned_profile(said.profile), tokens, True, progress)
+        found = find_inference(calibration, weights, True, progress)
+    except (Unsupported, ProverError) as error:
+        raise Rejected(
+            "audit.inference", f"the checkpoint has no inference program ({error.message})"
+        ) from None
+    assert found is not None  # it was wanted
+    name = first_difference(facts, found)
+    if name is not None:
+        raise Rejected(f"audit.inference.{name}", "another calibration gives another inference program")
+    return "its inference program has the checkpoint's activation, epsilon and rotary base, and units as calibrated"
 
 
 def _check_run(said: Statement, trace: Trace) -> None:

@@ -11,7 +11,7 @@ from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import FORMAT, PROTOCOL, Statement
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
-from huref.common.files.bundle import FileEntry, Manifest
+from huref.common.files.bundle import Bundle, FileEntry, Manifest
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import SCHEMA, FidelityReport, FingerprintFile
 from huref.common.files.identity import sign_manifest
@@ -104,6 +104,19 @@ def write(
         security=summarize(draft.commitment, report),
         files={name: FileEntry.of(data) for name, data in files.items()},
     ).encode()
+    for name, data in {**files, form.MANIFEST: manifest}.items():
+        write_file(folder / name, data)
+    if key is not None:
+        digest = bytes.fromhex(FileEntry.of(manifest).sha256)
+        write_file(folder / form.SIGNATURE, sign_manifest(key, digest).encode())
+
+
+def extend(folder: Path, base: Bundle, added: Mapping[str, bytes], key: SecretKey | None) -> None:
+    """Write a bundle's files into a folder with more of them, signed anew if there is a key; auditors sign anew."""
+    kept = {name: data for name, data in base.files.items() if name in base.manifest.files}
+    files = {**kept, **added}
+    entries = {name: FileEntry.of(data) for name, data in files.items()}
+    manifest = base.manifest.model_copy(update={"files": entries}).encode()
     for name, data in {**files, form.MANIFEST: manifest}.items():
         write_file(folder / name, data)
     if key is not None:

@@ -40,6 +40,7 @@ from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
 from huref.prover.devices.interface import Device
+from huref.prover.inference_facts import find_inference, plan_inference
 from huref.prover.kernels.mapped import released_at
 from huref.prover.progress import Progress
 from huref.prover.ranges import ensure_range, read_range
@@ -62,7 +63,8 @@ class Options:
     `profile`: "hardened" or "paper" or a versioned name; `tokens`: what `--tokens` names; `k`: number of rarest tokens
     (`paper`); `security`: 100 or 128 bits; `proofs`: how many proofs the commitment must outlive; `owner`:
     the public key (hex) that must sign every bundle, written into the commitment; `keep`: "weights", or "recipe" to
-    make the integers of a whole model again from the checkpoint whenever they are needed.
+    make the integers of a whole model again from the checkpoint whenever they are needed; `inference`: whether the
+    model gets an inference program (default: where one is known for it).
     """
 
     profile: str | None = None
@@ -72,6 +74,7 @@ class Options:
     proofs: int | None = None
     owner: str | None = None
     keep: str | None = None
+    inference: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def _open_or_commit(
         _check_options(public, options, folder)
         _check_key(public, key, folder)
         if checkpoint is not None:
-            _check_checkpoint(public, checkpoint, folder)
+            check_sources(public, checkpoint, folder)
     return open_commitment(folder, device, checkpoint, progress), None
 
 
@@ -256,6 +259,7 @@ def _commit(
         tokens, k, p = find_tokens(model, profile, options.tokens, options.k, None)
         files = describe_files(model, profile)
         source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
+        calibration = plan_inference(model, profile, options.tokens, options.inference, progress)
     recipe = Path(os.path.abspath(_place(checkpoint))) if options.keep == "recipe" else None
     knobs = Knobs(security=security, proofs=proofs)
     with commitment_folder.create(folder, source, knobs, recipe=recipe) as draft:
@@ -277,8 +281,9 @@ def _commit(
                 term_weights = fit_term_weights(
                     profile, draft.program, draft.weights, steps, device.executor, step
                 )
+        facts = find_inference(calibration, draft.weights, options.inference, progress)
         with progress.stage("commit"):
-            opened = draft.finish(steps, term_weights, device)
+            opened = draft.finish(steps, term_weights, device, facts)
     return opened, reference
 
 
@@ -345,11 +350,17 @@ def _check_options(public: CommitmentFile, options: Options, folder: Path) -> No
                 f"{folder} was made with {name} {getattr(public.directory, name)}, not {value}",
                 hint="make a new commitment for other parameters",
             )
+    if options.inference not in (None, public.directory.inference is not None):
+        raise UsageError(
+            f"{folder} was made {'without' if options.inference else 'with'} an inference program",
+            hint="make a new commitment for other parameters",
+        )
     if options.tokens is not None:
         raise UsageError(f"the tokens of {folder} are fixed", hint="leave --tokens out")
 
 
-def _check_checkpoint(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
+def check_sources(public: CommitmentFile, checkpoint: Checkpoint | str | Path, folder: Path) -> None:
+    """ProverError unless a checkpoint's files are those that the commitment in `folder` names."""
     if (
         list(describe_files(open_model(checkpoint), pinned_profile(public.directory.profile)))
         != public.sources

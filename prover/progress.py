@@ -33,5 +33,8 @@ class Progress:
         """Called with what the owner must know although the call goes on."""
         warnings.warn(text, stacklevel=2)
 
+    def note(self, text: str) -> None:
+        """Called with what is good to know about the result."""
+
     def left(self, name: str) -> None:
         """Called when a stage is finished."""

@@ -11,25 +11,29 @@ from huref.common.files.capped import read_capped
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.text import parse_hex, shorten
 
+_ELSEWHERE = "take the commitment from where its owner published it, not from the bundle"
 
-def parse_root(text: str) -> str:
+
+def parse_root(text: str, bundle: Path | None = None) -> str:
     """The model id that `--root` names: 64 hex digits, a commitment.json, or the folder of a commitment.
 
     Raises:
-        UsageError: neither hex nor a file that is there.
+        UsageError: neither hex nor a file that is there, or one of `bundle`, which agrees with itself.
         Malformed: the file is not a commitment.json. InputOutputError: it cannot be read.
     """
     found = parse_hex(text, 64)
     if found is not None:
         return found
-    path = Path(text)
+    path = Path(given("root", text))
     if os.path.isdir(path):
         path /= commitment_file.FILE_NAME
     if not os.path.lexists(path):
         raise UsageError(
             f"root: {shorten(text)} is neither 64 hex digits nor a {commitment_file.FILE_NAME}",
-            hint="take the commitment from where its owner published it, not from the bundle",
+            hint=_ELSEWHERE,
         )
+    if bundle is not None and os.path.isdir(bundle) and os.path.samefile(path.parent, bundle):
+        raise UsageError("root: a file of the bundle itself, which agrees with itself", hint=_ELSEWHERE)
     data = read_capped(path, commitment_file.MAX_BYTES)
     return CommitmentFile.decode(data, str(path)).model_id
 
@@ -40,3 +44,10 @@ def parse_digest(text: str, name: str) -> str:
     if found is None:
         raise UsageError(f"{name}: expected 64 hex digits, got {shorten(text)}")
     return found
+
+
+def given(name: str, text: str) -> str:
+    """`text`, unless it is empty, as a variable that was never set makes it. Raises `UsageError`."""
+    if not text.strip():
+        raise UsageError(f"{name}: nothing is named")
+    return text

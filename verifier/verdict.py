@@ -16,6 +16,7 @@ from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
+from huref.verifier.inference import InferenceVerdict
 from huref.verifier.notebook import verdict_html
 from huref.verifier.terms import RARE, layers_said, terms_read
 
@@ -67,6 +68,7 @@ class Verdict:
     proof_size: int
     seconds: Mapping[str, float]
     png: bytes | None = None
+    inference: InferenceVerdict | None = None
     ignored: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
 
@@ -132,6 +134,8 @@ class Verdict:
             lines.append(
                 "Every entry committed under the model id is a signed byte (a range proof of its own)."
             )
+        if self.inference is not None:
+            lines += self.inference.proven()
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         return lines
@@ -192,6 +196,8 @@ class Verdict:
         return lines
 
     def _no_model(self) -> list[str]:
+        if self.inference is not None:
+            return self.inference.not_proven()
         if self.challenge is None:
             return [NO_MODEL]
         return [] if "challenge" in self.expected else [CHALLENGED]
@@ -241,6 +247,7 @@ class Verdict:
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "expected": list(self.expected),
             "ignored": list(self.ignored),
+            "inference": None if self.inference is None else self.inference.to_dict(),
             "warnings": self.warnings(),
             "proven": self.proven(),
             "signed_by": self.signed_by(),

@@ -24,8 +24,9 @@ from huref.common.files.identity import AuditSignatures, OwnerSignature, check_a
 from huref.common.files.keys import read_public_key
 from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.expectations import parse_digest, parse_root
+from huref.verifier.expectations import given, parse_digest, parse_root
 from huref.verifier.image import ImageVerdict, check_image, require_generator
+from huref.verifier.inference import require_answer, verify_inference
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict
 
@@ -44,13 +45,15 @@ def verify(
     auditors: Sequence[str | Path] = (),
     require_image: bool = False,
     generator: str | None = None,
+    max_gap: float | None = None,
+    min_argmax: float | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
 
     Args:
         bundle: a folder, a zip of one, the https address of a zip, or one that was read before.
-        root: the model id that it must be about: 64 hex digits or a commitment.json.
+        root: the model id that it must be about: 64 hex digits or a commitment.json that is not the bundle's own.
         expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
             which is verified first.
         min_security: fewest provable bits.
@@ -60,6 +63,8 @@ def verify(
             the verdict lists all others as unknown.
         require_image: fail unless the picture is the one that the embedded generator, or `generator`, draws.
         generator: digest (64 hex digits) of the generator that must have drawn the picture.
+        max_gap: logits that a claimed token of its proof of inference may be below the best one at most.
+        min_argmax: share of the claimed tokens that must be proven to be the best ones.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -67,7 +72,8 @@ def verify(
         Malformed, Unsupported: it is not a bundle that this version can read.
         InputOutputError: it cannot be read. UsageError: an expectation is not well-formed.
     """
-    wanted_root = None if root is None else parse_root(root)
+    place = bundle.path if isinstance(bundle, Bundle) else Path(bundle)
+    wanted_root = None if root is None else parse_root(root, place)
     wanted_signer = None if signer is None else read_public_key(signer)
     named = list(dict.fromkeys(read_public_key(key) for key in auditors))
     wanted_challenge = None if challenge is None else parse_digest(challenge, "challenge")
@@ -77,6 +83,7 @@ def verify(
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         statement, commitment = read_claim(read)
+        signed, audit = _read_signatures(read)
     _require("expect.model_id", "the proof is about another model", wanted_root, statement.model_id)
     _require(
         "expect.challenge", "another challenge was answered, or none", wanted_challenge, statement.challenge
@@ -95,12 +102,16 @@ def verify(
                  read.manifest.security)  # fmt: skip
     with watch("range"):
         _check_range(read, commitment, min_security)
+    with watch("inference"):
+        answer = verify_inference(read.files, commitment, min_security)
+        require_answer(answer, max_gap, min_argmax)
     with watch("picture"):
         if require_image or wanted_generator:
             require_generator(statement.generator, wanted_generator)
         picture = check_picture(read, statement, require_image)
     with watch("signatures"):
-        owner, audited = _check_signatures(read, commitment.directory.owner)
+        owner = _check_owner(signed, read.digest, commitment.directory.owner)
+        audited = () if audit is None else check_auditors(audit, read.digest)
         _require("expect.signer", "not signed by the expected key", wanted_signer, owner)
         for key in named:
             if key not in audited:
@@ -111,6 +122,7 @@ def verify(
         statement=statement,
         commitment=commitment,
         security=report,
+        inference=answer,
         picture=picture,
         signer=owner,
         cosigners=tuple(named),
@@ -119,13 +131,13 @@ def verify(
         ignored=read.ignored,
         expected=tuple(
             name
-            for name, given in (
+            for name, asked in (
                 ("model_id", root),
                 ("fingerprint", expect),
                 ("challenge", challenge),
                 ("signer", signer),
             )
-            if given
+            if asked is not None
         ),
         size=read.size,
         proof_size=len(read.files[form.PROOF]),
@@ -136,7 +148,7 @@ def verify(
 
 def expected_fingerprint(expect: str | Path) -> str:
     """The fingerprint's hex name: given as such, or that of a bundle (verified here) or a fingerprint.json."""
-    name = parse_hex(str(expect), 64)
+    name = parse_hex(given("expect", str(expect)), 64)
     if name is not None:
         return name
     if is_bundle(expect):
@@ -213,20 +225,22 @@ def check_picture(bundle: Bundle, statement: Statement, required: bool) -> Image
     return picture
 
 
-def _check_signatures(bundle: Bundle, owner: str | None) -> tuple[str | None, tuple[str, ...]]:
+def _read_signatures(bundle: Bundle) -> tuple[OwnerSignature | None, AuditSignatures | None]:
+    """The two files of signatures that are there, well-formed. Raises `Malformed`."""
+    owner, audit = (bundle.files.get(name) for name in (form.SIGNATURE, form.COSIGNATURES))
+    return (
+        None if owner is None else OwnerSignature.decode(owner, form.SIGNATURE),
+        None if audit is None else AuditSignatures.decode(audit, form.COSIGNATURES),
+    )
+
+
+def _check_owner(signed: OwnerSignature | None, digest: bytes, owner: str | None) -> str | None:
     """The owner's signature must be there exactly where the model id names an owner, and be that owner's."""
-    auditors: tuple[str, ...] = ()
-    signer: str | None = None
-    if form.SIGNATURE in bundle.files:
-        signed = OwnerSignature.decode(bundle.files[form.SIGNATURE], form.SIGNATURE)
-        signer = check_owner(signed, bundle.digest, owner)
+    signer = None if signed is None else check_owner(signed, digest, owner)
     if signer != owner:
         message = "the bundle is not signed by the owner that the model id names"
         raise Rejected("signature.signer", message, expected=owner, got=signer)
-    if form.COSIGNATURES in bundle.files:
-        several = AuditSignatures.decode(bundle.files[form.COSIGNATURES], form.COSIGNATURES)
-        auditors = check_auditors(several, bundle.digest)
-    return signer, auditors
+    return signer
 
 
 def _require(path: str, message: str, expected: object, got: object) -> None:

@@ -7,7 +7,7 @@ at the end ⟨f, y⟩ is taken on the last vector, which stands for z[p] = y[p d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd
 
 import numpy as np
@@ -15,11 +15,13 @@ import numpy as np
 from huref.circuits.argument.functional import Array, Claim, Columns, Term
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.opening import dense_fold, pad_coefficients, vandermonde
-from huref.common.algebra.field import DEGREE, fmul, fpow, kdot, kfold, kmatvec, kmul, kouter, kzero
+from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, power_fold
 
 _CALLS = 1 << 13  # products that take as long as the calls for one offset
+_WRITTEN = 1 << 14  # rows up to which an outer product is written out
+_GAP = 1 << 12  # rows between terms that are still written out together
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Folded:
         """Entries `start` … of Z with z[Q·2^bits + c] = Z[Q]·eq(last `bits` coordinates, c); zeros past the end."""
         inner = len(self.point) - bits
         first, last = start >> inner, (start + count - 1 >> inner) + 1
-        part = kouter(self.values[first:last], self._eq(0, inner)).reshape(-1, DEGREE)
+        part = kmul(self.values[first:last, None], self._eq(0, inner)[None]).reshape(-1, DEGREE)
         part = part[start - (first << inner) :][:count]
         return part if len(part) == count else np.concatenate([part, kzero((count - len(part),))])
 
@@ -96,16 +98,40 @@ class Rows:
         """⟨a*, z⟩."""
         base = {"W": 0, "A": self.cut}
         at = {name: KS.from_array(kdot(vector, self.eq_rho)) for name, vector in self.columns.vectors.items()}
-        total = KS(0)
+        total, written = KS(0), list[tuple[int, Term, KS]]()
         for weight, claim in zip(self.weights, self.claims, strict=True):
             for term in claim.functional.terms:
                 start = base[term.matrix] + term.start
-                if isinstance(term, Term):
-                    total += weight * at[term.columns] * _term_dot(term, start, z)
-                else:
+                if not isinstance(term, Term):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
+                elif term.right is None or term.length <= _WRITTEN:
+                    written.append((start, term, weight * at[term.columns]))
+                else:
+                    total += weight * at[term.columns] * _term_dot(term, start, z)
+        total += _written_dot(written, z)
         pads = pad_coefficients(self.layout, self.claims, self.weights)
         return total + z.dot(self.cut + pads.start, dense_fold(pads.values, pads.choice, self.eq_rho))
+
+
+def _written_dot(terms: list[tuple[int, Term, KS]], z: Folded) -> KS:
+    """Σ of terms, each with its first row and factor. Those that lie close are written out, and multiplied at once:
+    there are thousands of short ones.
+    """
+    total, at = KS(0), 0
+    ordered = sorted(terms, key=lambda item: item[0])
+    while at < len(ordered):
+        first = ordered[at][0]
+        end, stop = first, at
+        while stop < len(ordered) and ordered[stop][0] <= end + _GAP:
+            end = max(end, ordered[stop][0] + ordered[stop][1].length)
+            stop += 1
+        own = kzero((end - first,))  # sums of fewer than 2^33 residues stay below 2^64
+        for start, term, factor in ordered[at:stop]:
+            target = own[start - first : start - first + term.length : term.step]
+            target += replace(term, step=1).scaled(factor)
+        total += z.dot(first, own % np.uint64(P))
+        at = stop
+    return total
 
 
 def _term_dot(term: Term, start: int, z: Folded) -> KS:

@@ -26,7 +26,8 @@ Matrix = Literal["W", "A"]
 @dataclass(frozen=True)
 class Term:
     """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`, of which
-    the first `count` entries are kept if that is given. There must be as many.
+    the first `count` entries are kept if that is given. There must be as many. With a `step`, `left` stands for every
+    step-th row only.
     """
 
     matrix: Matrix
@@ -35,6 +36,7 @@ class Term:
     columns: str
     right: Array | None = None
     count: int | None = None
+    step: int = 1
 
     @property
     def a(self) -> Array:
@@ -44,6 +46,8 @@ class Term:
     @property
     def length(self) -> int:
         """n, the number of rows."""
+        if self.step > 1:
+            return self.step * (len(self.left) - 1) + 1
         if self.count is not None:
             return self.count
         return len(self.left) if self.right is None else len(self.left) * len(self.right)
@@ -51,6 +55,10 @@ class Term:
     def scaled(self, factor: KS) -> Array:
         """factor · a, with the factor on the left vector."""
         left = kmul(self.left, factor.array())
+        if self.step > 1:
+            spread = np.zeros((self.length, DEGREE), np.uint64)
+            spread[:: self.step] = left
+            return spread
         whole = left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)
         return whole[: self.count]
 
@@ -132,9 +140,9 @@ class Functional:
         else:
             self.terms.append(Term("W", placed.start, rows, columns, blocks))
 
-    def rows(self, matrix: Matrix, start: int, a: Array, columns: str) -> None:
-        """Add aᵀ·U[start : start + n]·columns."""
-        self.terms.append(Term(matrix, start, a, columns))
+    def rows(self, matrix: Matrix, start: int, a: Array, columns: str, step: int = 1) -> None:
+        """Add aᵀ·U[start : start + n]·columns, or the same of every step-th row."""
+        self.terms.append(Term(matrix, start, a, columns, step=step))
 
     def product(
         self, matrix: Matrix, start: int, left: Array, right: Array, count: int, columns: str

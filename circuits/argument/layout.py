@@ -286,15 +286,25 @@ def ratio_label(ratio: Ratio) -> str:
     return f"ratio.{ratio.name}"
 
 
-def _count_pads(program: Program, spaces: Iterable[LookupSpace], log_inner: int, w: int) -> PadSpace:
-    """Hidden messages and products of a proof, in the order of `docs/protocol.md`."""
+def count_lookup_pads(spaces: Iterable[LookupSpace], log_inner: int | None) -> PadSpace:
+    """Hidden messages and products of lookups, and of an inner product of 2^log_inner entries if there is one."""
+    return PadSpace.for_counts(*_lookup_counts(spaces, log_inner))
+
+
+def _lookup_counts(spaces: Iterable[LookupSpace], log_inner: int | None) -> tuple[int, int]:
     singles = products = 0
     for space in spaces:
         singles += sum(2 * layer for layer in range(space.log_entries))
         products += 1 + 2 * space.log_entries
-    if program.has_products:
+    if log_inner is not None:
         singles += 1 + 2 * log_inner
         products += 1
+    return singles, products
+
+
+def _count_pads(program: Program, spaces: Iterable[LookupSpace], log_inner: int, w: int) -> PadSpace:
+    """Hidden messages and products of a proof, in the order of `docs/protocol.md`."""
+    singles, products = _lookup_counts(spaces, log_inner if program.has_products else None)
     for site in program.sites:
         if isinstance(site.acc, GatedMatMul):
             singles += 1 + 3 * (log2_ceil(-(-site.acc.inner // w) * w) + log2_ceil(site.cols))

@@ -15,6 +15,7 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Columns, Functional
 from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.runs import Run, run_claims
 from huref.circuits.argument.spaces import (
     Block,
     Cells,
@@ -27,11 +28,12 @@ from huref.circuits.argument.spaces import (
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kmatvec, kmul, kouter, ksum, kzero
+from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, ksum, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
 HALF = pow(2, -1, P)
+_FOLDED = 12
 
 
 @dataclass
@@ -129,6 +131,8 @@ class _Builder:
             self._block(block)
         for weights in self.space.weight_blocks:
             self._weights(weights)
+        for run in self.space.runs:
+            self._run(run)
         for table in self.space.tables:
             self._table(table)
         return LeafClaims(
@@ -143,6 +147,20 @@ class _Builder:
         """Account for fractions 1/(α − tag − …) whose coefficients sum to `mass`."""
         self.numerator_const += mass
         self.denominator_const += mass * (self.offset - self.space.tag(table))
+
+    def _run(self, run: Run) -> None:
+        leaf = self.leaf
+        mass, constant = run_claims(
+            run,
+            leaf.run(run.tile, run.rows),
+            leaf.row,
+            leaf.column,
+            leaf.name,
+            self.denominator,
+            self.powers[1:],
+        )
+        self._entries(mass, run.table)
+        self.denominator_const += constant
 
     def _block(self, block: Block) -> None:
         leaf, w = self.leaf, self.layout.w
@@ -230,12 +248,10 @@ class _Builder:
         top, local = eq_index(point[:cut], start >> bits), point[cut:]
         if table.kind == "digits":
             return top, [top * value for value in _digit_sums(table, local)]
+        if table.kind == "limbs":
+            return top, [top * value for value in _limb_sums(table, local)]
         if not table.straight:
-            weights = eq_table(local)[: table.size]
-            sums_of = kmatvec(
-                np.stack(table.columns()).astype(np.int16), weights
-            )  # no component has more bits
-            return top * total(weights), [top * KS.from_array(found) for found in sums_of]
+            return top * prefix_sums(local, table.size)[0], [top * x for x in _dense_sums(table, local)]
         sums: dict[int, tuple[KS, KS]] = {}
 
         def until(count: int) -> tuple[KS, KS]:
@@ -263,3 +279,27 @@ def _digit_sums(table: Table, point: Sequence[KS]) -> list[KS]:
             value += point[(m + 1) * bits - 1 - bit] * (1 << bit)
         values.append(value)
     return values
+
+
+def _limb_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·limb for both limbs; the number of high ones is a power of two."""
+    height, bits = table.parameters
+    cut = len(point) - bits
+    parts = (point[:cut], -height), (point[cut:], -(1 << (bits - 1)))
+    return [
+        sum((x * (1 << (len(part) - 1 - i)) for i, x in enumerate(part)), KS(offset))
+        for part, offset in parts
+    ]
+
+
+def _dense_sums(table: Table, point: Sequence[KS]) -> list[KS]:
+    """Σ eq·component, with the last coordinates folded first: no table of all eq values is made."""
+    cut = max(0, len(point) - _FOLDED)
+    low, high = eq_table(point[cut:]), eq_table(point[:cut])
+    found = []
+    for column in table.columns():
+        padded = np.zeros(-(-table.size // len(low)) * len(low), column.dtype)
+        padded[: table.size] = column
+        folded = kmatvec(padded.reshape(-1, len(low)), low)
+        found.append(KS.from_array(kdot(folded, high[: len(folded)])))
+    return found

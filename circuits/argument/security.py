@@ -6,14 +6,17 @@ the rounds; grinding counts only for the round right after it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.outputs import COUNTS, output_variables
+from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.program import GatedMatMul
 from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.multilinear import log2_ceil
+from huref.common.argument.hidden import PadSpace
 from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, OpeningGeometry
 
 FIELD_BITS = DEGREE * log2(P)
@@ -52,25 +55,45 @@ class SecurityReport:
         return self.binding.bits
 
 
-def _algebraic(label: str, formula: str, count: float, grinding: int = 0) -> Term:
+def algebraic(label: str, formula: str, count: float, grinding: int = 0) -> Term:
+    """A round whose error is `count` / |K|."""
     return Term(label, f"{formula} / |K|", FIELD_BITS - log2(count), grinding)
 
 
-def lookup_grinding(layout: Layout, knobs: Knobs) -> int:
+def lookup_grinding(spaces: Sequence[LookupSpace], entries: int, knobs: Knobs) -> int:
     """Bits to grind before α and β so that a large lookup still reaches the level (protocol §1)."""
-    return max(0, ceil(knobs.security - _lookup_term(layout, 0).error_bits))
+    return max(0, ceil(knobs.security - _lookup_term(spaces, entries, 0).error_bits))
 
 
-def _lookup_term(layout: Layout, grinding: int) -> Term:
+def _lookup_term(spaces: Sequence[LookupSpace], entries: int, grinding: int) -> Term:
     """α and β answer the same messages, so they are one round and their errors add up.
 
     A wrong tuple passes if β merges it with a table's tuple, or if α is a root of the sum of fractions.
     """
-    tables = [block.table for space in layout.spaces for block in space.tables]
+    tables = [block.table for space in spaces for block in space.tables]
     arity = 1 + max(table.arity for table in tables)
     sizes = sum(table.size for table in tables)
     formula = "entries (α) + table entries · (arity + 1) (β)"
-    return _algebraic("lookup.alpha_beta", formula, layout.entries + sizes * arity, grinding)
+    return algebraic("lookup.alpha_beta", formula, entries + sizes * arity, grinding)
+
+
+def lookup_terms(spaces: Sequence[LookupSpace], entries: int, knobs: Knobs) -> list[Term]:
+    """The rounds of the lookup argument, of `entries` tuples and table entries."""
+    return [
+        _lookup_term(spaces, entries, lookup_grinding(spaces, entries, knobs)),
+        algebraic("lookup.mu", "1", 1),
+        algebraic("lookup.round", "degree 3", 3),
+        algebraic("lookup.tau", "1", 1),
+    ]
+
+
+def triple_terms(pads: PadSpace, constraints: int) -> list[Term]:
+    """The check of the products of pads, and the merge of all constraints on them."""
+    return [
+        algebraic("triples.zeta", "variables", pads.log_triples),
+        algebraic("triples.round", "degree 3", 3),
+        algebraic("pads.merge", "constraints", constraints),
+    ]
 
 
 def count_claims(layout: Layout) -> tuple[int, int]:
@@ -91,7 +114,7 @@ def _code_terms(name: str, code: CodeGeometry, columns: int, knobs: Knobs) -> li
     rate = code.domain.rate
     queries = code.queries * -log2((1 + rate) / 2)
     return [
-        _algebraic(f"{name}.proximity", "log2(columns) · n", max(1, log2_ceil(columns)) * code.domain.n),
+        algebraic(f"{name}.proximity", "log2(columns) · n", max(1, log2_ceil(columns)) * code.domain.n),
         Term(f"{name}.queries", "((1 + ρ) / 2)^t", queries, knobs.grinding),
     ]
 
@@ -100,37 +123,40 @@ def security_report(layout: Layout, geometry: OpeningGeometry, knobs: Knobs) -> 
     """Every term of protocol §8 for this proof."""
     claims, constraints = count_claims(layout)
     terms = [
-        _lookup_term(layout, lookup_grinding(layout, knobs)),
-        _algebraic("lookup.mu", "1", 1),
-        _algebraic("lookup.round", "degree 3", 3),
-        _algebraic("lookup.tau", "1", 1),
-        _algebraic("triples.zeta", "variables", layout.pads.log_triples),
-        _algebraic("triples.round", "degree 3", 3),
-        _algebraic("pads.merge", "constraints", constraints),
-        _algebraic("opening.gamma", "claims", claims),
-        _algebraic("opening.reduction", "degree 2", 2),
+        *lookup_terms(layout.spaces, layout.entries, knobs),
+        *triple_terms(layout.pads, constraints),
+        *opening_terms(claims, geometry, knobs),
+    ]
+    if layout.program.has_products:
+        terms.append(algebraic("inner.round", "degree 2", 2))
+    if layout.program.ratios:
+        terms.append(algebraic("ratios.theta", "sums of ratios", 2 * len(layout.program.ratios)))
+    if layout.program.length:
+        terms.append(algebraic("output", "variables of v", output_variables(layout.program)))
+    if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
+        terms.append(algebraic("gated.round", "degree 3", 3))
+    return SecurityReport(tuple(terms))
+
+
+def opening_terms(claims: int, geometry: OpeningGeometry, knobs: Knobs) -> list[Term]:
+    """The rounds of the opening of so many claims, and collisions of the hash."""
+    terms = [
+        algebraic("opening.gamma", "claims", claims),
+        algebraic("opening.reduction", "degree 2", 2),
         *_code_terms("opening.weights", geometry.weights, geometry.w, knobs),
         *_code_terms("opening.proof", geometry.proof, geometry.w, knobs),
     ]
-    if layout.program.has_products:
-        terms.append(_algebraic("inner.round", "degree 2", 2))
-    if layout.program.ratios:
-        terms.append(_algebraic("ratios.theta", "sums of ratios", 2 * len(layout.program.ratios)))
-    if layout.program.length:
-        terms.append(_algebraic("output", "variables of v", output_variables(layout.program)))
-    if any(isinstance(site.acc, GatedMatMul) for site in layout.program.sites):
-        terms.append(_algebraic("gated.round", "degree 3", 3))
     queries = geometry.weights.queries + geometry.proof.queries
     for number, level in enumerate(geometry.levels, 2):
         label = f"opening.level{number}"
         evaluated = queries + LEVEL_MASK_ROWS
         terms += [
-            _algebraic(f"{label}.delta", "evaluation and mask claims", evaluated),
-            _algebraic(f"{label}.round", "degree 2", 2),
+            algebraic(f"{label}.delta", "evaluation and mask claims", evaluated),
+            algebraic(f"{label}.round", "degree 2", 2),
             *_code_terms(label, level.code, level.w, knobs),
         ]
         queries = level.code.queries
     last = geometry.levels[-1].code.domain.n
-    terms.append(_algebraic("opening.beta", "relation 1 + mask line n", 1 + last))
+    terms.append(algebraic("opening.beta", "relation 1 + mask line n", 1 + last))
     terms.append(Term("hash", "collisions of SHA-256 and SHAKE-256", HASH_BITS))
-    return SecurityReport(tuple(terms))
+    return terms

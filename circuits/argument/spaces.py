@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from huref.circuits.argument.placed import Placed, Stack
+from huref.circuits.argument.runs import Run
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.common.algebra.multilinear import log2_ceil
@@ -111,6 +112,7 @@ class LookupSpace:
     tables: tuple[TableBlock, ...]
     tiles: tuple[tuple[int, int], ...]  # present tiles as (first, count)
     log_tiles: int
+    runs: tuple[Run, ...] = ()
 
     @property
     def tile_size(self) -> int:
@@ -127,6 +129,7 @@ class LookupSpace:
         """Looked-up tuples and table entries."""
         looked = sum(block.rows * block.cols for block in self.blocks)
         looked += sum(block.rows * self.w for block in self.weight_blocks)
+        looked += sum(run.rows * run.cols for run in self.runs)
         return looked + sum(block.table.size for block in self.tables)
 
     def tag(self, table: Table) -> int:
@@ -156,10 +159,11 @@ def close_space(
     stack: Stack,
     blocks: Sequence[Block],
     weight_blocks: Sequence[WeightBlock],
+    runs: Sequence[Run] = (),
 ) -> LookupSpace:
     """The space of these lookups: adds its tables, whose multiplicities are the next rows of A."""
     tables = []
-    for table in sorted({block.table for block in blocks} | {block.table for block in weight_blocks}):
+    for table in sorted({block.table for block in (*blocks, *weight_blocks, *runs)}):
         rows = -(-table.size // w)
         count = -(-rows // tile_rows)
         tile = tiles.take(count, 1 << log2_ceil(count))
@@ -167,7 +171,7 @@ def close_space(
         stack.rows += rows
     return LookupSpace(
         label, w, tile_rows, tuple(blocks), tuple(weight_blocks), tuple(tables), tuple(tiles.used),
-        log2_ceil(tiles.next),
+        log2_ceil(tiles.next), tuple(runs),
     )  # fmt: skip
 
 

@@ -25,9 +25,10 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import EXP_BITS, ROTARY_BITS, block, inverse_roots
+from huref.circuits.inference.tables import ROTARY_BITS, block
 from huref.circuits.model.tensors import LARGEST
 from huref.circuits.program.bounds import fits
+from huref.circuits.program.functions import EXP_BITS, inverse_roots
 from huref.common.errors import Unsupported, UsageError
 
 MAX_TOKENS = 1 << 14

@@ -27,23 +27,21 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import (
+from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.model.rotary import rotary_planes
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.functions import (
     EXP_BITS,
     EXP_LOW,
     EXP_ZERO,
     OCTAVE,
     ROOT_HIGH,
     ROOT_LOW,
-    block,
-    head_signs,
     inverse_roots,
     powers,
     reciprocal,
     silu,
-    turns,
 )
-from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import STEP
 from huref.common.errors import ProverError, UsageError
 
 Ints = NDArray[np.int64]
@@ -87,11 +85,19 @@ def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int
 class Evaluator:
     """Runs the sites in order; faster executors override the products."""
 
-    def __init__(self, program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> None:
+    def __init__(
+        self,
+        program: InferenceProgram,
+        weights: Weights,
+        ids: Sequence[int],
+        past: Mapping[str, Ints] | None = None,
+        start: int = 0,
+    ) -> None:
+        """`past` has the turned keys and the values of the `start` positions before the first, by site."""
         if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
             raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
         self.program, self.weights, self.ids = program, weights, np.asarray(ids, np.int64)
-        self.trace = InferenceTrace()
+        self.trace, self.past, self.start = InferenceTrace(), past or {}, start
 
     def run(self) -> InferenceTrace:
         """Every site's values."""
@@ -184,37 +190,48 @@ class Evaluator:
 
     def turn(self, site: Turn) -> Ints:
         """Rotary embedding, signs and Hadamard transform per head."""
+        return np.clip(rounded(self.turned(site), site.shift), -site.clamp, site.clamp)
+
+    def turned(self, site: Turn) -> Ints:
+        """The same before rounding."""
         x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
         planes, rest = rotary_planes(self.program.shape)
         cosine, sine = turns(
-            self.program.tokens,
+            self.start + self.program.tokens,
             len(planes),
             self.program.shape.rotary_dim,
             self.program.facts.theta,
             site.scale,
         )
-        cosine, sine = cosine[:, None], sine[:, None]
+        first = cosine[0, 0]
+        cosine, sine = cosine[self.start :, None], sine[self.start :, None]
         a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
         turned = np.empty_like(x)
         turned[:, :, planes[:, 0]] = a * cosine - b * sine
         turned[:, :, planes[:, 1]] = b * cosine + a * sine
-        turned[:, :, rest] = x[:, :, rest] * cosine[0, 0, 0]
+        turned[:, :, rest] = x[:, :, rest] * first
         n = block(site.size)
         signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
         mixed = (turned * head_signs(site.size)).reshape(-1, n) @ np.array(signs, np.int64)
-        out = np.clip(rounded(mixed, site.shift), -site.clamp, site.clamp)
-        return np.asarray(out.reshape(self.program.tokens, -1))
+        return np.asarray(mixed.reshape(self.program.tokens, -1))
 
     def heads(self, name: str, size: int) -> Ints:
         """Values by head: (heads, tokens, size)."""
         return self.value(name).reshape(self.program.tokens, -1, size).transpose(1, 0, 2)
 
+    def seen(self, name: str, size: int) -> Ints:
+        """The same of the positions before as well."""
+        value = self.value(name)
+        if name in self.past:
+            value = np.concatenate([self.past[name], value])
+        return value.reshape(self.start + self.program.tokens, -1, size).transpose(1, 0, 2)
+
     def scores(self, site: Scores) -> Ints:
         """Powers of the scores; notes M and the sums."""
-        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
+        q, k = self.heads(site.query, site.size), self.seen(site.key, site.size)
         raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
         tokens = self.program.tokens
-        seen = np.tril(np.ones((tokens, tokens), bool))
+        seen = np.tril(np.ones((tokens, self.start + tokens), bool), self.start)
         highest = np.where(seen, raw, np.iinfo(np.int64).min).max(axis=2)
         octave = highest // OCTAVE
         table = np.concatenate([np.zeros(1, np.int64), powers()])
@@ -238,9 +255,15 @@ class Evaluator:
 
     def mix(self, site: Mix) -> Ints:
         """What attention gathers, before the division."""
-        v = np.repeat(self.heads(site.value, site.size), site.group, axis=0)
-        acc = rounded(self.head_products(self.value(site.scores), v), site.shift)
-        return np.asarray(acc.transpose(1, 0, 2).reshape(self.program.tokens, -1))
+        v = np.repeat(self.seen(site.value, site.size), site.group, axis=0)
+        acc = self.head_products(self.value(site.scores), v).transpose(1, 0, 2)
+        acc = np.asarray(acc.reshape(self.program.tokens, -1))
+        out = rounded(acc, site.shift)
+        self.mixed(site, acc, out)
+        return out
+
+    def mixed(self, site: Mix, acc: Ints, out: Ints) -> None:
+        """Called with what attention gathered, before and after rounding."""
 
     def divide(self, site: Divide) -> Ints:
         """Attention's output at the unit of each row of o."""

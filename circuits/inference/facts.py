@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from huref.circuits.fingerprint.shape import MAX_DIMENSION
 from huref.common.errors import Malformed
 
 Activation = Literal["silu"]
 
 MAX_UNIT = 40
 MAX_OUTLIER = 20
+MAX_OUTLIERS = 1 << 8
+"""Per layer and kind."""
+MAX_LAYERS = 1 << 10
 _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
@@ -69,6 +73,8 @@ class Facts:
             raise Malformed("inference.epsilon: expected a short decimal number")
         if type(self.theta) is not int or not 1 < self.theta < 1 << 40:
             raise Malformed("inference.theta: expected an integer in 2..2^40")
+        if len(self.layers) > MAX_LAYERS:
+            raise Malformed(f"inference.layers: more than {MAX_LAYERS}")
         low, high = self.shifts
         if not 0 <= low <= high <= 20:
             raise Malformed("inference.shifts: expected 0 <= least <= largest <= 20")
@@ -79,7 +85,9 @@ class Facts:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        plain = asdict(self)
+        layers = [{name: _plain(value) for name, value in layer.items()} for layer in plain["layers"]]
+        return {**plain, "shifts": list(self.shifts), "layers": layers}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
@@ -93,6 +101,10 @@ class Facts:
         return cls(**members)
 
 
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
 def _check_unit(where: str, unit: Any) -> None:
     if type(unit) is not int or abs(unit) > MAX_UNIT:
         raise Malformed(f"{where}: expected a unit within ±{MAX_UNIT}")
@@ -103,7 +115,11 @@ def _check_layer(where: str, layer: LayerFacts) -> None:
         value = getattr(layer, field.name)
         if field.name.endswith("_outliers"):
             rows = [row for row, _ in value]
-            if rows != sorted(set(rows)) or any(row < 0 or not 0 < by <= MAX_OUTLIER for row, by in value):
+            if len(rows) > MAX_OUTLIERS:
+                raise Malformed(f"{where}.{field.name}: more than {MAX_OUTLIERS}")
+            if rows != sorted(set(rows)) or any(
+                not 0 <= row < MAX_DIMENSION or not 0 < by <= MAX_OUTLIER for row, by in value
+            ):
                 raise Malformed(f"{where}.{field.name}: expected ascending rows with 1..{MAX_OUTLIER} bits")
             continue
         for unit in value if field.name == "stream" else (value,):

@@ -10,19 +10,31 @@ Kinds, with parameters and the tuples they hold in order of the table index:
 - absscaled (H, C, b, μ₁, …): the same with the absolute value of the last
 - octaves (n, m, r, b, low, high): x ∈ [low, high] → (x, μ), where μ is `octaves` of x with octave m and root r;
   octaves (n, m, r, b, low, high, y₁, y₂, …): for every y → (x, y, μ), where `IDLE` is added to x first if y = 0
+- those of wide_tables.py
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.program import wide_tables
 from huref.circuits.program.influence import IDLE, octaves
 
-Kind = Literal["abs", "absclamp", "absscaled", "clamp", "digits", "octaves", "remainder", "scaled"]
+Kind = Literal[
+    "abs", "absclamp", "absscaled", "clamp", "digits", "octaves", "remainder", "scaled",
+    "limbs", "power", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
+]  # fmt: skip
+
+
+@cache
+def _wide(kind: Kind, parameters: tuple[int, ...]) -> wide_tables.Kind:
+    made: wide_tables.Kind = wide_tables.KINDS[kind][1](*parameters)
+    return made
 
 
 @dataclass(frozen=True)
@@ -59,12 +71,16 @@ class Table:
                 return 1 << self.parameters[0] * self.parameters[1]
             case "remainder":
                 return sum(1 << shift for shift in self.parameters)
+            case _:
+                return _wide(self.kind, self.parameters).size
 
     @property
     def arity(self) -> int:
         """Length of the tuples."""
         if self.kind == "digits":
             return self.parameters[1]
+        if self.kind in wide_tables.KINDS:
+            return wide_tables.KINDS[self.kind][0]
         gated = self.kind == "octaves" and len(self.parameters) > 6
         return 3 if gated or self.kind in ("scaled", "absscaled") else 2
 
@@ -101,6 +117,9 @@ class Table:
                 starts = np.cumsum([0, *(1 << shift for shift in self.parameters)], dtype=np.int32)
                 run = np.searchsorted(starts, index, side="right") - 1
                 return np.array(self.parameters, np.int32)[run], index - starts[run]
+            case _:
+                found = _wide(self.kind, self.parameters).columns(index.astype(np.int64))
+                return tuple(column.astype(np.int32) for column in found)
 
     def influences(self) -> NDArray[np.int64]:
         """Of an octave table: the influence of every entry, (size,)."""
@@ -177,5 +196,9 @@ class Table:
                 return np.searchsorted(np.array(gates), np.asarray(values[1])) * (high - low + 1) + place
             case "remainder":
                 shift, remainder = values
-                start = sum(1 << s for s in self.parameters if s < int(shift))
-                return np.asarray(remainder, np.int64) + start
+                starts = np.cumsum([0, *(1 << s for s in self.parameters)])
+                run = np.searchsorted(np.array(self.parameters), np.asarray(shift))
+                return starts[run] + np.asarray(remainder, np.int64)
+            case _:
+                wide = tuple(np.asarray(value, np.int64) for value in values)
+                return _wide(self.kind, self.parameters).index(wide)

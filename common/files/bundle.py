@@ -27,6 +27,8 @@ SIGNATURE = "manifest.sig"
 COSIGNATURES = "audit.sig"
 PROOF = "proof.bin"
 RANGE = "range.proof"
+INFERENCE = "inference.json"
+INFERENCE_PROOF = "inference.proof"
 COMMITMENT = "commitment.json"
 FINGERPRINT = "fingerprint.json"
 PICTURE = "fingerprint.png"
@@ -35,6 +37,8 @@ CAPS: dict[str, int] = {
     MANIFEST: 8 << 20,
     PROOF: 64 << 20,
     RANGE: 64 << 20,
+    INFERENCE: 2 << 20,
+    INFERENCE_PROOF: 64 << 20,
     COMMITMENT: 4 << 20,
     FINGERPRINT: 8 << 20,
     PICTURE: 16 << 20,
@@ -43,7 +47,9 @@ CAPS: dict[str, int] = {
 }
 """Every file that a bundle may hold, with the most bytes that are ever read of it."""
 LISTED = (PROOF, COMMITMENT, FINGERPRINT, PICTURE)
-"""Files whose hashes the manifest gives; all must be there. `RANGE` is a fifth where the commitment needs it."""
+"""Files whose hashes the manifest gives; all must be there."""
+OPTIONAL = (RANGE, INFERENCE, INFERENCE_PROOF)
+"""Files that it gives as well where they are there: the range proof that a commitment needs, a proof of inference."""
 MAX_ARCHIVE = sum(CAPS.values()) + (1 << 20)
 """Most bytes of a zip; the files in it are capped one by one."""
 
@@ -160,14 +166,17 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)
-    if set(manifest.files) - {RANGE} != set(LISTED):
+    if set(manifest.files) - set(OPTIONAL) != set(LISTED):
         raise Malformed(
-            f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}, and {RANGE} if there is one"
+            f"{MANIFEST}: files: expected exactly {', '.join(LISTED)}, and {', '.join(OPTIONAL)} where they are"
         )
-    if (RANGE in manifest.files) != (RANGE in files):
-        raise Damaged(
-            f"{path}: damaged, {RANGE} is missing or not in {MANIFEST}", hint="download the bundle again"
-        )
+    if (INFERENCE in manifest.files) != (INFERENCE_PROOF in manifest.files):
+        raise Malformed(f"{MANIFEST}: files: {INFERENCE} and {INFERENCE_PROOF} go together")
+    for name in OPTIONAL:
+        if (name in manifest.files) != (name in files):
+            raise Damaged(
+                f"{path}: damaged, {name} is missing or not in {MANIFEST}", hint="download the bundle again"
+            )
     for name, entry in manifest.files.items():
         found = FileEntry.of(files[name])
         if found.size < entry.size:

@@ -59,6 +59,7 @@ class Directory(StrictModel):
 
     `shape` is `ModelShape.to_dict`, `width` w, `random_rows` z (protocol §4); `term_weights` are all 1 where the
     profile has no `meanpool`; `owner` is the public key (hex) that must sign every bundle, or null: nobody may.
+    `inference` is `huref.circuits.inference.facts.Facts.to_dict`, or null: the model has no inference program.
     """
 
     format: Literal["huref-directory/1"] = "huref-directory/1"
@@ -75,6 +76,7 @@ class Directory(StrictModel):
     width: int
     tensors: Annotated[list[TensorEntry], Field(max_length=1 << 14)]
     owner: Hex48 | None
+    inference: dict[str, Any] | None
 
 
 class SourceFile(StrictModel):

@@ -35,13 +35,13 @@ Ints = NDArray[Any]
 _TABLE_RUN = 1 << 16
 
 
-class Leaves:
-    """The leaf layer's rows of a space; `rows` is what the kernels read."""
+class LeafLayer:
+    """The leaf layer's rows of a space; `rows` is what the kernels read, once `close` has been called."""
 
-    def __init__(
-        self, inputs: LookupInputs, space: LookupSpace, counts: Mapping[Table, Ints], alpha: KS, beta: KS
-    ) -> None:
-        self.space, self._inputs, self._alpha = space, inputs, alpha
+    rows: LeafRows
+
+    def __init__(self, space: LookupSpace, alpha: KS, beta: KS) -> None:
+        self.space, self._alpha = space, alpha
         self._powers = [beta**i for i in range(1 + COMPONENTS)]
         starts = np.cumsum([0, *(count for _, count in space.tiles)])
         self._storage = {first: int(at) for (first, _), at in zip(space.tiles, starts, strict=False)}
@@ -51,25 +51,18 @@ class Leaves:
         self._numerator = np.full(shape, -1, np.int64)
         self._jobs: list[tuple[int, int, list[int], U32, U32]] = []
         self._words, self._digits, self._counts = _Store(np.uint32), _Store(np.int8), _Store(np.int32)
-        for block in space.blocks:
-            self._add_block(block)
-        for weights in space.weight_blocks:
-            self._add_weights(weights)
-        for table in space.tables:
-            self._add_table(table, counts[table.table])
-        self.rows = self._finish()
 
     def batch(self, first: int, count: int) -> tuple[U32, U32]:
         """Numerators (n,) and denominators (5, n) of `count` stored tiles, absent cells 0/1, Montgomery form."""
         return fill_tiles(self.rows, first, count)
 
-    def _finish(self) -> LeafRows:
+    def close(self, weights: Ints, halves: Ints) -> None:
+        """Make `rows`; signed bytes of the weights and 16-bit integers are read from these."""
         kinds, cols, deltas, scales, offsets = zip(*self._jobs, strict=True)
         digits = np.array(
             [np.vstack([from_mont(scale), offset]) for *_, scale, offset in self._jobs], np.uint32
         )
-        stacked = self._inputs.weights
-        return LeafRows(
+        self.rows = LeafRows(
             job=self._job,
             base=self._base,
             numerator=self._numerator,
@@ -80,18 +73,24 @@ class Leaves:
             offsets=np.array(offsets),
             low=digits & np.uint32(0xFFFF),
             high=digits >> np.uint32(16),
-            weights=(stacked if stacked.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
+            weights=(weights if weights.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
             digits=self._digits.joined(),
-            halves=self._inputs.halves,
+            halves=halves,
             words=self._words.joined(),
             counts=self._counts.joined(),
             w=self.space.w,
         )
 
     def _new_job(
-        self, table: Table, kind: int, cols: int, deltas: Sequence[int], constants: Sequence[int | None]
+        self,
+        table: Table,
+        kind: int,
+        cols: int,
+        deltas: Sequence[int],
+        constants: Sequence[int | None],
+        added: Sequence[int] = (),
     ) -> int:
-        """A job for tuples whose m-th component is `constants[m]` or, where that is None, read."""
+        """A job for tuples whose m-th component is `constants[m]` or, where that is None, read; plus `added[m]`."""
         offset = self._alpha - self.space.tag(table)
         scales = []
         for power, constant in zip(self._powers[1:], constants, strict=False):
@@ -100,11 +99,53 @@ class Leaves:
                 offset += power * LIFT[kind]
             else:
                 offset -= power * constant
+        for power, number in zip(self._powers[1:], added, strict=False):
+            offset -= power * number
         doubled = np.zeros((COMPONENTS, DEGREE), np.uint32)
         doubled[: len(scales)] = to_mont(to_mont(np.array([tuple(scale) for scale in scales], np.uint64)))
         padded = [*deltas, *[0] * (COMPONENTS - 1 - len(deltas))]
         self._jobs.append((kind, cols, padded, doubled, to_mont(offset.array())))
         return len(self._jobs) - 1
+
+    def add_table(self, block: TableBlock, counts: Ints) -> None:
+        """Add a table's own fractions, with its multiplicities."""
+        w, table = self.space.w, block.table
+        padded = block.rows * w
+        kind, store = (DIGITS, self._digits) if table.kind == "digits" else (WORDS, self._words)
+        columns = np.zeros((table.arity, padded), np.int8 if kind == DIGITS else np.int32)
+        for first in range(0, table.size, _TABLE_RUN):
+            part = slice(first, min(first + _TABLE_RUN, table.size))
+            for column, values in zip(columns, table.columns(part.start, part.stop), strict=True):
+                column[part] = values
+        start = store.add((columns if kind == DIGITS else residues(columns)).reshape(-1))
+        at = self._counts.add(np.asarray(counts, np.int32))
+        deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
+        whole = self._new_job(table, kind, w, deltas, reading)
+        tail = table.size - (block.rows - 1) * w
+        first = self._storage[block.tile] * self.space.tile_rows
+        run = slice(first, first + block.rows)
+        places = np.arange(block.rows) * w
+        self._base.reshape(-1)[run], self._numerator.reshape(-1)[run] = start + places, at + places
+        self._job.reshape(-1)[run] = whole
+        if tail < w:
+            self._job.reshape(-1)[first + block.rows - 1] = self._new_job(table, kind, tail, deltas, reading)
+
+
+class Leaves(LeafLayer):
+    """The leaf layer of a space of sites, and of weights."""
+
+    def __init__(
+        self, inputs: LookupInputs, space: LookupSpace, counts: Mapping[Table, Ints], alpha: KS, beta: KS
+    ) -> None:
+        super().__init__(space, alpha, beta)
+        self._inputs = inputs
+        for block in space.blocks:
+            self._add_block(block)
+        for weights in space.weight_blocks:
+            self._add_weights(weights)
+        for table in space.tables:
+            self.add_table(table, counts[table.table])
+        self.close(inputs.weights, inputs.halves)
 
     def _add_block(self, block: Block) -> None:
         w = self.space.w
@@ -148,28 +189,6 @@ class Leaves:
         self._base.reshape(-1)[run] = np.where(
             index < whole, (block.start + index) * w, start + (index - whole) * w
         )
-
-    def _add_table(self, block: TableBlock, counts: Ints) -> None:
-        w, table = self.space.w, block.table
-        padded = block.rows * w
-        kind, store = (DIGITS, self._digits) if table.kind == "digits" else (WORDS, self._words)
-        columns = np.zeros((table.arity, padded), np.int8 if kind == DIGITS else np.int32)
-        for first in range(0, table.size, _TABLE_RUN):
-            part = slice(first, min(first + _TABLE_RUN, table.size))
-            for column, values in zip(columns, table.columns(part.start, part.stop), strict=True):
-                column[part] = values
-        start = store.add((columns if kind == DIGITS else residues(columns)).reshape(-1))
-        at = self._counts.add(np.asarray(counts, np.int32))
-        deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
-        whole = self._new_job(table, kind, w, deltas, reading)
-        tail = table.size - (block.rows - 1) * w
-        first = self._storage[block.tile] * self.space.tile_rows
-        run = slice(first, first + block.rows)
-        places = np.arange(block.rows) * w
-        self._base.reshape(-1)[run], self._numerator.reshape(-1)[run] = start + places, at + places
-        self._job.reshape(-1)[run] = whole
-        if tail < w:
-            self._job.reshape(-1)[first + block.rows - 1] = self._new_job(table, kind, tail, deltas, reading)
 
 
 class _Store:

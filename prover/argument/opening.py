@@ -195,6 +195,12 @@ def _merge(
         start = min(term.start for term, _ in parts)
         total = np.zeros((DEGREE, max(term.start + term.length for term, _ in parts) - start), np.uint32)
         for term, power in parts:
+            if term.step > 1:
+                at = term.start - start
+                every = np.ascontiguousarray(total[:, at : at + term.length : term.step])
+                own = vectors.scale(vectors.from_plain(term.left), mont(power))
+                total[:, at : at + term.length : term.step] = vectors.add(every, own)
+                continue
             left, right = mont(power)[:, None], vectors.from_plain(term.left)
             if term.right is not None:
                 left, right = vectors.scale(right, mont(power)), vectors.from_plain(term.right)

@@ -81,7 +81,7 @@ def prove(
     absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
     channel.send("root.proof", proof.committed.root)
-    bits = lookup_grinding(layout, setup.knobs)
+    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
     if bits:
         channel.grind("lookup.grind", bits)
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")

@@ -55,7 +55,16 @@ SchedulerOption = Annotated[
     ),
 ]
 
-_STAGES = ("load", "quantize", "commit", "range")
+InferenceOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--inference/--no-inference",
+        help="Prepare proofs of inference (default: where the model's layout is known); fail, or do not.",
+        show_default=False,
+    ),
+]
+
+_STAGES = ("load", "quantize", "calibrate", "commit", "range")
 
 
 def register(app: typer.Typer) -> None:
@@ -73,6 +82,7 @@ def commit(
     proofs: ProofsOption = None,
     owner: OwnerOption = None,
     keep: KeepOption = None,
+    inference: InferenceOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -93,11 +103,12 @@ def commit(
         keep_freed_memory()
         named = None if owner is None else read_public_key(owner)
         with located(checkpoint) as place, announced(*_STAGES), ProgressBar(_STAGES) as progress:
-            options = Options(profile, tokens, k, security, proofs, named, keep)
+            options = Options(profile, tokens, k, security, proofs, named, keep, inference)
             opened = make(place, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory
     if as_json:
-        result_json({"model_id": public.model_id, "folder": str(out), "seconds": progress.seconds})
+        summary = {"model_id": public.model_id, "folder": str(out), "inference": said.inference is not None}
+        result_json({**summary, "seconds": progress.seconds})
         return
     result(f"model id {public.model_id}")
     entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)

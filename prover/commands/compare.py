@@ -59,6 +59,13 @@ def complete(
         return (first, second), {**more, "layers": None if shared is None else _layers(models, *shared)}
 
 
+def fingerprint_of(path: str, profile: str, k: int, p: int) -> FingerprintFile:
+    """The public fingerprint of a checkpoint in a profile, with `k` tokens in `p` pools where it pins neither."""
+    chosen = get_profile(profile)
+    with located(path) as place:
+        return derive_file(open_model(place), chosen, None, *((None, None) if chosen.whole else (k, p)))
+
+
 def _layers(models: Sequence[Model], one: Side, other: Side, tokens: list[bytes]) -> dict[str, Any]:
     """Which layer of one model is which of the other, on tokens that both have."""
     first, second = models

@@ -10,8 +10,8 @@ from huref.common.output import is_quiet
 
 _SECONDS = {"load": 2, "quantize": 13, "commit": 7, "witness": 3, "prove": 39}
 """CPU time of compiling the kernels of a stage, together as measured in docs/kernels.md, on a busy machine."""
-_KERNELS_OF = {"range": "prove"}
-"""Stages of a command that run another stage's kernels."""
+_KERNELS_OF = {"range": "prove", "calibrate": "quantize"}
+"""Stages of a command that run another stage's kernels, or (calibrate) none, behind that stage."""
 
 
 def announced(*stages: str) -> AbstractContextManager[Any]:

@@ -73,11 +73,15 @@ class ProgressBar(Progress):
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr without breaking the bar."""
+        self.note(f"warning: {text}")
+
+    def note(self, text: str) -> None:
+        """Print a line on stderr without breaking the bar."""
         if self._bar is None:
-            note(f"warning: {text}")
+            note(text)
             return
         self._bar.clear()
-        note(f"warning: {text}")
+        note(text)
         self._bar.refresh()
 
     def entered(self, text: str) -> None:

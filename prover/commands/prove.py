@@ -22,7 +22,7 @@ from huref.prover.commands.commit import (
 from huref.prover.commands.located import CHECKPOINT, located
 
 _INTERRUPTED = "no bundle was written; if the proof had begun, the positions that it reserved stay spent"
-_STAGES = ("load", "quantize", "commit", "range", "witness", "prove", "self-verify")
+_STAGES = ("load", "quantize", "calibrate", "commit", "range", "witness", "prove", "self-verify")
 
 
 def register(app: typer.Typer) -> None:

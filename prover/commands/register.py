@@ -5,12 +5,15 @@ from __future__ import annotations
 import typer
 
 from huref.prover.commands import (
+    ask,
     audit,
     commit,
     demo,
+    export,
     fingerprint,
     generator,
     prove,
+    prove_inference,
     range,
     restore,
     tokens,
@@ -20,5 +23,6 @@ from huref.prover.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the prover's commands to the root command."""
-    for module in (tokens, fingerprint, commit, range, prove, restore, audit, demo, generator, warmup):
+    making = (tokens, fingerprint, commit, range, prove, prove_inference, restore, export, ask)
+    for module in (*making, audit, demo, generator, warmup):
         module.register(app)

@@ -24,12 +24,14 @@ from huref.circuits.commitment import (
     compile_directory,
     compile_fingerprint,
     describe_directory,
+    inference_facts,
     knobs_for,
     pinned_profile,
 )
 from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.facts import Facts
 from huref.circuits.program.program import Program
 from huref.common.errors import Malformed, ProverError, Rejected
 from huref.common.files.atomic import new_folder, write_file
@@ -65,7 +67,8 @@ Weights = Mapping[str, NDArray[np.int8]]
 class Source:
     """What is committed: integers and steps by tensor name, and the public facts about them.
 
-    `term_weights` belong to `paper`; `owner` is the public key that will sign, if any.
+    `term_weights` belong to `paper`; `owner` is the public key that will sign, if any; `inference` the facts of the
+    inference program, if there is one.
     """
 
     profile: Profile
@@ -78,6 +81,7 @@ class Source:
     files: tuple[SourceFile, ...]
     term_weights: tuple[int, ...] = EQUAL_TERM_WEIGHTS
     owner: str | None = None
+    inference: Facts | None = None
 
     def program(self, challenge: bytes = b"") -> Program:
         """The fingerprint program under a challenge."""
@@ -119,7 +123,11 @@ class Draft:
     recipe: Path | None
 
     def finish(
-        self, steps: Mapping[str, float], term_weights: tuple[int, ...], device: Device = COMPILED
+        self,
+        steps: Mapping[str, float],
+        term_weights: tuple[int, ...],
+        device: Device = COMPILED,
+        inference: Facts | None = None,
     ) -> OpenedCommitment:
         """Commit to the weights on `device` and write the other files. Raises `InputOutputError`."""
         private, program = self.temporary / PRIVATE, self.program
@@ -127,7 +135,9 @@ class Draft:
         if self.recipe is None:
             sync_weights(private)
             weights = read_weights(private, program, self.weights.data.shape[1])
-        source = replace(self.source, weights=weights, steps=steps, term_weights=term_weights)
+        source = replace(
+            self.source, weights=weights, steps=steps, term_weights=term_weights, inference=inference
+        )
         seed = self.budget.seed
         committed = commit_weights(program, weights, self.knobs, seed, device)
         digest = leaf_cache.digest_of(weights.data)
@@ -269,6 +279,7 @@ def _public_file(source: Source, program: Program, knobs: Knobs, root: str) -> C
         term_weights=source.term_weights,
         knobs=knobs,
         owner=source.owner,
+        inference=source.inference,
     )
     return CommitmentFile.of(directory, root, list(source.files))
 
@@ -293,5 +304,6 @@ def _read_source(private: Path, public: CommitmentFile) -> tuple[Source, Program
         files=tuple(public.sources),
         term_weights=tuple(directory.term_weights),
         owner=directory.owner,
+        inference=inference_facts(directory),
     )
     return source, program

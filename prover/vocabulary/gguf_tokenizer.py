@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.vocabulary.tokenizer import Vocabulary, add_specials, byte_bpe, finish, word_piece
@@ -20,7 +20,19 @@ from huref.prover.vocabulary.tokenizer import Vocabulary, add_specials, byte_bpe
 _ORDINARY_TYPES = (1, 6)
 _BYTE = 6
 _WORD_START = "▁"
-_CONTENT_KEYS = ("model", "pre", "tokens", "token_type", "merges", "scores", "add_space_prefix")
+_CONTENT_KEYS = (
+    "model",
+    "pre",
+    "tokens",
+    "token_type",
+    "merges",
+    "scores",
+    "add_space_prefix",
+    "add_bos_token",
+)
+_BEGIN = "bos_token_id"
+# Byte-level vocabularies whose texts begin with a token of their own unless the file says otherwise.
+_BEGINNING = frozenset({"llama3", "llama-v3", "llama-bpe"})
 # Pre-tokenizers that cut numbers into single digits before the byte-level split.
 _SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r", "qwen2", "deepseek-coder"})
 
@@ -43,7 +55,24 @@ def gguf_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary | None:
     special_ids = np.flatnonzero(~ordinary).tolist()
     tokenizer = _build(content, types)
     add_specials(tokenizer, [tokens[i] for i in special_ids])
+    _add_begin(tokenizer, content, metadata.get(f"tokenizer.ggml.{_BEGIN}"))
     return finish(tokenizer, excluded=set(special_ids))
+
+
+def _add_begin(tokenizer: Tokenizer, content: Mapping[str, Any], begin: Any) -> None:
+    """Let texts begin with the token `begin` where the file says so, or is one of LLaMA's that says nothing."""
+    wanted = content["add_bos_token"]
+    if wanted is None:
+        wanted = content["model"] == "llama" or content["pre"] in _BEGINNING
+    if not wanted or begin is None:
+        return
+    try:
+        token = content["tokens"][begin]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[token, "$A"], pair=[token, "$A", token, "$B"], special_tokens=[(token, begin)]
+        )
+    except Exception:  # the tokenizers library raises bare Exception
+        raise Malformed(f"tokenizer.ggml.{_BEGIN} is no token that a text can begin with") from None
 
 
 def _build(content: Mapping[str, Any], types: list[int]) -> Tokenizer:

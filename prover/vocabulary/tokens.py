@@ -67,9 +67,9 @@ def choose_tokens(source: Checkpoint, tokens: Path | None, rows: int) -> TokensC
         UsageError: there is no tokenizer, or it is another model's, or two listed tokens have the same bytes.
         InputOutputError, Malformed, Unsupported: a file cannot be used.
     """
-    if tokens is not None and not _is_tokenizer(tokens):
+    if tokens is not None and not is_tokenizer(tokens):
         return _listed(source, tokens, rows)
-    vocabulary = _own_vocabulary(tokens or source, tokens or source.path, rows)
+    vocabulary = own_vocabulary(tokens or source, tokens or source.path, rows)
     found = chosen(vocabulary, word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size), rows)
     digests = vocabulary.digest, frequency_list_digest(None)
     return TokensChosen(found.ids, found.pieces, "word-list", *digests)
@@ -81,7 +81,7 @@ def _listed(source: Checkpoint, tokens: Path, rows: int) -> TokensChosen:
     pieces = _listed_pieces(tokens, len(ids)) if tokens.suffix == ".json" else None
     digest: str | None = None
     if pieces is None:
-        vocabulary = _own_vocabulary(source, source.path, rows)
+        vocabulary = own_vocabulary(source, source.path, rows)
         digest = vocabulary.digest
         known = dict(zip(vocabulary.ordinary.tolist(), vocabulary.pieces, strict=True))
         strange = [i for i in ids.tolist() if i not in known]
@@ -107,7 +107,7 @@ def _listed_pieces(path: Path, count: int) -> tuple[bytes, ...] | None:
     return read
 
 
-def _is_tokenizer(path: Path) -> bool:
+def is_tokenizer(path: Path) -> bool:
     """Whether `--tokens` names a tokenizer and no list."""
     if path.is_dir() or path.suffix in (".model", ".tiktoken") or path.name == "vocab.txt":
         return True
@@ -138,7 +138,7 @@ def order_tokens(
     if not path.exists():
         raise InputOutputError(f"{path}: no such file or folder")
     rows = vocab_size or _embedding_rows(source.config if isinstance(source, Checkpoint) else _config(path))
-    vocabulary = _own_vocabulary(source, path, rows)
+    vocabulary = own_vocabulary(source, path, rows)
     if corpus is None:
         counts = word_list_counts(vocabulary.tokenizer, vocabulary.vocab_size)
     else:
@@ -149,7 +149,7 @@ def order_tokens(
     return TokenOrder(ordered, kind, vocabulary.digest, frequency_list_digest(corpus))
 
 
-def _own_vocabulary(source: Path | str | Checkpoint, path: Path, rows: int | None) -> Vocabulary:
+def own_vocabulary(source: Path | str | Checkpoint, path: Path, rows: int | None) -> Vocabulary:
     """The tokenizer of `source`; `UsageError` without one, or where it reaches past the embedding's `rows`."""
     vocabulary = load_vocabulary(source)
     if vocabulary is None:
@@ -209,7 +209,7 @@ def read_tokens(path: Path, vocab_size: int) -> TokenOrder:
 
     Raises what `read_token_file` and `order_tokens` raise.
     """
-    if _is_tokenizer(path):
+    if is_tokenizer(path):
         return order_tokens(path, vocab_size=vocab_size)
     if path.suffix == ".json":
         ids = read_object(path)["token_ids"]

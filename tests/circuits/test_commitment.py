@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from huref.circuits import commitment, whole
-from huref.circuits.commitment import check_resources, compile_directory, knobs_for
+from huref.circuits.commitment import check_resources, compile_directory, inference_facts, knobs_for
 from huref.circuits.fingerprint.hardened.constants import FEWEST_TOKENS
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files.commitment_file import Directory
@@ -192,6 +192,64 @@ def test_what_follows_is_recomputed(name: str, place: Place, value: Any) -> None
     error = refused(changed(GOOD, place, value))
     assert isinstance(error, Rejected) and error.path == f"directory.{name}"
     assert error.expected and error.got and len(error.expected) <= 200 and len(error.got) <= 200
+
+
+FACTS = ("inference",)
+LAYER = (*FACTS, "layers", 1)
+FFN, LAYERS = GOOD["shape"]["ffn"], GOOD["shape"]["layers"]
+BAD_FACTS: list[tuple[Place, Any, str]] = [
+    ((*FACTS, "activation"), "gelu", "activation: not known"),
+    ((*FACTS, "epsilon"), "0.1.2", "epsilon: expected"),
+    ((*FACTS, "theta"), 1 << 40, "theta: expected"),
+    ((*FACTS, "shifts"), [0, 21], "shifts: expected"),
+    ((*FACTS, "logits"), 41, "logits: expected a unit"),
+    ((*FACTS, "layers"), lambda layers: layers * 1025, "layers: more than 1024"),
+    (
+        (*FACTS, "layers"),
+        lambda layers: layers[:-1],
+        f"no such program: inference: units of {LAYERS - 1} layers",
+    ),
+    ((*LAYER, "gate"), True, "layers[1].gate: expected a unit"),
+    ((*LAYER, "gate"), -41, "layers[1].gate: expected a unit"),
+    ((*LAYER, "stream"), [13], "layers[1]: expected 2 integers"),
+    ((*LAYER, "stream"), [40, 13], "no such program: l1.o: these units need a negative shift"),
+    ((*LAYER, "query_shift"), 40, "no such program: l1.scores: these units need a negative shift"),
+    ((*LAYER, "up_outliers"), [[FFN, 1]], f"layers[1].up_outliers: a row beyond the {FFN} neurons"),
+    ((*LAYER, "product_outliers"), [[FFN, 1]], f"layers[1].product_outliers: a row beyond the {FFN} neurons"),
+    ((*LAYER, "up_outliers"), [[3, 21]], "layers[1].up_outliers: expected ascending"),
+    ((*LAYER, "up_outliers"), [[1 << 24, 1]], "layers[1].up_outliers: expected ascending"),
+    ((*LAYER, "up_outliers"), [[row, 1] for row in range(257)], "layers[1].up_outliers: more than 256"),
+    ((*LAYER, "product_outliers"), [[3, 20]], "no such program: l1.down_low: the accumulator may exceed p/2"),
+    (LAYER, {}, "layers[1]: missing or unknown fields"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "message"), BAD_FACTS, ids=[case[2] for case in BAD_FACTS])
+def test_facts_of_inference_are_those_of_a_program(place: Place, value: Any, message: str) -> None:
+    error = refused(changed(GOOD, place, value))
+    assert isinstance(error, Malformed) and f"directory.inference{_dot(message)}" in error.message, error
+
+
+def _dot(message: str) -> str:
+    """The rest of a message: a path goes on, a reason follows a colon."""
+    return f": {message}" if message.startswith("no such program") else f".{message}"
+
+
+def test_facts_of_inference_pass_through_the_directory() -> None:
+    facts = inference_facts(Directory.read(GOOD, "directory"))
+    assert facts is not None and facts.to_dict() == GOOD["inference"]
+    assert inference_facts(Directory.read(PAPER, "directory")) is None
+    assert compiled({**GOOD, "inference": None})
+
+
+def test_facts_lie_beside_a_whole_model_with_a_program() -> None:
+    error = refused({**PAPER, "inference": GOOD["inference"]})
+    assert isinstance(error, Malformed)
+    assert error.message == "directory.inference: profile paper-1 commits to no whole model"
+    shape = {**GOOD["shape"], "norm": "layer"}
+    error = refused({**GOOD, "shape": shape})
+    assert isinstance(error, Unsupported) and error.message.startswith("directory.inference:")
+    assert compiled({**GOOD, "shape": shape, "inference": None})
 
 
 def _program(weights: list[tuple[int, int]], sites: list[tuple[int, int]]) -> Any:

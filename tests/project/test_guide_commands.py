@@ -16,6 +16,7 @@ import pytest
 
 from huref.common.files import bundle as form
 from huref.common.image.weights_io import dump_weights
+from huref.prover.demo.checkpoints import find
 from tests import ROOT
 from tests.conftest import Made
 from tests.project.test_docs_commands import commands, folder, run
@@ -24,7 +25,7 @@ from tests.support.small_generator import small_weights
 
 __all__ = ["folder"]
 
-GUIDES = ("guides/owner.md", "guides/third-party.md", "guides/auditor.md")
+GUIDES = ("guides/owner.md", "guides/third-party.md", "guides/auditor.md", "guides/served-model.md")
 HERE = {*GUIDES, "../README.md", "picture.md", "cluster.md"}
 ELSEWHERE = {"publishing.md", "registry.md", "remote.md", "terminal.md"}
 """Pages whose commands run in test_docs_commands.py and tests/common/test_terminal.py."""
@@ -100,6 +101,16 @@ def test_third_party_and_auditor(tiny: Made, published: Path, work: Path) -> Non
         assert len(lines) == 8
         for line in lines:
             run(line, {"MODEL_ID": model_id})
+
+
+def test_served_models(tiny: Made, work: Path) -> None:
+    assert huref("keygen", "--out", "owner.key").code == 0
+    lines = commands("guides/served-model.md")
+    assert [line.split()[1] for line in lines] == ["commit", "export", "ask"]
+    named = {"CHECKPOINT": str(tiny.checkpoint), "TOKENIZER": str(find("smollm2")), "SEED": "ab" * 32}
+    for line in lines:
+        run(line, named)
+    assert (work / "served" / "config.json").is_file()
 
 
 def test_what_the_guides_install() -> None:

@@ -39,7 +39,7 @@ def claims_at_a_point(height: int, **blocks: Any) -> tuple[LeafClaims, np.ndarra
         tag=lambda _: 7,
         blocks=(),
     )
-    vars(layout).update({"weight_blocks": (), "tables": (), **blocks})
+    vars(layout).update({"weight_blocks": (), "tables": (), "runs": (), **blocks})
     point = [scalar() for _ in range(log2_ceil(TILES * height * W))]
     alpha, beta = scalar(), scalar()
     claims = leaf_claims(layout, layout, point, alpha, beta, Columns(W))

@@ -180,7 +180,7 @@ def test_grinding_before_a_large_lookup(log_entries: int, security: int) -> None
     """Above about 2^26.5 entries λ = 128 needs work before α and β; the round then just reaches the level."""
     table = SimpleNamespace(table=Table("digits", (8, 2)))
     layout: Layout = SimpleNamespace(entries=1 << log_entries, spaces=[SimpleNamespace(tables=[table])])  # type: ignore[assignment]
-    bits = lookup_grinding(layout, Knobs(security=security))
+    bits = lookup_grinding(layout.spaces, layout.entries, Knobs(security=security))
     error = Fraction((1 << log_entries) + 3 * 65536, K)
     assert error / 2**bits <= Fraction(1, 2**security)
     assert bits == 0 or error / 2 ** (bits - 1) > Fraction(1, 2**security)

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from huref.circuits.fingerprint.profiles import get_profile
 from huref.common.errors import Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import read_bundle
 from huref.common.files.keys import SecretKey
 from huref.prover.audit import Claims, audit, recompute
-from huref.prover.commitment.folder import read_seed
+from huref.prover.checkpoint.families import open_model
+from huref.prover.commitment.folder import describe_files, read_seed
 from huref.prover.owner import Options, prove
 from huref.prover.progress import Progress
 from huref.verifier import image, verify
@@ -60,6 +62,15 @@ def _first_source(claims: Claims, **fields: Any) -> Claims:
     return replace(claims, sources=[changed, *claims.sources[1:]])
 
 
+def _inference(claims: Claims, **fields: Any) -> Claims:
+    return _under(claims, inference={**(claims.directory.inference or {}), **fields})
+
+
+def _first_layer(claims: Claims, **fields: Any) -> Claims:
+    first, *others = (claims.directory.inference or {})["layers"]
+    return _inference(claims, layers=[{**first, **fields}, *others])
+
+
 def _bump(values: dict[str, Any]) -> dict[str, Any]:
     name = sorted(values)[0]
     value = values[name]
@@ -92,6 +103,11 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
     "audit.ratios": lambda c: _said(c, ratios=_bump(c.statement.ratios)),
     "audit.v": lambda c: _said(c, e=[c.statement.outputs[0] + 1, *c.statement.outputs[1:]]),
     "audit.tokens.pieces": lambda c: _tokens(c, pieces=_swapped(c.directory.tokens.pieces)),
+    "audit.inference.epsilon": lambda c: _inference(c, epsilon="1e-05"),
+    "audit.inference.theta": lambda c: _inference(c, theta=500000),
+    "audit.inference.logits": lambda c: _inference(c, logits=c.directory.inference["logits"] - 2),
+    "audit.inference.layers[0].gate.0": lambda c: _first_layer(c, gate=5),
+    "audit.inference.layers[0].up_outliers.7": lambda c: _first_layer(c, up_outliers=[[7, 2]]),
     "audit.fidelity": lambda c: replace(c, fidelity=c.fidelity.model_copy(update={"v": 0.9})),
 }
 
@@ -99,6 +115,20 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
 @pytest.mark.parametrize("path", FACTS)
 def test_each_false_fact_is_found(tiny: Made, claims: Claims, path: str) -> None:
     assert failure(tiny, FACTS[path](claims)) == path
+
+
+def test_units_one_apart_are_those_of_another_machine(tiny: Made, claims: Claims) -> None:
+    layer = (claims.directory.inference or {})["layers"][0]
+    near = _first_layer(claims, gate=layer["gate"] - 1, up_outliers=[*layer["up_outliers"], [87, 1]])
+    recompute(near, tiny.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
+
+
+def test_a_program_for_a_checkpoint_without_one(tiny: Made, claims: Claims, tmp_path: Path) -> None:
+    copy = Made(shutil.copytree(tiny.checkpoint, tmp_path / "model"), tiny.proved)
+    config = copy.checkpoint / "config.json"
+    config.write_text(config.read_text().replace('"silu"', '"gelu"'))
+    sources = describe_files(open_model(copy.checkpoint), get_profile("hardened"))
+    assert failure(copy, replace(claims, sources=list(sources))) == "audit.inference"
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +146,7 @@ def papers(paper: Made) -> Claims:
 
 def test_papers_true_claims_agree(paper: Made, papers: Claims) -> None:
     checks = recompute(papers, paper.checkpoint, read_seed(paper.commitment / "private"), None, Progress())
-    assert len(checks) == 6 and papers.fidelity.v is not None
+    assert len(checks) == 7 and papers.fidelity.v is not None
 
 
 def test_false_term_weights_are_found(paper: Made, papers: Claims) -> None:
@@ -159,7 +189,7 @@ def test_another_checkpoint_or_seed_is_found(tiny: Made, other: Made, claims: Cl
 
 def test_true_claims_agree(tiny: Made, claims: Claims) -> None:
     checks = recompute(claims, tiny.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
-    assert len(checks) == 6 and claims.fidelity.v is None
+    assert len(checks) == 7 and claims.fidelity.v is None
 
 
 def test_tokens_by_another_rule(tiny: Made, claims: Claims, tmp_path: Path) -> None:
@@ -199,7 +229,7 @@ def test_the_picture_is_drawn_again(copy: Path, tiny: Made, monkeypatch: pytest.
 def test_audit_and_cosign_a_bundle(copy: Path, tiny: Made, other: Made) -> None:
     (copy / f".{form.COSIGNATURES}.0123456789abcdef.tmp").write_bytes(b"{")  # an earlier audit was killed
     report = audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
-    assert report.cosigners == (KEYS[0].public_key,) and len(report.checks) == 7
+    assert report.cosigners == (KEYS[0].public_key,) and len(report.checks) == 8
     report = audit(copy, tiny.checkpoint, tiny.commitment / "private", key=KEYS[1])
     assert set(report.cosigners) == {KEYS[0].public_key, KEYS[1].public_key}
     verdict, before = verify(copy), read_bundle(copy).files[form.COSIGNATURES]

@@ -241,14 +241,15 @@ def test_proof_truncated_extended_or_reordered(files: Files) -> None:
 def test_random_mutations_never_verify(files: Files, foreign: Files, tmp_path: Path) -> None:
     """A small sample of benchmarks/fuzz_bundle.py, with a fixed seed: inspect, its page, verify and compare."""
     random_ = random.Random(4)
-    from benchmarks.fuzz_bundle import mutate, show
+    from benchmarks.fuzz_bundle import show
+    from benchmarks.mutations import mutate
 
     seen: set[str] = set()
     for _ in range(120):
         changed, sealed = mutate(files, random_, deep=0.02, other=foreign)
         if changed == files:
             continue
-        found = show(changed, tmp_path / "bundle", random_)
+        found = show(changed, tmp_path / "bundle", random_, files)
         assert found != "verified", sealed
         seen.add(found.split(".")[0])
     assert {"files", "Malformed", "Damaged", "security", "opening"} <= seen, seen

@@ -9,6 +9,7 @@ import pytest
 
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
+from huref.common.files.bundle import read_bundle
 from huref.common.text import parse_hex
 from huref.verifier.expectations import parse_digest, parse_root
 from huref.verifier.verification import expected_fingerprint, verify
@@ -41,6 +42,31 @@ def test_anything_else_is_a_wrong_call(text: str, tmp_path: Path, monkeypatch: p
     assert isinstance(caught.value, (UsageError, InputOutputError)) and len(caught.value.message) < 400
     with pytest.raises(UsageError):
         parse_digest(text, "generator")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_nothing_is_no_expectation(
+    text: str, tiny: Made, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a variable that was never set gives; an empty path would be the folder one stands in."""
+    monkeypatch.chdir(tiny.bundle)
+    for name in ("root", "expect", "challenge", "generator", "signer"):
+        with pytest.raises(HurefError) as caught:
+            check(files, **{name: text})
+        assert isinstance(caught.value, (UsageError, InputOutputError)), name
+
+
+def test_a_bundle_is_no_witness_of_its_own_root(
+    tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.bundle)
+    for text in (str(tiny.bundle), str(tiny.bundle / form.COMMITMENT), ".", form.COMMITMENT):
+        for bundle in (tiny.bundle, read_bundle(tiny.bundle)):
+            with pytest.raises(UsageError, match="agrees with itself"):
+                verify(bundle, root=text)
+    published = tmp_path / form.COMMITMENT
+    published.write_bytes((tiny.bundle / form.COMMITMENT).read_bytes())
+    assert verify(tiny.bundle, root=str(published)).expected == ("model_id",)
 
 
 def test_a_root_file_is_read_through_the_capped_reader(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def reduce_to_claims(
     layout = setup.layout
     absorb_statement(channel.transcript, setup, statement, weights_root)
     proof_root = channel.take("root.proof", DIGEST_BYTES)
-    bits = lookup_grinding(layout, setup.knobs)
+    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
     if bits:
         channel.grind("lookup.grind", bits)
     alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")

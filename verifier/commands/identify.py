@@ -14,7 +14,6 @@ from huref.verifier.commands.registry import JsonOption, LogKeyOption
 if TYPE_CHECKING:
     from huref.common.files.fingerprint_file import FingerprintFile
     from huref.verifier.registry.search import Hit, Index
-    from huref.verifier.registry.store import Store
 
 SCHEMA = "huref-identified/1"
 _CHECKPOINTS = "huref.prover.commands.compare"
@@ -46,7 +45,7 @@ def identify(
         index = Index()
         with opened(registry, log_key) as store:
             index.refresh(store)
-            file, kind = _fingerprint(model, registry, store, index)
+            file, kind = _fingerprint(model, registry, index)
             hits = index.nearest(file.v, kind_of(file.profile, file.k, file.p), count)
             size = store.checkpoint().size
     tokens = _token_digest(file)
@@ -64,7 +63,7 @@ def identify(
         note("warning: some were read at other token ids, where one model can have unrelated vectors")
 
 
-def _fingerprint(model: str, place: str, store: Store, index: Index) -> tuple[FingerprintFile, str]:
+def _fingerprint(model: str, place: str, index: Index) -> tuple[FingerprintFile, str]:
     """The model's fingerprint, and what kind of thing it came from."""
     from huref.verifier.published import is_published, load_vector
 
@@ -75,28 +74,9 @@ def _fingerprint(model: str, place: str, store: Store, index: Index) -> tuple[Fi
         return found.file, found.kind
     if not len(index):
         raise UsageError(f"{place}: the registry is empty, so nothing says how to make a fingerprint")
-    pattern = _pattern(place, store, index)
-    both, _ = importlib.import_module(_CHECKPOINTS).complete([model, ""], [None, pattern], None)
-    return both[0], "checkpoint"
-
-
-def _pattern(place: str, store: Store, index: Index) -> FingerprintFile:
-    """A fingerprint of the registry's most frequent kind; a checkpoint's is made in the same way."""
-    from huref.common.files.archive import read_archive
-    from huref.common.files.bundle import CAPS, MANIFEST, MAX_ARCHIVE
-    from huref.common.files.capped import read_capped
-    from huref.common.files.download import is_address
-    from huref.common.files.fingerprint_file import FILE_NAME, parse_fingerprint
-    from huref.verifier.registry.replica import Server
-
+    # made as the log's own entries say, not as a bundle that whoever serves the registry could have changed
     kind = max(index.kinds, key=lambda found: index.kinds[found])
-    entry = index.newest(kind)
-    if is_address(place):
-        data = Server(place).get(f"/bundles/{entry.digest}.huref", MAX_ARCHIVE)
-    else:
-        data = read_capped(store.bundle_file(entry.digest), MAX_ARCHIVE)
-    files, _ = read_archive(data, entry.digest, CAPS, MANIFEST)
-    return parse_fingerprint(files[FILE_NAME], FILE_NAME)
+    return importlib.import_module(_CHECKPOINTS).fingerprint_of(model, *kind), "checkpoint"
 
 
 def _token_digest(file: FingerprintFile) -> str:

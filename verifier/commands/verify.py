@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from huref.verifier.image import ImageVerdict
+    from huref.verifier.inference import InferenceVerdict
     from huref.verifier.verdict import Verdict
 
 
@@ -58,6 +59,13 @@ def verify(
     generator: Annotated[
         str | None, typer.Option(help="Digest of the generator that must have drawn the picture instead.")
     ] = None,
+    max_gap: Annotated[
+        float | None,
+        typer.Option(help="Largest gap, in logits, that its proof of inference may leave to a better token."),
+    ] = None,
+    min_argmax: Annotated[
+        float | None, typer.Option(help="Least share of its claimed tokens proven to be the best, 0 to 1.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
@@ -74,6 +82,8 @@ def verify(
             auditors=auditor or (),
             require_image=require_image,
             generator=generator,
+            max_gap=max_gap,
+            min_argmax=min_argmax,
         )
     if as_json:
         result_json(verdict.to_dict())
@@ -93,10 +103,20 @@ def describe(bundle: str | Path, verdict: Verdict) -> list[str]:
         f"  picture      {picture_line(verdict.picture)}",
         f"  size, time   {verdict.size / 1e6:.2f} MB, {sum(verdict.seconds.values()):.2f} s",
     ]
+    if verdict.inference is not None:
+        lines.append(f"  inference    {answer_line(verdict.inference)}")
     lines += ignored_lines(verdict.ignored)
     for heading, said in verdict.sections():
         lines += [f"{heading}:", *(f"  - {line}" for line in said)]
     return lines + [f"WARNING: {line}" for line in verdict.warnings()]
+
+
+def answer_line(found: InferenceVerdict) -> str:
+    """One line on a proof of inference."""
+    return (
+        f"{found.statement.claimed} tokens claimed, {found.argmaxes} proven argmaxes, largest gap {found.largest:.3g}, "
+        f"median {found.median:.3g}"
+    )
 
 
 def ignored_lines(ignored: Sequence[str]) -> list[str]:

@@ -76,10 +76,6 @@ class Index:
         """An entry. Raises `Malformed`."""
         return Entry.decode(self._rows[number].body, f"entry {number}")
 
-    def newest(self, kind: Kind) -> Entry:
-        """The newest entry of a kind that is there."""
-        return self.entry(int(self._kinds[kind][-1]))
-
     def nearest(self, v: Sequence[int], kind: Kind, count: int = 5) -> list[Hit]:
         """The best entries of this kind, most similar first."""
         with self._lock:

@@ -8,9 +8,8 @@ unit of their own. The run uses BLAS: units are facts of the directory, which no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import STEP
 from huref.common.errors import ProverError
+from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
 
 Floats = NDArray[np.float32]
@@ -46,6 +46,8 @@ _FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
 _OUTLIERS = 8
 """Neurons of a layer that do not count for the common unit of u or a."""
 _LARGEST_SHIFT = 20
+_BLOCK = 4096
+"""Rows of a matrix that are held as floats at a time."""
 
 
 def _unit(limit: float, peak: float, margin: float = MARGIN) -> int:
@@ -54,15 +56,23 @@ def _unit(limit: float, peak: float, margin: float = MARGIN) -> int:
 
 
 def calibrate(
-    shape: ModelShape, settings: Settings, weights: Weights, texts: Sequence[Sequence[int]]
+    shape: ModelShape,
+    settings: Settings,
+    weights: Weights,
+    texts: Sequence[Sequence[int]],
+    progress: Callable[[str], None] | None = None,
 ) -> Facts:
-    """Units for a model's committed integers, from a float run on token ids.
+    """Units for a model's committed integers, from a float run on token ids; `progress` hears of every layer.
 
     Raises:
         ProverError: values so large or so small that no units fit.
     """
     run = _FloatRun(shape, settings, weights, texts)
-    layers = [run.layer(n) for n in range(shape.layers)]
+    layers = []
+    for n in range(shape.layers):
+        if progress is not None:
+            progress(f"layer {n + 1} of {shape.layers}")
+        layers.append(run.layer(n))
     logits = run.logits()
     low, high = min(run.shifts), max(run.shifts)
     if low < 0 or high > _LARGEST_SHIFT:
@@ -78,31 +88,26 @@ def calibrate(
     )
 
 
-@dataclass
-class _Peaks:
-    """Largest absolute values of one layer; per row where the unit is one of rows."""
-
-    one: dict[str, float]
-    up: NDArray[np.float64]
-    product: NDArray[np.float64]
-
-    def joined(self, other: _Peaks) -> _Peaks:
-        """Of both."""
-        one = {name: max(value, other.one[name]) for name, value in self.one.items()}
-        return _Peaks(one, np.maximum(self.up, other.up), np.maximum(self.product, other.product))
+def _peak(values: Floats) -> float:
+    return float(np.abs(values).max())
 
 
 class _FloatRun:
-    """The model in float32, one layer after the other for all texts."""
+    """The model in float32, layer after layer, for the tokens of all texts at once; a block of rows is real at a time.
+
+    `x` is the residual stream (tokens of all texts × hidden), `texts` the slices of it.
+    """
 
     def __init__(
         self, shape: ModelShape, settings: Settings, weights: Weights, texts: Sequence[Sequence[int]]
     ) -> None:
         self.shape, self.settings, self.weights = shape, settings, weights
         self.shifts: list[int] = []
-        ids = [np.asarray(text, np.int64) for text in texts]
+        ids = np.concatenate([np.asarray(text, np.int64) for text in texts])
+        ends = np.cumsum([len(text) for text in texts])
+        self.texts = [slice(end - len(text), end) for end, text in zip(ends.tolist(), texts, strict=True)]
         steps = self.steps("embed")
-        self.streams = [np.ldexp(weights["embed"][i].astype(np.float32), steps[i][:, None]) for i in ids]
+        self.x: Floats = np.ldexp(weights["embed"][ids].astype(np.float32), steps[ids][:, None])
         self.bits = stream_bits(shape.hidden)
         largest = self.bits - 7 - int(steps.max())  # 127 · 2^(unit + step) stays below 2^bits
         self.first = self.unit = min(_FINEST_STREAM, largest)
@@ -112,61 +117,92 @@ class _FloatRun:
     def steps(self, name: str) -> NDArray[np.int32]:
         return self.weights[name + STEP].reshape(-1).astype(np.int32)
 
-    def real(self, name: str) -> Floats:
-        scale = np.ldexp(np.float32(1), self.steps(name))[:, None]
-        return np.multiply(self.weights[name], scale, dtype=np.float32)
+    def blocks(self, name: str) -> Iterator[tuple[slice, Floats]]:
+        """A matrix as real numbers, rows after rows; the pages of a mapped file are given back."""
+        stored, scale = self.weights[name], np.ldexp(np.float32(1), self.steps(name))
+        for start in range(0, len(stored), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            yield rows, np.multiply(stored[rows], scale[rows, None], dtype=np.float32)
+            release(stored[rows])
 
-    def normed(self, x: Floats) -> Floats:
-        scale = np.sqrt((x * x).mean(axis=1, keepdims=True) + np.float32(self.settings.epsilon))
-        return np.asarray(x / scale)
+    def read(self, name: str, n: Floats) -> Floats:
+        """n · Wᵀ."""
+        return np.concatenate([n @ real.T for _, real in self.blocks(name)], axis=1)
+
+    def write(self, name: str, y: Floats) -> None:
+        """x += y · W."""
+        for rows, real in self.blocks(name):
+            self.x += y[:, rows] @ real
+
+    def normed(self) -> Floats:
+        scale = np.sqrt((self.x * self.x).mean(axis=1, keepdims=True) + np.float32(self.settings.epsilon))
+        return np.asarray(self.x / scale)
 
     def layer(self, n: int) -> LayerFacts:
         """Run one layer; its units."""
         tag = f"l{n}."
-        names = ("q", "k", "v", "o", "gate", "up", "down")
-        w = {name: self.real(tag + name) for name in names}
-        found = [self.one(tag, w, i) for i in range(len(self.streams))]
-        return self.facts(tag, reduce(_Peaks.joined, found))
+        between, attention = self.attention(tag)
+        behind, feed_forward = self.feed_forward(tag)
+        return LayerFacts(stream=(between, behind), **attention, **feed_forward)
 
-    def one(self, tag: str, w: dict[str, Floats], i: int) -> _Peaks:
-        """The layer on one text."""
-        s, x = self.shape, self.streams[i]
-        tokens, size = len(x), s.head_dim
-        n = self.normed(x)
-        q, k, v = (n @ w[name].T for name in ("q", "k", "v"))
-        turned_q, turned_k = (self.turned(y.reshape(tokens, -1, size)) for y in (q, k))
-        mixed = np.empty((tokens, s.heads, size), np.float32)
-        seen = np.tril(np.ones((tokens, tokens), bool))
-        values = v.reshape(tokens, -1, size)
-        for head in range(s.heads):
-            kv = head // s.group
-            scores = turned_q[0][:, head] @ turned_k[0][:, kv].T / np.float32(np.sqrt(size))
+    def attention(self, tag: str) -> tuple[int, dict[str, Any]]:
+        """Add the attention to the stream; the stream's unit, and the other units by name."""
+        s, n = self.shape, self.normed()
+        q, k, v = (self.read(tag + name, n).reshape(len(n), -1, s.head_dim) for name in ("q", "k", "v"))
+        mixed, turned = np.empty_like(q), [0.0, 0.0]
+        for text in self.texts:
+            (turned_q, out_q), (turned_k, out_k) = self.turned(q[text]), self.turned(k[text])
+            turned = [max(turned[0], _peak(out_q)), max(turned[1], _peak(out_k))]
+            mixed[text] = self.attended(turned_q, turned_k, v[text])
+        y = mixed.reshape(len(n), -1)
+        self.write(f"{tag}o", y)
+        units = {
+            "query": self.linear(f"{tag}q", _unit(QUERY_CLAMP, _peak(q))),
+            "key": self.linear(f"{tag}k", _unit(QUERY_CLAMP, _peak(k))),
+            "value": self.linear(f"{tag}v", _unit(VALUE_CLAMP, _peak(v))),
+        }
+        length, f = query_scale(s.head_dim)
+        kappa = math.log2(math.e) * 2.0**f / math.sqrt(length)
+        clamp = turned_clamp(s.head_dim)
+        units["query_shift"] = max(0, units["query"] + ROTARY_BITS - _unit(clamp, turned[0] * kappa))
+        units["key_shift"] = max(0, units["key"] + ROTARY_BITS - _unit(clamp, turned[1]))
+        peak = _peak(y * np.exp2(self.steps(f"{tag}o")))
+        unit = _unit((MIXED_HIGH - 1) << LIMB, peak, WIDE_MARGIN)
+        units["mixed"] = self.secret(f"{tag}o", 15 + units["value"], unit, ())
+        return self.stream(units["mixed"]), units
+
+    def attended(self, q: Floats, k: Floats, v: Floats) -> Floats:
+        """Softmax attention of one text, per head."""
+        mixed = np.empty_like(q)
+        seen = np.tril(np.ones((len(q), len(q)), bool))
+        for head in range(self.shape.heads):
+            kv = head // self.shape.group
+            scores = q[:, head] @ k[:, kv].T / np.float32(np.sqrt(self.shape.head_dim))
             scores = np.where(seen, scores, -np.inf)
             e = np.exp(scores - scores.max(axis=1, keepdims=True))
-            mixed[:, head] = e @ values[:, kv] / e.sum(axis=1, keepdims=True)
-        y = mixed.reshape(tokens, -1)
-        x = x + y @ w["o"]
-        between = x
-        n = self.normed(x)
-        gate, up = n @ w["gate"].T, n @ w["up"].T
-        a = gate / (1 + np.exp(-gate)) * up
-        self.streams[i] = x = x + a @ w["down"]
-        one = {
-            "query": q,
-            "key": k,
-            "query_turned": turned_q[1],
-            "key_turned": turned_k[1],
-            "value": v,
-            "mixed": y * np.exp2(self.steps(f"{tag}o")),
-            "gate": gate,
-            "between": between,
-            "behind": x,
-        }
-        rows = (np.abs(up).max(axis=0), np.abs(a * np.exp2(self.steps(f"{tag}down"))).max(axis=0))
-        return _Peaks(
-            {name: float(np.abs(values).max()) for name, values in one.items()},
-            *(row.astype(np.float64) for row in rows),
-        )
+            mixed[:, head] = e @ v[:, kv] / e.sum(axis=1, keepdims=True)
+        return mixed
+
+    def feed_forward(self, tag: str) -> tuple[int, dict[str, Any]]:
+        """Add the feed-forward part to the stream; the stream's unit, and the other units by name."""
+        n = self.normed()
+        gate, up = self.read(f"{tag}gate", n), self.read(f"{tag}up", n)
+        with np.errstate(over="ignore"):
+            a = gate / (1 + np.exp(-gate)) * up
+        self.write(f"{tag}down", a)
+        peak = min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, _peak(gate)))
+        gate_unit = self.linear(f"{tag}gate", peak)
+        up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
+        up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
+        scaled = np.abs(a).max(axis=0) * np.exp2(self.steps(f"{tag}down"))
+        product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, WIDE_MARGIN)
+        coarser = dict(outliers)
+        for row, by in up_outliers:
+            coarser[row] = coarser.get(row, 0) - by
+        base = gate_unit + GATE_FINER + up_unit
+        product = self.secret(f"{tag}down", base, product, sorted(coarser.items()))
+        units = {"gate": gate_unit, "up": up_unit, "product": product}
+        return self.stream(product), {**units, "up_outliers": up_outliers, "product_outliers": outliers}
 
     def turned(self, x: Floats) -> tuple[Floats, Floats]:
         """Heads behind the rotary embedding, and mixed as the program mixes them."""
@@ -186,45 +222,6 @@ class _FloatRun:
         mixed = (out * head_signs(self.shape.head_dim)).reshape(-1, n) @ hadamard
         return out, mixed.astype(np.float32)
 
-    def facts(self, tag: str, peaks: _Peaks) -> LayerFacts:
-        """The units that these values allow."""
-        one = peaks.one
-        size = self.shape.head_dim
-        query = self.linear(f"{tag}q", _unit(QUERY_CLAMP, one["query"]))
-        key = self.linear(f"{tag}k", _unit(QUERY_CLAMP, one["key"]))
-        value = self.linear(f"{tag}v", _unit(VALUE_CLAMP, one["value"]))
-        length, f = query_scale(size)
-        kappa = math.log2(math.e) * 2.0**f / np.sqrt(length)
-        clamp = turned_clamp(size)
-        query_shift = max(0, query + ROTARY_BITS - _unit(clamp, one["query_turned"] * kappa))
-        key_shift = max(0, key + ROTARY_BITS - _unit(clamp, one["key_turned"]))
-        mixed = _unit((MIXED_HIGH - 1) << LIMB, one["mixed"], WIDE_MARGIN)
-        mixed = self.secret(f"{tag}o", 15 + value, mixed, ())
-        gate = self.linear(f"{tag}gate", min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, one["gate"])))
-        up, up_outliers = _common(UP_CLAMP, peaks.up, MARGIN)
-        up = self.linear(f"{tag}up", up, up_outliers)
-        product, product_outliers = _common(
-            (product_high(self.shape.ffn) - 1) << LIMB, peaks.product, WIDE_MARGIN
-        )
-        coarser = dict(product_outliers)
-        extra = [(j, coarser.get(j, 0) - dict(up_outliers).get(j, 0)) for j in range(self.shape.ffn)]
-        product = self.secret(f"{tag}down", gate + GATE_FINER + up, product, extra)
-        stream = self.stream(mixed, one["between"]), self.stream(product, one["behind"])
-        return LayerFacts(
-            stream=stream,
-            query=query,
-            key=key,
-            query_shift=query_shift,
-            key_shift=key_shift,
-            value=value,
-            mixed=mixed,
-            gate=gate,
-            up=up,
-            product=product,
-            up_outliers=up_outliers,
-            product_outliers=product_outliers,
-        )
-
     def linear(self, tensor: str, unit: int, outliers: Outliers = ()) -> int:
         """`unit`, or what the secret shifts of a weight that reads the stream allow."""
         return self.secret(tensor, NORM_UNIT, unit, outliers)
@@ -238,19 +235,19 @@ class _FloatRun:
         self.shifts += [int(shift.min()) - unit, int(shift.max()) - unit]
         return unit
 
-    def stream(self, unit: int, peak: float) -> int:
+    def stream(self, unit: int) -> int:
         """The stream's next unit, never finer than it was."""
-        self.unit = min(self.unit, unit - LIMB + 2, _unit(1 << self.bits, peak))
+        self.unit = min(self.unit, unit - LIMB + 2, _unit(1 << self.bits, _peak(self.x)))
         return self.unit
 
     def logits(self) -> int:
         """Unit of the logits."""
-        head = self.real("head")
-        peak = max(float(np.abs(self.normed(x) @ head.T).max()) for x in self.streams)
+        n = self.normed()
+        peak = max(_peak(n @ block.T) for _, block in self.blocks("head"))
         return self.linear("head", min(_FINEST_LOGITS, _unit(LOGIT_CLAMP, peak)))
 
 
-def _common(limit: int, peaks: NDArray[np.float64], margin: float) -> tuple[int, Outliers]:
+def _common(limit: int, peaks: Floats, margin: float) -> tuple[int, Outliers]:
     """The unit for all rows but a few, and by how many bits these are coarser."""
     order = np.sort(peaks)[::-1]
     unit = _unit(limit, float(order[min(_OUTLIERS, len(order) // 64)]), margin)

@@ -17,10 +17,12 @@ from huref.prover.kernels.integers.integer_gemm import product
 
 def execute_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:
     """Arguments, result and errors as `huref.circuits.inference.evaluate.run_inference`."""
-    return _Fast(program, weights, ids).run()
+    return FastEvaluator(program, weights, ids).run()
 
 
-class _Fast(Evaluator):
+class FastEvaluator(Evaluator):
+    """Replaces the products."""
+
     def product(self, name: str, left: Ints, right: NDArray[np.int8]) -> Ints:
         return product(left.astype(np.int16), right).astype(np.int64)
 

@@ -1,25 +1,25 @@
 """The committed integers as an ordinary checkpoint, so that what is served is what is committed.
 
-Integers of at most seven bits times a power of two are exact in bfloat16. Gains are one (they are folded in), the head
-is untied, and the stream is rotated: any server of the model's class loads it.
+Integers of at most eight bits times a power of two are exact in bfloat16. Gains are one (they are folded in), the head
+is untied, and the stream is rotated: any server of LLaMA's class loads it.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
-from huref.circuits.model.tensors import matrices
-from huref.common.files.atomic import new_folder
-from huref.prover.canonical.steps import Rounded
+from huref.circuits.model.tensors import STEP, matrices
+from huref.common.errors import Unsupported
+from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
 
 _BLOCKS = {
@@ -27,72 +27,126 @@ _BLOCKS = {
     **{name: f"mlp.{name}_proj" for name in ("gate", "up", "down")},
 }
 _TRANSPOSED = ("o", "down")
+_ROWS = 4096
+"""Rows of a matrix that are held as floats at a time."""
+_ONE = 0x3F80
+"""1 in bfloat16."""
+SHARD_BYTES = 5 * 10**9
+
+Weights = Mapping[str, NDArray[np.int8]]
 
 
-def export_checkpoint(
-    stream: Iterable[Rounded], shape: ModelShape, settings: Settings, positions: int, folder: Path
-) -> Path:
-    """Write config.json and model.safetensors (bfloat16) of LLaMA's class to `folder`, which must not exist.
+@dataclass(frozen=True)
+class _Stored:
+    """A tensor of the checkpoint; `source` is the committed one, "" for a gain of ones."""
 
-    One tensor is held at a time. `positions` is the longest text of the model.
+    name: str
+    size: tuple[int, ...]
+    source: str
+
+    @property
+    def bytes(self) -> int:
+        """In bfloat16."""
+        return 2 * int(np.prod(self.size))
+
+
+def write_checkpoint(
+    weights: Weights,
+    shape: ModelShape,
+    settings: Settings,
+    folder: Path,
+    more: Mapping[str, Any] | None = None,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Write config.json and safetensors files of at most `shard_bytes` (or one tensor) into an empty `folder`.
+
+    `more` goes into the config over what follows from shape and settings. A block of rows is held at a time, or one
+    transposed matrix of integers.
 
     Raises:
-        Unsupported: a shape that the inference program does not know. UsageError: `folder` exists. InputOutputError:
-        it cannot be written.
+        Unsupported: a shape that LLaMA's class has not. OSError: something cannot be written.
     """
     check_supported(shape)
-    with new_folder(folder) as place:
-        (place / "config.json").write_text(json.dumps(_config(shape, settings, positions), indent=2) + "\n")
-        with (place / "model.safetensors").open("wb") as file:
-            header = json.dumps(_header(shape)).encode()
-            header += b" " * (-len(header) % 8)
-            file.write(len(header).to_bytes(8, "little") + header)
-            for rounded in stream:
-                file.write(_bfloat16(rounded).tobytes())
-            for _ in _norms(shape):
-                file.write(np.full(shape.hidden, 0x3F80, "<u2").tobytes())
-    return folder
+    if shape.rotary != "half" or shape.rotary_dim != shape.head_dim:
+        raise Unsupported("LLaMA's class turns whole heads in halves; this model does not")
+    config = {**_config(shape, settings), **(more or {})}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shards = _shards(shape, shard_bytes)
+    names = [f"model-{n + 1:05}-of-{len(shards):05}.safetensors" for n in range(len(shards))]
+    if len(shards) == 1:
+        names = ["model.safetensors"]
+    else:
+        total = sum(tensor.bytes for shard in shards for tensor in shard)
+        where = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": where}
+        text = json.dumps(index, indent=2) + "\n"
+        (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+    for name, shard in zip(names, shards, strict=True):
+        with (folder / name).open("wb") as file:
+            file.write(_header(shard))
+            for tensor in shard:
+                if progress is not None:
+                    progress(tensor.name)
+                _write_tensor(file, weights, tensor)
 
 
-def _bfloat16(rounded: Rounded) -> NDArray[np.uint16]:
-    real = rounded.real()
-    if rounded.name.rpartition(".")[2] in _TRANSPOSED:
-        real = np.ascontiguousarray(real.T)
-    return (real.view(np.uint32) >> 16).astype("<u2")
+def _write_tensor(file: BinaryIO, weights: Weights, tensor: _Stored) -> None:
+    if not tensor.source:
+        file.write(np.full(tensor.size, _ONE, "<u2").tobytes())
+        return
+    values, steps = weights[tensor.source], weights[tensor.source + STEP].reshape(-1).astype(np.int32)
+    transposed = tensor.source.rpartition(".")[2] in _TRANSPOSED
+    stored = np.ascontiguousarray(values.T) if transposed else values
+    for start in range(0, len(stored), _ROWS):
+        rows = slice(start, start + _ROWS)
+        real = np.ldexp(stored[rows].astype(np.float32), steps if transposed else steps[rows, None])
+        file.write((real.view(np.uint32) >> 16).astype("<u2").tobytes())
+    release(values)
 
 
-def _stored(name: str) -> str:
-    if name in ("embed", "head"):
-        return {"embed": "model.embed_tokens.weight", "head": "lm_head.weight"}[name]
-    layer, _, kind = name.partition(".")
-    return f"model.layers.{layer[1:]}.{_BLOCKS[kind]}.weight"
-
-
-def _norms(shape: ModelShape) -> Iterator[str]:
-    for n in range(shape.layers):
-        yield f"model.layers.{n}.input_layernorm.weight"
-        yield f"model.layers.{n}.post_attention_layernorm.weight"
-    yield "model.norm.weight"
-
-
-def _header(shape: ModelShape) -> dict[str, Any]:
-    sizes = []
+def _tensors(shape: ModelShape) -> Iterator[_Stored]:
+    """All of the checkpoint in order: what is committed, and gains of one."""
     for matrix in matrices(shape):
-        size = [matrix.rows, matrix.cols]
-        sizes.append(
-            (_stored(matrix.name), size[::-1] if matrix.name.rpartition(".")[2] in _TRANSPOSED else size)
-        )
-    sizes += [(name, [shape.hidden]) for name in _norms(shape)]
+        size = (matrix.rows, matrix.cols)
+        layer, _, kind = matrix.name.rpartition(".")
+        if not layer:
+            name = {"embed": "model.embed_tokens", "head": "lm_head"}[kind]
+        else:
+            name = f"model.layers.{layer[1:]}.{_BLOCKS[kind]}"
+        yield _Stored(f"{name}.weight", size[::-1] if kind in _TRANSPOSED else size, matrix.name)
+    for n in range(shape.layers):
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            yield _Stored(f"model.layers.{n}.{norm}.weight", (shape.hidden,), "")
+    yield _Stored("model.norm.weight", (shape.hidden,), "")
+
+
+def _shards(shape: ModelShape, limit: int) -> list[list[_Stored]]:
+    shards: list[list[_Stored]] = [[]]
+    room = limit
+    for tensor in _tensors(shape):
+        if tensor.bytes > room and shards[-1]:
+            shards.append([])
+            room = limit
+        shards[-1].append(tensor)
+        room -= tensor.bytes
+    return shards
+
+
+def _header(shard: list[_Stored]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     start = 0
-    for name, size in sizes:
-        stop = start + 2 * math.prod(size)
-        header[name] = {"dtype": "BF16", "shape": size, "data_offsets": [start, stop]}
+    for tensor in shard:
+        stop = start + tensor.bytes
+        header[tensor.name] = {"dtype": "BF16", "shape": list(tensor.size), "data_offsets": [start, stop]}
         start = stop
-    return header
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
-def _config(shape: ModelShape, settings: Settings, positions: int) -> dict[str, Any]:
+def _config(shape: ModelShape, settings: Settings) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -103,7 +157,6 @@ def _config(shape: ModelShape, settings: Settings, positions: int) -> dict[str, 
         "head_dim": shape.head_dim,
         "intermediate_size": shape.ffn,
         "vocab_size": shape.vocab,
-        "max_position_embeddings": positions,
         "rms_norm_eps": float(settings.epsilon),
         "rope_theta": float(settings.theta),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(settings.theta)},

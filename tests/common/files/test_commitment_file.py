@@ -40,6 +40,8 @@ ALLOWED: list[tuple[Place, Any]] = [
     (("directory", "random_rows"), 1),
     (("directory", "tensors"), lambda tensors: tensors[:1] * (1 << 14)),
     (("directory", "owner"), None),
+    (("directory", "inference"), None),
+    (("directory", "inference"), {"anything": [1, "a", None]}),
     (("sources",), [SOURCE] * 4096),
     (("sources",), []),
 ]
@@ -74,6 +76,8 @@ REFUSED: list[tuple[Place, Any]] = [
     (("directory", "tensors", 0, "start"), True),
     (("directory", "owner"), "A" * 96),
     (("directory", "owner"), "0" * 95),
+    (("directory", "inference"), []),
+    (("directory", "inference"), "none"),
 ]
 
 

@@ -78,6 +78,21 @@ def test_identify(registry: Path, tiny: Made, other: Made) -> None:
     assert checkpoint["kind"] == "checkpoint" and checkpoint["nearest"][0]["verdict"] == "same base"
 
 
+def test_how_a_checkpoint_is_read_does_not_depend_on_the_bundles(
+    registry: Path, tiny: Made, tmp_path: Path
+) -> None:
+    """They lie outside the log: who serves them could name a challenge there, and hide every match."""
+    for file in registry.parent.glob("r.sqlite*"):
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    bundles = tmp_path / "r.sqlite.bundles"
+    bundles.mkdir()
+    for kept in (registry.parent / bundles.name).iterdir():
+        (bundles / kept.name).write_bytes(b"anything")
+    found = huref("identify", tiny.checkpoint, "--registry", tmp_path / "r.sqlite", "--json").json
+    assert found["kind"] == "checkpoint" and found["nearest"][0]["verdict"] == "same base"
+
+
 def test_at_an_address_and_after_kill_9(
     registry: Path, tiny: Made, other: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

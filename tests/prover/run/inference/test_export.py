@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +11,35 @@ import pytest
 import torch
 import transformers
 
-from huref.common.errors import UsageError
+from huref.circuits.inference.facts import Activation
+from huref.common.errors import Unsupported
 from huref.prover.canonical.whole import whole_model
-from huref.prover.checkpoint.families import open_model
-from huref.prover.run.inference.export import export_checkpoint
+from huref.prover.checkpoint.families import Model, open_model
+from huref.prover.run.inference.export import write_checkpoint
 from huref.prover.run.inference.settings import read_settings
+from huref.prover.run.inference.weights import integer_weights
 from tests.support import tiny_models
 from tests.support.whole_models import load_integers
 
 
-def test_the_class_loads_it_and_every_number_is_exact(tmp_path: Path) -> None:
-    real = tiny_models.random_model("llama", tie_word_embeddings=True)
-    real.save_pretrained(tmp_path / "model")
-    model = open_model(tmp_path / "model")
-    settings = read_settings(model)
-    folder = export_checkpoint(whole_model(model), model.shape, settings, 64, tmp_path / "out")
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("tied")
+    tiny_models.random_model("llama", tie_word_embeddings=True).save_pretrained(folder)
+    return open_model(folder)
+
+
+@pytest.mark.parametrize("shard_bytes", [5 * 10**9, 40_000])
+def test_the_class_loads_it_and_every_number_is_exact(tied: Model, tmp_path: Path, shard_bytes: int) -> None:
+    settings, weights = read_settings(tied), integer_weights(whole_model(tied))
+    write_checkpoint(weights, tied.shape, settings, tmp_path, shard_bytes=shard_bytes)
+    assert ((tmp_path / "model.safetensors.index.json").exists()) == (shard_bytes < 10**9)
     loaded, info = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, output_loading_info=True
+        tmp_path, dtype=torch.float32, output_loading_info=True
     )
     assert not info["missing_keys"] and not info["unexpected_keys"]
-    integers = {rounded.name: rounded for rounded in whole_model(model)}
+    integers = {rounded.name: rounded for rounded in whole_model(tied)}
+    real = tiny_models.random_model("llama", tie_word_embeddings=True)
     expected = load_integers(real, integers)
     state = loaded.state_dict()
     for name, tensor in expected.state_dict().items():
@@ -36,15 +47,43 @@ def test_the_class_loads_it_and_every_number_is_exact(tmp_path: Path) -> None:
     ids = torch.arange(30)[None]
     with torch.no_grad():
         assert torch.allclose(loaded.eval()(ids).logits, expected(ids).logits, atol=1e-5)
-    opened = open_model(folder)
-    assert opened.shape == model.shape and read_settings(opened) == settings
+    opened = open_model(tmp_path)
+    assert opened.shape == tied.shape and read_settings(opened) == settings
     np.testing.assert_array_equal(opened.embedding_rows([3, 5]), integers["embed"].real()[[3, 5]])
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
-    model = open_model(tiny_models.build("llama", tmp_path / "model"))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine").write_text("x")
-    with pytest.raises(UsageError):
-        export_checkpoint(whole_model(model), model.shape, read_settings(model), 64, tmp_path / "out")
-    assert (tmp_path / "out" / "mine").read_text() == "x"
+def test_no_file_is_larger_than_a_shard(tied: Model, tmp_path: Path) -> None:
+    """But for one whose only tensor is: the index names every tensor once and counts the bytes."""
+    weights = integer_weights(whole_model(tied))
+    write_checkpoint(weights, tied.shape, read_settings(tied), tmp_path, shard_bytes=40_000)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    files = sorted(tmp_path.glob("*.safetensors"))
+    assert sorted(set(index["weight_map"].values())) == [file.name for file in files] and len(files) > 3
+    total = 0
+    for file in files:
+        data = file.read_bytes()
+        size = len(data) - 8 - int.from_bytes(data[:8], "little")
+        inside = [name for name, where in index["weight_map"].items() if where == file.name]
+        assert size <= 40_000 or len(inside) == 1
+        total += size
+    assert index["metadata"]["total_size"] == total
+
+
+def test_rows_come_in_blocks(tied: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, settings = integer_weights(whole_model(tied)), read_settings(tied)
+    for name in ("whole", "blocks"):
+        (tmp_path / name).mkdir()
+        write_checkpoint(weights, tied.shape, settings, tmp_path / name)
+        monkeypatch.setattr("huref.prover.run.inference.export._ROWS", 7)
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "blocks")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("change", [{"rotary": "interleaved"}, {"rotary_dim": 8}, {"norm": "layer"}])
+def test_what_the_class_has_not_is_refused(
+    tied: Model, tmp_path: Path, change: dict[str, Activation]
+) -> None:
+    weights = integer_weights(whole_model(tied))
+    with pytest.raises(Unsupported):
+        write_checkpoint(weights, replace(tied.shape, **change), read_settings(tied), tmp_path)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())

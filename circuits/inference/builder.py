@@ -1,0 +1,138 @@
+"""Collects the relations of an inference program, with every bound checked (docs/inference.md §4, protocol §13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.program import Weight
+from huref.circuits.program.tables import Table
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.products import ColumnScale, Product, Sum
+from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated
+from huref.circuits.relations.terms import Along, Cells, Equation, Linear, Public, Sparse, Stored
+from huref.common.algebra.field import P
+from huref.common.errors import Unsupported
+
+Extra = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Secret shifts s of rows of a weight, 2^s and ⌊2^s / 2⌋, by inner index and row; s is at most `high`."""
+
+    shift: Matrix
+    power: Matrix
+    half: Matrix
+    high: int
+
+
+@dataclass
+class Builder:
+    """What has been collected. `secret` is the range of secret shifts that the facts allow."""
+
+    tokens: int
+    secret: tuple[int, int]
+    matrices: list[Matrix] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    _looks: list[tuple[Look, bool]] = field(default_factory=list)
+    _shifts: set[int] = field(default_factory=set)
+
+    def matrix(self, name: str, frame: Frame, largest: int, *, flat: bool = False) -> Matrix:
+        """A new matrix, of integers of absolute value at most `largest`."""
+        made = Matrix(name, frame, largest, flat)
+        self.matrices.append(made)
+        return made
+
+    def look(self, label: str, table: Table, *operands: Operand) -> None:
+        """The operands' tuples are in the table; the first `Own` gives the frame."""
+        self._looks.append((self._look(label, table, operands), False))
+
+    def remainder(self, label: str, shift: Operand, value: Operand, shifts: Sequence[int]) -> None:
+        """0 ≤ value < 2^shift, where the shift is one of `shifts`."""
+        self._shifts |= set(shifts)
+        self._looks.append((self._look(label, Table("remainder", ()), (shift, value)), True))
+
+    def bits(self, label: str, matrix: Matrix, bits: int, offset: int = 0) -> None:
+        """0 ≤ entry + offset < 2^bits."""
+        self.remainder(label, Number(bits), Own(matrix, offset), (bits,))
+
+    @staticmethod
+    def _look(label: str, table: Table, operands: tuple[Operand, ...]) -> Look:
+        own = next(operand.matrix for operand in operands if isinstance(operand, Own))
+        return Look(label, table, own.frame, own.flat, operands)
+
+    def equation(self, name: str, frame: Frame, bound: int, *linear: Linear) -> str:
+        """A new equation, whose terms have sums of absolute value at most `bound`.
+
+        Raises:
+            Unsupported: that is not below p.
+        """
+        if bound >= P:
+            raise Unsupported(f"inference: {name} may exceed the field ({bound:.3g})")
+        self.equations.append(Equation(name, frame, linear))
+        return name
+
+    def product(self, product: Product) -> None:
+        """A product of an equation."""
+        self.products.append(product)
+
+    def steps(
+        self,
+        name: str,
+        tensors: Sequence[str],
+        rows: int,
+        bases: Sequence[int],
+        extras: Sequence[Extra],
+        reach: int,
+        bound: int,
+    ) -> Steps:
+        """Secret shifts base − step + extra of every row of `tensors`.
+
+        They are at most the largest s with bound + (reach + 2)·2^s < p: then the equation
+        acc + ⌊2^s / 2⌋ − ℓ = h·2^s of an accumulator |acc| ≤ bound has one solution with |h| ≤ reach.
+
+        Raises:
+            Unsupported: there is no such shift in the range that the facts allow.
+        """
+        low, high = self.secret
+        while high >= low and bound + ((reach + 2) << high) >= P:
+            high -= 1
+        if high < low:
+            raise Unsupported(f"inference: {name} has no shift that fits the field")
+        frame = Frame(1, len(tensors), 1, rows)
+        shift = self.matrix(f"{name}.shift", frame, high)
+        power = self.matrix(f"{name}.power", frame, 1 << high)
+        half = self.matrix(f"{name}.half", frame, 1 << high)
+        self.look(f"{name}.power", Table("power", (low, high)), Own(shift), Own(power), Own(half))
+        entries = [(i, row, -by) for i, extra in enumerate(extras) for row, by in extra]
+        self.equation(
+            f"{name}.shift",
+            frame,
+            1 << 12,
+            Cells(shift),
+            Stored(tuple(tensor + STEP for tensor in tensors)),
+            Public(tuple(-base for base in bases)),
+            Sparse(tuple(entries)),
+        )
+        return Steps(shift, power, half, high)
+
+    def rounded(self, name: str, frame: Frame, steps: Steps, quotient: Sum, *linear: Linear) -> str:
+        """acc + half − ℓ − quotient·2^s = 0 with a remainder of its own; returns the equation, for acc's products."""
+        rest = self.matrix(f"{name}.rest", frame, (1 << steps.high) - 1)
+        shifts = range(self.secret[0], steps.high + 1)
+        self.remainder(f"{name}.rest", Repeated(steps.shift), Own(rest), shifts)
+        equation = self.equation(name, frame, P - 1, Along(steps.half), Cells(rest, -1), *linear)
+        self.product(ColumnScale(equation, quotient, steps.power, -1))
+        return equation
+
+    def finish(self, stack: tuple[Weight, ...]) -> Relations:
+        """The relations; `stack` is the commitment."""
+        remainders = Table("remainder", tuple(sorted(self._shifts)))
+        looks = tuple(
+            Look(look.label, remainders, look.frame, look.flat, look.operands) if rest else look
+            for look, rest in self._looks
+        )
+        return Relations(stack, tuple(self.matrices), looks, tuple(self.equations), tuple(self.products))

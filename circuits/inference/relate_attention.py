@@ -1,0 +1,166 @@
+"""Relations of attention in all layers (docs/inference.md §4, protocol §13.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.family import Family
+from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
+from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.model.rotary import rotary_planes
+from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE
+from huref.circuits.program.tables import Table
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.products import CausalMix, CausalScores, Projection, RowScale
+from huref.circuits.relations.program import Number, Own
+from huref.circuits.relations.terms import Beside, Cells, Mapped, Public, RowSum
+from huref.common.errors import Unsupported
+
+OCTAVE_BITS = 10
+"""|M| is below 2^9: no score is further than 512 octaves from zero."""
+
+
+def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, half: int) -> Matrix:
+    """round(W·n / 2^s), clipped; norms 2n + half are read."""
+    sites = family.all(name, Linear)
+    first, layers = sites[0], len(sites)
+    reach = 4 * (first.clamp + 1)
+    tensors = family.tensors(name)
+    steps = builder.steps(
+        name,
+        tensors,
+        first.cols,
+        [site.base for site in sites],
+        [site.extra for site in sites],
+        reach,
+        first.bound,
+    )
+    frame = Frame(builder.tokens, layers, 1, first.cols)
+    h, out = builder.matrix(f"{name}.h", frame, reach), builder.matrix(name, frame, first.clamp)
+    builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
+    equation = builder.rounded(name, frame, steps, ((h, 1),))
+    select = tuple(2 * n + half for n in range(layers))
+    builder.product(Projection(equation, normed, tensors, 1, select))
+    return out
+
+
+def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
+    """H·D·R_t of every token: (tokens × size × size)."""
+    size, n = site.size, block(site.size)
+    planes, rest = rotary_planes(program.shape)
+    cosine, sine = turns(
+        program.tokens, len(planes), program.shape.rotary_dim, program.facts.theta, site.scale
+    )
+    turned = np.zeros((program.tokens, size, size), np.int64)
+    a, b = planes[:, 0], planes[:, 1]
+    turned[:, a, a], turned[:, a, b] = cosine, -sine
+    turned[:, b, b], turned[:, b, a] = cosine, sine
+    turned[:, rest, rest] = cosine[0, 0]
+    signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
+    hadamard = np.kron(np.eye(size // n, dtype=np.int64), np.array(signs, np.int64))
+    return (hadamard * head_signs(size)[None, :]) @ turned
+
+
+def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matrix:
+    sites = family.all(f"{name}_turned", Turn)
+    first, shifts = sites[0], tuple(site.shift for site in sites)
+    reach = 1 << (4 * first.clamp).bit_length()
+    frame = source.frame
+    h, out = (
+        builder.matrix(f"{name}_turned.h", frame, reach),
+        builder.matrix(f"{name}_turned", frame, first.clamp),
+    )
+    table = Table("clamp", (reach, first.clamp, -first.clamp))
+    builder.look(f"{name}_turned.clamp", table, Own(h), Own(out))
+    rest = builder.matrix(f"{name}_turned.rest", frame, (1 << max(shifts)) - 1)
+    builder.remainder(f"{name}_turned.rest", Number(shifts), Own(rest), shifts)
+    builder.equation(
+        f"{name}_turned",
+        frame,
+        first.bound + (reach + 2 << max(shifts)),
+        Mapped(source, head_maps(family.program, first)),
+        Public(tuple((1 << s) >> 1 for s in shifts)),
+        Cells(rest, -1),
+        Cells(h, tuple(-(1 << s) for s in shifts)),
+    )
+    return out
+
+
+def relate_attention(builder: Builder, family: Family, normed: Matrix) -> tuple[Matrix, Matrix]:
+    """Everything up to what o reads; returns its limbs, the high one first."""
+    q, k, v = (relate_linear(builder, family, name, normed, 0) for name in ("q", "k", "v"))
+    query, key = (_turned(builder, family, name, x) for name, x in (("q", q), ("k", k)))
+    sites = family.all("scores", Scores)
+    share, total = _softmax(builder, sites, query, key)
+    return _gathered(builder, family, share, total, v)
+
+
+def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matrix) -> tuple[Matrix, Matrix]:
+    """The powers e of all scores, and 2^31 over their sums."""
+    first, tokens, shifts = sites[0], builder.tokens, tuple(site.shift for site in sites)
+    frame = Frame(tokens, len(sites), first.heads, tokens, causal=True)
+    rows = Frame(tokens, len(sites), first.heads)
+    z, e = builder.matrix("scores.z", frame, -EXP_LOW), builder.matrix("scores", frame, 2 << EXP_BITS)
+    builder.look("scores.powers", Table("powers", ()), Own(z), Own(e))
+    rest = builder.matrix("scores.rest", frame, (1 << max(shifts)) - 1)
+    builder.remainder("scores.rest", Number(shifts), Own(rest), shifts)
+    octave = builder.matrix("scores.octave", rows, 1 << (OCTAVE_BITS - 1), flat=True)
+    builder.bits("scores.octave", octave, OCTAVE_BITS, 1 << (OCTAVE_BITS - 1))
+    reach = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
+    equation = builder.equation(
+        "scores",
+        frame,
+        first.bound + (reach << max(shifts)),
+        Public(tuple((1 << s) >> 1 for s in shifts)),
+        Cells(rest, -1),
+        Cells(z, tuple(-(1 << s) for s in shifts)),
+        Beside(octave, tuple(-(OCTAVE << s) for s in shifts)),
+    )
+    builder.product(CausalScores(equation, query, key, first.size, first.group))
+    if tokens >= 1 << EXP_BITS:
+        raise Unsupported("inference: too many tokens for one softmax")
+    total = builder.matrix("scores.total", rows, 2 << EXP_BITS, flat=True)
+    inverse = builder.matrix("scores.inverse", rows, 1 << 16, flat=True)
+    table = Table("reciprocals", ((1 << EXP_BITS) - tokens, 2 << EXP_BITS))
+    builder.look("scores.inverse", table, Own(total), Own(inverse))
+    bound = (tokens << (EXP_BITS + 1)) + (2 << EXP_BITS)
+    builder.equation("scores.total", rows, bound, RowSum(e), Beside(total, -1))
+    return e, inverse
+
+
+def _gathered(
+    builder: Builder, family: Family, share: Matrix, inverse: Matrix, value: Matrix
+) -> tuple[Matrix, Matrix]:
+    """round(Σ e·v / 2^16) / Σ e, at the unit of each row of o, in limbs."""
+    mixes, sites = family.all("mix", Mix), family.all("y", Divide)
+    mix, site = mixes[0], sites[0]
+    frame = Frame(builder.tokens, len(sites), 1, mix.cols)
+    bits = (mix.bound >> mix.shift).bit_length() + 1
+    mixed = builder.matrix("mix", frame, 1 << (bits - 1))
+    builder.bits("mix", mixed, bits, 1 << (bits - 1))
+    rest = builder.matrix("mix.rest", frame, (1 << mix.shift) - 1)
+    builder.bits("mix.rest", rest, mix.shift)
+    equation = builder.equation(
+        "mix",
+        frame,
+        mix.bound + (2 << mix.shift) + (1 << (bits - 1 + mix.shift)),
+        Public((1 << mix.shift) >> 1),
+        Cells(rest, -1),
+        Cells(mixed, -(1 << mix.shift)),
+    )
+    builder.product(CausalMix(equation, share, value, mix.size, mix.group))
+    reach = site.high << site.limb
+    bases = [divide.base for divide in sites]
+    steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, site.bound)
+    high, low = (
+        builder.matrix("y.high", frame, site.high),
+        builder.matrix("y.low", frame, 1 << (site.limb - 1)),
+    )
+    builder.look("y", Table("limbs", (site.high, site.limb)), Own(high), Own(low))
+    equation = builder.rounded("y", frame, steps, ((high, 1 << site.limb), (low, 1)))
+    builder.product(RowScale(equation, ((mixed, 1),), inverse))
+    return high, low

@@ -1,0 +1,55 @@
+"""Relations of the logits and of what is claimed of them (docs/inference.md §4, protocol §13.7).
+
+D[t, u] = L[t, y_t] + g_t − L[t, u] is what is committed and looked up: that it is not negative is the claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.sites import InferenceProgram, Linear
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.products import Outer, Projection
+from huref.circuits.relations.terms import At, PublicTokens
+
+DISTANCE_BITS = 17
+"""D is below 2^17: no logit is further below the claimed one."""
+LOGIT_BITS = 18
+"""L[t, y_t] + g_t is in ±2^17."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Token `tokens[i]` follows position `positions[i]`, within `gaps[i]` of the largest logit, in its unit."""
+
+    positions: tuple[int, ...]
+    tokens: tuple[int, ...]
+    gaps: tuple[int, ...]
+
+
+def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, claims: Claims) -> None:
+    """The logits at the claimed positions, none of which is more than its gap above the claimed one's."""
+    site = program.sites[-1]
+    if not isinstance(site, Linear):
+        raise TypeError("an inference program ends in its logits")
+    count, vocabulary = len(claims.positions), site.cols
+    reach = (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
+    steps = builder.steps("head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound)
+    frame, rows = Frame(count, 1, 1, vocabulary), Frame(count, 1)
+    distance = builder.matrix("head.distance", frame, 1 << DISTANCE_BITS)
+    builder.bits("head.distance", distance, DISTANCE_BITS)
+    claimed = builder.matrix("head.claimed", rows, 1 << (LOGIT_BITS - 1), flat=True)
+    builder.bits("head.claimed", claimed, LOGIT_BITS, 1 << (LOGIT_BITS - 1))
+    # acc + half − ℓ − 2^s·(claimed − D) = 0
+    equation = builder.rounded("head", frame, steps, ((distance, -1),))
+    builder.product(Outer(equation, claimed, steps.power, -1))
+    last = normed.frame.inner - 1
+    builder.product(Projection(equation, normed, ("head",), 1, (last,), claims.positions))
+    builder.equation(
+        "head.gap",
+        rows,
+        1 << (DISTANCE_BITS + 1),
+        At(distance, claims.tokens),
+        PublicTokens(tuple(-gap for gap in claims.gaps)),
+    )

@@ -1,0 +1,142 @@
+"""From an inference program and its claims to relations (docs/inference.md §4, protocol §13.7).
+
+All layers are instances of one family of matrices, so that the number of relations does not grow with depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.compile import STREAM_LIMB
+from huref.circuits.inference.family import Family
+from huref.circuits.inference.relate_attention import relate_attention
+from huref.circuits.inference.relate_ffn import relate_ffn
+from huref.circuits.inference.relate_head import Claims, relate_head
+from huref.circuits.inference.relate_norm import relate_norms
+from huref.circuits.inference.sites import Embed, InferenceProgram, Low, Norm, Write
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.program import Weight
+from huref.circuits.program.tables import Table
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.products import Gathered, Transposed
+from huref.circuits.relations.program import Number, Own, Relations
+from huref.circuits.relations.terms import Beside, Cells, Public, StoredAt
+
+LARGEST_EMBEDDING_SHIFT = 17
+
+
+def relate(
+    program: InferenceProgram, ids: Sequence[int], claims: Claims, stack: tuple[Weight, ...]
+) -> Relations:
+    """All relations of a run of `program` on `ids`, with these claims.
+
+    Raises:
+        Unsupported: facts whose units leave an equation without a unique solution.
+    """
+    builder, family = Builder(program.tokens, program.facts.shifts), Family(program)
+    shape, d = program.shape, program.shape.hidden
+    embed = cast(Embed, program.sites[0])
+    stream = Frame(program.tokens, 2 * shape.layers + 1, 1, d)
+    high = builder.matrix("stream.high", stream, embed.limit >> STREAM_LIMB)
+    low = builder.matrix("stream.low", stream, 1 << (STREAM_LIMB - 1))
+    limbs = Table("limbs", (embed.limit >> STREAM_LIMB, STREAM_LIMB))
+    builder.look("stream", limbs, Own(high), Own(low))
+    _embedded(builder, embed, ids, high, low)
+    norms = [site for site in program.sites if isinstance(site, Norm)]
+    normed = relate_norms(builder, norms, high, low)
+    y = relate_attention(builder, family, normed)
+    _written(builder, family, "o", y, limbs, high, low, 0)
+    a = relate_ffn(builder, family, normed)
+    _written(builder, family, "down", a, limbs, high, low, 1)
+    relate_head(builder, program, normed, claims)
+    return builder.finish(stack)
+
+
+def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, low: Matrix) -> None:
+    """Rows of the embedding, shifted to the first unit of the stream."""
+    tokens = Frame(builder.tokens, 1)
+    shift = builder.matrix("embed.shift", tokens, LARGEST_EMBEDDING_SHIFT, flat=True)
+    power, half = (
+        builder.matrix(f"embed.{name}", tokens, 1 << LARGEST_EMBEDDING_SHIFT, flat=True)
+        for name in ("power", "half")
+    )
+    table = Table("power", (0, LARGEST_EMBEDDING_SHIFT))
+    builder.look("embed.power", table, Own(shift), Own(power), Own(half))
+    index = tuple(int(i) for i in ids)
+    builder.equation(
+        "embed.shift", tokens, 1 << 9, Beside(shift), StoredAt("embed" + STEP, index, -1), Public(-site.unit)
+    )
+    frame = Frame(builder.tokens, 1, 1, site.cols)
+    equation = builder.equation(
+        "embed",
+        frame,
+        (128 << LARGEST_EMBEDDING_SHIFT) + 2 * site.limit,
+        Cells(high, -(1 << STREAM_LIMB), (0,)),
+        Cells(low, -1, (0,)),
+    )
+    builder.product(Gathered(equation, "embed", index, power))
+
+
+def _written(
+    builder: Builder,
+    family: Family,
+    name: str,
+    limbs: tuple[Matrix, Matrix],
+    table: Table,
+    high: Matrix,
+    low: Matrix,
+    half: int,
+) -> None:
+    """What attention (`half` 0) or the FFN (1) adds to the stream, from instance 2n + half to the next."""
+    lows = family.all(f"{name}_low", Low)
+    writes = family.all(name, Write)
+    layers, d = len(writes), writes[0].cols
+    frame = Frame(builder.tokens, layers, 1, d)
+    tensors = family.tensors(name)
+    outliers = tuple((n, row, (1 << by) - 1) for n, site in enumerate(writes) for row, by in site.weight)
+    reach = high.largest << STREAM_LIMB
+    first = builder.matrix(f"{name}.low1", frame, high.largest)
+    second = builder.matrix(f"{name}.low0", frame, 1 << (STREAM_LIMB - 1))
+    builder.look(f"{name}.low", table, Own(first), Own(second))
+    shifts = tuple(site.shift for site in lows)
+    rest = _rest(builder, f"{name}.low.rest", frame, shifts)
+    bound = max(site.bound + (reach + 2 << site.shift) for site in lows)
+    equation = builder.equation(
+        f"{name}.low",
+        frame,
+        bound,
+        Cells(first, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts)),
+        Cells(second, tuple(-(1 << s) for s in shifts)),
+        Cells(rest, -1),
+        Public(tuple((1 << s) >> 1 for s in shifts)),
+    )
+    builder.product(Transposed(equation, limbs[1], tensors, 1, outliers))
+    shifts = tuple(site.shift for site in writes)
+    rest = _rest(builder, f"{name}.rest", frame, shifts)
+    before = tuple(2 * n + half for n in range(layers))
+    after = tuple(n + 1 for n in before)
+    bound = max(site.bound + reach + (reach + 2 << site.shift) for site in writes)
+    raised = [1 << site.raised for site in writes]
+    equation = builder.equation(
+        name,
+        frame,
+        bound,
+        Cells(first, 1 << STREAM_LIMB),
+        Cells(second),
+        Cells(high, tuple(x << STREAM_LIMB for x in raised), before),
+        Cells(low, tuple(raised), before),
+        Cells(rest, -1),
+        Public(tuple((1 << s) >> 1 for s in shifts)),
+        Cells(high, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts), after),
+        Cells(low, tuple(-(1 << s) for s in shifts), after),
+    )
+    factors = tuple(1 << site.lifted for site in writes)
+    builder.product(Transposed(equation, limbs[0], tensors, factors, outliers))
+
+
+def _rest(builder: Builder, name: str, frame: Frame, shifts: tuple[int, ...]) -> Matrix:
+    rest = builder.matrix(name, frame, (1 << max(shifts)) - 1)
+    builder.remainder(name, Number(shifts), Own(rest), shifts)
+    return rest

@@ -1,0 +1,201 @@
+"""Lookup tables of the inference program, by kind (protocol §6.5). Tuples and parameters:
+
+- limbs (H, b): hi in [−H, H), lo in [−2^(b−1), 2^(b−1)) → (hi, lo)
+- power (low, high): s in [low, high] → (s, 2^s, ⌊2^s / 2⌋)
+- shifted (C, low, H₀, H₁, …): s = low + i, h in [−H_i, H_i) → (s, h, h clipped to ±C)
+- quads (start, width, top): e in [0, top] → (e, f, b), f = 2^(2e − start) if that is in [1, 2^width), else 0;
+  b = 2e − start brought into [0, width]
+- powers (): z in [−2^18, 256) → (z, 2^(16 + z/256)), with 0 below −17·256
+- reciprocals (low, high): S in [low, high) → (S, 2^31 / S)
+- silu (H, C, finer, k₁, k₂, …): for every k ascending, h in [−H, H) → (k, h, SiLU of h·2^−k clipped to ±C, at the unit
+  k + finer)
+- roots (d, x): m in [2^12, 2^14) → (m, √d · 2^x / √m)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.program.functions import (
+    EXP_LOW,
+    EXP_ZERO,
+    OCTAVE,
+    ROOT_HIGH,
+    ROOT_LOW,
+    inverse_roots,
+    powers,
+    reciprocal,
+    silu,
+)
+
+Ints = NDArray[np.int64]
+SILU_BITS = 16
+
+
+class Kind(Protocol):
+    """A kind of table with its parameters."""
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        ...
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        """Tuple components of these entries."""
+        ...
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        """Entries of honest tuples, from the components that determine them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limbs:
+    """Pairs of signed limbs."""
+
+    height: int
+    bits: int
+
+    @property
+    def size(self) -> int:
+        return 2 * self.height << self.bits
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        return (index >> self.bits) - self.height, (index & ((1 << self.bits) - 1)) - (1 << (self.bits - 1))
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return ((values[0] + self.height) << self.bits) + values[1] + (1 << (self.bits - 1))
+
+
+@dataclass(frozen=True)
+class Power:
+    """Powers of two, with what rounding adds."""
+
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        return self.high - self.low + 1
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        power = np.left_shift(1, index + self.low)
+        return index + self.low, power, power >> 1
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return values[0] - self.low
+
+
+class Shifted:
+    """A clamp whose reach depends on the shift before it."""
+
+    def __init__(self, clamp: int, low: int, *heights: int) -> None:
+        self.clamp, self.low, self.heights = clamp, low, np.array(heights, np.int64)
+        self.starts = np.array([0, *accumulate(2 * height for height in heights)], np.int64)
+
+    @property
+    def size(self) -> int:
+        return int(self.starts[-1])
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        run = np.searchsorted(self.starts, index, side="right") - 1
+        h = index - self.starts[run] - self.heights[run]
+        return run + self.low, h, np.clip(h, -self.clamp, self.clamp)
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        run = values[0] - self.low
+        return np.asarray(self.starts[run] + values[1] + self.heights[run])
+
+
+@dataclass(frozen=True)
+class Quads:
+    """A digit of 4^e, and how many bits a remainder below 4^e has there."""
+
+    start: int
+    width: int
+    top: int
+
+    @property
+    def size(self) -> int:
+        return self.top + 1
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        bit = 2 * index - self.start
+        inside = (bit >= 0) & (bit < self.width)
+        digit = np.where(inside, np.left_shift(1, np.where(inside, bit, 0)), 0)
+        return index, digit, np.clip(bit, 0, self.width)
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return values[0]
+
+
+@dataclass(frozen=True)
+class Function:
+    """Pairs (x, values[x − first])."""
+
+    first: int
+    values: Ints
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        return index + self.first, self.values[index]
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return values[0] - self.first
+
+
+class Silu:
+    """The activation at several units."""
+
+    def __init__(self, height: int, clamp: int, finer: int, *units: int) -> None:
+        self.height, self.units, half = height, np.array(units, np.int64), 1 << (SILU_BITS - 1)
+        inner = np.clip(np.arange(-height, height), -clamp, clamp) + half
+        self.values = np.concatenate([silu(unit, unit + finer, SILU_BITS)[inner] for unit in units])
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        which, place = np.divmod(index, 2 * self.height)
+        return self.units[which], place - self.height, self.values[index]
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return np.searchsorted(self.units, values[0]) * (2 * self.height) + values[1] + self.height
+
+
+def _powers() -> Function:
+    zeros = np.zeros(EXP_ZERO - EXP_LOW, np.int64)
+    values = np.concatenate([zeros, powers()])
+    if len(values) != OCTAVE - EXP_LOW:
+        raise AssertionError("the table of powers does not end at an octave")
+    return Function(EXP_LOW, values)
+
+
+def _reciprocals(low: int, high: int) -> Function:
+    return Function(low, reciprocal(np.arange(low, high)))
+
+
+def _roots(hidden: int, scale: int) -> Function:
+    return Function(ROOT_LOW, inverse_roots(hidden, scale)[: ROOT_HIGH - ROOT_LOW])
+
+
+KINDS = {
+    "limbs": (2, Limbs),
+    "power": (3, Power),
+    "shifted": (3, Shifted),
+    "quads": (3, Quads),
+    "powers": (2, _powers),
+    "reciprocals": (2, _reciprocals),
+    "silu": (3, Silu),
+    "roots": (2, _roots),
+}
+"""Length of the tuples, and what makes the kind from its parameters."""

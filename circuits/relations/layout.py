@@ -1,0 +1,161 @@
+"""Where everything of a proof of relations sits (protocol §13.2): rows of both committed matrices, lookups, products.
+
+A function of the program and the row width, never read from a proof. Column blocks of a matrix follow one another, as
+in every proof (protocol §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from huref.circuits.argument.layout import MASK_ROWS, count_lookup_pads
+from huref.circuits.argument.placed import Placed, Stack, place_weights
+from huref.circuits.argument.runs import Run, RunCells, RunNumber, RunOperand, RunRepeated, RunSpread
+from huref.circuits.argument.spaces import LookupSpace, Tiles, close_space
+from huref.circuits.relations.products import (
+    CausalMix,
+    CausalScores,
+    ColumnScale,
+    FlatProduct,
+    Gathered,
+    Hadamard,
+    Outer,
+    Product,
+    Projection,
+    RowScale,
+    Squares,
+    Transposed,
+)
+from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated, Spread
+from huref.circuits.relations.terms import by_inner
+from huref.common.algebra.multilinear import log2_ceil
+from huref.common.argument.hidden import PadSpace
+
+TILE_ROWS = 64
+SPACE_ENTRIES = 3 << 26
+"""Looked-up entries of one fraction tree, if there is more than one: it is proven in at most 8 GB."""
+
+
+@dataclass(frozen=True)
+class RelationLayout:
+    """The complete geometry. `offsets` has the first block of w entries of every product in the inner product."""
+
+    relations: Relations
+    w: int
+    weights: dict[str, Placed]
+    weight_rows: int
+    placed: dict[str, Placed]
+    spaces: tuple[LookupSpace, ...]
+    offsets: tuple[int, ...]
+    length: int  # blocks of w in the inner product
+    pads: PadSpace
+    pad_start: int
+    mask_start: int
+    rows: int
+
+    @property
+    def log_inner(self) -> int:
+        """Variables of the inner product."""
+        return log2_ceil(self.length * self.w)
+
+    @property
+    def entries(self) -> int:
+        """Looked-up tuples and table entries of all spaces."""
+        return sum(space.entries for space in self.spaces)
+
+    def blocks(self, cols: int) -> int:
+        """Blocks of w that so many columns take."""
+        return -(-cols // self.w)
+
+
+def lay_out(relations: Relations, w: int) -> RelationLayout:
+    """Lay out a proof for row width w."""
+    weights, weight_rows = place_weights(relations.stack, w)
+    stack = Stack("A", w)
+    placed = {matrix.name: stack.place(*matrix.shape) for matrix in relations.matrices}
+    spaces = _spaces(relations, placed, stack, w)
+    offsets, length = [], 0
+    for product in relations.products:
+        offsets.append(length)
+        length += sum(product_blocks(product, relations, w))
+    pads = count_lookup_pads(spaces, log2_ceil(length * w))
+    pad_start = stack.rows
+    mask_start = pad_start + -(-5 * pads.total // w)
+    return RelationLayout(
+        relations, w, weights, weight_rows, placed, spaces, tuple(offsets), length,
+        pads, pad_start, mask_start, mask_start + MASK_ROWS,
+    )  # fmt: skip
+
+
+def product_blocks(product: Product, relations: Relations, w: int) -> list[int]:
+    """How many blocks of w every inner product of it takes."""
+
+    def over(cols: int) -> int:
+        return -(-cols // w)
+
+    match product:
+        case Projection(matrix=matrix, tensors=tensors) | Transposed(matrix=matrix, tensors=tensors):
+            return [over(matrix.frame.cols) * len(tensors)]
+        case ColumnScale(scale=scale):
+            return [over(scale.frame.cols) * scale.frame.inner]
+        case RowScale(scale=scale) | Gathered(scale=scale) | FlatProduct(left=scale):
+            return [over(scale.frame.rows)]
+        case Hadamard(right=right):
+            return [over(right.frame.cols) * right.frame.rows]
+        case Squares(high=high):
+            return [over(high.frame.cols) * high.frame.rows] * 2
+        case Outer():
+            return [1]
+        case CausalScores(query=query):
+            return [over(query.frame.cols) * query.frame.rows]
+        case CausalMix(share=share):
+            return [share.frame.inner * share.frame.heads * over(share.frame.cols)]
+
+
+def _spaces(relations: Relations, placed: dict[str, Placed], stack: Stack, w: int) -> tuple[LookupSpace, ...]:
+    """Fraction trees of at most `SPACE_ENTRIES` lookups each, in the program's order."""
+    shards: list[list[Look]] = [[]]
+    filled = 0
+    for look in relations.looks:
+        size = look.frame.rows * look.frame.cols
+        if filled and filled + size > SPACE_ENTRIES:
+            shards.append([])
+            filled = 0
+        shards[-1].append(look)
+        filled += size
+    spaces = []
+    for number, looks in enumerate(shards):
+        tiles = Tiles()
+        runs = [run for look in looks for run in _runs(look, placed, tiles, w)]
+        label = "lookup" if len(shards) == 1 else f"lookup{number}"
+        spaces.append(close_space(label, w, TILE_ROWS, tiles, stack, (), (), runs))
+    return tuple(spaces)
+
+
+def _runs(look: Look, placed: dict[str, Placed], tiles: Tiles, w: int) -> Iterable[Run]:
+    """Whole column blocks, and the last one where it is cut."""
+    frame = look.frame
+    rows, cols = (1, frame.rows) if look.flat else (frame.rows, frame.cols)
+    outer, inner, heads = (1, 1, 1) if look.flat else (frame.outer, frame.inner, frame.heads)
+    whole, tail = divmod(cols, w)
+    for first, count, width in ((0, whole, w), (whole, 1, tail)):
+        if not count or not width:
+            continue
+        operands = tuple(_operand(operand, placed, first, inner) for operand in look.operands)
+        tile = tiles.take(-(-count * rows // TILE_ROWS))
+        yield Run(f"{look.label}.{first}", look.table, tile, count, outer, inner, heads, width, operands)
+
+
+def _operand(operand: Operand, placed: dict[str, Placed], first: int, inner: int) -> RunOperand:
+    match operand:
+        case Own(matrix, offset):
+            place = placed[matrix.name]
+            return RunCells(place.start + first * place.rows, offset)
+        case Repeated(matrix):
+            place = placed[matrix.name]
+            return RunRepeated(place.start + first * place.rows)
+        case Spread(matrix):
+            return RunSpread(placed[matrix.name].start)
+        case Number(values):
+            return RunNumber(by_inner(values, inner))

@@ -1,0 +1,201 @@
+"""The linear part of all equations, weighted: a functional of what is committed, and a constant (protocol §13.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from huref.circuits.argument.functional import Array, Functional
+from huref.circuits.argument.runs import flat_term
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.stored import stored_tensors
+from huref.circuits.relations.terms import (
+    Along,
+    At,
+    Beside,
+    Cells,
+    Equation,
+    Linear,
+    Mapped,
+    Public,
+    PublicTokens,
+    RowSum,
+    Sparse,
+    Stored,
+    StoredAt,
+)
+from huref.circuits.relations.weights import (
+    COLUMN,
+    ONES,
+    EquationWeights,
+    placed_rows,
+    prefix_totals,
+    total,
+)
+from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kscale, kvecmat, kzero, to_field
+from huref.common.algebra.kscalar import KS
+
+
+def linear_part(weights: EquationWeights) -> tuple[Functional, KS]:
+    """What all linear terms of all equations add up to."""
+    builder = _Builder(weights)
+    for equation in weights.layout.relations.equations:
+        for term in equation.linear:
+            builder.add(equation, term)
+    return builder.into, builder.constant
+
+
+class _Builder:
+    def __init__(self, weights: EquationWeights) -> None:
+        self.weights, self.layout = weights, weights.layout
+        self.into, self.constant = Functional(weights.columns), KS(0)
+
+    def add(self, equation: Equation, term: Linear) -> None:
+        name, frame = equation.name, equation.frame
+        match term:
+            case Cells(matrix, factor, select):
+                self._cells(name, frame, matrix, self._inner_heads(name, frame, factor, matrix, select))
+            case Along(matrix, factor):
+                first = total(self.weights.outer(frame.outer))
+                once = kmul(self.weights.inner(name, factor), first.array())
+                place = self.layout.placed[matrix.name]
+                self.into.tensor(place, once, self.weights.blocks(matrix.frame.cols), COLUMN)
+            case Beside(matrix, factor, select):
+                self._beside(name, frame, matrix, self._inner_heads(name, frame, factor, matrix, select))
+            case Stored(tensors, factor):
+                self._stored(name, tensors, factor)
+            case StoredAt(tensor, index, factor):
+                self._stored_at(name, tensor, index, factor)
+            case At(matrix, column, factor):
+                self._at(name, matrix, column, factor)
+            case Public(values):
+                cols, outer = self.weights.cols(frame.cols), self.weights.outer(frame.outer)
+                across = prefix_totals(cols) if frame.causal else total(cols).array()
+                inner = kouter(self.weights.inner(name, values), self.weights.heads(frame.heads))
+                self.constant += total(kmul(outer, across)) * total(inner.reshape(-1, DEGREE))
+            case PublicTokens(values):
+                rows = kmul(self.weights.rows(name), self.weights.cols(1)[0])
+                self.constant += total(kscale(rows, to_field(np.array(values, np.int64))))
+            case Sparse(entries):
+                self._sparse(name, frame, entries)
+            case RowSum(matrix, factor):
+                self._row_sum(name, frame, matrix, self.weights.rows(name, factor))
+            case Mapped():
+                self._mapped(name, frame, term)
+
+    def _inner_heads(
+        self,
+        name: str,
+        frame: Frame,
+        factor: int | tuple[int, ...],
+        matrix: Matrix,
+        select: tuple[int, ...] | None,
+    ) -> Array:
+        """Weights of (inner, heads) of the matrix, one after the other."""
+        inner = placed_rows(self.weights.inner(name, factor), select, matrix.frame.inner)
+        return kouter(inner, self.weights.heads(frame.heads)).reshape(-1, DEGREE)
+
+    def _cells(self, name: str, frame: Frame, matrix: Matrix, inner: Array) -> None:
+        place, outer = self.layout.placed[matrix.name], self.weights.outer(frame.outer)
+        blocks = self.weights.blocks(matrix.frame.cols)
+        if not frame.causal:
+            rows = kouter(outer, inner).reshape(-1, DEGREE)
+            if matrix.flat:
+                flat_term(self.into, place.start, kmul(rows, self.weights.cols(1)[0]))
+            else:
+                self.into.tensor(place, rows, blocks, COLUMN)
+            return
+        causal_rows(self.into, self.layout.w, place.start, place.rows, outer, inner, blocks, COLUMN)
+
+    def _beside(self, name: str, frame: Frame, matrix: Matrix, inner: Array) -> None:
+        outer, cols = self.weights.outer(frame.outer), self.weights.cols(frame.cols)
+        across = prefix_totals(cols) if frame.causal else total(cols).array()
+        rows = kouter(kmul(outer, across), inner).reshape(-1, DEGREE)
+        flat_term(self.into, self.layout.placed[matrix.name].start, rows)
+
+    def _stored(self, name: str, tensors: tuple[str, ...], factor: int | tuple[int, ...]) -> None:
+        first = self.weights.outer(1)[0]
+        inner = kmul(self.weights.inner(name, factor), first)
+        blocks = self.weights.blocks(self.layout.weights[tensors[0]].cols)
+        across = np.broadcast_to(blocks[None], (len(tensors), *blocks.shape))
+        rows = [weight[None] for weight in inner]
+        stored_tensors(self.into, self.layout, tensors, rows, across, COLUMN)
+
+    def _stored_at(self, name: str, tensor: str, index: tuple[int, ...], factor: int) -> None:
+        place, w = self.layout.weights[tensor], self.layout.w
+        rows = self.weights.rows(name, factor)
+        spread = kzero((place.blocks * w,))
+        np.add.at(spread, np.array(index), kmul(rows, self.weights.cols(1)[0]))
+        spread %= np.uint64(P)
+        touched = sorted({i // w for i in index})
+        for block in touched:
+            part = spread[block * w : (block + 1) * w]
+            self.into.dense("W", place.start + block, part, np.arange(w, dtype=np.int32)[None])
+
+    def _at(self, name: str, matrix: Matrix, column: tuple[int, ...], factor: int) -> None:
+        place, w = self.layout.placed[matrix.name], self.layout.w
+        rows = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0])
+        for t, where in enumerate(column):
+            block, col = divmod(where, w)
+            values = np.concatenate([kzero((1,)), rows[t : t + 1]])
+            choice = np.zeros((1, w), np.int32)
+            choice[0, col] = 1
+            self.into.dense("A", place.start + block * place.rows + t, values, choice)
+
+    def _sparse(self, name: str, frame: Frame, entries: tuple[tuple[int, int, int], ...]) -> None:
+        if not entries:
+            return
+        at, cols, numbers = (np.array(part) for part in zip(*entries, strict=True))
+        inner, columns = self.weights.inner(name, 1), self.weights.cols(frame.cols)
+        found = kscale(kmul(inner[at], columns[cols]), to_field(numbers))
+        self.constant += total(found) * total(self.weights.outer(frame.outer))
+
+    def _row_sum(self, name: str, frame: Frame, matrix: Matrix, rows: Array) -> None:
+        """The equation has the rows of the matrix and one column."""
+        place, rows = self.layout.placed[matrix.name], kmul(rows, self.weights.cols(1)[0])
+        blocks = kone((place.blocks,))
+        if not matrix.frame.causal:
+            self.into.tensor(place, rows, blocks, ONES)
+            return
+        by_token = rows.reshape(frame.outer, -1, DEGREE)
+        for t, part in enumerate(by_token):
+            causal_row(self.into, self.layout.w, place.start, place.rows, t, part, blocks, ONES)
+
+    def _mapped(self, name: str, frame: Frame, term: Mapped) -> None:
+        """Σ_j c_j · maps[t][j, i] is the weight of column i at token t."""
+        place, w = self.layout.placed[term.matrix.name], self.layout.w
+        size = term.maps.shape[1]
+        inner, outer = self.weights.inner(name, term.factor), self.weights.outer(frame.outer)
+        cols = self.weights.cols(frame.cols).reshape(-1, size, DEGREE)
+        for t, map_ in enumerate(term.maps):
+            mapped = _times(cols, map_).reshape(-1, DEGREE)
+            padded = kzero((place.blocks * w,))
+            padded[: len(mapped)] = mapped
+            rows = kmul(inner, outer[t])
+            for block in range(place.blocks):
+                column = self.into.columns.add(f"{name}.{t}.{block}", padded[block * w : (block + 1) * w])
+                self.into.rows("A", place.start + block * place.rows + t * len(rows), rows, column)
+
+
+def _times(vectors: Array, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Array:
+    """vectors (n, size, 5) · matrix (size × size integers below 2^24), over the middle axis."""
+    return np.stack([kvecmat(vector, to_field(matrix)) for vector in vectors])
+
+
+def causal_row(
+    into: Functional, w: int, start: int, rows: int, t: int, inner: Array, blocks: Array, column: str
+) -> None:
+    """Add the rows of token t of a causal matrix, each with the columns 0 … t; blocks without a weight are left out."""
+    for block in range(t // w + 1):
+        if not blocks[block].any():
+            continue
+        width = min(w, t + 1 - block * w)
+        weights = kmul(inner, blocks[block])
+        into.rows("A", start + block * rows + t * len(inner), weights, into.columns.masked(column, width))
+
+
+def causal_rows(
+    into: Functional, w: int, start: int, rows: int, outer: Array, inner: Array, blocks: Array, column: str
+) -> None:
+    """Add a causal matrix: weights `outer` of tokens, `inner` of a token's rows, `blocks` ⊗ `column` of columns."""
+    for t in range(len(outer)):
+        causal_row(into, w, start, rows, t, kmul(inner, outer[t]), blocks, column)

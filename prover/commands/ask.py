@@ -1,0 +1,46 @@
+"""`huref ask`: challenge prompts drawn from public randomness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huref.common.output import exit_on_error, note, result, result_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add `huref ask` to the root command."""
+    app.command("ask")(ask)
+
+
+def ask(
+    tokenizer: Annotated[
+        Path, typer.Option(help="The model's tokenizer: its folder or file, or the whole checkpoint.")
+    ],
+    seed: Annotated[
+        str, typer.Option(help="64 hex digits that nobody could foresee when the model was committed.")
+    ],
+    count: Annotated[int, typer.Option(help="Number of prompts.")] = 1,
+    tokens: Annotated[int, typer.Option(help="Random words of a prompt, one token each.")] = 8,
+    beginning: Annotated[
+        str, typer.Option(help="What a prompt begins with.")
+    ] = "Write a short story with these words:",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Draw prompts that a served model is to answer before a proof of some answers is asked for."""
+    with exit_on_error(as_json=as_json):
+        from huref.prover.vocabulary.prompts import draw_prompts, parse_seed
+        from huref.prover.vocabulary.tokens import own_vocabulary
+
+        drawn = parse_seed(seed)
+        vocabulary = own_vocabulary(tokenizer, tokenizer, None)
+        prompts = draw_prompts(vocabulary, drawn, count, tokens, beginning)
+    if as_json:
+        rule = {"seed": drawn.hex(), "tokenizer_digest": vocabulary.digest, "beginning": beginning}
+        made = [{"text": prompt.text, "ids": prompt.ids} for prompt in prompts]
+        result_json({"schema": "huref-asked/1", **rule, "words": tokens, "prompts": made})
+        return
+    result(*(prompt.text for prompt in prompts))
+    note(f"tokenizer digest {vocabulary.digest}: with another one the prompts are others")

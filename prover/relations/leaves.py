@@ -1,0 +1,151 @@
+"""The leaf layer of a proof of relations: which integers every row looks up (protocol §6.5, §13)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.argument.runs import Run, RunCells, RunNumber, RunRepeated, RunSpread
+from huref.circuits.argument.spaces import LookupSpace
+from huref.circuits.program.tables import Table
+from huref.common.algebra.field import P
+from huref.common.algebra.kscalar import KS
+from huref.prover.argument.lookup_leaves import LeafLayer
+from huref.prover.kernels.lookup.histogram import count_entries
+from huref.prover.kernels.lookup.rows import HALVES, WORDS
+from huref.prover.relations.values import Values
+
+Ints = NDArray[Any]
+
+
+class RunValues:
+    """The operands of all runs of a space, as rows of w.
+
+    `halves` holds those whose entries fit 16 bits, `words` canonical residues of the others; the values of matrices
+    come first, in their committed order.
+    """
+
+    def __init__(self, values: Values, space: LookupSpace) -> None:
+        self.values, self.w = values, values.w
+        layout = values.layout
+        self._by_row = sorted(
+            (layout.placed[matrix.name].start, matrix) for matrix in layout.relations.matrices
+        )
+        self._starts = np.array([start for start, _ in self._by_row])
+        self._halves, self._words = [values.halves], [_residues(values.words)]
+        self.places: dict[str, tuple[bool, list[int]]] = {}
+        ends = [values.halves.size, values.words.size]
+        for run in space.runs:
+            self.places[run.label] = self._place(run, ends)
+        self.halves = np.concatenate(self._halves) if len(self._halves) > 1 else self._halves[0]
+        self.words = np.concatenate(self._words) if len(self._words) > 1 else self._words[0]
+        self._halves, self._words = [], []
+
+    def _found(self, row: int) -> tuple[Any, int]:
+        """The matrix that is committed at a row of A, and which of its rows it is."""
+        at = int(np.searchsorted(self._starts, row, side="right")) - 1
+        start, matrix = self._by_row[at]
+        return matrix, row - start
+
+    def rows(self, run: Run, operand: RunCells | RunRepeated | RunSpread) -> Ints:
+        """An operand's entries, (rows, w) or (rows, 1) where all columns are the same."""
+        matrix, first = self._found(operand.start)
+        match operand:
+            case RunCells():
+                return self.values.stacked(matrix)[first : first + run.rows]
+            case RunRepeated():
+                once = self.values.stacked(matrix)[first : first + run.blocks * run.inner]
+                shape = (run.blocks, run.outer, run.inner, run.heads, self.w)
+                spread = np.broadcast_to(once.reshape(run.blocks, 1, run.inner, 1, self.w), shape)
+                return spread.reshape(-1, self.w)
+            case RunSpread():
+                once = self.values.flat(matrix)
+                return np.tile(once, run.blocks)[:, None]
+
+    def varying(self, run: Run) -> list[RunCells | RunRepeated | RunSpread]:
+        """The operands that are not public numbers."""
+        return [operand for operand in run.operands if not isinstance(operand, RunNumber)]
+
+    def _place(self, run: Run, ends: list[int]) -> tuple[bool, list[int]]:
+        """Whether a run's operands lie in `words`, and where each of them starts there."""
+        operands = self.varying(run)
+        wide = any(self.values.wide[self._found(operand.start)[0].name] for operand in operands)
+        starts = []
+        for operand in operands:
+            matrix, first = self._found(operand.start)
+            if isinstance(operand, RunCells) and self.values.wide[matrix.name] == wide:
+                starts.append(self.values.starts[matrix.name] + first * self.w)
+                continue
+            rows = np.broadcast_to(self.rows(run, operand), (run.rows, self.w))
+            starts.append(ends[wide])
+            ends[wide] += rows.size
+            if wide:
+                self._words.append(_residues(rows.astype(np.int32)).reshape(-1))
+            else:
+                self._halves.append(rows.astype(np.int16).reshape(-1))
+        return wide, starts
+
+    def count(self, space: LookupSpace) -> dict[Table, NDArray[np.int32]]:
+        """How often each table entry is looked up, (size,) per table."""
+        counts = {block.table: np.zeros(block.table.size, np.int32) for block in space.tables}
+        for run in space.runs:
+            columns: list[Ints] = []
+            for operand in run.operands:
+                if isinstance(operand, RunNumber):
+                    inner = np.array(operand.values, np.int64).repeat(run.heads)
+                    columns.append(np.tile(inner, run.blocks * run.outer)[:, None])
+                else:
+                    rows = self.rows(run, operand)
+                    part = rows[:, : run.cols] if rows.shape[1] > 1 else rows
+                    offset = operand.offset if isinstance(operand, RunCells) else 0
+                    columns.append(part.astype(np.int32) + offset if offset else part)
+            index = np.broadcast_to(run.table.index(tuple(columns)), (run.rows, run.cols))
+            counts[run.table] += count_entries(np.ascontiguousarray(index).reshape(-1), run.table.size)
+        return counts
+
+    def jobs(self, run: Run) -> Iterator[tuple[tuple[int | None, ...], NDArray[np.int64]]]:
+        """Groups of rows whose public numbers agree: the components (None where one is read), and the rows."""
+        numbers = [operand.values for operand in run.operands if isinstance(operand, RunNumber)]
+        inner = np.arange(run.rows) // run.heads % run.inner
+        for combination in sorted(set(zip(*numbers, strict=True))) if numbers else [()]:
+            left = iter(combination)
+            components = tuple(
+                next(left) if isinstance(operand, RunNumber) else None for operand in run.operands
+            )
+            mine = np.ones(run.inner, bool)
+            for values, value in zip(numbers, combination, strict=True):
+                mine &= np.array(values) == value
+            yield components, np.flatnonzero(mine[inner])
+
+
+def _residues(words: Ints) -> NDArray[np.uint32]:
+    return np.where(words < 0, words + np.int32(P), words).astype(np.uint32)
+
+
+Counts = Mapping[Table, Ints]
+
+
+class RunLeaves(LeafLayer):
+    """The leaf layer of a space of runs."""
+
+    def __init__(self, operands: RunValues, space: LookupSpace, counts: Counts, alpha: KS, beta: KS) -> None:
+        super().__init__(space, alpha, beta)
+        shift = self._words.add(operands.words)
+        height = space.tile_rows
+        for run in space.runs:
+            wide, starts = operands.places[run.label]
+            starts = [start + shift * wide for start in starts]
+            deltas = [start - starts[0] for start in starts[1:]]
+            added = [getattr(operand, "offset", 0) for operand in run.operands]
+            first = self._storage[run.tile] * height
+            places = starts[0] + np.arange(run.rows) * space.w
+            self._base.reshape(-1)[first : first + run.rows] = places
+            for components, rows in operands.jobs(run):
+                job = self._new_job(run.table, WORDS if wide else HALVES, run.cols, deltas, components, added)
+                self._job.reshape(-1)[first + rows] = job
+        for table in space.tables:
+            self.add_table(table, counts[table.table])
+        self.close(np.empty(0, np.int8), operands.halves)

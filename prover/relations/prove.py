@@ -1,0 +1,122 @@
+"""The proof of relations: commit to all integers, look them up, one inner product, one opening (protocol §13.5).
+
+The order of messages is that of `huref.verifier.relations.reduce`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.argument.functional import Columns
+from huref.circuits.argument.layout import MASK_ROWS
+from huref.circuits.argument.security import lookup_grinding
+from huref.circuits.program.tables import Table
+from huref.circuits.relations.setup import RelationSetup
+from huref.circuits.relations.weights import EquationWeights, point_sizes
+from huref.common.algebra.field import KArray
+from huref.common.argument.transcript import Transcript
+from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.lookup import prove_lookup
+from huref.prover.argument.opening import OpenedMatrix, prove_opening
+from huref.prover.argument.prove import make_pads
+from huref.prover.argument.sumcheck import prove_rounds
+from huref.prover.argument.triples import prove_triples
+from huref.prover.commitment.committed import commit, with_random_rows
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import WeightsCommitment
+from huref.prover.devices.interface import Device
+from huref.prover.devices.matrix import StackedMatrix
+from huref.prover.kernels.hashing.grind import grind
+from huref.prover.relations.leaves import RunLeaves, RunValues
+from huref.prover.relations.oracle import InnerOracle
+from huref.prover.relations.values import Values
+from huref.prover.relations.vectors import product_vectors
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.relations.reduce import absorb_relations, reduce_relations
+
+Ints = NDArray[Any]
+Progress = Callable[[str], None]
+
+
+def prove_relations(
+    setup: RelationSetup,
+    statement: bytes,
+    tensors: Mapping[str, Ints],
+    found: Mapping[str, Ints],
+    commitment: WeightsCommitment,
+    seed: SecretSeed,
+    progress: Progress | None = None,
+) -> bytes:
+    """Prove that the matrices `found` satisfy all relations with the committed `tensors`; returns the proof's bytes.
+
+    `seed` must be fresh for every proof; `statement` is the canonical encoding of the whole public statement.
+    """
+    step = progress or (lambda _: None)
+    layout, geometry = setup.layout, setup.geometry
+    step("commit intermediates")
+    values = Values(layout, found)
+    counts = [RunValues(values, space).count(space) for space in layout.spaces]
+    pads = make_pads(layout.pads, seed)
+    proof = _commit_proof(setup, values, counts, pads, seed, commitment.committed.device)
+    opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed)
+
+    transcript = Transcript()
+    absorb_relations(transcript, setup, statement, commitment.root)
+    channel = ProverChannel(transcript, layout.pads, pads, grind)
+    channel.send("root.proof", proof.committed.root)
+    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
+    if bits:
+        channel.grind("lookup.grind", bits)
+    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    for number, space in enumerate(layout.spaces):
+        step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
+        leaves = RunLeaves(RunValues(values, space), space, counts[number], alpha, beta)
+        prove_lookup(channel, space, leaves)
+        del leaves
+    step("products")
+    eta = channel.challenge("equations.eta")
+    point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
+    weights = EquationWeights(layout, point, eta, Columns(layout.w))
+    oracle = InnerOracle(*product_vectors(weights, values, tensors))
+    channel.hidden("products.totals", [oracle.total()])
+    prove_rounds(channel, "inner", oracle, layout.log_inner)
+    channel.hidden_product("inner.final", *oracle.finals())
+    del oracle
+    prove_triples(channel, layout.pads, pads)
+    step("open")
+    replay = VerifierChannel(Transcript(), channel.so_far(), layout.pads)
+    reduced = reduce_relations(replay, setup, statement, commitment.root)
+    prove_opening(
+        channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, proof,
+        seed.derive("opening"), setup.knobs.grinding,
+    )  # fmt: skip
+    return channel.finish()
+
+
+def _commit_proof(
+    setup: RelationSetup,
+    values: Values,
+    counts: Sequence[Mapping[Table, NDArray[np.int32]]],
+    pads: KArray,
+    seed: SecretSeed,
+    device: Device,
+) -> OpenedMatrix:
+    """Commit to A: all matrices, multiplicities, pads, mask rows R and R', random rows."""
+    layout, code, w = setup.layout, setup.geometry.proof, setup.layout.w
+    segments: list[Ints] = [values.stacked(matrix) for matrix in layout.relations.matrices]
+    for space, counted in zip(layout.spaces, counts, strict=True):
+        for block in space.tables:
+            rows = np.zeros(block.rows * w, np.int32)
+            rows[: block.table.size] = counted[block.table]
+            segments.append(rows.reshape(-1, w))
+    hidden = np.zeros((layout.mask_start - layout.pad_start) * w, np.uint32)
+    hidden[: pads.size] = pads.reshape(-1)
+    masks = seed.field_elements("reduction masks", MASK_ROWS * w).reshape(MASK_ROWS, w)
+    stacked = StackedMatrix([*segments, hidden.reshape(-1, w), masks])
+    stacked = with_random_rows(stacked, code.random, seed, "proof.random")
+    committed = commit(stacked, code.domain, seed.derive("proof salts").value, device)
+    return OpenedMatrix(stacked.segments, committed)

@@ -1,0 +1,280 @@
+"""A run of an inference program with every integer that a proof commits to (protocol §13.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.inference.compile import STREAM_LIMB
+from huref.circuits.inference.evaluate import Ints, Weights, rounded, split
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relate_norm import CARRY, DIGITS, LARGEST_E, PIECE, carry_bits, pieces
+from huref.circuits.inference.sites import (
+    Divide,
+    Embed,
+    InferenceProgram,
+    Linear,
+    Low,
+    Multiply,
+    Norm,
+    Scores,
+    Site,
+    Turn,
+    Write,
+)
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.functions import EXP_BITS, EXP_ZERO, OCTAVE, inverse_roots, reciprocal
+from huref.circuits.relations.program import Relations
+from huref.common.errors import ProverError
+from huref.prover.run.inference.executor import FastEvaluator
+
+Array = NDArray[Any]
+
+
+def record_run(
+    program: InferenceProgram,
+    relations: Relations,
+    weights: Weights,
+    ids: Sequence[int],
+    claims: Claims,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Array]:
+    """Every matrix of `relations`, of the run on `ids`.
+
+    Raises:
+        ProverError: a value that no proof can hold, or a claim that does not hold; names the site.
+    """
+    recorder = _Recorder(program, relations, weights, ids, claims)
+    recorder.run()
+    return recorder.found
+
+
+class _Recorder(FastEvaluator):
+    def __init__(
+        self,
+        program: InferenceProgram,
+        relations: Relations,
+        weights: Weights,
+        ids: Sequence[int],
+        claims: Claims,
+    ) -> None:
+        super().__init__(program, weights, ids)
+        self.claims, self.relations = claims, relations
+        self.found: dict[str, Array] = {}
+        self.norms = [site.name for site in program.sites if isinstance(site, Norm)]
+
+    def put(self, name: str, inner: int, values: Ints) -> None:
+        """Instance `inner` of a matrix: values (outer, …)."""
+        matrix = self.relations.matrix[name]
+        frame = matrix.frame
+        if int(values.max()) > matrix.largest or int(values.min()) < -matrix.largest:
+            raise ProverError(f"{name}: a value does not fit the proof", hint="the text is unlike any other")
+        if name not in self.found:
+            kind = np.int16 if matrix.largest < 1 << 15 else np.int32
+            self.found[name] = np.zeros((frame.outer, frame.inner, frame.heads * frame.cols), kind)
+        self.found[name][:, inner] = values.reshape(frame.outer, -1)
+
+    def place(self, site: Site) -> tuple[int, str]:
+        """The layer of a site, and its name behind the layer's tag."""
+        tag, _, name = site.name.partition(".")
+        return (int(tag[1:]), name) if name else (0, tag)
+
+    def rest(self, name: str, inner: int, acc: Ints, h: Ints, shift: Ints | int) -> None:
+        """The remainder of a rounding."""
+        power = np.left_shift(1, np.asarray(shift, np.int64))
+        self.put(name, inner, acc + (power >> 1) - h * power)
+
+    def stepped(self, name: str, inner: int, shift: Ints) -> None:
+        """Secret shifts and their powers."""
+        largest = self.relations.matrix[f"{name}.shift"].largest
+        if int(shift.max()) > largest:
+            raise ProverError(f"{name}: a secret shift above {largest} does not fit the proof")
+        self.put(f"{name}.shift", inner, shift)
+        self.put(f"{name}.power", inner, np.left_shift(1, shift))
+        self.put(f"{name}.half", inner, np.left_shift(1, shift) >> 1)
+
+    def embed(self, site: Embed) -> Ints:
+        shift = site.unit + self.weights["embed" + STEP].reshape(-1)[self.ids].astype(np.int64)
+        out = super().embed(site)
+        for name, values in (("shift", shift), ("power", 1 << shift), ("half", (1 << shift) >> 1)):
+            self.put(f"embed.{name}", 0, values)
+        self.streamed(0, out)
+        return out
+
+    def streamed(self, inner: int, values: Ints) -> None:
+        high, low = split(values, STREAM_LIMB)
+        self.put("stream.high", inner, high)
+        self.put("stream.low", inner, low)
+
+    def norm(self, site: Norm) -> Ints:
+        out = super().norm(site)
+        inner, r = self.norms.index(site.name), self.value(site.source)
+        m, e = self.trace.scalars[site.name].T
+        if int(e.max()) > LARGEST_E:
+            raise ProverError(f"{site.name}: the stream is too large to be normed")
+        c = inverse_roots(site.cols, site.scale)[m - (1 << 12)]
+        self._digits(site, inner, r, m, e)
+        shift = site.shift + e
+        power = np.left_shift(1, shift)
+        for name, values in (
+            ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1),
+        ):  # fmt: skip
+            self.put(f"norm.{name}", inner, values)
+        acc = r * c[:, None]
+        h = rounded(acc, shift[:, None])
+        self.put("norm.h", inner, h)
+        self.rest("norm.rest", inner, acc, h, shift[:, None])
+        self.put("norm", inner, out)
+        return out
+
+    def _digits(self, site: Norm, inner: int, r: Ints, m: Ints, e: Ints) -> None:
+        """Both sums that Q is, digit by digit."""
+        high, low = split(r, STREAM_LIMB)
+        sums = [(a * b).sum(axis=1) for a, b in ((low, low), (high, low), (high, high))]
+        limit = self.relations.matrix["stream.high"].largest << STREAM_LIMB
+        bits = carry_bits(site.cols, limit)
+        q0 = sums[0] + (site.constant & 1023)
+        carry0, q0 = q0 >> 10, q0 & 1023
+        q1 = sums[1] + carry0 + ((site.constant >> 10) & 255)
+        carry1, q1 = q1 >> 8, q1 & 255
+        rest = sums[2] + carry1 + (site.constant >> 18)
+        q = [q0, q1, rest & 1023, (rest >> 10) & 1023]
+        top = rest >> 20
+        for name, values, offset in (("carry0", carry0, 0), ("carry1", carry1, 1 << (bits[1] - 1))):
+            number = values + offset
+            widths = pieces(bits[name == "carry1"])
+            for i, width in enumerate(widths):
+                self.put(f"norm.{name}.{i}", inner, (number >> (PIECE * i)) & ((1 << width) - 1))
+        self.put("norm.q38", inner, top)
+        carry = np.zeros_like(m)
+        remainder = (q0 + (q1 << 10) + (rest << 18)) - (m << (2 * e))
+        for number, (start, width) in enumerate(DIGITS):
+            bit = 2 * e - start
+            inside = (bit >= 0) & (bit < width)
+            digit = np.where(inside, np.left_shift(1, np.where(inside, bit, 0)), 0)
+            part = (remainder >> start) & ((1 << width) - 1)
+            self.put(f"norm.q{start}", inner, q[number])
+            self.put(f"norm.f{start}", inner, digit)
+            self.put(f"norm.b{start}", inner, np.clip(bit, 0, width))
+            self.put(f"norm.rho{start}", inner, part)
+            carry = (m * digit + part + carry - q[number]) >> width
+            if number < len(DIGITS) - 1:
+                if int(carry.max()) >= 1 << CARRY:
+                    raise ProverError(f"{site.name}: a carry does not fit")
+                self.put(f"norm.kappa{start}", inner, carry)
+
+    def linear(self, site: Linear) -> Ints:
+        inner, name = self.place(site)
+        if name == "head":
+            return self._head(site)
+        acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
+        shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
+        h = rounded(acc, shift)
+        if max(-int(h.min()), int(h.max()) + 1) > 4 * (site.clamp + 1):
+            raise ProverError(f"{site.name}: a value is far beyond its clamp")
+        out = np.clip(h, -site.clamp, site.clamp)
+        self.stepped(name, inner, shift)
+        self.put(f"{name}.h", inner, h)
+        self.rest(f"{name}.rest", inner, acc, h, shift)
+        if name != "gate":
+            self.put(name, inner, out)
+        return out
+
+    def _head(self, site: Linear) -> Ints:
+        claims = self.claims
+        normed = self.value(site.source)[list(claims.positions)]
+        acc = self.product(site.source, normed, self.weights[site.tensor])
+        shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
+        h = rounded(acc, shift)
+        own = h[np.arange(len(h)), list(claims.tokens)] + np.array(claims.gaps)
+        distance = own[:, None] - h
+        if int(distance.min()) < 0:
+            at = int(np.argmin(distance.min(axis=1)))
+            raise ProverError(
+                f"the token claimed behind position {claims.positions[at]} is further below the best than its gap"
+            )
+        self.stepped("head", 0, shift)
+        self.put("head.distance", 0, distance)
+        self.put("head.claimed", 0, own)
+        self.rest("head.rest", 0, acc, h, shift)
+        return h
+
+    def turn(self, site: Turn) -> Ints:
+        inner, name = self.place(site)
+        acc = self.turned(site)
+        h = rounded(acc, site.shift)
+        out = np.clip(h, -site.clamp, site.clamp)
+        self.put(f"{name}.h", inner, h)
+        self.rest(f"{name}.rest", inner, acc, h, site.shift)
+        self.put(name, inner, out)
+        return out
+
+    def scores(self, site: Scores) -> Ints:
+        inner, _ = self.place(site)
+        out = super().scores(site)
+        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
+        acc = self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1))
+        raw = rounded(acc, site.shift)
+        seen = np.tril(np.ones(raw.shape[1:], bool))
+        z = np.where(seen, raw - OCTAVE * self.trace.octaves[site.name][:, :, None], EXP_ZERO - 1)
+        power = 1 << site.shift
+        rest = np.where(seen, acc + (power >> 1) - (raw << site.shift), 0)
+        for name, values in (("scores.z", z), ("scores", out), ("scores.rest", rest)):
+            self.put(name, inner, values.transpose(1, 0, 2))
+        total = self.trace.totals[site.name].T
+        if int(total.min()) < (1 << EXP_BITS) - self.program.tokens:
+            raise ProverError(f"{site.name}: the sum of a softmax is too small")
+        for name, values in (
+            ("octave", self.trace.octaves[site.name].T), ("total", total), ("inverse", reciprocal(total)),
+        ):  # fmt: skip
+            self.put(f"scores.{name}", inner, values)
+        return out
+
+    def mixed(self, site: Any, acc: Ints, out: Ints) -> None:
+        inner, _ = self.place(site)
+        self.put("mix", inner, out)
+        self.rest("mix.rest", inner, acc, out, site.shift)
+
+    def divide(self, site: Divide) -> Ints:
+        inner, _ = self.place(site)
+        inverse = np.repeat(reciprocal(self.trace.totals[site.scores]).T, site.size, axis=1)
+        acc = self.value(site.source) * inverse
+        return self._limbs(site, "y", inner, acc, self.shifts(site.name, site.steps, site.base, ()))
+
+    def multiply(self, site: Multiply) -> Ints:
+        inner, _ = self.place(site)
+        acc = self.value(site.left) * self.value(site.right)
+        self.put("active", inner, self.value(site.left))
+        return self._limbs(site, "a", inner, acc, self.shifts(site.name, site.steps, site.base, site.extra))
+
+    def _limbs(self, site: Divide | Multiply, name: str, inner: int, acc: Ints, shift: Ints) -> Ints:
+        out = self.limbs(site, rounded(acc, shift))
+        high, low = split(out, site.limb)
+        self.stepped(name, inner, shift)
+        self.put(f"{name}.high", inner, high)
+        self.put(f"{name}.low", inner, low)
+        self.rest(f"{name}.rest", inner, acc, out, shift)
+        return out
+
+    def low(self, site: Low) -> Ints:
+        inner, name = self.place(site)
+        acc = self.written(site, split(self.value(site.source), site.limb)[1])
+        out = rounded(acc, site.shift)
+        base = name.removesuffix("_low")
+        high, low = split(out, STREAM_LIMB)
+        self.put(f"{base}.low1", inner, high)
+        self.put(f"{base}.low0", inner, low)
+        self.rest(f"{base}.low.rest", inner, acc, out, site.shift)
+        return out
+
+    def write(self, site: Write) -> Ints:
+        inner, name = self.place(site)
+        acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
+        acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
+        out = self.stream(site, rounded(acc, site.shift))
+        self.rest(f"{name}.rest", inner, acc, out, site.shift)
+        self.streamed(2 * inner + (1 if name == "o" else 2), out)
+        return out

@@ -1,0 +1,196 @@
+"""Relations checked entry by entry over the integers, without any weights or fields: what a proof has to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.products import (
+    CausalMix,
+    CausalScores,
+    ColumnScale,
+    FlatProduct,
+    Gathered,
+    Hadamard,
+    Outer,
+    Product,
+    Projection,
+    RowScale,
+    Squares,
+    Transposed,
+)
+from huref.circuits.relations.program import Look, Number, Own, Relations, Repeated, Spread
+from huref.circuits.relations.terms import (
+    Along,
+    At,
+    Beside,
+    Cells,
+    Linear,
+    Mapped,
+    Public,
+    PublicTokens,
+    RowSum,
+    Sparse,
+    Stored,
+    StoredAt,
+    by_inner,
+)
+
+Ints = NDArray[Any]
+
+
+class Checker:
+    """`wrong()` lists the equations and lookups that do not hold for these integers."""
+
+    def __init__(self, relations: Relations, found: Mapping[str, Ints], tensors: Mapping[str, Ints]) -> None:
+        self.relations, self.found, self.tensors = relations, found, tensors
+
+    def of(self, matrix: Matrix) -> Ints:
+        """A matrix as (outer, inner, heads, cols)."""
+        f = matrix.frame
+        return self.found[matrix.name].astype(np.int64).reshape(f.outer, f.inner, f.heads, f.cols)
+
+    def wrong(self) -> list[str]:
+        """Names of what does not hold."""
+        sums = {
+            e.name: np.zeros((e.frame.outer, e.frame.inner, e.frame.heads, e.frame.cols), np.int64)
+            for e in self.relations.equations
+        }
+        for equation in self.relations.equations:
+            for term in equation.linear:
+                sums[equation.name] += self.linear(equation.frame, term)
+        for product in self.relations.products:
+            for name, values in self.products(product):
+                sums[name] += values
+        bad = []
+        for equation in self.relations.equations:
+            values = sums[equation.name]
+            if equation.frame.causal:
+                seen = np.tril(np.ones((equation.frame.outer, equation.frame.cols), bool))
+                values = values * seen[:, None, None, :]
+            if values.any():
+                bad.append(equation.name)
+        return bad + [look.label for look in self.relations.looks if not self.looked(look)]
+
+    def looked(self, look: Look) -> bool:
+        """Whether all tuples are in the table."""
+        f = look.frame
+        shape = (f.outer, f.inner, f.heads, f.cols)
+        columns = []
+        for operand in look.operands:
+            match operand:
+                case Own(matrix, offset):
+                    values = self.of(matrix) + offset
+                case Repeated(matrix) | Spread(matrix):
+                    values = self.of(matrix)
+                case Number(number):
+                    values = np.array(by_inner(number, f.inner))[None, :, None, None]
+            columns.append(np.broadcast_to(values, shape).reshape(-1))
+        table = np.stack(look.table.columns(), axis=1).astype(np.int64)
+        wanted = np.unique(np.stack(columns, axis=1), axis=0)
+        weights = 1 + np.arange(wanted.shape[1]) * 7_919_000_003
+        keys = np.sort((table * weights).sum(axis=1))
+        sought = (wanted * weights).sum(axis=1)
+        at = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+        return bool((keys[at] == sought).all())
+
+    def linear(self, f: Frame, term: Linear) -> Ints:
+        """A term, broadcast over the frame."""
+        match term:
+            case Cells(matrix, factor, select) | Beside(matrix, factor, select):
+                values = self.of(matrix)
+                if select is not None:
+                    values = values[:, list(select)]
+                return values * self.factor(factor, f.inner)
+            case Along(matrix, factor):
+                return self.of(matrix) * self.factor(factor, f.inner)
+            case Stored(tensors, factor):
+                rows = np.stack([self.tensors[name].reshape(-1) for name in tensors]).astype(np.int64)
+                return rows[None, :, None, :] * self.factor(factor, f.inner)
+            case StoredAt(tensor, index, factor):
+                return factor * self.tensors[tensor].reshape(-1)[list(index)].astype(np.int64)[:, None, None, None]
+            case At(matrix, column, factor):
+                return factor * self.of(matrix)[np.arange(f.outer), 0, 0, list(column)][:, None, None, None]
+            case Public(values):
+                return np.asarray(self.factor(values, f.inner))
+            case PublicTokens(values):
+                return np.array(values)[:, None, None, None]
+            case Sparse(entries):
+                out = np.zeros((1, f.inner, 1, f.cols), np.int64)
+                for i, col, value in entries:
+                    out[0, i, 0, col] += value
+                return out
+            case RowSum(matrix, factor):
+                values = self.of(matrix)
+                if matrix.frame.causal:
+                    values = values * np.tril(np.ones(values.shape[::3], np.int64))[:, None, None, :]
+                return values.sum(axis=3, keepdims=True) * self.factor(factor, f.inner)
+            case Mapped(matrix, maps, factor):
+                values = self.of(matrix)[:, :, 0]
+                by_head = values.reshape(*values.shape[:2], -1, maps.shape[1])
+                mapped = np.einsum("tji,tlhi->tlhj", maps, by_head).reshape(values.shape)
+                return mapped[:, :, None] * self.factor(factor, f.inner)
+
+    @staticmethod
+    def factor(factor: int | tuple[int, ...], inner: int) -> Ints:
+        """By inner index."""
+        return np.array(by_inner(factor, inner), np.int64)[None, :, None, None]
+
+    def products(self, product: Product) -> list[tuple[str, Ints]]:
+        """What a product adds to its equations."""
+        if isinstance(product, Squares):
+            high, low = self.of(product.high), self.of(product.low)
+            pairs = (
+                (product.equation, high, high),
+                (product.equation_mixed, high, low),
+                (product.equation_low, low, low),
+            )
+            return [(name, (a * b).sum(axis=3, keepdims=True)) for name, a, b in pairs]
+        return [(product.equation, self.product(product, self.relations.equation[product.equation].frame))]
+
+    def product(self, product: Product, f: Frame) -> Ints:
+        """One that goes into one equation."""
+        match product:
+            case Projection(_, matrix, tensors, factor, select, tokens):
+                x = self.of(matrix)[:, :, 0]
+                x = x if select is None else x[:, list(select)]
+                x = x if tokens is None else x[list(tokens)]
+                found = [x[:, i] @ self.tensors[name].astype(np.int64).T for i, name in enumerate(tensors)]
+                return np.stack(found, axis=1)[:, :, None] * self.factor(factor, f.inner)
+            case Transposed(_, matrix, tensors, factor, outliers):
+                x = self.of(matrix)[:, :, 0].copy()
+                for i, column, extra in outliers:
+                    x[:, i, column] *= 1 + extra
+                found = [x[:, i] @ self.tensors[name].astype(np.int64) for i, name in enumerate(tensors)]
+                return np.stack(found, axis=1)[:, :, None] * self.factor(factor, f.inner)
+            case ColumnScale(_, matrices, scale, factor):
+                total = sum(self.of(matrix) * number for matrix, number in matrices)
+                return total * self.of(scale) * self.factor(factor, f.inner)
+            case RowScale(_, matrices, scale, factor, select):
+                total = sum(self.of(matrix) * number for matrix, number in matrices)
+                by = self.of(scale)[:, :, :, 0]
+                by = by if select is None else by[:, list(select)]
+                by = by.repeat(f.cols // by.shape[2], axis=2)[:, :, None]
+                return np.asarray(total * by * self.factor(factor, f.inner))
+            case Gathered(_, tensor, index, scale, factor):
+                rows = self.tensors[tensor][list(index)].astype(np.int64)[:, None, None]
+                return rows * self.of(scale) * factor
+            case Hadamard(_, left, right, factor) | FlatProduct(_, left, right, factor):
+                return self.of(left) * self.of(right) * self.factor(factor, f.inner)
+            case Outer(_, side, top, factor):
+                return self.of(side) * self.of(top) * factor
+            case CausalScores(_, query, key, size, group, factor):
+                q, k = (self.of(m)[:, :, 0].reshape(*self.of(m).shape[:2], -1, size) for m in (query, key))
+                found = np.einsum("tlhx,vlhx->tlhv", q, k.repeat(group, axis=2))
+                return found * self.factor(factor, f.inner)
+            case CausalMix(_, share, value, size, group, factor):
+                e = self.of(share) * np.tril(np.ones((f.outer, f.outer), np.int64))[:, None, None, :]
+                v = self.of(value)[:, :, 0].reshape(f.outer, f.inner, -1, size).repeat(group, axis=2)
+                found = np.einsum("tlhv,vlhx->tlhx", e, v).reshape(f.outer, f.inner, 1, -1)
+                return found * self.factor(factor, f.inner)
+            case _:
+                raise AssertionError(product)

@@ -1,0 +1,45 @@
+"""The verifier of a proof of relations: bytes in, nothing or an error out (protocol §13)."""
+
+from __future__ import annotations
+
+from huref.circuits.argument.security import SecurityReport
+from huref.circuits.relations.security import relation_security
+from huref.circuits.relations.setup import RelationSetup
+from huref.common.argument.transcript import Recorder, Transcript
+from huref.common.errors import Rejected
+from huref.verifier.argument.channel import VerifierChannel
+from huref.verifier.argument.opening import Roots, verify_opening
+from huref.verifier.relations.reduce import reduce_relations
+
+
+def verify_relations(
+    setup: RelationSetup,
+    statement: bytes,
+    weights_root: bytes,
+    proof: bytes,
+    min_security: int = 100,
+    recorder: Recorder | None = None,
+) -> SecurityReport:
+    """Check a proof that integers exist which satisfy all relations with the committed weights.
+
+    That the weights are in range is not checked here (protocol §6.8).
+
+    Raises:
+        Rejected: a check failed; its path says which. Malformed: the proof's bytes have the wrong form.
+    """
+    report = relation_security(setup)
+    if report.bits < min_security:
+        raise Rejected(
+            "security",
+            "the proof is below the demanded level",
+            expected=min_security,
+            got=round(report.bits, 2),
+        )
+    channel = VerifierChannel(Transcript(recorder), proof, setup.layout.pads)
+    reduced = reduce_relations(channel, setup, statement, weights_root)
+    roots = Roots(weights_root, reduced.proof_root)
+    verify_opening(
+        channel, setup.layout, setup.geometry, roots, reduced.claims, reduced.columns, setup.knobs.grinding
+    )
+    channel.finish()
+    return report
