@@ -112,7 +112,10 @@ class Checker:
                 rows = np.stack([self.tensors[name].reshape(-1) for name in tensors]).astype(np.int64)
                 return rows[None, :, None, :] * self.factor(factor, f.inner)
             case StoredAt(tensor, index, factor):
-                return factor * self.tensors[tensor].reshape(-1)[list(index)].astype(np.int64)[:, None, None, None]
+                return (
+                    factor
+                    * self.tensors[tensor].reshape(-1)[list(index)].astype(np.int64)[:, None, None, None]
+                )
             case At(matrix, column, factor):
                 return factor * self.of(matrix)[np.arange(f.outer), 0, 0, list(column)][:, None, None, None]
             case Public(values):
