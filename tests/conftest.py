@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, Proved, prove
 from tests.support import tiny_models
 
@@ -49,6 +50,14 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A proven tiny LLaMA; tests must not change its files."""
     return _make(tmp_path_factory.mktemp("tiny"), 0)
+
+
+@pytest.fixture(scope="session")
+def answered(tiny: Made, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    """The tiny model's bundle with a proof of inference: three tokens of its own behind four."""
+    out = tmp_path_factory.mktemp("answered") / "answer.huref"
+    question = Question([3, 7, 11, 20], 4, generate=3)
+    return prove_inference(tiny.commitment, out, question, fingerprint=tiny.bundle)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from huref.circuits.inference_statement import InferenceStatement, inference_pro
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.text import quoted, shorten
+from huref.common.text import escape, quoted
 from huref.verifier.relations.verify import verify_relations
 
 
@@ -69,7 +69,7 @@ class InferenceVerdict:
         for name, text in (("prompt", said.prompt), ("answer", said.answer)):
             if text is not None:
                 lines.append(
-                    f"That the {name}'s token ids are those of the text {quoted(shorten(text, 400))}."
+                    f"That the {name}'s token ids are those of the text {quoted(escape(text), 400)}."
                 )
         return lines
 

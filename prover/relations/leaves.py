@@ -16,9 +16,11 @@ from huref.common.algebra.kscalar import KS
 from huref.prover.argument.lookup_leaves import LeafLayer
 from huref.prover.kernels.lookup.histogram import count_entries
 from huref.prover.kernels.lookup.rows import HALVES, WORDS
+from huref.prover.kernels.threads import run_tasks
 from huref.prover.relations.values import Values
 
 Ints = NDArray[Any]
+_ROWS = 1 << 13
 
 
 class RunValues:
@@ -88,23 +90,32 @@ class RunValues:
                 self._halves.append(rows.astype(np.int16).reshape(-1))
         return wide, starts
 
+    def clear(self) -> None:
+        """Forget the operands, which only the leaves need."""
+        self.halves, self.words = self.halves[:0], self.words[:0]
+
     def count(self, space: LookupSpace) -> dict[Table, NDArray[np.int32]]:
         """How often each table entry is looked up, (size,) per table."""
         counts = {block.table: np.zeros(block.table.size, np.int32) for block in space.tables}
-        for run in space.runs:
-            columns: list[Ints] = []
-            for operand in run.operands:
-                if isinstance(operand, RunNumber):
-                    inner = np.array(operand.values, np.int64).repeat(run.heads)
-                    columns.append(np.tile(inner, run.blocks * run.outer)[:, None])
-                else:
-                    rows = self.rows(run, operand)
-                    part = rows[:, : run.cols] if rows.shape[1] > 1 else rows
-                    offset = operand.offset if isinstance(operand, RunCells) else 0
-                    columns.append(part.astype(np.int32) + offset if offset else part)
-            index = np.broadcast_to(run.table.index(tuple(columns)), (run.rows, run.cols))
-            counts[run.table] += count_entries(np.ascontiguousarray(index).reshape(-1), run.table.size)
+        parts = [(run, *part) for run in space.runs for part in _parts(run.rows)]
+        for (run, *_), found in zip(parts, run_tasks(self._count, parts), strict=True):
+            counts[run.table] += found
         return counts
+
+    def _count(self, run: Run, start: int, stop: int) -> NDArray[np.int32]:
+        """Counts of the rows start … stop − 1 of a run."""
+        columns: list[Ints] = []
+        for operand in run.operands:
+            if isinstance(operand, RunNumber):
+                inner = np.arange(start, stop) // run.heads % run.inner
+                columns.append(np.array(operand.values, np.int32)[inner][:, None])
+                continue
+            rows = self.rows(run, operand)[start:stop]
+            part = rows[:, : run.cols] if rows.shape[1] > 1 else rows
+            offset = operand.offset if isinstance(operand, RunCells) else 0
+            columns.append(part.astype(np.int32) + offset if offset else part)
+        index = np.broadcast_to(run.table.index(tuple(columns)), (stop - start, run.cols))
+        return count_entries(np.ascontiguousarray(index).reshape(-1), run.table.size)
 
     def jobs(self, run: Run) -> Iterator[tuple[tuple[int | None, ...], NDArray[np.int64]]]:
         """Groups of rows whose public numbers agree: the components (None where one is read), and the rows."""
@@ -123,6 +134,11 @@ class RunValues:
 
 def _residues(words: Ints) -> NDArray[np.uint32]:
     return np.where(words < 0, words + np.int32(P), words).astype(np.uint32)
+
+
+def _parts(rows: int) -> list[tuple[int, int]]:
+    """Rows in parts that are counted at a time."""
+    return [(start, min(start + _ROWS, rows)) for start in range(0, rows, _ROWS)]
 
 
 Counts = Mapping[Table, Ints]

@@ -57,11 +57,11 @@ def reseal(files: Files) -> Files:
 
     def repair(manifest: Json) -> None:
         manifest["statement"]["model_id"] = json.loads(files[form.COMMITMENT])["model_id"]
-        for name in [*form.LISTED, *({form.RANGE} & set(files))]:
+        for name in [*form.LISTED, *(set(form.OPTIONAL) & set(files))]:
             digest = hashlib.sha256(files[name]).hexdigest()
             manifest["files"][name] = {"size": len(files[name]), "sha256": digest}
-        if form.RANGE not in files:
-            manifest["files"].pop(form.RANGE, None)
+        for name in set(form.OPTIONAL) - set(files):
+            manifest["files"].pop(name, None)
         notes = manifest["statement"]["notes"]
         notes["commitment"] = manifest["files"][form.COMMITMENT]["sha256"]
         notes["fingerprint"] = manifest["files"][form.FINGERPRINT]["sha256"]

@@ -1,0 +1,169 @@
+"""A proof of inference in a bundle: what holds, what is said of it, and what is rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from huref.circuits.inference_statement import InferenceStatement
+from huref.common.errors import HurefError, Malformed, Rejected
+from huref.common.files import bundle as form
+from huref.prover.inference.prove import Answered
+from huref.verifier.inference import InferenceVerdict
+from huref.verifier.verdict import NO_MODEL
+from tests.conftest import Made
+from tests.support.command import huref
+from tests.support.forge import Files, check, load, reseal, with_manifest
+from tests.verifier.test_schemas import validate
+
+
+@pytest.fixture(scope="module")
+def files(answered: Answered) -> Files:
+    return load(answered.path)
+
+
+@pytest.fixture(scope="module")
+def statement(files: Files) -> InferenceStatement:
+    return InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
+
+
+def _found(answered: Answered) -> InferenceVerdict:
+    assert answered.verdict.inference is not None
+    return answered.verdict.inference
+
+
+def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, tiny: Made) -> None:
+    found, verdict = _found(answered), check(files)
+    assert (found.statement.claimed, found.argmaxes, found.largest, found.median) == (3, 3, 0.0, 0.0)
+    assert verdict.fingerprint == tiny.proved.verdict.fingerprint
+    assert any("give each of the last 3 tokens of 7 published ones" in line for line in verdict.proven())
+    assert NO_MODEL not in verdict.not_proven() and NO_MODEL in tiny.proved.verdict.not_proven()
+    assert any("ever served" in line for line in verdict.not_proven())
+    assert validate(verdict.to_dict(), "verdict")["inference"]["answer_ids"] == found.statement.ids[4:]
+
+
+def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: InferenceStatement) -> None:
+    said = statement.model_copy(update={"prompt": "a\x1b[31m\nProven:", "answer": None, "gaps": [0, 1, 2]})
+    found = replace(_found(answered), statement=said, gaps=(0.0, 0.5, 0.25))
+    assert (found.argmaxes, found.largest, found.median) == (1, 0.5, 0.25)
+    assert "at most 0.5 below the largest (of 1 of them proven: the largest)" in found.proven()[0]
+    lines = found.not_proven()
+    assert "own choice" in lines[1] and "\x1b" not in lines[2] and "\n" not in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"max_gap": 0.0}, None),
+        ({"min_argmax": 1.0}, None),
+        ({"max_gap": -0.1}, "expect.max_gap"),
+        ({"min_argmax": 1.01}, "expect.min_argmax"),
+    ],
+)
+def test_conditions(files: Files, options: dict[str, float], path: str | None) -> None:
+    if path is None:
+        check(files, **options)
+        return
+    with pytest.raises(Rejected) as caught:
+        check(files, **options)
+    assert caught.value.path == path
+
+
+def test_conditions_need_an_answer(tiny: Made) -> None:
+    run = huref("verify", tiny.bundle, "--max-gap", "1")
+    assert run.code == Rejected.exit_code and "expect.inference" in run.err + run.out
+
+
+def test_the_command_shows_it(answered: Answered) -> None:
+    run = huref("verify", answered.path, "--min-argmax", "1")
+    assert run.code == 0
+    assert "inference    3 tokens claimed, 3 proven argmaxes, largest gap 0, median 0" in run.out
+
+
+def _with(files: Files, statement: InferenceStatement, **change: object) -> Files:
+    changed = statement.model_copy(update=change)
+    return reseal({**files, form.INFERENCE: changed.encode()})
+
+
+Change = Callable[[InferenceStatement], dict[str, object]]
+CHANGES: dict[str, Change] = {
+    "another token": lambda s: {"ids": [*s.ids[:-1], (s.ids[-1] + 1) % 384]},
+    "another prompt": lambda s: {"ids": [s.ids[0] + 1, *s.ids[1:]]},
+    "one token less": lambda s: {"ids": s.ids[:-1]},
+    "another beginning": lambda s: {"first": s.first - 1},
+    "another gap": lambda s: {"gaps": [1]},
+    "gaps of their own": lambda s: {"gaps": [0, 0, 0]},
+    "another text": lambda s: {"prompt": "a text"},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_field_is_bound(files: Files, statement: InferenceStatement, name: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        check(_with(files, statement, **CHANGES[name](statement)))
+    assert caught.value.path.startswith("inference.")
+
+
+FORMS: dict[str, tuple[dict[str, object], type[HurefError]]] = {
+    "a token that is none": ({"ids": [3, 7, 11, 20, 384]}, Malformed),
+    "no claim": ({"first": 7}, Malformed),
+    "too few gaps": ({"gaps": [0, 0]}, Malformed),
+    "a gap too large": ({"gaps": [1 << 17]}, Malformed),
+    "another model": ({"model_id": "0" * 64}, Rejected),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_impossible_statements(files: Files, statement: InferenceStatement, name: str) -> None:
+    change, kind = FORMS[name]
+    with pytest.raises(kind):
+        check(_with(files, statement, **change))
+
+
+def test_an_answer_of_another_model(files: Files, other: Made, statement: InferenceStatement) -> None:
+    theirs = load(other.bundle)
+    moved = {name: files[name] for name in (form.INFERENCE, form.INFERENCE_PROOF)}
+    with pytest.raises(Rejected) as caught:
+        check(reseal({**theirs, **moved}))
+    assert caught.value.path == "inference.model_id"
+    renamed = statement.model_copy(update={"model_id": other.proved.verdict.model_id})
+    with pytest.raises(Rejected) as caught:
+        check(reseal({**theirs, **moved, form.INFERENCE: renamed.encode()}))
+    assert caught.value.path.startswith("inference.") and caught.value.path != "inference.model_id"
+
+
+def test_every_part_of_the_proof_counts(files: Files) -> None:
+    proof = files[form.INFERENCE_PROOF]
+    for at in range(0, len(proof), len(proof) // 7):
+        flipped = proof[:at] + bytes([proof[at] ^ 1]) + proof[at + 1 :]
+        with pytest.raises((Rejected, Malformed)):
+            check(reseal({**files, form.INFERENCE_PROOF: flipped}))
+    for broken in (proof[:-1], proof + b"\0"):
+        with pytest.raises(Malformed):
+            check(reseal({**files, form.INFERENCE_PROOF: broken}))
+
+
+def test_the_two_files_go_together(files: Files) -> None:
+    for name in (form.INFERENCE, form.INFERENCE_PROOF):
+        left = {key: data for key, data in files.items() if key != name}
+        with pytest.raises(Malformed, match="go together"):
+            check(with_manifest(left, lambda manifest, name=name: manifest["files"].pop(name)))
+
+
+def test_a_demanded_level_holds_for_the_answer_too(files: Files) -> None:
+    with pytest.raises(Rejected, match="security"):
+        check(files, min_security=128)
+
+
+def test_a_model_without_a_program(files: Files, statement: InferenceStatement) -> None:
+    from huref.circuits.inference_statement import prepare_inference
+    from huref.common.files.commitment_file import CommitmentFile
+
+    commitment = CommitmentFile.decode(files[form.COMMITMENT], form.COMMITMENT)
+    bare = commitment.model_copy(
+        update={"directory": commitment.directory.model_copy(update={"inference": None})}
+    )
+    with pytest.raises(Rejected, match="no inference program"):
+        prepare_inference(statement.model_copy(update={"model_id": bare.model_id}), bare)
