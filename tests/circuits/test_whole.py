@@ -144,5 +144,8 @@ def test_refusals() -> None:
         compiled(replace(SMOL, layers=1025))
     with pytest.raises(UsageError, match="too wide"):
         compiled(replace(SMOL, hidden=1 << 20))
+    crowd = (Block(True, 1 << 24, 1 << 20),) * 1024
+    with pytest.raises(UsageError, match="too wide"):  # before anything of that size is made
+        compiled(replace(SMOL, layers=1024, ffn=1 << 24, blocks=crowd))
     with pytest.raises(UsageError, match="32 bytes"):
         compiled(SMOL, b"short")
