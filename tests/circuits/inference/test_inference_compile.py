@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.fingerprint.shape import Block, ModelShape
 from huref.circuits.inference.compile import (
     compile_inference,
     norm_scale,
@@ -84,6 +84,8 @@ def test_outliers_reach_the_sites() -> None:
         {"head": False},
         {"parallel": True},
         {"output_norm": True},
+        {"other_mixers": True},
+        {"blocks": (Block(True, SHAPE.ffn, 4),) * SHAPE.layers},
     ],
 )
 def test_other_shapes_are_unsupported(change: dict[str, Any]) -> None:
