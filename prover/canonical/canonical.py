@@ -4,7 +4,7 @@ Function-preserving rewrites leave the terms of §1 unchanged once gains are fol
 ill-conditioned rewrite could still steer the rounding. So the factors of every term are brought to a balanced
 form that depends on the term as little as possible on how it was factored: up against down per neuron,
 q against k per rotary plane, and v against o (and q against k without rotary) per kv head by the singular
-value decomposition of their product. All arithmetic is pinned (prover/canonical/pinned.py).
+value decomposition of their product. All arithmetic is pinned (prover/kernels/pinned.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from huref.circuits.fingerprint.profiles import Profile
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.prover.canonical import pinned
 from huref.prover.canonical.factors import (
     Layer,
     Scaled,
@@ -29,6 +28,7 @@ from huref.prover.canonical.factors import (
     writing,
 )
 from huref.prover.checkpoint.formats.base import Float32
+from huref.prover.kernels import pinned
 
 
 def canonical_embedding(rows: Float32, shape: ModelShape, profile: Profile) -> Float32:

@@ -1,6 +1,6 @@
 """The steps that canonical forms are made of: folded gains, removed means, and factors brought to a balance.
 
-All arithmetic is pinned (prover/canonical/pinned.py).
+All arithmetic is pinned (prover/kernels/pinned.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
-from huref.prover.canonical import pinned
-from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.architectures.mixture import Expert
 from huref.prover.checkpoint.families import LayerReader, LayerTensors
 from huref.prover.checkpoint.formats.base import Float32
+from huref.prover.kernels import pinned
+from huref.prover.kernels.pinned import Float64
 
 Layer = LayerTensors | LayerReader
 Feed = LayerTensors | LayerReader | Expert

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.errors import Malformed
-from huref.prover.canonical import pinned
 from huref.prover.checkpoint.formats.base import Float32
+from huref.prover.kernels import pinned
 from huref.prover.kernels.integers.canonical import measure_rows, round_rows
 
 

@@ -1,4 +1,4 @@
-"""Float rows → int8 rows with a power-of-two step each, pinned (prover/canonical/pinned.py).
+"""Float rows → int8 rows with a power-of-two step each, pinned (prover/kernels/pinned.py).
 
 The step of a row is 2^e, e = ⌈log2(size / 127) − 0.1⌉, where size = min(largest |entry|, 4.5 · rms): entries beyond 127
 steps are clipped. No step is below 2^−6 of the tensor's median step, so that every exponent of a tensor lies in a
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from huref.circuits.model.tensors import HIGHEST_STEP, LARGEST, LOWEST_STEP
 from huref.common.errors import Malformed
-from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.formats.base import Float32
 from huref.prover.kernels.integers.canonical import measure_rows, round_each
+from huref.prover.kernels.pinned import Float64
 
 CLIP_SIGMAS = 4.5
 _CLIPPED = float.fromhex("0x1.125fbee250664p+0")  # 2^0.1: a step may be too small by this factor

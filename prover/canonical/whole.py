@@ -35,10 +35,10 @@ from huref.prover.canonical.factors import (
     reading,
     writing,
 )
-from huref.prover.canonical.pinned import Float64
 from huref.prover.canonical.steps import Rounded, round_blocks, round_full, round_gain, round_tensor
 from huref.prover.checkpoint.families import Model
 from huref.prover.checkpoint.formats.base import Float32
+from huref.prover.kernels.pinned import Float64
 
 _BLOCK = 4096
 """Rows of the embedding or head that are held as floats at a time."""

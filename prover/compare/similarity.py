@@ -15,8 +15,8 @@ from huref.circuits.fingerprint.similarity import term_names
 from huref.circuits.program.program import View
 from huref.common.errors import UsageError
 from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
-from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.families import LayerTensors, Model
+from huref.prover.kernels.pinned import Float64
 
 _ENDS = ("k", "o", "down")
 """The second factor of every term of a layer, in order."""

@@ -17,8 +17,8 @@ from huref.circuits.fingerprint.outputs import standardize
 from huref.circuits.fingerprint.profiles import PAPER
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.program import OUTPUTS, GatedMatMul, MatMul, Output, Program, SketchSum
-from huref.prover.canonical.pinned import Float32, Float64
 from huref.prover.kernels.integers.sites import signed_sums
+from huref.prover.kernels.pinned import Float32, Float64
 
 
 @dataclass(frozen=True)

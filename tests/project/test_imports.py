@@ -54,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     "verifier/registry": COMMON | CIRCUITS | {"verifier"},
     "verifier/commands": COMMON
     | {"circuits", "verifier", "verifier/report", "verifier/publish", "verifier/registry"},
-    "prover/kernels": COMMON | {"circuits/argument", "circuits/program"},
+    "prover/kernels": COMMON | {"circuits/argument", "circuits/fingerprint", "circuits/program"},
     "prover/devices": COMMON | {"prover/kernels"},
     "prover/checkpoint": COMMON | {"circuits/fingerprint", "prover/kernels"},
     "prover/vocabulary": COMMON | {"prover/checkpoint"},
@@ -67,11 +67,15 @@ ROOMS: dict[str, set[str]] = {
     | {"circuits/argument", "circuits/program", "circuits/relations", "prover/argument"}
     | COMMITTING,
     "prover": COMMON | CIRCUITS | LIBRARY | {"prover/relations", "verifier"},
-    "prover/compare": COMMON | CIRCUITS | READING | {"prover/canonical"},
+    "prover/inference": COMMON | CIRCUITS | LIBRARY | {"prover/relations", "verifier"},
+    "prover/compare": COMMON | CIRCUITS | READING | {"prover/canonical", "prover/kernels"},
     "prover/demo": COMMON | CIRCUITS | LIBRARY | {"prover/compare", "verifier"},
     "prover/derivatives": COMMON | READING | {"prover/demo"},
     "prover/generator": COMMON,
-    "prover/commands": COMMON | CIRCUITS | LIBRARY | {"prover/compare", "prover/demo", "prover/generator"},
+    "prover/commands": COMMON
+    | CIRCUITS
+    | LIBRARY
+    | {"prover/compare", "prover/demo", "prover/generator", "prover/inference"},
 }
 """What each room may import besides itself."""
 
@@ -87,6 +91,9 @@ BACK: dict[tuple[str, str], str] = {
     ("prover/demo/demo.py", "huref.verifier.verification"): "the demo shows a verification",
     ("prover/owner.py", "huref.verifier.verdict"): "the prover verifies its own bundle",
     ("prover/owner.py", "huref.verifier.verification"): "the same",
+    ("prover/inference/prove.py", "huref.verifier.relations.verify"): "the prover verifies its own answer",
+    ("prover/inference/prove.py", "huref.verifier.verdict"): "the same, in a bundle",
+    ("prover/inference/prove.py", "huref.verifier.verification"): "the same",
     ("prover/ranges.py", "huref.verifier.argument.verify"): "the prover verifies its own range proof",
     (
         "prover/ranges.py",

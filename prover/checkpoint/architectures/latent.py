@@ -112,7 +112,7 @@ def _kv_norm(reader: LayerReader) -> str:
 
 def _through(reader: LayerReader, down: Float32, norm: str, up: Float32) -> Float64:
     """up · norm(down), float64, its latent of the size √rank that the norm gives it."""
-    from huref.prover.canonical import pinned  # compiled; not needed to open a model
+    from huref.prover.kernels import pinned  # compiled; not needed to open a model
 
     wide = down.astype(np.float64)
     gain = reader.attn_gain

@@ -13,9 +13,9 @@ import pytest
 from huref.circuits.fingerprint.profiles import HARDENED, PAPER, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
-from huref.prover.canonical import pinned
 from huref.prover.canonical.canonical import canonical_embedding, canonical_layer
 from huref.prover.checkpoint.families import LayerTensors
+from huref.prover.kernels import pinned
 from tests import ROOT
 from tests.support.shapes import SMOL
 

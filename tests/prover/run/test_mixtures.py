@@ -13,9 +13,9 @@ from huref.circuits.fingerprint.hardened.vector import similarity
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.model.tensors import matrices
 from huref.common.errors import UsageError
-from huref.prover.canonical import pinned
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, Term, open_model
+from huref.prover.kernels import pinned
 from huref.prover.run.fingerprint import derive
 from tests.support import tiny_experts
 from tests.support.rewrites import disguise
