@@ -3,7 +3,8 @@
 300 related pairs (cosine 0.95 to 1) and 300 unrelated ones (independent vectors; the bases of the related pairs,
 each against the next), in every view, crop and distance of `picture_views`: whether the two kinds of pairs overlap.
 For 30 bases, distances at eight cosines from 0.99 to 0.5, always in the same direction. The share of power at high
-frequencies. `--real` takes fingerprints of models that are strangers to each other and measures all their pairs too.
+frequencies. `--real` takes fingerprints of models that are strangers to each other and measures all their pairs too;
+with `--kept` only these, beside what is stored of drawn vectors.
 
     python -m benchmarks.distinguishability --seed 20261128 [--real A/fingerprint.json B/fingerprint.json ...]
 """
@@ -11,7 +12,9 @@ frequencies. `--real` takes fingerprints of models that are strangers to each ot
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.environment import store
+from benchmarks.environment import RESULTS, store
 from benchmarks.picture_views import NAMES, Look, high_frequencies, look
 from huref.common.files.fingerprint_file import read_fingerprint
 from huref.common.image.generator import render
@@ -76,19 +79,16 @@ def ladder(bases: int, rng: np.random.Generator, generator: Installed) -> np.nda
     return np.array(found)
 
 
-def measure(generator: Installed, seed: int, count: int, bases: int, real: Sequence[Path]) -> dict[str, Any]:
-    """All numbers of the report."""
+def measure(generator: Installed, seed: int, count: int, bases: int) -> dict[str, Any]:
+    """All numbers of the report that are of drawn vectors."""
     rng = np.random.default_rng(seed)
     near, far, shares = pairs(list(rng.uniform(LOWEST, 1.0, count)), rng, generator)
     steps = ladder(bases, rng, generator)
-    strangers = [look(render(read_fingerprint(path).v, generator)) for path in real]
-    between = np.array([a.distances(b) for a, b in combinations(strangers, 2)])
     report: dict[str, Any] = {
         "generator": generator.digest,
         "name": generator.weights.name,
         "seed": seed,
         "pairs": count,
-        "real models": [path.parent.name for path in real],
         "power above 32 cycles at 128 pixels": summary(np.array(shares)),
         "smallest ratio": float((far.min(0) / near.max(0)).min()),
     }
@@ -103,9 +103,26 @@ def measure(generator: Installed, seed: int, count: int, bases: int, real: Seque
             },
             "bases monotone on their own": float(climbs.all(1).mean()),
         }
-        if len(between):
-            report[name]["between real strangers"] = summary(between[:, index])
     return report
+
+
+def between(report: dict[str, Any], generator: Installed, real: Sequence[Path]) -> dict[str, Any]:
+    """What a report says of each distance, with those between all pairs of real strangers."""
+    seen = [look(render(read_fingerprint(path).v, generator)) for path in real]
+    distances = np.array([a.distances(b) for a, b in combinations(seen, 2)])
+    found: dict[str, Any] = {"real models": [path.parent.name for path in real]}
+    for index, name in enumerate(NAMES if len(distances) else ()):
+        found[name] = report[name] | {"between real strangers": summary(distances[:, index])}
+    return found
+
+
+def stored(generator: Installed) -> dict[str, Any]:
+    """The report that is there, of this generator."""
+    report = json.loads((RESULTS / "distinguishability.json").read_text(encoding="utf-8"))
+    if report.pop("generator") != generator.digest:
+        raise SystemExit("the stored numbers are those of another generator: leave out --kept")
+    measured_on = report.pop("environment")
+    return {"generator": generator.digest, "drawn vectors measured on": measured_on} | report
 
 
 def summary(values: np.ndarray) -> dict[str, float]:
@@ -128,11 +145,17 @@ def main() -> None:
     parser.add_argument(
         "--real", type=Path, nargs="*", default=[], help="fingerprint.json of unrelated models"
     )
+    parser.add_argument("--kept", action="store_true", help="keep what is stored of drawn vectors")
     options = parser.parse_args()
     torch.set_num_threads(1)
     generator = by_name(options.generator) if options.generator else embedded()
-    report = measure(generator, options.seed, options.pairs, options.bases, options.real)
-    store("distinguishability", report)
+    drawn = (
+        stored
+        if options.kept
+        else partial(measure, seed=options.seed, count=options.pairs, bases=options.bases)
+    )
+    report = drawn(generator)
+    store("distinguishability", report | between(report, generator, options.real))
 
 
 if __name__ == "__main__":

@@ -316,6 +316,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], "strangers", *PARTS])
     parser.add_argument("--checkpoint", action="append", default=[], metavar="NAME=PATH[=TOKENIZER]")
+    parser.add_argument("--base", choices=BASES, action="append", help="only this model; repeatable")
     parser.add_argument("--challenges", type=int, default=CHALLENGES)
     options = parser.parse_args()
     parts = options.parts or ["strangers", *PARTS]
@@ -324,7 +325,7 @@ def main() -> None:
         print(json.dumps(rows, indent=1), file=sys.stderr)
         _add(f"strangers, {options.challenges} challenges", rows)
     for part in (one for one in parts if one in PARTS):
-        for name in BASES if part != "costly" else ("smollm2",):
+        for name in options.base or (BASES if part != "costly" else ("smollm2",)):
             found = {}
             for kind, row in PARTS[part](name, Subject(demo.find(name))):
                 found[kind] = row

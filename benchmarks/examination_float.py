@@ -60,7 +60,8 @@ def unrounded(model: Model, choice: Chosen, run: Trace) -> dict[str, Any]:
             if "down" in layer:
                 _accumulate(operators, layer, number, run, shape.group, shape.head_dim)
                 layer, number = {}, number + 1
-    found = _outputs(operators, x.astype(np.float64), sketches(choice.pieces, pool_count(len(x)), b""))
+    both = sketches(choice.pieces, pool_count(len(x)), b"")
+    found = outputs(operators, *filtered(x.astype(np.float64), both))
     terms = {
         name: float(np.corrcoef(found[part], run.v[part])[0, 1])
         for name, part in zip(TERMS, segments(), strict=True)
@@ -88,9 +89,10 @@ def _accumulate(
         operators[term] += (rows * times[:, None].astype(np.float32)).T @ other
 
 
-def _outputs(
-    operators: dict[str, NDArray[np.float64]], x: NDArray[np.float64], both: tuple[Sketch, Sketch]
-) -> NDArray[np.float64]:
+def filtered(
+    x: NDArray[np.float64], both: tuple[Sketch, Sketch]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both sketches of the rows x (K, d), (P, d) each, the left one after its descent steps."""
     centred = x - x.mean(axis=0)
     pools = both[0].pools
     ys, yt = (np.zeros((pools, x.shape[1])) for _ in both)
@@ -99,6 +101,14 @@ def _outputs(
     for _ in range(FILTER_STEPS):
         z = (ys @ yt.T) @ yt
         ys = ys - (ys * z).sum() / (z * z).sum() * z
+    return ys, yt
+
+
+def outputs(
+    operators: dict[str, NDArray[np.float64]], ys: NDArray[np.float64], yt: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """e of the terms' operators (d, d) under the empty challenge."""
+    pools = len(ys)
     gram, e = ys @ yt.T, np.zeros(OUTPUTS)
     for number, term in enumerate(TERMS):
         entries = ys @ operators[term] @ yt.T

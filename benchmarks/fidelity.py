@@ -29,7 +29,9 @@ _ROWS = 512
 def reference_meanpool(model: Model, ids: Sequence[int]) -> NDArray[np.float64]:
     """reshape(512, −1).mean(1) of the six stacked K×K terms, in float64, from every entry of every term."""
     means = []
-    for left, right in factors(model, np.array(ids, np.int64), PAPER):
+    for pair in factors(model, np.array(ids, np.int64), PAPER):
+        assert pair is not None  # `paper` has all terms
+        left, right = pair
         for start in range(0, len(left), _ROWS):
             means.append((left[start : start + _ROWS] @ right.T).mean(axis=1))
     return np.concatenate(means).reshape(OUTPUTS, -1).mean(axis=1)

@@ -188,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--prompts", type=int, default=10, help="of each kind")
     parser.add_argument("--tokens", type=int, default=32, help="tokens of an answer")
+    parser.add_argument("--questions", action="store_true", help="ask ordinary questions too")
     options = parser.parse_args()
     path = find("smollm2")
     program = Program()
@@ -195,11 +196,12 @@ def main() -> None:
     assert vocabulary is not None
     encode = vocabulary.tokenizer.encode
     original = load_model(path).eval()
-    questions = PROMPTS[: options.prompts]
+    questions = PROMPTS[: options.prompts] if options.questions else ()
     asked = [prompt.text for prompt in draw_prompts(vocabulary, SEED, options.prompts)]
     chats = {
         kind: [encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n").ids for text in texts]
         for kind, texts in (("huref ask", asked), ("ordinary questions", questions))
+        if texts
     }
     text = encode((ROOT / "docs/picture.md").read_text(encoding="utf-8")).ids
     pieces = [text[i : i + options.tokens + 8] for i in range(0, options.prompts * 40, 40)]

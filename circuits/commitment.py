@@ -142,7 +142,10 @@ def check_resources(program: Program) -> None:
     committed = sum(weight.rows * weight.cols for weight in program.committed)
     widest = max(site.rows * site.cols for site in program.sites)
     if committed > MAX_COMMITTED or widest > MAX_ACTIVATION:
-        raise Unsupported(f"directory.shape: a model with {committed} committed weights is too large")
+        raise Unsupported(
+            f"directory.shape: a model with {committed} committed weights, {widest} entries in one site, is too large",
+            hint=f"a verifier takes at most {MAX_COMMITTED} weights, and {MAX_ACTIVATION} entries in one site",
+        )
 
 
 def _check_sizes(profile: Profile, k: int, p: int) -> None:

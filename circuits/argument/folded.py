@@ -13,8 +13,7 @@ from math import gcd
 import numpy as np
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Term
-from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.opening import dense_fold, pad_coefficients, vandermonde
+from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients, vandermonde
 from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, power_fold
@@ -87,7 +86,7 @@ class Folded:
 class Rows:
     """a*: what the claims, combined with `weights` and folded by eq(ρ) over the columns, ask of (y_W ‖ y_A)."""
 
-    layout: Layout
+    layout: Rowed
     cut: int
     claims: Sequence[Claim]
     weights: Sequence[KS]

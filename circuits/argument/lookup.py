@@ -111,20 +111,32 @@ class LeafPoint:
 
 
 def leaf_claims(
-    layout: Layout, space: LookupSpace, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns
+    layout: Layout | None, space: LookupSpace, point: Sequence[KS], alpha: KS, beta: KS, columns: Columns
 ) -> LeafClaims:
-    """Express a space's leaf values at `point` (protocol §6.5); `columns` receives the column vectors used."""
+    """Express a space's leaf values at `point` (protocol §6.5); `columns` receives the column vectors used.
+
+    `layout` is needed for the blocks of sites and influences only.
+    """
     return _Builder(layout, space, LeafPoint(space, point, columns), alpha, beta).build()
 
 
 class _Builder:
-    def __init__(self, layout: Layout, space: LookupSpace, leaf: LeafPoint, alpha: KS, beta: KS) -> None:
-        self.layout, self.space, self.leaf = layout, space, leaf
+    def __init__(
+        self, layout: Layout | None, space: LookupSpace, leaf: LeafPoint, alpha: KS, beta: KS
+    ) -> None:
+        self._layout, self.space, self.leaf = layout, space, leaf
         self.offset = alpha - 1
         self.powers = [beta**i for i in range(4)]
         self.numerator_const, self.denominator_const = KS(0), KS(1)
         self.numerator, self.denominator = Functional(leaf.columns), Functional(leaf.columns)
         self.requests: dict[str, SiteRequest] = {}
+
+    @property
+    def layout(self) -> Layout:
+        """Where the sites are that a space speaks of."""
+        if self._layout is None:
+            raise ValueError("a space of sites needs their layout")
+        return self._layout
 
     def build(self) -> LeafClaims:
         for block in self.space.blocks:
@@ -163,7 +175,7 @@ class _Builder:
         self.denominator_const += constant
 
     def _block(self, block: Block) -> None:
-        leaf, w = self.leaf, self.layout.w
+        leaf, w = self.leaf, self.space.w
         rows = leaf.row[block.row : block.row + block.rows]
         tiles = leaf.tiles[block.tile : block.tile + block.blocks]
         tail = block.cols - (block.blocks - 1) * w
@@ -191,7 +203,7 @@ class _Builder:
 
     def _steps(self, influence: str, coefficients: Array) -> None:
         """Add Σ_f coefficients[f]·(sum of the steps that entry f reads)."""
-        w = self.layout.w
+        w = self.space.w
         for read in self.layout.program.influence[influence].steps:
             places = [self.layout.weights[name] for name in read.tensors]
             first = min(place.start for place in places)
@@ -223,7 +235,7 @@ class _Builder:
                 self.denominator.product("W", block.start + start, tiles, leaf.row, count, leaf.name)
 
     def _table(self, block: TableBlock) -> None:
-        w, size, table, leaf = self.layout.w, block.table.size, block.table, self.leaf
+        w, size, table, leaf = self.space.w, block.table.size, block.table, self.leaf
         whole, tail = divmod(size, w)
         if whole:
             tiles = scaled(leaf.run(block.tile, whole), KS(-1))

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional
-from huref.circuits.argument.layout import Layout
 from huref.common.algebra.field import DEGREE, P, fmul, kmatvec, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
-from huref.common.argument.hidden import Form
+from huref.common.argument.hidden import Form, PadSpace
+
+
+class Rowed(Protocol):
+    """What an opening needs to know of a proof's layout: row width, pads, and where pads and masks lie in A."""
+
+    @property
+    def w(self) -> int: ...
+
+    @property
+    def pads(self) -> PadSpace: ...
+
+    @property
+    def pad_start(self) -> int: ...
+
+    @property
+    def mask_start(self) -> int: ...
+
 
 SHIFTED = np.array(
     [[2 if limb < shift else 1 for limb in range(DEGREE)] for shift in range(DEGREE)], np.uint64
@@ -20,7 +37,7 @@ SHIFTED = np.array(
 """Factors of the limbs after a product with X^shift rolls them: X^5 = 2."""
 
 
-def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
+def mask_claim(layout: Rowed, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
     """Σ_col R(col)·eq(point, col) = value for mask row `index`, whose limbs are five rows of A (§7.1)."""
     functional = Functional(columns)
     limbs = np.eye(DEGREE, dtype=np.uint64)
@@ -29,7 +46,7 @@ def mask_claim(layout: Layout, columns: Columns, index: int, point: list[KS], va
     return Claim(f"opening.mask{index}", functional, Form.public(value))
 
 
-def pad_coefficients(layout: Layout, claims: Sequence[Claim], weights: Sequence[KS]) -> Dense:
+def pad_coefficients(layout: Rowed, claims: Sequence[Claim], weights: Sequence[KS]) -> Dense:
     """−Σ weight·(pad coefficients of the claims' values), on the limbs in A's pad rows."""
     pads = [KS(0)] * layout.pads.total
     for weight, claim in zip(weights, claims, strict=True):

@@ -163,7 +163,8 @@ def close_space(
 ) -> LookupSpace:
     """The space of these lookups: adds its tables, whose multiplicities are the next rows of A."""
     tables = []
-    for table in sorted({block.table for block in (*blocks, *weight_blocks, *runs)}):
+    used = {block.table for block in blocks} | {block.table for block in weight_blocks}
+    for table in sorted(used | {run.table for run in runs}):
         rows = -(-table.size // w)
         count = -(-rows // tile_rows)
         tile = tiles.take(count, 1 << log2_ceil(count))

@@ -26,7 +26,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import LARGEST
+from huref.circuits.model.tensors import ADMITTED
 from huref.circuits.program.bounds import fits
 from huref.circuits.program.functions import EXP_BITS, inverse_roots
 from huref.common.errors import Unsupported, UsageError
@@ -34,6 +34,8 @@ from huref.common.errors import Unsupported, UsageError
 MAX_TOKENS = 1 << 14
 STREAM_LIMB = 9
 """Residual entries are r1 · 2^9 + r0."""
+STREAM_OVER = 1 << (STREAM_LIMB - 1)
+"""By how much the limbs reach further than −2^S."""
 NORM_UNIT = 9
 NORM_CLAMP = 4095
 _NORM_LENGTH = 514
@@ -56,7 +58,9 @@ def stream_bits(hidden: int) -> int:
 def norm_scale(hidden: int) -> int:
     """Largest x for which r · c(m), c(m) ≤ √hidden · 2^(x−6), stays below p/2, with c(m) of at most 12 bits."""
     scale = 17
-    while (c := int(inverse_roots(hidden, scale)[0])) >= 1 << 12 or not fits(c << stream_bits(hidden)):
+    while (c := int(inverse_roots(hidden, scale)[0])) >= 1 << 12 or not fits(
+        c * ((1 << stream_bits(hidden)) + STREAM_OVER)
+    ):
         scale -= 1
     return scale
 
@@ -64,7 +68,7 @@ def norm_scale(hidden: int) -> int:
 def product_high(ffn: int) -> int:
     """High limbs of a are smaller than this: 2^11, or what leaves room for half as much again of outliers."""
     high = 1 << 11
-    while not fits(3 * ffn * LARGEST * high // 2):
+    while not fits(3 * ffn * ADMITTED * high // 2):
         high >>= 1
     return high
 
@@ -161,13 +165,13 @@ class _Builder:
                 scale,
                 scale - NORM_UNIT,
                 NORM_CLAMP,
-                self.limit * int(inverse_roots(d, scale)[0]),
+                (self.limit + STREAM_OVER) * int(inverse_roots(d, scale)[0]),
                 squares,
             )
         )
 
     def linear(self, name: str, source: str, rows: int, unit: int, clamp: int, extra: Outliers = ()) -> str:
-        bound = LARGEST * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
+        bound = ADMITTED * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
         return self.add(Linear(name, rows, source, name, NORM_UNIT - unit, extra, clamp, bound))
 
     def attention(self, tag: str, layer: LayerFacts) -> None:
@@ -203,6 +207,8 @@ class _Builder:
 
     def feed_forward(self, tag: str, layer: LayerFacts) -> None:
         ffn = self.shape.ffn
+        if any(row >= ffn for row, _ in layer.up_outliers):
+            raise UsageError(f"{tag}up: an outlier that is none of its {ffn} rows")
         n = self.norm(f"{tag}ffn_norm")
         gate = self.linear(f"{tag}gate", n, ffn, layer.gate, (1 << (GATE_BITS - 1)) - 1)
         up = self.linear(f"{tag}up", n, ffn, layer.up, UP_CLAMP, layer.up_outliers)
@@ -234,13 +240,13 @@ class _Builder:
         terms = inner + sum((1 << by) - 1 for _, by in weight)
         left = max(0, self.unit - (unit - LIMB))
         raised = max(0, unit - LIMB - self.unit)
-        low_bound = terms * LARGEST << (LIMB - 1)
+        low_bound = terms * ADMITTED << (LIMB - 1)
         name = f"{tag}{tensor}"
         if any(row >= inner for row, _ in weight):
             raise UsageError(f"{name}: an outlier that is none of its {inner} rows")
         low = self.add(Low(f"{name}_low", d, source, name, weight, LIMB, LIMB - left, low_bound))
-        bound = (terms * LARGEST * high << left) + (low_bound >> (LIMB - left)) + 1
-        bound += self.limit << raised
+        bound = (terms * ADMITTED * high << left) + (low_bound >> (LIMB - left)) + 1
+        bound += self.limit + STREAM_OVER << raised
         shift = unit - LIMB + left - to
         self.stream = self.add(
             Write(

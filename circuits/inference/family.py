@@ -24,7 +24,7 @@ class Family:
     def all(self, name: str, kind: type[S]) -> list[S]:
         """The site of every layer."""
         found = [self._sites[f"l{n}.{name}"] for n in range(self.program.shape.layers)]
-        sites = [site for site in found if isinstance(site, kind)]
+        sites: list[S] = [site for site in found if isinstance(site, kind)]
         if len(sites) != len(found):
             raise TypeError(f"{name} is no {kind.__name__} in some layer")
         return sites

@@ -12,7 +12,7 @@ from huref.circuits.inference.family import Family
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
 from huref.circuits.inference.tables import block, head_signs, turns
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE
+from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE, reciprocal
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import CausalMix, CausalScores, Projection, RowScale
@@ -153,9 +153,10 @@ def _gathered(
         Cells(mixed, -(1 << mix.shift)),
     )
     builder.product(CausalMix(equation, share, value, mix.size, mix.group))
-    reach = site.high << site.limb
+    reach = (site.high << site.limb) + (1 << site.limb >> 1)
     bases = [divide.base for divide in sites]
-    steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, site.bound)
+    bound = mixed.largest * int(reciprocal(np.array((1 << EXP_BITS) - builder.tokens)))
+    steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, bound)
     high, low = (
         builder.matrix("y.high", frame, site.high),
         builder.matrix("y.low", frame, 1 << (site.limb - 1)),

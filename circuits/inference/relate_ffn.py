@@ -20,7 +20,7 @@ def relate_ffn(builder: Builder, family: Family, normed: Matrix) -> tuple[Matrix
     sites = family.all("a", Multiply)
     site, layers = sites[0], len(sites)
     frame = Frame(builder.tokens, layers, 1, site.cols)
-    reach = site.high << site.limb
+    reach = (site.high << site.limb) + (1 << site.limb >> 1)
     bases, extras = [each.base for each in sites], [each.extra for each in sites]
     steps = builder.steps("a", family.tensors("down"), site.cols, bases, extras, reach, site.bound)
     high, low = (

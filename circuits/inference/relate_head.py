@@ -12,6 +12,7 @@ from huref.circuits.inference.sites import InferenceProgram, Linear
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Outer, Projection
 from huref.circuits.relations.terms import At, PublicTokens
+from huref.common.errors import UsageError
 
 DISTANCE_BITS = 17
 """D is below 2^17: no logit is further below the claimed one."""
@@ -26,6 +27,22 @@ class Claims:
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
     gaps: tuple[int, ...]
+
+    def check(self, tokens: int, vocabulary: int) -> None:
+        """Raise `UsageError` unless these are claims about positions and tokens that there are.
+
+        An entry behind the last one is a cell that nothing constrains, and a gap is read mod p.
+        """
+        if not len(self.positions) == len(self.tokens) == len(self.gaps) > 0:
+            raise UsageError("claims need a position, a token and a gap each, and there must be one")
+        if list(self.positions) != sorted(set(self.positions)):
+            raise UsageError("claimed positions must ascend")
+        if self.positions[0] < 0 or self.positions[-1] >= tokens:
+            raise UsageError(f"a claimed position is none of {tokens}")
+        if any(not 0 <= token < vocabulary for token in self.tokens):
+            raise UsageError(f"a claimed token is none of {vocabulary}")
+        if any(not 0 <= gap < 1 << DISTANCE_BITS for gap in self.gaps):
+            raise UsageError(f"a claimed gap is not between 0 and {(1 << DISTANCE_BITS) - 1}")
 
 
 def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, claims: Claims) -> None:

@@ -56,7 +56,7 @@ def relate_norms(builder: Builder, norms: Sequence[Norm], high: Matrix, low: Mat
     low_sum = builder.equation(
         "norm.low",
         scalars,
-        (first.cols << (2 * LIMB - 2)) + (1 << (low_bits + 10)) + (1 << 11),
+        max((first.cols << (2 * LIMB - 2)) + 1024, 1 << (low_bits + 10)),
         Public(tuple(c & 1023 for c in constants)),
         Beside(q[0], -1),
         *low_carry(-1024),
@@ -73,7 +73,7 @@ def relate_norms(builder: Builder, norms: Sequence[Norm], high: Matrix, low: Mat
     high_sum = builder.equation(
         "norm.high",
         scalars,
-        first.squares + (1 << mixed_bits) + (1 << 28) + (1 << 20 + TOP),
+        (1 << mixed_bits) + max(first.squares + (1 << 28), 1 << 20 + TOP),
         Public(tuple((c >> 18) - (1 << (mixed_bits - 1)) for c in constants)),
         *mixed_carry(1),
         Beside(q[2], -1),

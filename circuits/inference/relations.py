@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from typing import cast
 
 from huref.circuits.inference.builder import Builder
-from huref.circuits.inference.compile import STREAM_LIMB
+from huref.circuits.inference.compile import STREAM_LIMB, STREAM_OVER
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.relate_attention import relate_attention
 from huref.circuits.inference.relate_ffn import relate_ffn
 from huref.circuits.inference.relate_head import Claims, relate_head
 from huref.circuits.inference.relate_norm import relate_norms
 from huref.circuits.inference.sites import Embed, InferenceProgram, Low, Norm, Write
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import ADMITTED, STEP
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, Transposed
 from huref.circuits.relations.program import Number, Own, Relations
 from huref.circuits.relations.terms import Beside, Cells, Public, StoredAt
+from huref.common.errors import UsageError
 
 LARGEST_EMBEDDING_SHIFT = 17
 
@@ -33,8 +34,12 @@ def relate(
     """All relations of a run of `program` on `ids`, with these claims.
 
     Raises:
-        Unsupported: facts whose units leave an equation without a unique solution.
+        Unsupported: facts whose units leave an equation without a unique solution. UsageError: ids or claims that do
+        not fit the program.
     """
+    if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
+        raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
+    claims.check(program.tokens, program.shape.vocab)
     builder, family = Builder(program.tokens, program.facts.shifts), Family(program)
     shape, d = program.shape, program.shape.hidden
     embed = cast(Embed, program.sites[0])
@@ -72,7 +77,7 @@ def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, l
     equation = builder.equation(
         "embed",
         frame,
-        (128 << LARGEST_EMBEDDING_SHIFT) + 2 * site.limit,
+        (ADMITTED << LARGEST_EMBEDDING_SHIFT) + site.limit + STREAM_OVER,
         Cells(high, -(1 << STREAM_LIMB), (0,)),
         Cells(low, -1, (0,)),
     )
@@ -96,7 +101,7 @@ def _written(
     frame = Frame(builder.tokens, layers, 1, d)
     tensors = family.tensors(name)
     outliers = tuple((n, row, (1 << by) - 1) for n, site in enumerate(writes) for row, by in site.weight)
-    reach = high.largest << STREAM_LIMB
+    reach = (high.largest << STREAM_LIMB) + STREAM_OVER
     first = builder.matrix(f"{name}.low1", frame, high.largest)
     second = builder.matrix(f"{name}.low0", frame, 1 << (STREAM_LIMB - 1))
     builder.look(f"{name}.low", table, Own(first), Own(second))

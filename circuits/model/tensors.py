@@ -28,6 +28,8 @@ from huref.circuits.fingerprint.shape import ModelShape
 
 LARGEST = 127
 """Absolute value of the largest entry."""
+ADMITTED = 128
+"""Absolute value of the largest entry that the proof of range admits: bounds rest on it."""
 STEP = ".step"
 """What the name of a tensor's steps ends with."""
 LOWEST_STEP, HIGHEST_STEP = -100, 100

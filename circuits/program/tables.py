@@ -33,8 +33,7 @@ Kind = Literal[
 
 @cache
 def _wide(kind: Kind, parameters: tuple[int, ...]) -> wide_tables.Kind:
-    made: wide_tables.Kind = wide_tables.KINDS[kind][1](*parameters)
-    return made
+    return wide_tables.KINDS[kind][1](*parameters)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -188,7 +189,7 @@ def _roots(hidden: int, scale: int) -> Function:
     return Function(ROOT_LOW, inverse_roots(hidden, scale)[: ROOT_HIGH - ROOT_LOW])
 
 
-KINDS = {
+KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "limbs": (2, Limbs),
     "power": (3, Power),
     "shifted": (3, Shifted),

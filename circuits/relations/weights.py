@@ -89,12 +89,13 @@ class EquationWeights:
 
 
 def placed_rows(weights: Array, select: tuple[int, ...] | None, count: int) -> Array:
-    """Weights by inner index (…, inner, 5) at the places `select` of `count` indices."""
+    """Weights by inner index (…, inner, 5) at the places `select` of `count` indices; those of one place add up."""
     if select is None:
         return weights
     out = kzero((*weights.shape[:-2], count))
-    out[..., list(select), :] = weights
-    return out
+    for at, place in enumerate(select):
+        out[..., place, :] += weights[..., at, :]
+    return out % np.uint64(P)
 
 
 def total(vector: Array) -> KS:

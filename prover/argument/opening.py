@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
-from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.opening import dense_fold, mask_claim, pad_coefficients, vandermonde
+from huref.circuits.argument.opening import Rowed, dense_fold, mask_claim, pad_coefficients, vandermonde
 from huref.common.algebra.field import DEGREE, encode_f, fmul, fpow, kdot, kmul, kpowers, kscale, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
@@ -114,7 +113,7 @@ class Tree:
 
 def prove_opening(
     channel: ProverChannel,
-    layout: Layout,
+    layout: Rowed,
     geometry: OpeningGeometry,
     claims: Sequence[Claim],
     columns: Columns,
@@ -158,9 +157,7 @@ def prove_opening(
     _last(channel, trees[0], y, functional, vectors.from_plain(mask), grinding)
 
 
-def _mask_claims(
-    channel: ProverChannel, layout: Layout, columns: Columns, proof: OpenedMatrix
-) -> list[Claim]:
+def _mask_claims(channel: ProverChannel, layout: Rowed, columns: Columns, proof: OpenedMatrix) -> list[Claim]:
     points = [channel.point(f"opening.z{i}", log2_ceil(layout.w)) for i in range(2)]
     rows = proof.rows(layout.mask_start, 2 * DEGREE).reshape(2, DEGREE, layout.w)
     sums = [KS.from_array(kdot(rows[i].T, eq_table(points[i]))) for i in range(2)]
@@ -178,9 +175,7 @@ class _Merged:
     a: U32
 
 
-def _merge(
-    layout: Layout, claims: Sequence[Claim], powers: Sequence[KS]
-) -> tuple[list[_Merged], list[Dense]]:
+def _merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple[list[_Merged], list[Dense]]:
     """The left side of the claims' sum: terms merged by matrix and column vector, and dense ones with their weight."""
     terms: dict[tuple[Matrix, str], list[tuple[Term, KS]]] = {}
     dense = []

@@ -9,7 +9,6 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.outputs import TERMS
 from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.similarity import term_names
@@ -19,13 +18,15 @@ from huref.prover.canonical.canonical import canonical_embedding, canonical_laye
 from huref.prover.canonical.pinned import Float64
 from huref.prover.checkpoint.families import LayerTensors, Model
 
+_ENDS = ("k", "o", "down")
+"""The second factor of every term of a layer, in order."""
 _BLOCK = 512
 _EMBEDDING_BLOCK = 8192
 
 
 @dataclass(frozen=True)
 class TermSimilarity:
-    """ICS: cosine per standardized K×K term, and of all six flattened (their mean)."""
+    """ICS: cosine per standardized K×K term that both models have, and of all of them flattened (their mean)."""
 
     overall: float
     terms: dict[str, float]
@@ -51,14 +52,20 @@ def invariant_similarity(
     for name, one, other in zip(
         term_names(), factors(*first, profile), factors(*second, profile), strict=True
     ):
-        found[name] = _term_cosine(one, other)
+        if one is not None and other is not None:
+            found[name] = _term_cosine(one, other)
         if progress is not None:
             progress(name)
-    return TermSimilarity(sum(found.values()) / TERMS, found)
+    return TermSimilarity(sum(found.values()) / max(len(found), 1), found)
 
 
-def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[tuple[Float64, Float64]]:
-    """A and B (K × inner) of every term M = A·Bᵀ, canonical and centred as the profile has it."""
+def factors(
+    model: Model, ids: NDArray[np.int64], profile: Profile
+) -> Iterator[tuple[Float64, Float64] | None]:
+    """A and B (K × inner) of every term M = A·Bᵀ, canonical and centred as the profile has it.
+
+    None for a term that a layer has not.
+    """
     shape = model.shape
     x = canonical_embedding(model.embedding_rows(ids), shape, profile).astype(np.float64)
     if profile.canonical:
@@ -66,6 +73,7 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
     for n in range(shape.layers - LAYERS, shape.layers):
         sides: list[Float64] = []
         gate: Float64 | None = None
+        term = 0
         for name, tensor in canonical_layer(model.layer_reader(n), model.layer_shape(n), profile):
             rows = tensor.astype(np.float64)
             if name == "gate":
@@ -75,8 +83,11 @@ def factors(model: Model, ids: NDArray[np.int64], profile: Profile) -> Iterator[
                 rows = gate * rows
             sides.append(x @ rows.T)
             if len(sides) == 2:
+                yield from [None] * (_ENDS.index(name) - term)
+                term = _ENDS.index(name) + 1
                 yield _expanded(sides[0], sides[1], shape, profile)
                 sides = []
+        yield from [None] * (len(_ENDS) - term)
 
 
 def _expanded(left: Float64, right: Float64, shape: ModelShape, profile: Profile) -> tuple[Float64, Float64]:
@@ -114,8 +125,8 @@ def parameter_similarity(first: Model, second: Model) -> float | None:
     return float(sums[2] / sqrt(sums[0] * sums[1])) if sums[0] * sums[1] > 0 else 0.0
 
 
-def _sizes(s: ModelShape) -> tuple[int | bool, ...]:
-    return s.hidden, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.layers, s.gated
+def _sizes(s: ModelShape) -> tuple[object, ...]:
+    return s.hidden, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.layers, s.gated, s.blocks
 
 
 def _linear(layer: LayerTensors) -> list[NDArray[np.float32]]:

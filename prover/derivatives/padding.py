@@ -176,5 +176,6 @@ ADDITIONS: dict[str, Addition] = {
     "66 % cancelling triples of neurons": partial(add_neurons, share=0.66, kind="triples", loud=1.0),
     "a dead group of heads × 10": partial(add_heads, kind="dead", loud=10.0),
     "three cancelling groups of heads": partial(add_heads, kind="cancelling", loud=1.0),
+    "three cancelling groups of heads × 10": partial(add_heads, kind="cancelling", loud=10.0),
 }
 """Exact rewrites of a gated model without biases."""

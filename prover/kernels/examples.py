@@ -16,7 +16,7 @@ import numpy as np
 from huref.circuits.program.program import Site, SketchSum
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE
-from huref.prover.kernels.field import small, vectors
+from huref.prover.kernels.field import cells, small, vectors
 from huref.prover.kernels.hashing import grind, leaves
 from huref.prover.kernels.integers import canonical, heads, integer_gemm, reading, sites
 from huref.prover.kernels.jit import frozen
@@ -157,7 +157,14 @@ def _other() -> list[Example]:
     made, tiles = _leaf_rows(32), np.zeros(1, np.int64)
     eq, one = _k(32 * _ROW), np.zeros(DEGREE, np.uint32)
     short, long, wide = _k(16), _k(64), np.zeros((1, 16), np.int16)
+    calls: list[Example] = []
+    for dtype in (np.int16, np.int32):
+        calls += [
+            partial(cells.weighted_cells, short[:, :1].copy(), short, np.zeros((1, 16), dtype)),
+            partial(cells.integers_to_mont, np.zeros(1, dtype)),
+        ]
     return [
+        *calls,
         lambda: rows.fill_tiles(made, 0, 1),
         lambda: gkr.up(long[0], long, 64),
         lambda: gkr.first_round(long[0], long, 64, one, short),

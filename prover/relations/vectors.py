@@ -27,9 +27,10 @@ from huref.circuits.relations.products import (
 )
 from huref.circuits.relations.terms import Factor, Select
 from huref.circuits.relations.weights import EquationWeights, placed_rows
-from huref.common.algebra.field import DEGREE, KArray, kmul, kone, kouter, to_field
+from huref.common.algebra.field import DEGREE, KArray, kmul, kone, kouter
 from huref.prover.kernels.field import vectors
-from huref.prover.kernels.field.field import U32, k_to_mont, to_mont
+from huref.prover.kernels.field.cells import integers_to_mont, weighted_cells
+from huref.prover.kernels.field.field import U32, k_to_mont
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
 from huref.prover.relations.values import Values
 
@@ -67,11 +68,6 @@ def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[s
     return filler.left, filler.right
 
 
-def as_field(values: Ints) -> U32:
-    """Integers as Montgomery residues."""
-    return to_mont(to_field(values.astype(np.int64)))
-
-
 class _Filler:
     def __init__(self, weights: EquationWeights, values: Values, tensors: Mapping[str, Ints]) -> None:
         self.weights, self.values, self.tensors = weights, values, tensors
@@ -88,14 +84,12 @@ class _Filler:
 
     def weighted(self, rows: KArray, column: U32, cells: Ints) -> U32:
         """rows[i] · column[c] · cells[i, c], (5, n · w)."""
-        out = np.zeros((DEGREE, cells.size), np.uint32)
-        vectors.add_outer(out, 0, k_to_mont(rows), column)
-        return vectors.mul_base(out, as_field(cells.reshape(-1)), out)
+        return weighted_cells(k_to_mont(rows), column, cells)
 
     def base(self, cells: Ints) -> U32:
         """Integers as elements of K."""
         out = np.zeros((DEGREE, cells.size), np.uint32)
-        out[0] = as_field(cells.reshape(-1))
+        out[0] = integers_to_mont(cells)
         return out
 
     def token_sums(self, matrix: Matrix, outer: KArray, cells: Ints) -> U32:
@@ -136,7 +130,7 @@ class _Filler:
         for i, column, extra in product.outliers:
             block, col = divmod(column, self.w)
             at = (block * inner + i) * self.w + col
-            scale = as_field(np.array([1 + extra]))
+            scale = integers_to_mont(np.array([1 + extra]))
             left[:, at : at + 1] = vectors.mul_base(left[:, at : at + 1], scale)
         self.put(self.left, left)
         for i, tensor in enumerate(product.tensors):
@@ -166,7 +160,7 @@ class _Filler:
         )
         rows = kouter(self.weights.outer(frame.outer), inner).reshape(-1, DEGREE)
         rows = rows.repeat(scale.frame.heads, axis=0)
-        cells = as_field(self.values.flat(scale))
+        cells = integers_to_mont(self.values.flat(scale))
         self.put(self.left, vectors.mul_base(k_to_mont(rows), cells))
         heads, cols = scale.frame.heads, self.weights.cols(frame.cols)
         size = frame.cols // heads
@@ -181,7 +175,7 @@ class _Filler:
 
     def gathered(self, product: Gathered) -> None:
         rows = k_to_mont(self.weights.rows(product.equation, product.factor))
-        self.put(self.left, vectors.mul_base(rows, as_field(self.values.flat(product.scale))))
+        self.put(self.left, vectors.mul_base(rows, integers_to_mont(self.values.flat(product.scale))))
         read = np.ascontiguousarray(self.tensors[product.tensor][list(product.index)])
         self.put(self.right, small_matvec(read, k_to_mont(self.weights.cols(read.shape[1]))))
 
@@ -209,12 +203,14 @@ class _Filler:
 
     def flat_product(self, product: FlatProduct) -> None:
         rows = kmul(self.weights.rows(product.equation, product.factor), self.weights.cols(1)[0])
-        self.put(self.left, vectors.mul_base(k_to_mont(rows), as_field(self.values.flat(product.left))))
+        self.put(
+            self.left, vectors.mul_base(k_to_mont(rows), integers_to_mont(self.values.flat(product.left)))
+        )
         self.put(self.right, self.base(self.values.flat(product.right)))
 
     def outer(self, product: Outer) -> None:
         rows = k_to_mont(self.weights.rows(product.equation, product.factor))
-        side = vectors.mul_base(rows, as_field(self.values.flat(product.side)))
+        side = vectors.mul_base(rows, integers_to_mont(self.values.flat(product.side)))
         self.put(self.left, vectors.total(side)[:, None])
         cols = k_to_mont(self.weights.cols(product.top.frame.cols))
         self.put(self.right, small_matvec(self.values.plain(product.top), cols))

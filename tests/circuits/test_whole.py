@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.fingerprint.shape import Block, ModelShape
 from huref.circuits.program.bounds import FIELD_PRIME
 from huref.circuits.program.program import Deflation, MatMul, Program, SketchSum
 from huref.circuits.whole import committed_tensors, compile_whole
@@ -97,6 +97,28 @@ def test_a_gate_counts_where_there_is_one() -> None:
     assert read == [["l0.gate.step", "l0.up.step", "l0.down.step"], ["l0.up.step", "l0.down.step"]]
 
 
+MIXED = replace(
+    SMOL,
+    layers=3,
+    ffn=4000,
+    blocks=(Block(True, 100), Block(False, 4000, 8), Block(True, 0)),
+    other_mixers=True,
+)
+
+
+def test_terms_sum_over_the_layers_that_have_them() -> None:
+    program = compiled(MIXED)
+    assert program.weight["q"].parts == ("l0.q", "l2.q") and program.weight["up"].parts == ("l0.up", "l1.up")
+    assert program.weight["v"].rows == 2 * MIXED.kv_rows and program.weight["down"].rows == 4100
+    assert (program.site["qa"].cols, program.site["ua"].cols) == (2 * MIXED.q_rows, 4100)
+    read = program.influence["ud.multipliers"].steps[0]
+    assert read.tensors == ("l0.gate.step", "l1.gate.step") and read.index.tolist() == list(range(4100))
+    k = program.influence["qk.multipliers"].steps[1]
+    assert k.tensors == ("l0.k.step", "l2.k.step") and k.index[MIXED.q_rows] == MIXED.kv_rows
+    names = [weight.name for weight in program.committed]
+    assert "l1.router" in names and "l0.router" not in names and "l1.q" not in names and "l2.up" not in names
+
+
 def test_long_sums_are_cut() -> None:
     program = compiled(SEVENTY_B)
     acc = program.site["uc"].acc
@@ -122,5 +144,8 @@ def test_refusals() -> None:
         compiled(replace(SMOL, layers=1025))
     with pytest.raises(UsageError, match="too wide"):
         compiled(replace(SMOL, hidden=1 << 20))
+    crowd = (Block(True, 1 << 24, 1 << 20),) * 1024
+    with pytest.raises(UsageError, match="too wide"):  # before anything of that size is made
+        compiled(replace(SMOL, layers=1024, ffn=1 << 24, blocks=crowd))
     with pytest.raises(UsageError, match="32 bytes"):
         compiled(SMOL, b"short")

@@ -26,6 +26,7 @@ CIRCUITS = {
     "circuits/inference",
     "circuits/model",
     "circuits/program",
+    "circuits/relations",
 }
 READING = {"prover/checkpoint", "prover/vocabulary"}
 COMMITTING = {"prover/kernels", "prover/devices", "prover/commitment"}
@@ -40,11 +41,14 @@ ROOMS: dict[str, set[str]] = {
     "circuits/program": COMMON,
     "circuits/fingerprint": COMMON | {"circuits/program"},
     "circuits/model": COMMON | {"circuits/fingerprint"},
-    "circuits/inference": COMMON | {"circuits/fingerprint", "circuits/model", "circuits/program"},
     "circuits/argument": COMMON | {"circuits/program"},
+    "circuits/relations": COMMON | {"circuits/argument", "circuits/program"},
+    "circuits/inference": COMMON
+    | {"circuits/fingerprint", "circuits/model", "circuits/program", "circuits/relations"},
     "circuits": COMMON | CIRCUITS,
     "verifier/argument": COMMON | {"circuits/argument"},
-    "verifier": COMMON | CIRCUITS | {"verifier/argument"},
+    "verifier/relations": COMMON | {"circuits/argument", "circuits/relations", "verifier/argument"},
+    "verifier": COMMON | CIRCUITS | {"verifier/argument", "verifier/relations"},
     "verifier/report": COMMON | CIRCUITS | {"verifier"},
     "verifier/publish": COMMON | CIRCUITS | {"verifier"},
     "verifier/registry": COMMON | CIRCUITS | {"verifier"},
@@ -59,7 +63,10 @@ ROOMS: dict[str, set[str]] = {
     "prover/commitment": COMMON | CIRCUITS | {"prover/kernels", "prover/devices", "prover/checkpoint"},
     "prover/run": COMMON | CIRCUITS | READING | COMMITTING | {"prover/canonical"},
     "prover/argument": COMMON | CIRCUITS | COMMITTING | {"verifier/argument"},
-    "prover": COMMON | CIRCUITS | LIBRARY | {"verifier"},
+    "prover/relations": COMMON
+    | {"circuits/argument", "circuits/program", "circuits/relations", "prover/argument"}
+    | COMMITTING,
+    "prover": COMMON | CIRCUITS | LIBRARY | {"prover/relations", "verifier"},
     "prover/compare": COMMON | CIRCUITS | READING | {"prover/canonical"},
     "prover/demo": COMMON | CIRCUITS | LIBRARY | {"prover/compare", "verifier"},
     "prover/derivatives": COMMON | READING | {"prover/demo"},
@@ -72,6 +79,8 @@ BACK: dict[tuple[str, str], str] = {
     ("verifier/__init__.py", "huref.verifier.report.inspection"): "the library's front door",
     ("prover/argument/prove.py", "huref.verifier.argument.channel"): "the prover replays its own messages",
     ("prover/argument/prove.py", "huref.verifier.argument.reduce"): "the same",
+    ("prover/relations/prove.py", "huref.verifier.argument.channel"): "the same",
+    ("prover/relations/prove.py", "huref.verifier.relations.reduce"): "the same",
     ("prover/audit.py", "huref.verifier.verdict"): "an audit starts with a verification",
     ("prover/audit.py", "huref.verifier.verification"): "the same",
     ("prover/bundle.py", "huref.verifier.verification"): "the summary that the verifier will compare",

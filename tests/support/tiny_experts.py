@@ -79,6 +79,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "hunyuan_v1_moe": ("hunyuan_v1_moe", {"num_experts": EXPERTS, "moe_topk": 2, "head_dim": 8}),
     "minicpm3": ("minicpm3", _LATENT_Q),
+    "youtu": ("youtu", _LATENT_Q),
 }
 MODELS |= {
     "granitemoehybrid": (

@@ -219,6 +219,8 @@ _SPECS |= {
         rope_parameters={**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 64},
     ),
     "internlm3": _llama("internlm3", head_dim=24),
+    "cwm": _llama("cwm", head_dim=16),
+    "iquestcoder": _llama("iquestcoder", head_dim=16),
     "seed_oss": _llama("seed_oss", head_dim=24),
     "ernie4_5": _llama("ernie4_5", head_dim=24, pad_token_id=0),
     "helium": _llama("helium", head_dim=16),

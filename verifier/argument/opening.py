@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.folded import Cell, LevelFunctional, Powers, Rows
 from huref.circuits.argument.functional import Array, Claim, Columns
-from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.opening import mask_claim, vandermonde
+from huref.circuits.argument.opening import Rowed, mask_claim, vandermonde
 from huref.common.algebra.field import DEGREE, decode_f, fadd, kfold, kmatvec, kmul
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_point, eq_table, log2_ceil
@@ -52,7 +51,7 @@ class Tree:
 
 def verify_opening(
     channel: VerifierChannel,
-    layout: Layout,
+    layout: Rowed,
     geometry: OpeningGeometry,
     roots: Roots,
     claims: Sequence[Claim],
@@ -92,7 +91,7 @@ def public_rounds(channel: VerifierChannel, label: str, claim: KS, rounds: int) 
     return point, claim
 
 
-def _mask_claims(channel: VerifierChannel, layout: Layout, columns: Columns) -> list[Claim]:
+def _mask_claims(channel: VerifierChannel, layout: Rowed, columns: Columns) -> list[Claim]:
     points = [channel.point(f"opening.z{i}", log2_ceil(layout.w)) for i in range(2)]
     sums = channel.public("opening.sigma", 2)
     return [mask_claim(layout, columns, i, points[i], sums[i]) for i in range(2)]

@@ -44,7 +44,7 @@ def reduce_relations(
     claims: list[Claim] = []
     for space in layout.spaces:
         point, numerator, denominator = verify_lookup(channel, space)
-        leaf = leaf_claims(layout, space, point, alpha, beta, columns)
+        leaf = leaf_claims(None, space, point, alpha, beta, columns)
         parts = (
             ("numerator", leaf.numerator, numerator, leaf.numerator_const),
             ("denominator", leaf.denominator, denominator, leaf.denominator_const),

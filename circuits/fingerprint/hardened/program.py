@@ -123,7 +123,10 @@ def _rows(limit: int, row_bound: int) -> int:
     """The largest power of two of at most `limit` rows whose sum, at most `row_bound` each, stays below p/2."""
     rows = min(limit, ((FIELD_PRIME - 1) // 2 - 1) // row_bound)
     if rows < 1:
-        raise UsageError(f"one row of a sum reaches {row_bound}, too much for p/2: the model is too wide")
+        raise UsageError(
+            f"one row of a sum reaches {row_bound}, too much for p/2: the model is too wide",
+            hint="too many neurons, or rows of heads, for this profile",
+        )
     return 1 << (rows.bit_length() - 1)
 
 

@@ -28,12 +28,13 @@ _UNTHINNED = 128  # experts of the Llama 4 without norms on q and k
 
 
 def _deepseek(entry: Architecture, config: Config) -> Architecture:
-    assert entry.latent is not None
+    latent = entry.latent
+    assert latent is not None
     if config.get("expert_gating_func") == _SIGMOID_SCORES:
         entry = replace(entry, experts=_SIGMOID)
     if config.get("q_lora_rank"):
         return entry
-    return replace(entry, q="attn_q", latent=replace(entry.latent, q_a=None, q_a_norm=None, q_b=None))
+    return replace(entry, q="attn_q", latent=replace(latent, q_a=None, q_a_norm=None, q_b=None))
 
 
 def _glm(entry: Architecture, config: Config) -> Architecture:

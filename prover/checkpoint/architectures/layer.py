@@ -131,9 +131,11 @@ class LayerReader:
 
     @property
     def gate(self) -> Float32 | None:
+        if not self.entry.gated:
+            return None
         if self.mixture is not None:
             return np.concatenate([expert.gate for expert in self.mixture.all()])
-        if self.entry.gated and not self.layout.feeds(self.index):
+        if not self.layout.feeds(self.index):
             return self._nothing()
         if self.entry.gate_up is not None:
             return self._gate_up(0)

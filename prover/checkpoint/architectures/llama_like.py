@@ -12,6 +12,7 @@ LLAMA = Architecture(
     model_types=(
         *("llama", "mistral", "ministral", "ministral3", "qwen2", "qwen2_vl", "qwen2_vl_text"),
         *("qwen2_5_vl", "qwen2_5_vl_text", "internlm", "internlm3", "granite", "minicpm", "seed_oss"),
+        *("cwm", "iquestcoder"),
     ),
     prefixes=("model.", "", "language_model.model.", "model.language_model."),
     embedding="embed_tokens",

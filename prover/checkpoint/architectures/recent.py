@@ -109,6 +109,7 @@ MINICPM3 = replace(
     v=None,
     latent=Latent(),
 )
+YOUTU = replace(MINICPM3, family="youtu", model_types=("youtu",), rotary="interleaved")
 # LLaMA's and Mistral's own names, with interleaved rotary planes: consolidated.safetensors
 CONSOLIDATED = replace(
     LLAMA,
@@ -130,6 +131,6 @@ CONSOLIDATED = replace(
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *(SMOLLM3, INTERLEAVED, ARCEE, NEMOTRON, APERTUS, NANOCHAT, HUNYUAN, OLMO, OLMO2, EXAONE4, COHERE2),
-    *(MINICPM3, CONSOLIDATED),
+    *(MINICPM3, YOUTU, CONSOLIDATED),
     replace(QWEN3, model_types=("qwen3_vl", "qwen3_vl_text")),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _STATE_SPACE = "its layers are state-space blocks, which have neither attention nor FFN terms"
-_HYBRID = "only some of its layers have attention, the others are recurrent"
+_HYBRID = "some of its layers are recurrent, in a layout that is not read"
 _LOW_RANK = "every layer gets further inputs per token from a second embedding, through maps of their own"
 
 REFUSED: dict[str, str] = {

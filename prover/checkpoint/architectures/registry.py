@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+
 from huref.common.errors import Unsupported
+from huref.common.text import shorten
 from huref.prover.checkpoint.architectures import (
     encoders,
     experts,
@@ -51,9 +54,7 @@ def find_architecture(checkpoint: Checkpoint) -> Layout:
     if model_type not in table and model_type in refused:
         raise Unsupported(f"{source}: {model_type} models are not read: {refused[model_type]}")
     if model_type not in table:
-        raise Unsupported(
-            f"{source}: unknown architecture {model_type!r}", hint="known: " + ", ".join(sorted(table))
-        )
+        raise _unknown(config, model_type, table)
     entries = [entry.adapt(entry, config) if entry.adapt else entry for entry in table[model_type]]
     experts = config.get(*_EXPERT_KEYS)
     mixture = isinstance(experts, int) and experts > 1
@@ -62,3 +63,18 @@ def find_architecture(checkpoint: Checkpoint) -> Layout:
     ):
         raise Unsupported(f"{source}: mixture-of-experts models of type {model_type} are not read")
     return find_layout(checkpoint, entries, config)
+
+
+def _unknown(config: Config, model_type: str, table: dict[str, list[Architecture]]) -> Unsupported:
+    """A refusal of a type that is in no list, with the known types that are spelled most alike."""
+    if config.get("is_encoder_decoder") is True:
+        return Unsupported(
+            f"{config.source}: {model_type} models are not read: of those with an encoder and a decoder only T5's "
+            "encoder is"
+        )
+    alike = difflib.get_close_matches(model_type, table, n=4, cutoff=0.5)
+    return Unsupported(
+        f"{config.source}: unknown architecture {shorten(repr(model_type), 64)}",
+        hint=f"docs/checkpoints.md lists the {len(table)} types that are read"
+        + (f"; alike are {', '.join(alike)}" if alike else ""),
+    )

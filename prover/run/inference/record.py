@@ -105,9 +105,15 @@ class _Recorder(FastEvaluator):
         return out
 
     def streamed(self, inner: int, values: Ints) -> None:
+        self.limbs_of(values, inner, "stream.high", "stream.low")
+
+    def limbs_of(self, values: Ints, inner: int, first: str, second: str) -> None:
+        """Both limbs of values as large as the residual stream's; the table ends before the largest high one."""
         high, low = split(values, STREAM_LIMB)
-        self.put("stream.high", inner, high)
-        self.put("stream.low", inner, low)
+        if int(high.max()) >= self.relations.matrix[first].largest:
+            raise ProverError(f"{first}: a value does not fit the proof", hint="the text is unlike any other")
+        self.put(first, inner, high)
+        self.put(second, inner, low)
 
     def norm(self, site: Norm) -> Ints:
         out = super().norm(site)
@@ -264,9 +270,7 @@ class _Recorder(FastEvaluator):
         acc = self.written(site, split(self.value(site.source), site.limb)[1])
         out = rounded(acc, site.shift)
         base = name.removesuffix("_low")
-        high, low = split(out, STREAM_LIMB)
-        self.put(f"{base}.low1", inner, high)
-        self.put(f"{base}.low0", inner, low)
+        self.limbs_of(out, inner, f"{base}.low1", f"{base}.low0")
         self.rest(f"{base}.low.rest", inner, acc, out, site.shift)
         return out
 

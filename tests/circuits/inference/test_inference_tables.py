@@ -10,6 +10,7 @@ import pytest
 
 from huref.circuits.inference import tables
 from huref.circuits.inference.compile import norm_scale, query_scale, stream_bits
+from huref.circuits.program import functions
 
 
 def nearest(value: mpmath.mpf) -> int:
@@ -22,12 +23,12 @@ def digits() -> None:
 
 
 def test_powers() -> None:
-    table = tables.powers()
+    table = functions.powers()
     assert len(table) == 256 + 17 * 256 and table[-1] == nearest(
         mpmath.mpf(2) ** (16 + mpmath.mpf(255) / 256)
     )
     for i in range(0, len(table), 53):
-        z = tables.EXP_ZERO + i
+        z = functions.EXP_ZERO + i
         assert table[i] == nearest(mpmath.mpf(2) ** (16 + mpmath.mpf(z) / 256)), z
     assert table[17 * 256] == 1 << 16 and table[256] == 1  # 2^16 and the tie at one half, upwards
 
@@ -35,7 +36,7 @@ def test_powers() -> None:
 @pytest.mark.parametrize("hidden", [64, 576, 4096])
 def test_inverse_roots(hidden: int) -> None:
     scale = norm_scale(hidden)
-    table = tables.inverse_roots(hidden, scale)
+    table = functions.inverse_roots(hidden, scale)
     assert int(table[0]) << stream_bits(hidden) < 2013265921 // 2
     for m in range(1 << 12, 1 << 14, 997):
         assert table[m - (1 << 12)] == nearest(mpmath.sqrt(mpmath.mpf(hidden) / m) * mpmath.mpf(2) ** scale)
@@ -43,12 +44,12 @@ def test_inverse_roots(hidden: int) -> None:
 
 def test_reciprocals() -> None:
     totals = np.array([1 << 16, (1 << 17) - 1, 65530, 100003])
-    assert tables.reciprocal(totals).tolist() == [nearest(mpmath.mpf(2) ** 31 / int(t)) for t in totals]
+    assert functions.reciprocal(totals).tolist() == [nearest(mpmath.mpf(2) ** 31 / int(t)) for t in totals]
 
 
 @pytest.mark.parametrize("unit", [9, 7])
 def test_silu(unit: int) -> None:
-    table = tables.silu(unit, unit + 2, 16)
+    table = functions.silu(unit, unit + 2, 16)
     for h in [*range(-(1 << 15), 1 << 15, 1777), -1, 0, 1, (1 << 15) - 1]:
         x = mpmath.mpf(h) / 2**unit
         assert table[h + (1 << 15)] == nearest(2 ** (unit + 2) * x / (1 + mpmath.exp(-x))), h
@@ -70,7 +71,7 @@ def test_turns(scale: tuple[int, int]) -> None:
 
 def test_a_doubt_is_decided_by_decimals() -> None:
     truth = [Decimal("7.4" + 40 * "9"), Decimal("7.5"), Decimal("8.2")]
-    found = tables._nearest(np.array([7.5, 7.5, 8.2]), lambda i: truth[i])
+    found = functions.nearest(np.array([7.5, 7.5, 8.2]), lambda i: truth[i])
     assert found.tolist() == [7, 8, 8]
 
 

@@ -124,6 +124,12 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[HurefError], str]] = [
     ("config a list", rewrite("config.json", lambda b: b"[]"), Malformed, "expected a JSON object"),
     ("no config", delete("config.json"), InputOutputError, "no config.json"),
     ("unknown family", edit_config(model_type="zebra"), Unsupported, "unknown architecture 'zebra'"),
+    (
+        "encoder and decoder",
+        edit_config(model_type="mbart", is_encoder_decoder=True),
+        Unsupported,
+        "mbart models are not read: of those with an encoder and a decoder only T5's encoder is",
+    ),
     ("no family", edit_config(model_type=None), Malformed, "no model_type"),
     ("experts", edit_config(num_local_experts=8), Unsupported, "mixture-of-experts"),
     ("quantized", add_tensor(f"{DOWN}.absmax", torch.ones(4)), Unsupported, "bitsandbytes 4-bit"),

@@ -11,7 +11,9 @@ from huref.prover.checkpoint.architectures.defaults import DEFAULTS
 from huref.prover.checkpoint.architectures.refused import REFUSED, REFUSED_GGUF
 from huref.prover.checkpoint.architectures.registry import GGUF, HUGGING_FACE
 
-_LATENT = ("deepseek_v2", "deepseek_v3", "minicpm3")
+_LATENT = (
+    *("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa", "minicpm3", "youtu"),
+)
 
 
 def config_of(model_type: str, **changes: Any) -> Any:

@@ -111,6 +111,9 @@ CASES: dict[str, tuple[gguf.MODEL_ARCH, Any]] = {
     "arcee": (_ARCH.ARCEE, _llama),
     "nemotron": (_ARCH.NEMOTRON, _gemma),
     "seed_oss": (_ARCH.SEED_OSS, _same),
+    "ernie4_5": (_ARCH.ERNIE4_5, _same),
+    "hunyuan": (_ARCH.HUNYUAN_DENSE, _same),
+    "apertus": (_ARCH.APERTUS, _same),
     "qwen2_vl": (_ARCH.QWEN2VL, _same),
     "qwen3_vl": (_ARCH.QWEN3VL, _same),
 }

@@ -19,6 +19,7 @@ from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import Term, open_model
 from tests.support import tiny_experts
 from tests.support.rewrites import disguise
+from tests.support.same_model import assert_same, wrapped_shards
 
 IDS = np.arange(3, 83)
 Array = NDArray[np.float64]
@@ -85,6 +86,7 @@ KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ernie4_5_moe": ((*ATTENTION, "ffn"), (*ATTENTION, *SHARED)),
     "hunyuan_v1_moe": ((*ATTENTION, *SHARED),) * 2,
     "minicpm3": ((*LATENT, "ffn"),) * 2,
+    "youtu": ((*LATENT, "ffn"),) * 2,
     "granitemoehybrid": (("ffn",), (*ATTENTION, "ffn")),
     "granitemoehybrid-experts": (SHARED, (*ATTENTION, *SHARED)),
     "jamba": (("ffn",), (*ATTENTION, *SPARSE)),
@@ -121,6 +123,12 @@ def test_rewrites_leave_terms_and_logits_alone(name: str, tmp_path: Path) -> Non
         assert cosine(term, after[kind]) > 1 - 1e-8, kind
         others = [abs(cosine(term, other)) for key, other in after.items() if key != kind]
         assert max(others) < 0.9, kind
+
+
+@pytest.mark.parametrize("name", tiny_experts.MODELS)
+def test_wrapped_names_in_shards_give_the_same_tensors(name: str, tmp_path: Path) -> None:
+    folder = save(tiny_experts.random_model(name, vocab_size=384), tmp_path / "plain")
+    assert_same(open_model(wrapped_shards(folder, tmp_path / "wrapped")), open_model(folder))
 
 
 def edited(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:

@@ -13,6 +13,8 @@ from huref.prover.compare.layers import MATCH, LayerComparison, Side, compare_la
 from huref.prover.derivatives.invariances import attack
 from huref.prover.derivatives.padding import add_layers
 from huref.prover.derivatives.store import keep_layers, load_model, save_model
+from tests.support import tiny_experts
+from tests.support.rewrites import disguise
 from tests.support.tiny_models import build
 
 TOKENS = [b" token %d" % i for i in range(300)]
@@ -63,3 +65,21 @@ def test_every_token_needs_a_row_in_both(llama: Path) -> None:
         compare_layers(one, Side(other.model, other.ids[1:]), TOKENS)
     with pytest.raises(UsageError, match="at least 256"):
         compare_layers(Side(one.model, one.ids[:9]), Side(one.model, one.ids[:9]), TOKENS[:9])
+
+
+@pytest.mark.parametrize("name", ["jamba", "nemotron_h"])
+def test_layers_that_lack_a_term(name: str, tmp_path: Path) -> None:
+    """A layer is compared by the terms that both have; layers with nothing in common, or without terms, match none."""
+    model = tiny_experts.random_model(name, vocab_size=384)
+    for folder in ("a", "b"):
+        model.float().save_pretrained(tmp_path / folder)
+        disguise(model.double(), name)
+    found = layers(tmp_path / "a", tmp_path / "b")
+    own = np.diag(found.matrix)
+    bare = [
+        n for n, terms in enumerate(zip(*map(np.diag, found.terms.values()), strict=True)) if not any(terms)
+    ]
+    assert bare == ([] if name == "jamba" else [0])
+    assert all(cosine > 0.99 for n, cosine in enumerate(own) if n not in bare)
+    if name == "nemotron_h":
+        assert found.matrix[1, 2] == 0  # attention against an FFN

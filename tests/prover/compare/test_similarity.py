@@ -17,6 +17,7 @@ from huref.prover.compare.similarity import invariant_similarity, parameter_simi
 from huref.prover.derivatives.invariances import applicable, attack
 from huref.prover.derivatives.store import save_model
 from huref.prover.run.fingerprint import derive
+from tests.support import tiny_experts
 from tests.support.tiny_models import VOCAB, build, random_model
 from tests.support.tiny_tokenizer import write_tokenizer
 
@@ -133,3 +134,18 @@ def test_output_similarity() -> None:
     assert found.terms["vo"] == pytest.approx(centred[0] @ centred[1] / norms.prod(), abs=1e-12)
     assert compare_outputs(e, np.zeros(4096, int), HARDENED).cosine == 0
     assert compare_outputs(e[:512], e[:512], PAPER).cosine == pytest.approx(1)
+
+
+def test_layers_without_a_term_are_left_out(tmp_path: Path) -> None:
+    """The last two layers of a tiny Jamba: a state-space block with an FFN, attention with a mixture."""
+    for name, seed in (("a", 0), ("b", 1)):
+        tiny_experts.random_model("jamba", seed).float().save_pretrained(tmp_path / name)
+    one, other = (open_model(tmp_path / name) for name in "ab")
+    ids = np.arange(tiny_experts.VOCAB)
+    same = invariant_similarity((one, ids), (one, ids), HARDENED)
+    assert list(same.terms) == ["layer-2.ud", "layer-1.qk", "layer-1.vo", "layer-1.ud"]
+    assert same.overall == pytest.approx(1)
+    assert abs(invariant_similarity((one, ids), (other, ids), HARDENED).overall) < 0.3
+    assert parameter_similarity(one, one) == pytest.approx(1)
+    tiny_experts.random_model("jamba", expert_layer_offset=0).float().save_pretrained(tmp_path / "c")
+    assert parameter_similarity(one, open_model(tmp_path / "c")) is None

@@ -1,0 +1,225 @@
+"""The relations of the inference program: honest runs satisfy them, every change is seen by the check meant for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relations import relate
+from huref.circuits.relations.frame import Matrix
+from huref.circuits.relations.program import Own
+from huref.common.errors import UsageError
+from tests.support.inference_forger import Deviation, forge, forger_logits
+from tests.support.inference_runs import TINY, UNEVEN, Ints, Run, make_run
+from tests.support.relations import Checker
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run()
+
+
+@pytest.mark.parametrize(
+    "shape,tokens,positions",
+    [(TINY, 2, (0, 1)), (UNEVEN, 6, (5,)), (TINY, 37, (0, 20, 36))],
+    ids=["two tokens", "uneven heads", "more tokens than a block"],
+)
+def test_honest_runs(shape: Any, tokens: int, positions: tuple[int, ...]) -> None:
+    assert make_run(shape, tokens, positions, seed=4).wrong() == []
+
+
+def test_every_matrix_is_bounded_by_a_lookup(run: Run) -> None:
+    """No free integers: each is an operand of its own in some table, over its whole frame."""
+    looked = {
+        operand.matrix.name
+        for look in run.relations.looks
+        for operand in look.operands
+        if isinstance(operand, Own) and operand.matrix.frame == look.frame
+    }
+    assert looked == set(run.relations.matrix)
+    for look in run.relations.looks:
+        assert {operand.matrix.frame for operand in look.operands if isinstance(operand, Own)} == {look.frame}
+
+
+def an_entry(matrix: Matrix, rng: np.random.Generator) -> int:
+    """A random entry inside the constrained part."""
+    f = matrix.frame
+    row = int(rng.integers(f.rows))
+    token = row // (f.inner * f.heads)
+    return row * f.cols + int(rng.integers(token + 1 if f.causal else f.cols))
+
+
+def test_every_single_change_is_seen(run: Run) -> None:
+    assert run.wrong() == []
+    rng, free = np.random.default_rng(8), []
+    for name, matrix in run.relations.matrix.items():
+        for by in (1, -1):
+            changed = run.found[name].astype(np.int32)
+            changed.reshape(-1)[an_entry(matrix, rng)] += by
+            if not run.wrong({name: changed}):
+                free.append(f"{name} {by:+}")
+    assert free == []
+
+
+def test_scores_of_future_tokens_are_free(run: Run) -> None:
+    """They are looked up, and nothing else asks for them."""
+    found = run.found["scores.z"].astype(np.int32)
+    frame = run.relations.matrix["scores.z"].frame
+    z = found.reshape(frame.outer, -1, frame.cols)
+    z[0, 0, 3] -= 100
+    assert run.wrong({"scores.z": found}) == []
+    z[0, 0, 3] = -(1 << 18) - 1
+    assert run.wrong({"scores.z": found}) == ["scores.powers"]
+
+
+# deviations: the run is honest from the deviation on, so that one check has to find it
+
+
+def other_program(run: Run, **facts: Any) -> Any:
+    return compile_inference(run.shape, replace(run.facts, **facts), len(run.ids))
+
+
+def other_weights(run: Run, **tensors: str) -> dict[str, Ints]:
+    return {**run.weights, **{name: run.weights[other] for name, other in tensors.items()}}
+
+
+def flipped(run: Run, name: str) -> dict[str, Ints]:
+    weights = {key: value.copy() for key, value in run.weights.items()}
+    weights[name][3] *= -1
+    return weights
+
+
+def other_ids(run: Run) -> tuple[int, ...]:
+    """Another token with the same step in the first place."""
+    steps = run.weights["embed.step"][0]
+    same = [i for i in range(run.shape.vocab) if i != run.ids[0] and steps[i] == steps[run.ids[0]]]
+    return (same[0], *run.ids[1:])
+
+
+DEVIATIONS: dict[str, tuple[Callable[[Run], dict[str, Ints]], set[str]]] = {
+    "another model's q": (lambda r: forge(r, weights=flipped(r, "l1.q")), {"q"}),
+    "another model's o": (lambda r: forge(r, weights=flipped(r, "l0.o")), {"o", "o.low"}),
+    "another model's down": (lambda r: forge(r, weights=flipped(r, "l1.down")), {"down", "down.low"}),
+    "another model's head": (lambda r: forge(r, weights=flipped(r, "head")), {"head"}),
+    "a layer's v used twice": (lambda r: forge(r, weights=other_weights(r, **{"l1.v": "l0.v"})), {"v"}),
+    "other ids": (lambda r: forge(r, ids=other_ids(r)), {"embed"}),
+    "another rotary table": (
+        lambda r: forge(r, program=other_program(r, theta=9000)),
+        {"q_turned", "k_turned"},
+    ),
+    "another epsilon": (
+        lambda r: forge(r, program=other_program(r, epsilon="0.5")),
+        {"norm.low", "norm.mixed", "norm.high"},
+    ),
+    "a softmax with another M": (
+        lambda r: forge(r, Deviation(octave=("l1.scores", 1))),
+        {"scores.inverse"},
+    ),
+    "a norm with a larger exponent": (lambda r: forge(r, Deviation(norm=("l1.ffn_norm", 0, 1))), {"norm.root"}),
+    "a secret shift off by one": (lambda r: forge(r, Deviation(shift=("l1.up", 1))), {"up.shift"}),
+    "a secret shift of y off by one": (lambda r: forge(r, Deviation(shift=("l0.y", -1))), {"y.shift"}),
+    "a quotient off by one": (lambda r: forge(r, Deviation(quotient=("l0.q", -1))), {"q.rest"}),
+    "a residual that skips attention": (
+        lambda r: forge(r, Deviation(residual={"l0.down": "embedded"})),
+        {"down"},
+    ),
+    "a residual that skips a layer": (
+        lambda r: forge(r, Deviation(residual={"l1.o": "embedded"})),
+        {"o"},
+    ),
+    "attention over future tokens": (lambda r: forge(r, Deviation(sees_all="l1.scores")), {"mix"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEVIATIONS)
+def test_a_deviation_is_found_by_the_check_meant_for_it(name: str, run: Run) -> None:
+    """Nothing else is wrong: a build without these checks would accept the run."""
+    how, expected = DEVIATIONS[name]
+    found = how(run)
+    assert set(run.wrong(found)) - {"head.gap"} == expected
+
+
+def test_a_mantissa_too_small(run: Run) -> None:
+    """ρ would not be below 4^e: its digit has no room in the digit of 4^e."""
+    found = forge(run, Deviation(norm=("l1.ffn_norm", -1, 0)))
+    wrong = set(run.wrong(found)) - {"head.gap"}
+    assert wrong and wrong <= {
+        f"norm.{part}{start}" for start in (0, 10, 18, 28) for part in ("rho", "digit", "kappa")
+    }
+
+
+def test_claims_of_what_is_not_so(run: Run) -> None:
+    logits = forger_logits(run, None)[0]
+    worse = int(np.argsort(logits)[-2])
+    tokens, gap = (worse, *run.claims.tokens[1:]), int(logits.max() - logits[worse])
+    assert gap > 3
+    false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps))
+    true = replace(run, claims=Claims(run.claims.positions, tokens, (gap, *run.claims.gaps[1:])))
+    assert true.wrong() == []
+    assert Checker(false.relations, true.found, run.weights).wrong() == ["head.gap"]
+    lowered = {name: values.astype(np.int32) for name, values in true.found.items()}
+    for name in ("head.distance", "head.claimed"):
+        lowered[name][0] -= gap - 3
+    assert Checker(false.relations, lowered, run.weights).wrong() == ["head.distance"]
+    moved = Claims((2, *run.claims.positions[1:]), run.claims.tokens, run.claims.gaps)
+    assert Checker(replace(run, claims=moved).relations, run.found, run.weights).wrong() == ["head"]
+
+
+def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
+    """acc + half − ℓ − h·2^s ≡ 0 has others with ℓ in range; their h is beyond the table."""
+    p = 15 * 2**27 + 1
+    h, rest = (run.found[f"q.{name}"].astype(np.int64) for name in ("h", "rest"))
+    shift = int(run.found["q.shift"].reshape(run.shape.layers, -1)[0, 5])
+    h, rest = h.reshape(len(run.ids), run.shape.layers, -1), rest.reshape(len(run.ids), run.shape.layers, -1)
+    more, rest[2, 0, 5] = divmod(int(rest[2, 0, 5]) + p, 1 << shift)
+    h[2, 0, 5] += more
+    assert run.wrong({"q.h": h, "q.rest": rest}) == ["q.clamp"]
+
+
+def test_digits_of_a_norm_and_their_carries(run: Run) -> None:
+    found = {name: values.astype(np.int64) for name, values in run.found.items() if name.startswith("norm.")}
+    found["norm.q0"][1, 0] += 1024
+    found["norm.carry0.0"][1, 0] -= 1
+    found["norm.q10"][1, 0] -= 1
+    found["norm.kappa0"][1, 0] -= 1
+    assert set(run.wrong(found)) <= {"norm.q0", "norm.kappa0", "norm.carry0.0", "norm.q10"}
+    assert "norm.q0" in run.wrong(found)
+    found = {name: values.astype(np.int64) for name, values in run.found.items() if name.startswith("norm.")}
+    found["norm.carry0.0"][1, 0] += pow(1024, -1, 15 * 2**27 + 1)  # one more in the sum, mod p
+    found["norm.q0"][1, 0] -= 1
+    assert "norm.carry0.0" in run.wrong(found)
+
+
+# statements that no relations are made for
+
+
+@pytest.mark.parametrize(
+    "positions,tokens,gaps",
+    [
+        ((), (), ()),
+        ((1,), (2, 3), (0,)),
+        ((4, 1), (2, 3), (0, 0)),
+        ((1, 1), (2, 3), (0, 0)),
+        ((-1,), (2,), (0,)),
+        ((5,), (2,), (0,)),
+        ((1,), (70,), (0,)),
+        ((1,), (-1,), (0,)),
+        ((1,), (2,), (-1,)),
+        ((1,), (2,), (1 << 17,)),
+    ],
+)
+def test_claims_about_what_is_not_there(positions: Any, tokens: Any, gaps: Any, run: Run) -> None:
+    with pytest.raises(UsageError):
+        relate(run.program, run.ids, Claims(positions, tokens, gaps), run.stack)
+
+
+@pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 3, 4, 70), (1, 2, 3, 4, -1)])
+def test_ids_that_are_not_there(ids: tuple[int, ...], run: Run) -> None:
+    with pytest.raises(UsageError, match="token ids below"):
+        relate(run.program, ids, run.claims, run.stack)

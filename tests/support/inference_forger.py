@@ -1,0 +1,140 @@
+"""Runs of the inference program by a prover who deviates at one site and is honest about everything behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.inference.evaluate import rounded
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.sites import InferenceProgram, Linear, Norm, Scores, Write
+from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
+from huref.prover.run.inference.record import _Recorder
+from tests.support.inference_runs import Run
+
+Ints = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What is done differently: for a norm (site, what is added to m and e), a softmax (site, what is added to M),
+    secret shifts and quotients (site, what is added), an attention that sees everything, a residual of another site.
+    """
+
+    norm: tuple[str, int, int] = ("", 0, 0)
+    octave: tuple[str, int] = ("", 0)
+    shift: tuple[str, int] = ("", 0)
+    quotient: tuple[str, int] = ("", 0)
+    sees_all: str = ""
+    residual: Mapping[str, str] = field(default_factory=dict)
+
+
+class Forger(_Recorder):
+    """Nothing is refused that the recorder would refuse."""
+
+    def __init__(self, run: Run, how: Deviation, **other: Any) -> None:
+        program: InferenceProgram = other.get("program", run.program)
+        super().__init__(
+            program, run.relations, other.get("weights", run.weights), other.get("ids", run.ids), run.claims
+        )
+        self.how = how
+
+    def put(self, name: str, inner: int, values: Ints) -> None:
+        frame = self.relations.matrix[name].frame
+        if name not in self.found:
+            self.found[name] = np.zeros((frame.outer, frame.inner, frame.heads * frame.cols), np.int32)
+        self.found[name][:, inner] = values.reshape(frame.outer, -1)
+
+    def shifts(self, name: str, tensor: str, base: int, extra: Any) -> Ints:
+        found = super().shifts(name, tensor, base, extra)
+        return found + self.how.shift[1] if name == self.how.shift[0] else found
+
+    def norm(self, site: Norm) -> Ints:
+        name, more, larger = self.how.norm
+        if site.name != name:
+            return super().norm(site)
+        super().norm(site)
+        inner, r = self.norms.index(site.name), self.value(site.source)
+        m, e = self.trace.scalars[site.name].T
+        e = e + larger
+        m = ((r * r).sum(axis=1) + site.constant >> (2 * e)) + more
+        self._digits(site, inner, r, m, e)
+        table = inverse_roots(site.cols, site.scale)
+        c = table[np.clip(m - (1 << 12), 0, len(table) - 1)]
+        shift = site.shift + e
+        power = np.left_shift(1, shift)
+        acc = r * c[:, None]
+        h = rounded(acc, shift[:, None])
+        out = np.clip(h, -site.clamp, site.clamp)
+        for label, values in (
+            ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1), ("h", h),
+        ):  # fmt: skip
+            self.put(f"norm.{label}", inner, values)
+        self.rest("norm.rest", inner, acc, h, shift[:, None])
+        self.put("norm", inner, out)
+        return out
+
+    def linear(self, site: Linear) -> Ints:
+        out = super().linear(site)
+        if site.name != self.how.quotient[0]:
+            return out
+        inner, name = self.place(site)
+        acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
+        shift = self.shifts(site.name, site.tensor + ".step", site.base, site.extra)
+        h = rounded(acc, shift) + self.how.quotient[1]
+        out = np.clip(h, -site.clamp, site.clamp)
+        self.put(f"{name}.h", inner, h)
+        self.rest(f"{name}.rest", inner, acc, h, shift)
+        self.put(name, inner, out)
+        return out
+
+    def scores(self, site: Scores) -> Ints:
+        out = super().scores(site)
+        sees_all = site.name == self.how.sees_all
+        if site.name != self.how.octave[0] and not sees_all:
+            return out
+        inner, _ = self.place(site)
+        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
+        raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
+        octaves = self.trace.octaves[site.name] + (0 if sees_all else self.how.octave[1])
+        seen = np.ones(raw.shape[1:], bool) if sees_all else np.tril(np.ones(raw.shape[1:], bool))
+        z = np.where(seen, raw - OCTAVE * octaves[:, :, None], EXP_ZERO - 1)
+        z = np.clip(z, EXP_LOW, OCTAVE - 1) if sees_all else z
+        table = np.concatenate([np.zeros(1, np.int64), powers()])
+        out = table[np.maximum(z, EXP_ZERO - 1) - (EXP_ZERO - 1)]
+        self.trace.octaves[site.name] = octaves
+        if not sees_all:
+            self.trace.totals[site.name] = out.sum(axis=2)
+        total = self.trace.totals[site.name].T
+        for name, values in (("scores.z", z), ("scores", out)):
+            self.put(name, inner, values.transpose(1, 0, 2))
+        for name, values in (("octave", octaves.T), ("total", total), ("inverse", reciprocal(total))):
+            self.put(f"scores.{name}", inner, values)
+        return np.asarray(out)
+
+    def write(self, site: Write) -> Ints:
+        return super().write(replace(site, residual=self.how.residual.get(site.name, site.residual)))
+
+
+def forge(run: Run, how: Deviation | None = None, **other: Any) -> dict[str, Ints]:
+    """Every matrix of a deviating run; `program`, `weights`, `ids` are others than the statement's. The claims are true
+    of what it computes.
+    """
+    forger = Forger(run, how or Deviation(), **other)
+    own = forger_logits(run, how, **other)
+    gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
+    forger.claims = Claims(run.claims.positions, run.claims.tokens, gaps)
+    forger.run()
+    return forger.found
+
+
+def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
+    """What the deviating run ends in, at the claimed positions."""
+    forger = Forger(run, how or Deviation(), **other)
+    count = len(run.claims.positions)
+    forger.claims = Claims(run.claims.positions, run.claims.tokens, (1 << 40,) * count)
+    return forger.run().values["head"]

@@ -1,0 +1,93 @@
+"""Runs of the inference program on tiny models of random integers, with all that a proof of them commits to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relations import relate
+from huref.circuits.inference.sites import InferenceProgram
+from huref.circuits.model.tensors import STEP, whole_model
+from huref.circuits.program.program import Weight
+from huref.circuits.relations.program import Relations
+from huref.prover.run.inference.calibrate import calibrate
+from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.record import record_run
+from huref.prover.run.inference.settings import Settings
+from tests.support.relations import Checker
+from tests.support.shapes import SMOL
+
+Ints = NDArray[Any]
+TINY = replace(
+    SMOL, hidden=32, heads=2, kv_heads=1, head_dim=16, rotary_dim=16, ffn=48, vocab=70, layers=2, head=True
+)
+"""Grouped queries; the FFN and the vocabulary leave a column block of 32 partly empty."""
+UNEVEN = replace(TINY, hidden=40, heads=3, kv_heads=3, head_dim=12, rotary_dim=12, ffn=56, vocab=64)
+"""Three heads, of a size that is no power of two and does not divide a block."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model, a run of it and claims about it."""
+
+    shape: ModelShape
+    weights: dict[str, Ints]
+    facts: Facts
+    ids: tuple[int, ...]
+    claims: Claims
+
+    @cached_property
+    def program(self) -> InferenceProgram:
+        return compile_inference(self.shape, self.facts, len(self.ids))
+
+    @cached_property
+    def stack(self) -> tuple[Weight, ...]:
+        return tuple(Weight(tensor.name, tensor.rows, tensor.cols) for tensor in whole_model(self.shape))
+
+    @cached_property
+    def relations(self) -> Relations:
+        return relate(self.program, self.ids, self.claims, self.stack)
+
+    @cached_property
+    def found(self) -> dict[str, Ints]:
+        """Every committed matrix of the honest run."""
+        return record_run(self.program, self.relations, self.weights, self.ids, self.claims)
+
+    def wrong(self, changed: Mapping[str, Ints] | None = None) -> list[str]:
+        """What does not hold if these matrices replace the honest ones."""
+        return Checker(self.relations, {**self.found, **(changed or {})}, self.weights).wrong()
+
+
+def random_weights(shape: ModelShape, seed: int) -> dict[str, Ints]:
+    """Entries in ±127 and steps such that the model's values are of ordinary size."""
+    rng, found = np.random.default_rng(seed), dict[str, Ints]()
+    for tensor in whole_model(shape):
+        if tensor.name.endswith(STEP):
+            found[tensor.name] = rng.integers(-9, -6, (tensor.rows, tensor.cols)).astype(np.int8)
+        else:
+            entries = np.rint(rng.standard_normal((tensor.rows, tensor.cols)) * 40)
+            found[tensor.name] = np.clip(entries, -127, 127).astype(np.int8)
+    return found
+
+
+def make_run(
+    shape: ModelShape = TINY, tokens: int = 5, positions: Sequence[int] = (1, 4), seed: int = 0, gap: int = 3
+) -> Run:
+    """A run on random ids. The claimed tokens are the best ones, claimed to be within `gap` of themselves."""
+    weights, rng = random_weights(shape, seed), np.random.default_rng(seed + 1)
+    texts = [rng.integers(0, shape.vocab, max(24, tokens)).tolist() for _ in range(3)]
+    facts = calibrate(shape, Settings("silu", "1e-05", 10000), weights, texts)
+    ids = tuple(int(i) for i in texts[0][:tokens])
+    logits = execute_inference(compile_inference(shape, facts, tokens), weights, ids).values["head"]
+    best = logits[list(positions)].argmax(axis=1)
+    claims = Claims(tuple(positions), tuple(int(i) for i in best), (gap,) * len(positions))
+    return Run(shape, weights, facts, ids, claims)
