@@ -362,3 +362,32 @@ def test_citations_resolve() -> None:
 def test_own_references_resolve() -> None:
     known = headings()
     assert [number for number in re.findall(r"§(\d+(?:\.\d+)?)", DOC) if number not in known] == []
+
+
+# Relations of the inference program
+
+
+def test_relations_are_those_of_the_document() -> None:
+    from tests.support.inference_runs import make_run
+
+    block = re.search(r"```relations\n(.*?)```", DOC, re.S)
+    assert block
+    parts = re.split(r"(?:^|\n)(\w+): ", block[1])
+    named = {title: names.split() for title, names in zip(parts[1::2], parts[2::2], strict=True)}
+    relations = make_run().relations
+    assert named == {
+        "matrices": [matrix.name for matrix in relations.matrices],
+        "lookups": [look.label for look in relations.looks],
+        "equations": [equation.name for equation in relations.equations],
+        "products": [f"{type(product).__name__}({product.equation})" for product in relations.products],
+    }
+
+
+def test_rounds_of_relations_are_those_of_the_ledger() -> None:
+    from huref.circuits.relations.security import relation_security
+    from tests.support.toy_relations import toy
+
+    named = [row[0].strip("`") for row in tables("round of relations", "numerator", "reason")]
+    found = [term.label for term in relation_security(toy().setup).terms]
+    at = found.index(named[0])
+    assert found[at : at + len(named)] == named and found[at + len(named)] == "triples.zeta"

@@ -1,0 +1,82 @@
+"""Proofs of runs of tiny models, through bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from huref.circuits.inference.relate_head import Claims
+from huref.common.errors import Rejected
+from huref.common.params import Knobs
+from tests.proof.relations.test_relation_attacks import prove_falsely
+from tests.support.inference_forger import Deviation, forge
+from tests.support.inference_runs import TINY, UNEVEN, Run, make_run
+from tests.support.toy_relations import KNOBS, Toy, without
+
+pytestmark = pytest.mark.slow
+
+
+def of(run: Run, knobs: Knobs = KNOBS) -> Toy:
+    """A run's relations with what satisfies them."""
+    return Toy(run.relations, run.weights, run.found, knobs)
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return make_run()
+
+
+@pytest.fixture(scope="module")
+def proof(run: Run) -> bytes:
+    return of(run).prove()
+
+
+def test_more_tokens_than_a_block() -> None:
+    made = of(make_run(TINY, 37, (0, 20, 36)))
+    assert made.setup.layout.w == 32
+    made.verify(made.prove())
+
+
+def test_uneven_heads_at_a_hundred_and_twenty_eight_bits() -> None:
+    made = of(make_run(UNEVEN, 6, (5,)), Knobs(security=128, grinding=12, proofs=1))
+    assert made.verify(made.prove(), min_security=128).bits >= 128
+
+
+def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
+    """Other claims, ids or facts are other relations."""
+    made = of(run)
+    made.verify(proof)
+    claims = run.claims
+    others = [
+        replace(run, claims=replace(claims, tokens=(claims.tokens[0] ^ 1, *claims.tokens[1:]))),
+        replace(run, claims=replace(claims, gaps=(2, *claims.gaps[1:]))),
+        replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps)),
+        replace(run, ids=(run.ids[0] ^ 1, *run.ids[1:])),
+        replace(run, facts=replace(run.facts, theta=9999)),
+        replace(run, facts=replace(run.facts, epsilon="1e-06")),
+    ]
+    for other in others:
+        with pytest.raises(Rejected):
+            made.verify(proof, setup=Toy(other.relations, run.weights, run.found).setup)
+
+
+@pytest.mark.parametrize(
+    "how,check",
+    [
+        (Deviation(residual={"l1.o": "embedded"}), "o"),
+        (Deviation(octave=("l1.scores", 1)), "scores.inverse"),
+        (Deviation(shift=("l1.up", 1)), "up.shift"),
+    ],
+    ids=["a residual that skips a layer", "another M", "a secret shift off by one"],
+)
+def test_a_deviation(how: Deviation, check: str, run: Run) -> None:
+    found = forge(run, how)
+    wrong = set(run.wrong(found))
+    assert wrong - {"head.gap"} == {check}
+    made = without(of(run), *wrong - {check})  # its own gap would be published
+    with pytest.raises(Rejected) as caught:
+        made.verify(prove_falsely(made, found))
+    assert caught.value.path == "opening.final"
+    other = without(made, check)
+    other.verify(prove_falsely(other, found))

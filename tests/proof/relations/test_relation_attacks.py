@@ -1,0 +1,289 @@
+"""Cheating provers of relations: each is rejected, and accepted by a build without the check that it is stopped by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import huref.prover.relations.prove
+import huref.verifier.relations.verify
+from huref.circuits.relations.linear import linear_part
+from huref.circuits.relations.products import Projection
+from huref.circuits.relations.program import Number
+from huref.circuits.relations.terms import Public
+from huref.common.errors import Rejected
+from huref.prover.argument.lookup_tree import mont, scalar
+from huref.prover.kernels.field import vectors
+from huref.prover.relations.leaves import RunValues
+from huref.prover.relations.oracle import InnerOracle
+from tests.proof.cheating import without_constraint
+from tests.support.functionals import committed, value
+from tests.support.relations import Checker
+from tests.support.toy_relations import Toy, satisfied, toy, without
+
+Ints = Any
+Cheat = Callable[[Toy], AbstractContextManager[Any]]
+
+
+@pytest.fixture(scope="module")
+def small() -> Toy:
+    return toy(tokens=4, seed=2)
+
+
+def lenient_count(self: RunValues, space: Any) -> dict[Any, np.ndarray]:
+    """Multiplicities of what is in the tables; other tuples are left out."""
+    counts = {block.table: np.zeros(block.table.size, np.int32) for block in space.tables}
+    for run in space.runs:
+        columns = []
+        for operand in run.operands:
+            if hasattr(operand, "values"):
+                column: Ints = np.tile(np.array(operand.values).repeat(run.heads), run.blocks * run.outer)[
+                    :, None
+                ]
+            else:
+                column = self.rows(run, operand)
+                column = column[:, : run.cols] if column.shape[1] > 1 else column
+                column = column.astype(np.int64) + getattr(operand, "offset", 0)
+            columns.append(np.broadcast_to(column, (run.rows, run.cols)).reshape(-1))
+        index = np.asarray(run.table.index(tuple(columns)))
+        inside = np.clip(index, 0, run.table.size - 1)
+        good = index == inside
+        for own, column in zip(run.table.columns(), columns, strict=True):
+            good &= own[inside] == column
+        np.add.at(counts[run.table], inside[good], 1)
+    return counts
+
+
+def prove_falsely(made: Toy, found: Mapping[str, Ints], cheat: Cheat | None = None) -> bytes:
+    with mock.patch.object(RunValues, "count", lenient_count):
+        if cheat is None:
+            return made.prove(found=found)
+        with cheat(replace(made, found=dict(found))):
+            return made.prove(found=found)
+
+
+def changed(made: Toy, name: str, at: int, by: int) -> dict[str, Ints]:
+    found = made.found[name].astype(np.int32)
+    found.reshape(-1)[at] += by
+    return {**made.found, name: found}
+
+
+def rejected(made: Toy, found: Mapping[str, Ints], cheat: Cheat | None = None) -> None:
+    with pytest.raises(Rejected) as caught:
+        made.verify(prove_falsely(made, found, cheat))
+    assert caught.value.path == "opening.final"
+
+
+# equations and lookups
+
+
+def an_equation(made: Toy, name: str) -> dict[str, Ints]:
+    """An entry of its slack is one more, inside the part that there is."""
+    return changed(made, f"{name}.slack", 0, 1)
+
+
+EQUATIONS = (
+    *("cells", "along", "beside", "stored", "stored at", "at", "sum", "causal sum", "causal", "mapped"),
+    *(
+        "projection",
+        "positions",
+        "transposed",
+        "column",
+        "row",
+        "heads",
+        "gathered",
+        "hadamard",
+        "squares",
+        "mixed",
+    ),
+    *("low", "flat", "mix"),
+)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_an_equation_that_does_not_hold(name: str, small: Toy) -> None:
+    found = an_equation(small, name)
+    assert small.wrong(found) == [name]
+    rejected(small, found)
+
+
+def test_a_build_without_that_equation(small: Toy) -> None:
+    """Those that no other equation's product names."""
+    for name in ("cells", "mapped", "transposed", "mix"):
+        other = without(small, name)
+        found = an_equation(small, name)
+        other.verify(prove_falsely(other, found))
+
+
+LOOKUPS = {
+    "clip": ("clipped", 0, 1),
+    "repeated": ("rest", 3, 1 << 6),
+    "spread": ("rest2", 0, -40),
+    "query range": ("query", 5, 50),
+}
+
+
+@pytest.mark.parametrize("label", LOOKUPS)
+def test_a_tuple_that_is_in_no_table(label: str, small: Toy) -> None:
+    name, at, by = LOOKUPS[label]
+    found = changed(small, name, at, by)
+    if name == "query":  # equations hold for it
+        slacks = [m for m in small.relations.matrices if m.name.endswith(".slack")]
+        found = satisfied(small.relations, small.weights, found, slacks).found
+    assert small.wrong(found) == [label]
+    rejected(small, found)
+    other = without(small, label)
+    other.verify(prove_falsely(other, found))
+
+
+def test_cells_that_nothing_constrains_are_free(small: Toy) -> None:
+    """Shares of future tokens."""
+    found = {name: values.copy() for name, values in small.found.items()}
+    share = found["share"]
+    share.reshape(4, -1, 4)[0, :, 1:] = 3
+    small.verify(small.prove(found=found))
+
+
+def test_a_claim_of_a_position_that_comes_twice(small: Toy) -> None:
+    """Both of its rows are tied to the position: coefficients of one place add up instead of replacing each other."""
+    (product,) = (
+        p for p in small.relations.products if isinstance(p, Projection) and p.equation == "positions"
+    )
+    assert product.tokens is not None and len(set(product.tokens)) < len(product.tokens)
+    ((_, summed),) = Checker(small.relations, small.found, small.weights).products(product)
+    slack = small.found["positions.slack"].astype(np.int32)
+    slack[1] -= summed[1].reshape(-1)  # the first of the two rows does without the position
+    found = {**small.found, "positions.slack": slack}
+    assert small.wrong(found) == ["positions"]
+    rejected(small, found)
+
+
+# multiplicities, the weights, public numbers
+
+
+def test_a_wrong_multiplicity(small: Toy) -> None:
+    original = RunValues.count
+
+    def more(self: RunValues, space: Any) -> Any:
+        counts = original(self, space)
+        next(iter(counts.values()))[3] += 1
+        return counts
+
+    with mock.patch.object(RunValues, "count", more), pytest.raises(Rejected) as caught:
+        small.verify(small.prove())
+    assert caught.value.path == "opening.final"
+    with without_constraint("lookup.layer0.final"), mock.patch.object(RunValues, "count", more):
+        small.verify(small.prove())
+
+
+def test_other_weights_under_the_root(small: Toy) -> None:
+    other = {name: x.copy() for name, x in small.weights.items()}
+    other["read0"][0, 0] += 1
+    with pytest.raises(Rejected) as caught:
+        small.verify(small.prove(weights=other))
+    assert caught.value.path == "opening.final"
+
+
+def test_public_numbers_of_another_program(small: Toy) -> None:
+    """A proof for another factor, table width or constant is none for this one."""
+    relations = small.relations
+    cells = relations.equation["cells"]
+    public = replace(
+        cells, linear=tuple(Public((9, 9)) if isinstance(t, Public) else t for t in cells.linear)
+    )
+    equations = tuple(public if e.name == "cells" else e for e in relations.equations)
+    looks = tuple(
+        replace(look, operands=(Number(5), *look.operands[1:])) if look.label == "z range" else look
+        for look in relations.looks
+    )
+    for other in (replace(relations, equations=equations), replace(relations, looks=looks)):
+        made = replace(small, relations=other)
+        with pytest.raises(Rejected):
+            small.verify(prove_falsely(made, small.found))
+
+
+# the inner product
+
+
+@contextmanager
+def without_claim(*labels: str) -> Iterator[None]:
+    """No claim with one of these labels reaches the opening, on either side."""
+    original = huref.verifier.relations.verify.reduce_relations
+
+    def skip(*given: Any) -> Any:
+        reduced = original(*given)
+        kept = [claim for claim in reduced.claims if claim.label not in labels]
+        assert len(kept) < len(reduced.claims)
+        return replace(reduced, claims=kept)
+
+    with (
+        mock.patch.object(huref.verifier.relations.verify, "reduce_relations", skip),
+        mock.patch.object(huref.prover.relations.prove, "reduce_relations", skip),
+    ):
+        yield
+
+
+@contextmanager
+def bent(made: Toy, side: str) -> Iterator[None]:
+    """The total is what the equations ask for; the sumcheck runs on a vector in which one entry makes up for it."""
+    original = huref.prover.relations.prove.product_vectors
+
+    def vectors_of(weights: Any, values: Any, tensors: Any) -> Any:
+        left, right = original(weights, values, tensors)
+        functional, constant = linear_part(weights)
+        missing = -(value(functional, committed(made)) + constant) - scalar(vectors.dot(left, right))
+        own, other = (left, right) if side == "left" else (right, left)
+        place = int(np.flatnonzero(other.any(axis=0))[0])
+        entry = scalar(np.ascontiguousarray(own[:, place])) + missing / scalar(
+            np.ascontiguousarray(other[:, place])
+        )
+        own[:, place] = mont(entry)
+        return left, right
+
+    with mock.patch.object(huref.prover.relations.prove, "product_vectors", vectors_of):
+        yield
+
+
+@contextmanager
+def other_total(made: Toy) -> Iterator[None]:
+    """The total is what the equations ask for, the vectors are honest."""
+    missing: list[Any] = []
+    original, total = huref.prover.relations.prove.product_vectors, InnerOracle.total
+
+    def vectors_of(weights: Any, values: Any, tensors: Any) -> Any:
+        functional, constant = linear_part(weights)
+        missing[:] = [-(value(functional, committed(made)) + constant)]
+        return original(weights, values, tensors)
+
+    def asked(self: InnerOracle) -> Any:
+        assert missing[0] != total(self)
+        return missing[0]
+
+    with (
+        mock.patch.object(huref.prover.relations.prove, "product_vectors", vectors_of),
+        mock.patch.object(InnerOracle, "total", asked),
+    ):
+        yield
+
+
+MUTANTS: dict[str, tuple[Callable[[], AbstractContextManager[Any]], Cheat | None]] = {
+    "equations": (lambda: without_claim("equations"), None),
+    "inner.left": (lambda: without_claim("inner.left"), lambda made: bent(made, "left")),
+    "inner.right": (lambda: without_claim("inner.right"), lambda made: bent(made, "right")),
+    "inner.final": (lambda: without_constraint("inner.final"), other_total),
+}
+
+
+@pytest.mark.parametrize("check", MUTANTS)
+def test_every_check_is_needed(check: str, small: Toy) -> None:
+    mutation, cheat = MUTANTS[check]
+    found = an_equation(small, "hadamard")
+    rejected(small, found, cheat)
+    with mutation():
+        small.verify(prove_falsely(small, found, cheat))
