@@ -106,8 +106,9 @@ def test_third_party_and_auditor(tiny: Made, published: Path, work: Path) -> Non
 def test_served_models(tiny: Made, work: Path) -> None:
     assert huref("keygen", "--out", "owner.key").code == 0
     lines = commands("guides/served-model.md")
-    assert [line.split()[1] for line in lines] == ["commit", "export", "ask"]
+    assert [line.split()[1] for line in lines] == ["commit", "export", "prove-inference", "ask", "verify"]
     named = {"CHECKPOINT": str(tiny.checkpoint), "TOKENIZER": str(find("smollm2")), "SEED": "ab" * 32}
+    named["PROMPT"] = "'the time of the'"
     for line in lines:
         run(line, named)
     assert (work / "served" / "config.json").is_file()
@@ -137,10 +138,10 @@ def test_readme(tiny: Made, other: Made, folder: Path) -> None:
     (folder / "other.commitment").mkdir()
     shutil.copy(other.commitment / "commitment.json", folder / "other.commitment")
     lines = commands("../README.md")
-    assert len(lines) == 10
+    assert len(lines) == 11
     model_id, registry = "", folder / "r.sqlite"
     for number, line in enumerate(lines):
-        if number == 3:
+        if number == 4:
             model_id = json.loads((folder / "model.commitment/commitment.json").read_text())["model_id"]
             shutil.copytree(folder / "model.huref", folder / "other.huref")
             assert huref("keygen", "--out", "log.key").code == 0
@@ -151,6 +152,7 @@ def test_readme(tiny: Made, other: Made, folder: Path) -> None:
                 "CHECKPOINT": str(tiny.checkpoint),
                 "<the published model id>": model_id,
                 "FILE_OR_URL": str(registry),
+                "PROMPT": "'the time of the'",
             },
         )
 
