@@ -6,7 +6,9 @@ at the end ⟨f, y⟩ is taken on the last vector, which stands for z[p] = y[p d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import gcd
 
@@ -21,6 +23,8 @@ from huref.common.algebra.multilinear import eq_index, eq_table, power_fold
 _CALLS = 1 << 13  # products that take as long as the calls for one offset
 _WRITTEN = 1 << 14  # rows up to which an outer product is written out
 _GAP = 1 << 12  # rows between terms that are still written out together
+_CLUSTER = 1 << 18
+_LONG = 1 << 13  # rows from which a term is not written out
 
 
 @dataclass(frozen=True)
@@ -112,25 +116,44 @@ class Rows:
         return total + z.dot(self.cut + pads.start, dense_fold(pads.values, pads.choice, self.eq_rho))
 
 
-def _written_dot(terms: list[tuple[int, Term, KS]], z: Folded) -> KS:
-    """Σ of terms, each with its first row and factor. Those that lie close are written out, and multiplied at once:
-    there are thousands of short ones.
-    """
-    total, at = KS(0), 0
-    ordered = sorted(terms, key=lambda item: item[0])
-    while at < len(ordered):
-        first = ordered[at][0]
-        end, stop = first, at
-        while stop < len(ordered) and ordered[stop][0] <= end + _GAP:
-            end = max(end, ordered[stop][0] + ordered[stop][1].length)
-            stop += 1
-        own = kzero((end - first,))  # sums of fewer than 2^33 residues stay below 2^64
-        for start, term, factor in ordered[at:stop]:
-            target = own[start - first : start - first + term.length : term.step]
-            target += replace(term, step=1).scaled(factor)
-        total += z.dot(first, own % np.uint64(P))
-        at = stop
-    return total
+Placed = tuple[int, Term, KS]
+"""A term with its first row and its factor."""
+
+
+def _written_dot(terms: list[Placed], z: Folded) -> KS:
+    """Σ of terms without an outer product, or with a short one: there are thousands. By clusters, on all cores."""
+    clusters = _clusters(sorted(terms, key=lambda item: item[0]))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return sum(pool.map(lambda cluster: _cluster_dot(cluster, z), clusters), KS(0))
+
+
+def _clusters(ordered: list[Placed]) -> list[list[Placed]]:
+    """Terms that lie close, but no more rows than `_CLUSTER` where they can be parted."""
+    found: list[list[Placed]] = []
+    first = end = 0
+    for item in ordered:
+        start = item[0]
+        if not found or start > end + _GAP or (start >= end and end - first > _CLUSTER):
+            found.append([])
+            first = end = start
+        found[-1].append(item)
+        end = max(end, start + item[1].length)
+    return found
+
+
+def _cluster_dot(cluster: list[Placed], z: Folded) -> KS:
+    """Short terms are written out, and multiplied at once."""
+    first = cluster[0][0]
+    end = max(start + term.length for start, term, _ in cluster)
+    own, total = kzero((end - first,)), KS(0)  # sums of fewer than 2^33 residues stay below 2^64
+    read = z.coarse(0, first, end - first)
+    for start, term, factor in cluster:
+        part = slice(start - first, start - first + term.length, term.step)
+        if term.right is None and len(term.left) > _LONG:
+            total += factor * KS.from_array(kdot(term.left, read[part]))
+        else:
+            own[part] += replace(term, step=1).scaled(factor)
+    return total + KS.from_array(kdot(own % np.uint64(P), read))
 
 
 def _term_dot(term: Term, start: int, z: Folded) -> KS:

@@ -1,0 +1,95 @@
+"""What a proof of inference costs on SmolLM2-135M, by the number of tokens.
+
+`python -m benchmarks.inference_proof [TOKENS …]` commits to the model once, then runs, proves and verifies its program
+on prose, each number of tokens twice; the second time counts. All positions are claimed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.environment import store
+from huref.circuits.fingerprint.profiles import get_profile
+from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relations import relate
+from huref.circuits.range import range_program
+from huref.circuits.relations.security import relation_security
+from huref.circuits.relations.setup import prepare_relations
+from huref.circuits.whole import committed_tensors
+from huref.common.params import Knobs
+from huref.prover.canonical.whole import whole_model
+from huref.prover.checkpoint.families import open_model
+from huref.prover.commands.memory import keep_freed_memory
+from huref.prover.commitment.randomness import SecretSeed
+from huref.prover.commitment.weights import commit_weights
+from huref.prover.demo.checkpoints import find
+from huref.prover.relations.prove import prove_relations
+from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.record import record_run
+from huref.prover.run.inference.texts import TEXTS
+from huref.prover.run.inference.units import plan
+from huref.prover.run.inference.weights import integer_weights
+from huref.prover.vocabulary.tokens import load_vocabulary
+from huref.verifier.relations.verify import verify_relations
+
+STATEMENT = b"benchmark"
+
+
+def timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, float]]:
+    """A result with its wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = call(*arguments)
+    return found, {
+        "wall": round(time.perf_counter() - wall, 2),
+        "cpu": round(time.process_time() - cpu, 2),
+    }
+
+
+def main() -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tokens", nargs="*", type=int, default=[16, 32, 64, 128, 256])
+    options = parser.parse_args()
+    keep_freed_memory()
+    path = find("smollm2")
+    model = open_model(path)
+    vocabulary = load_vocabulary(path)
+    assert vocabulary is not None
+    weights = integer_weights(whole_model(model))
+    facts = plan(model, get_profile("hardened")).facts(weights)
+    ids = vocabulary.tokenizer.encode(" ".join(TEXTS)).ids
+    stack, knobs = committed_tensors(model.shape), Knobs()
+    commitment = commit_weights(range_program(stack), weights, knobs, SecretSeed(bytes(32)))
+    measured: dict[str, Any] = {}
+    for tokens in options.tokens:
+        own = (ids * (1 + tokens // len(ids)))[:tokens]
+        program = compile_inference(model.shape, facts, tokens)
+        best = execute_inference(program, weights, own).values[program.logits].argmax(axis=1)
+        claims = Claims(tuple(range(tokens)), tuple(int(x) for x in best), (0,) * tokens)
+        found: dict[str, Any] = {}
+        for attempt in range(2):
+            relations, found["relate"] = timed(relate, program, own, claims, stack)
+            setup = prepare_relations(relations, knobs)
+            trace, found["run"] = timed(record_run, program, relations, weights, own, claims)
+            seed = SecretSeed(bytes([1 + attempt]) * 32)
+            proof, found["prove"] = timed(prove_relations, setup, STATEMENT, weights, trace, commitment, seed)
+            _, found["verify"] = timed(verify_relations, setup, STATEMENT, commitment.root, proof)
+        found |= {
+            "proof_bytes": len(proof),
+            "lookups": setup.layout.entries,
+            "committed": setup.layout.rows * setup.layout.w,
+            "bits": round(relation_security(setup).bits, 2),
+            "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        }
+        measured[str(tokens)] = found
+        print(tokens, found, flush=True)
+        store("inference_proof", {"model": "SmolLM2-135M-Instruct", "tokens": measured})
+
+
+if __name__ == "__main__":
+    main()
