@@ -121,7 +121,7 @@ def toy(
         ("along", rows, (t.Along(once, by_layer), t.Sparse(((0, cols - 1, 5), (1, 2, -3)))), ()),
         ("beside", rows, (t.Beside(scalar, 3, turned), t.Public(4)), ()),
         ("stored", Frame(1, layers, 1, cols), (t.Stored(tuple(row), by_layer), t.Sparse(((1, 0, 4),))), ()),
-        ("stored at", Frame(tokens, 1), (t.StoredAt("row0", tuple(i * 3 for i in ids), -2),), ()),
+        ("stored at", Frame(tokens, 1), (t.StoredAt("row0", tuple(i * 3 % cols for i in ids), -2),), ()),
         ("at", Frame(3, 1), (t.At(logits, columns, 5), t.PublicTokens((1, -2, 3))), ()),
         ("sum", Frame(tokens, layers), (t.RowSum(x, by_layer), t.Beside(other, -1), t.Public(-1)), ()),
         ("causal sum", Frame(tokens, layers, heads), (t.RowSum(share, by_layer), t.Beside(per_head)), ()),
