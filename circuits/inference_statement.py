@@ -16,7 +16,7 @@ from huref.circuits.inference.relations import relate
 from huref.circuits.relations.setup import RelationSetup, prepare_relations
 from huref.circuits.statement import FORMAT, PROTOCOL
 from huref.circuits.whole import committed_tensors
-from huref.common.errors import Malformed, Rejected, UsageError
+from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.strict import Hex32, StrictModel
 
@@ -24,6 +24,8 @@ MAX_IDS = 1 << 12
 MAX_GAP = 1 << 16
 """Largest gap in the unit of the logits."""
 MAX_TEXT = 1 << 16
+MAX_TURNS = 1 << 27
+"""Most entries of the public maps that turn heads, tokens · head_dim²: a hostile shape asks for more."""
 
 
 class InferenceStatement(StrictModel):
@@ -93,6 +95,8 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
     if max(statement.ids) >= shape.vocab:
         raise Malformed(f"inference.ids: token ids are below {shape.vocab}")
     claims, ids = statement.claims(), statement.ids[:-1]
+    if len(ids) * shape.head_dim**2 > MAX_TURNS:
+        raise Unsupported(f"inference.ids: {len(ids)} tokens are too many for heads of {shape.head_dim}")
     try:
         program = compile_inference(shape, facts, len(ids))
     except UsageError as error:

@@ -100,7 +100,9 @@ class Rows:
     def dot(self, z: Folded) -> KS:
         """⟨a*, z⟩."""
         base = {"W": 0, "A": self.cut}
-        at = {name: KS.from_array(kdot(vector, self.eq_rho)) for name, vector in self.columns.vectors.items()}
+        vectors = self.columns.vectors
+        folded = kfold(np.stack(list(vectors.values())), self.eq_rho)
+        at = dict(zip(vectors, KS.list_from_array(folded), strict=True))
         total, written = KS(0), list[tuple[int, Term, KS]]()
         for weight, claim in zip(self.weights, self.claims, strict=True):
             for term in claim.functional.terms:

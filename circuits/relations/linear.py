@@ -31,7 +31,7 @@ from huref.circuits.relations.weights import (
     prefix_totals,
     total,
 )
-from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kscale, kvecmat, kzero, to_field
+from huref.common.algebra.field import DEGREE, P, fdot, kmul, kone, kouter, kscale, kzero, to_field
 from huref.common.algebra.kscalar import KS
 
 
@@ -178,7 +178,8 @@ class _Builder:
 
 def _times(vectors: Array, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Array:
     """vectors (n, size, 5) · matrix (size × size integers below 2^24), over the middle axis."""
-    return np.stack([kvecmat(vector, to_field(matrix)) for vector in vectors])
+    limbs = vectors.swapaxes(1, 2).reshape(-1, len(matrix))  # a limb at a time: the matrix is over F
+    return fdot(limbs, to_field(matrix)).reshape(len(vectors), DEGREE, -1).swapaxes(1, 2)
 
 
 def causal_row(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from huref.circuits.inference_statement import InferenceStatement
-from huref.common.errors import HurefError, Malformed, Rejected
+from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
 from huref.prover.inference.prove import Answered
 from huref.verifier.inference import InferenceVerdict
@@ -158,6 +158,14 @@ def test_the_two_files_go_together(files: Files) -> None:
 def test_a_demanded_level_holds_for_the_answer_too(files: Files) -> None:
     with pytest.raises(Rejected, match="security"):
         check(files, min_security=128)
+
+
+def test_maps_of_a_hostile_shape_are_not_made(
+    files: Files, statement: InferenceStatement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huref.circuits.inference_statement.MAX_TURNS", 6 * 16**2 - 1)
+    with pytest.raises(Unsupported, match="6 tokens are too many for heads of 16"):
+        check(files)
 
 
 def test_a_model_without_a_program(files: Files, statement: InferenceStatement) -> None:
