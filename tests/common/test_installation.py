@@ -51,6 +51,10 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("commit",): ((tiny.checkpoint, "--out", "a.commitment"), "prover"),
         ("range",): ((tiny.commitment,), "prover"),
         ("prove",): ((tiny.checkpoint, "--out", "a.huref"), "prover"),
+        ("prove-inference",): (
+            ("--commitment", tiny.commitment, "--prompt-ids", "[1]", "--generate", 1, "--out", "b.huref"),
+            "prover",
+        ),
         ("export",): (("--commitment", tiny.commitment, "--out", "served"), "prover"),
         ("ask",): (("--tokenizer", tiny.checkpoint, "--seed", "0" * 64), "prover"),
         ("audit",): ((tiny.bundle, "--checkpoint", tiny.checkpoint, "--private", tiny.commitment), "prover"),
