@@ -23,6 +23,11 @@ def set_shape(**change: object) -> Callable[[Json], None]:
     return lambda statement: statement["shape"].update(change)
 
 
+def _bare_shape(**change: object) -> Callable[[Json], None]:
+    """Another shape, without the inference program that would be the first to refuse it."""
+    return lambda directory: directory.update(shape={**directory["shape"], **change}, inference=None)
+
+
 def _tokens(**change: object) -> Callable[[Json], None]:
     return lambda statement: statement["tokens"].update(change)
 
@@ -191,16 +196,16 @@ DIRECTORY: Changes = {
     "field added": (_set("comment", "hello"), "Malformed: commitment.json.directory.comment"),
     "shape.family": (set_shape(family="other"), PROOF),
     "shape.hidden": (set_shape(hidden=32), "Malformed: ys"),
-    "shape.ffn": (set_shape(ffn=44), "Malformed: ud.multipliers"),
+    "shape.ffn": (_bare_shape(ffn=44), "Malformed: ud.multipliers"),
     "shape.vocab": (set_shape(vocab=10**6), PROOF),
     "shape.layers": (set_shape(layers=2), "Malformed: "),
     "shape.heads": (set_shape(heads=3), "Malformed: shape"),
     "shape.kv_heads": (set_shape(kv_heads=4), PROOF),
     "shape.head_dim": (set_shape(head_dim=8, rotary_dim=8), "Malformed: qk.multipliers"),
-    "shape.gated": (set_shape(gated=False), PROOF),
-    "shape.norm": (set_shape(norm="layer"), PROOF),
-    "shape.norm_position": (set_shape(norm_position="post"), PROOF),
-    "shape.qk_norm": (set_shape(qk_norm=True), PROOF),
+    "shape.gated": (_bare_shape(gated=False), PROOF),
+    "shape.norm": (_bare_shape(norm="layer"), PROOF),
+    "shape.norm_position": (_bare_shape(norm_position="post"), PROOF),
+    "shape.qk_norm": (_bare_shape(qk_norm=True), PROOF),
     "shape.rotary": (set_shape(rotary="interleaved"), PROOF),
     "shape unknown": (set_shape(experts=8), "Malformed: shape"),
     "shape absurd": (set_shape(hidden=1 << 24), "Malformed: directory: no such program"),
