@@ -23,6 +23,7 @@ from huref.circuits.program.tables import Table
 from huref.common.algebra.field import KArray, kmul
 from huref.common.argument.hidden import PadSpace
 from huref.common.argument.transcript import Transcript
+from huref.common.params import CodeGeometry
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import gated_oracles, prove_gated
 from huref.prover.argument.inner import add_ratios, inner_vectors, prove_inner
@@ -43,6 +44,7 @@ from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.reduce import absorb_statement, reduce_to_claims
 
 Progress = Callable[[str], None]
+Ints = NDArray[Any]
 
 
 def make_pads(space: PadSpace, seed: SecretSeed) -> KArray:
@@ -142,9 +144,19 @@ def _commit_proof(
     device: Device,
 ) -> OpenedMatrix:
     """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows."""
-    layout, code = setup.layout, setup.geometry.proof
-    rows = seed.field_elements("reduction masks", MASK_ROWS * layout.w).reshape(MASK_ROWS, layout.w)
-    stacked = StackedMatrix(proof_segments(layout, inputs, counts, pads, rows))
+    masks = reduction_masks(seed, setup.layout.w)
+    rows = proof_segments(setup.layout, inputs, counts, pads, masks)
+    return commit_rows(rows, setup.geometry.proof, seed, device)
+
+
+def reduction_masks(seed: SecretSeed, w: int) -> Ints:
+    """The mask rows R and R' of a proof (10, w)."""
+    return seed.field_elements("reduction masks", MASK_ROWS * w).reshape(MASK_ROWS, w)
+
+
+def commit_rows(rows: Sequence[Ints], code: CodeGeometry, seed: SecretSeed, device: Device) -> OpenedMatrix:
+    """Commit to the data rows of A, with the proof's random rows."""
+    stacked = StackedMatrix(list(rows))
     stacked = with_random_rows(stacked, code.random, seed, "proof.random")
     committed = commit(stacked, code.domain, seed.derive("proof salts").value, device)
     return OpenedMatrix(stacked.segments, committed)

@@ -176,13 +176,25 @@ def proof_segments(
     layout: Layout, inputs: LookupInputs, counts: Sequence[Mapping[Table, Ints]], pads: Ints, masks: Ints
 ) -> list[Ints]:
     """The data rows of A in order: activations, multiplicities, pads (total, 5), mask rows (10, w)."""
-    w = layout.w
     segments = [inputs.stacked[start] for start in sorted(inputs.placed)]
-    for space, counted in zip(layout.spaces, counts, strict=True):
+    hidden = layout.mask_start - layout.pad_start
+    return [*segments, *closing_segments(layout.spaces, layout.w, hidden, counts, pads), masks]
+
+
+def closing_segments(
+    spaces: Sequence[LookupSpace],
+    w: int,
+    hidden: int,
+    counts: Sequence[Mapping[Table, Ints]],
+    pads: Ints,
+) -> list[Ints]:
+    """What follows a proof's own integers in A: multiplicities by space, and `hidden` rows of pads (total, 5)."""
+    segments = []
+    for space, counted in zip(spaces, counts, strict=True):
         for block in space.tables:
             rows = np.zeros(block.rows * w, np.int32)
             rows[: block.table.size] = counted[block.table]
             segments.append(rows.reshape(-1, w))
-    rows = np.zeros((layout.mask_start - layout.pad_start) * w, np.uint32)
+    rows = np.zeros(hidden * w, np.uint32)
     rows[: pads.size] = pads.reshape(-1)
-    return [*segments, rows.reshape(-1, w), masks]
+    return [*segments, rows.reshape(-1, w)]

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Columns
-from huref.circuits.argument.layout import MASK_ROWS
 from huref.circuits.argument.security import lookup_grinding
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.setup import RelationSetup
@@ -22,21 +21,21 @@ from huref.common.argument.transcript import Transcript
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
-from huref.prover.argument.prove import make_pads
+from huref.prover.argument.prove import commit_rows, make_pads, reduction_masks
 from huref.prover.argument.sumcheck import prove_rounds
 from huref.prover.argument.triples import prove_triples
-from huref.prover.commitment.committed import commit, with_random_rows
+from huref.prover.argument.witness import closing_segments
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment
 from huref.prover.devices.interface import Device
-from huref.prover.devices.matrix import StackedMatrix
 from huref.prover.kernels.hashing.grind import grind
 from huref.prover.relations.leaves import RunLeaves, RunValues
 from huref.prover.relations.oracle import InnerOracle
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_vectors
 from huref.verifier.argument.channel import VerifierChannel
-from huref.verifier.relations.reduce import absorb_relations, reduce_relations
+from huref.verifier.argument.reduce import absorb_statement
+from huref.verifier.relations.reduce import reduce_relations
 
 Ints = NDArray[Any]
 Progress = Callable[[str], None]
@@ -66,7 +65,7 @@ def prove_relations(
     opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed)
 
     transcript = Transcript()
-    absorb_relations(transcript, setup, statement, commitment.root)
+    absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
     channel.send("root.proof", proof.committed.root)
     bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
@@ -108,17 +107,9 @@ def _commit_proof(
     device: Device,
 ) -> OpenedMatrix:
     """Commit to A: all matrices, multiplicities, pads, mask rows R and R', random rows."""
-    layout, code, w = setup.layout, setup.geometry.proof, setup.layout.w
-    segments: list[Ints] = [values.stacked(matrix) for matrix in layout.relations.matrices]
-    for space, counted in zip(layout.spaces, counts, strict=True):
-        for block in space.tables:
-            rows = np.zeros(block.rows * w, np.int32)
-            rows[: block.table.size] = counted[block.table]
-            segments.append(rows.reshape(-1, w))
-    hidden = np.zeros((layout.mask_start - layout.pad_start) * w, np.uint32)
-    hidden[: pads.size] = pads.reshape(-1)
-    masks = seed.field_elements("reduction masks", MASK_ROWS * w).reshape(MASK_ROWS, w)
-    stacked = StackedMatrix([*segments, hidden.reshape(-1, w), masks])
-    stacked = with_random_rows(stacked, code.random, seed, "proof.random")
-    committed = commit(stacked, code.domain, seed.derive("proof salts").value, device)
-    return OpenedMatrix(stacked.segments, committed)
+    layout = setup.layout
+    matrices = [values.stacked(matrix) for matrix in layout.relations.matrices]
+    hidden = layout.mask_start - layout.pad_start
+    closing = closing_segments(layout.spaces, layout.w, hidden, counts, pads)
+    rows = [*matrices, *closing, reduction_masks(seed, layout.w)]
+    return commit_rows(rows, setup.geometry.proof, seed, device)

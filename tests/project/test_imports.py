@@ -84,6 +84,7 @@ BACK: dict[tuple[str, str], str] = {
     ("prover/argument/prove.py", "huref.verifier.argument.channel"): "the prover replays its own messages",
     ("prover/argument/prove.py", "huref.verifier.argument.reduce"): "the same",
     ("prover/relations/prove.py", "huref.verifier.argument.channel"): "the same",
+    ("prover/relations/prove.py", "huref.verifier.argument.reduce"): "the same",
     ("prover/relations/prove.py", "huref.verifier.relations.reduce"): "the same",
     ("prover/audit.py", "huref.verifier.verdict"): "an audit starts with a verification",
     ("prover/audit.py", "huref.verifier.verification"): "the same",

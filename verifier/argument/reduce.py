@@ -6,6 +6,7 @@ The prover replays this on its own messages to learn the claims, whose affine fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from huref.circuits.argument.functional import Claim, Columns, Functional
 from huref.circuits.argument.gated import gated_sites
@@ -39,7 +40,15 @@ class Reduced:
     columns: Columns
 
 
-def absorb_statement(transcript: Transcript, setup: Setup, statement: bytes, weights_root: bytes) -> None:
+class Configured(Protocol):
+    """Whatever a proof is about: its program and public inputs have a digest."""
+
+    def digest(self) -> bytes: ...
+
+
+def absorb_statement(
+    transcript: Transcript, setup: Configured, statement: bytes, weights_root: bytes
+) -> None:
     """The derived configuration, the canonical statement and the weights' root, before any message.
 
     A statement names root and public inputs already. They are absorbed by themselves as well: without them a

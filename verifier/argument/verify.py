@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from huref.circuits.argument.opening import Rowed
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
 from huref.common.argument.transcript import Recorder, Transcript
 from huref.common.errors import Rejected
+from huref.common.params import Knobs, OpeningGeometry
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.opening import Roots, verify_opening
-from huref.verifier.argument.reduce import reduce_to_claims
+from huref.verifier.argument.reduce import Reduced, reduce_to_claims
 
 
 def verify_program(
@@ -28,6 +30,15 @@ def verify_program(
         Malformed: the proof's bytes have the wrong form.
     """
     report = security_report(setup.layout, setup.geometry, setup.knobs)
+    require_level(report, min_security)
+    channel = VerifierChannel(Transcript(recorder), proof, setup.layout.pads)
+    reduced = reduce_to_claims(channel, setup, statement, weights_root)
+    verify_reduced(channel, setup.layout, setup.geometry, weights_root, reduced, setup.knobs)
+    return report
+
+
+def require_level(report: SecurityReport, min_security: int) -> None:
+    """Raise `Rejected` unless a proof reaches the demanded level."""
     if report.bits < min_security:
         raise Rejected(
             "security",
@@ -35,11 +46,17 @@ def verify_program(
             expected=min_security,
             got=round(report.bits, 2),
         )
-    channel = VerifierChannel(Transcript(recorder), proof, setup.layout.pads)
-    reduced = reduce_to_claims(channel, setup, statement, weights_root)
+
+
+def verify_reduced(
+    channel: VerifierChannel,
+    layout: Rowed,
+    geometry: OpeningGeometry,
+    weights_root: bytes,
+    reduced: Reduced,
+    knobs: Knobs,
+) -> None:
+    """Open the claims that a proof was reduced to, and require that it ends there. Raises as `verify_program`."""
     roots = Roots(weights_root, reduced.proof_root)
-    verify_opening(
-        channel, setup.layout, setup.geometry, roots, reduced.claims, reduced.columns, setup.knobs.grinding
-    )
+    verify_opening(channel, layout, geometry, roots, reduced.claims, reduced.columns, knobs.grinding)
     channel.finish()
-    return report

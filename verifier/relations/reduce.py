@@ -16,21 +16,11 @@ from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import combine
 from huref.common.argument.merkle import DIGEST_BYTES
-from huref.common.argument.transcript import Transcript
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.lookup import verify_lookup
-from huref.verifier.argument.reduce import Reduced
+from huref.verifier.argument.reduce import Reduced, absorb_statement
 from huref.verifier.argument.sumcheck import verify_product_rounds
 from huref.verifier.argument.triples import merge_constraints, verify_triples
-
-
-def absorb_relations(
-    transcript: Transcript, setup: RelationSetup, statement: bytes, weights_root: bytes
-) -> None:
-    """The derived configuration, the canonical statement and the weights' root, before any message."""
-    transcript.absorb("config", setup.digest())
-    transcript.absorb("statement", statement)
-    transcript.absorb("root.weights", weights_root)
 
 
 def reduce_relations(
@@ -49,7 +39,7 @@ def _reduce(
     pool: ThreadPoolExecutor,
 ) -> Reduced:
     layout = setup.layout
-    absorb_relations(channel.transcript, setup, statement, weights_root)
+    absorb_statement(channel.transcript, setup, statement, weights_root)
     proof_root = channel.take("root.proof", DIGEST_BYTES)
     bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
     if bits:

@@ -6,9 +6,8 @@ from huref.circuits.argument.security import SecurityReport
 from huref.circuits.relations.security import relation_security
 from huref.circuits.relations.setup import RelationSetup
 from huref.common.argument.transcript import Recorder, Transcript
-from huref.common.errors import Rejected
 from huref.verifier.argument.channel import VerifierChannel
-from huref.verifier.argument.opening import Roots, verify_opening
+from huref.verifier.argument.verify import require_level, verify_reduced
 from huref.verifier.relations.reduce import reduce_relations
 
 
@@ -28,18 +27,8 @@ def verify_relations(
         Rejected: a check failed; its path says which. Malformed: the proof's bytes have the wrong form.
     """
     report = relation_security(setup)
-    if report.bits < min_security:
-        raise Rejected(
-            "security",
-            "the proof is below the demanded level",
-            expected=min_security,
-            got=round(report.bits, 2),
-        )
+    require_level(report, min_security)
     channel = VerifierChannel(Transcript(recorder), proof, setup.layout.pads)
     reduced = reduce_relations(channel, setup, statement, weights_root)
-    roots = Roots(weights_root, reduced.proof_root)
-    verify_opening(
-        channel, setup.layout, setup.geometry, roots, reduced.claims, reduced.columns, setup.knobs.grinding
-    )
-    channel.finish()
+    verify_reduced(channel, setup.layout, setup.geometry, weights_root, reduced, setup.knobs)
     return report

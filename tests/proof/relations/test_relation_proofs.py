@@ -22,7 +22,7 @@ from huref.common.argument.transcript import Transcript
 from huref.common.errors import Malformed, Rejected
 from huref.common.params import Knobs
 from huref.prover.argument.channel import ProverChannel
-from huref.verifier.relations.reduce import absorb_relations
+from huref.verifier.argument.reduce import absorb_statement
 from tests.proof.test_zero_knowledge import leaks, recorded
 from tests.support.toy_relations import STATEMENT, Toy, toy
 
@@ -106,7 +106,7 @@ def test_every_kind_of_message_counts(small: Toy, proof: bytes) -> None:
 
 def first_challenge(setup: RelationSetup, statement: bytes = STATEMENT, root: bytes = bytes(32)) -> Any:
     transcript = Transcript()
-    absorb_relations(transcript, setup, statement, root)
+    absorb_statement(transcript, setup, statement, root)
     return transcript.challenge("any")
 
 
