@@ -15,12 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.placed import Placed
-from huref.common.algebra.field import DEGREE, kmul, kouter
+from huref.common.algebra.field import DEGREE, kmul, kouter, ksum
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
 
 Array = NDArray[np.uint64]
 Matrix = Literal["W", "A"]
+
+
+def total(vector: Array) -> KS:
+    """Sum of a K vector (n, 5)."""
+    return KS.from_array(ksum(vector)) if len(vector) else KS(0)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from huref.circuits.argument.functional import Array, Columns, Functional
 from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest, scaled
 from huref.circuits.argument.placed import Placed
+from huref.circuits.argument.runs import flat_term
 from huref.circuits.program.measured import Ratio
 from huref.circuits.program.program import Deflation, MatMul, Program, Site, SketchSum, View
 from huref.common.algebra.field import P, embed, kdot, kmul, kzero, to_field
@@ -143,11 +144,7 @@ def _add_sketch(
 ) -> None:
     """l[e]: what the request gives to entry e times its multiplier; r[e]: the requested sum of the row it reads."""
     factors = kmul(run, fold_entries(acc, request.rows))
-    placed, w = layout.rows_of[acc.multipliers], layout.w
-    values = np.concatenate([factors, kzero((1,))])  # the last one is for the padding
-    choice = np.full(placed.blocks * w, len(factors), np.int32)
-    choice[: len(factors)] = np.arange(len(factors))
-    left.dense("A", placed.start, values, choice.reshape(placed.blocks, w))
+    flat_term(left, layout.rows_of[acc.multipliers].start, factors)
     source = placed_of(layout, acc.source)
     right.tensor(source, spread(acc.token, run, source.rows), request.blocks(source.blocks), request.name)
 

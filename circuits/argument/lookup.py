@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huref.circuits.argument.functional import Array, Columns, Functional
+from huref.circuits.argument.functional import Array, Columns, Functional, total
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.runs import Run, run_claims
 from huref.circuits.argument.spaces import (
@@ -28,7 +28,7 @@ from huref.circuits.argument.spaces import (
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, ksum, kzero
+from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
@@ -75,11 +75,6 @@ class LeafClaims:
 def scaled(vector: Array, factor: KS) -> Array:
     """factor · vector for a K array and a scalar."""
     return kmul(vector, factor.array())
-
-
-def total(vector: Array) -> KS:
-    """Sum of a K vector."""
-    return KS.from_array(ksum(vector)) if len(vector) else KS(0)
 
 
 class LeafPoint:

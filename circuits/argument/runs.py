@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huref.circuits.argument.functional import Array, Functional
+from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import DEGREE, P, embed, kdot, kmul, kouter, kzero, to_field
 from huref.common.algebra.kscalar import KS
@@ -107,8 +107,8 @@ def run_claims(
     """
     masked = into.columns.masked(name, run.cols)
     whole = kouter(tiles, row).reshape(-1, DEGREE)[: run.rows]
-    across = _total(column[: run.cols])
-    mass = _total(whole) * across
+    across = total(column[: run.cols])
+    mass = total(whole) * across
     constant = KS(0)
     for power, operand in zip(powers, run.operands, strict=False):
         match operand:
@@ -126,7 +126,3 @@ def run_claims(
                 residues = embed(to_field(np.array(values, np.int64)))
                 constant -= power * across * KS.from_array(kdot(once, residues))
     return mass, constant
-
-
-def _total(vector: Array) -> KS:
-    return KS.from_array(vector.sum(axis=0, dtype=np.uint64) % np.uint64(P))

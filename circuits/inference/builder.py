@@ -55,6 +55,14 @@ class Builder:
         self._shifts |= set(shifts)
         self._looks.append((self._look(label, Table("remainder", ()), (shift, value)), True))
 
+    def rest(self, name: str, frame: Frame, shifts: tuple[int, ...]) -> tuple[Cells, Public]:
+        """What rounding by public shifts, one for every inner index, adds to an accumulator: a remainder of its own,
+        taken off, and half of 2^shift.
+        """
+        rest = self.matrix(name, frame, (1 << max(shifts)) - 1)
+        self.remainder(name, Number(shifts), Own(rest), shifts)
+        return Cells(rest, -1), Public(tuple((1 << s) >> 1 for s in shifts))
+
     def bits(self, label: str, matrix: Matrix, bits: int, offset: int = 0) -> None:
         """0 ≤ entry + offset < 2^bits."""
         self.remainder(label, Number(bits), Own(matrix, offset), (bits,))

@@ -162,8 +162,12 @@ class Evaluator:
             scalars.append((m, e))
         found = np.array(scalars, np.int64)
         self.trace.scalars[site.name] = found
-        acc = r * table[found[:, 0] - ROOT_LOW][:, None]
-        return np.clip(rounded(acc, site.shift + found[:, 1:]), -site.clamp, site.clamp)
+        acc, shift = r * table[found[:, 0] - ROOT_LOW][:, None], site.shift + found[:, 1:]
+        return np.clip(self.round(site, acc, shift), -site.clamp, site.clamp)
+
+    def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
+        """An accumulator, rounded; who wants to see every rounding overrides this."""
+        return rounded(acc, shift)
 
     def shifts(self, name: str, tensor: str, base: int, extra: tuple[tuple[int, int], ...]) -> Ints:
         """The secret shift of every row, checked to lie in the table."""
@@ -179,7 +183,7 @@ class Evaluator:
         """A product with a weight whose rows are outputs."""
         acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
-        h = rounded(acc, shift)
+        h = self.round(site, acc, shift)
         if max(-int(h.min()), int(h.max())) >= 4 * (site.clamp + 1):
             raise ProverError(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
@@ -190,7 +194,7 @@ class Evaluator:
 
     def turn(self, site: Turn) -> Ints:
         """Rotary embedding, signs and Hadamard transform per head."""
-        return np.clip(rounded(self.turned(site), site.shift), -site.clamp, site.clamp)
+        return np.clip(self.round(site, self.turned(site), site.shift), -site.clamp, site.clamp)
 
     def turned(self, site: Turn) -> Ints:
         """The same before rounding."""
@@ -229,7 +233,8 @@ class Evaluator:
     def scores(self, site: Scores) -> Ints:
         """Powers of the scores; notes M and the sums."""
         q, k = self.heads(site.query, site.size), self.seen(site.key, site.size)
-        raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
+        acc = self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1))
+        raw = self.round(site, acc, site.shift)
         tokens = self.program.tokens
         seen = np.tril(np.ones((tokens, self.start + tokens), bool), self.start)
         highest = np.where(seen, raw, np.iinfo(np.int64).min).max(axis=2)
@@ -258,23 +263,20 @@ class Evaluator:
         v = np.repeat(self.seen(site.value, site.size), site.group, axis=0)
         acc = self.head_products(self.value(site.scores), v).transpose(1, 0, 2)
         acc = np.asarray(acc.reshape(self.program.tokens, -1))
-        out = rounded(acc, site.shift)
-        self.mixed(site, acc, out)
-        return out
-
-    def mixed(self, site: Mix, acc: Ints, out: Ints) -> None:
-        """Called with what attention gathered, before and after rounding."""
+        return self.round(site, acc, site.shift)
 
     def divide(self, site: Divide) -> Ints:
         """Attention's output at the unit of each row of o."""
         inverse = np.repeat(reciprocal(self.trace.totals[site.scores]).T, site.size, axis=1)
-        out = rounded(self.value(site.source) * inverse, self.shifts(site.name, site.steps, site.base, ()))
+        acc = self.value(site.source) * inverse
+        out = self.round(site, acc, self.shifts(site.name, site.steps, site.base, ()))
         return self.limbs(site, out)
 
     def multiply(self, site: Multiply) -> Ints:
         """Gate times up at the unit of each row of down."""
         acc = self.value(site.left) * self.value(site.right)
-        return self.limbs(site, rounded(acc, self.shifts(site.name, site.steps, site.base, site.extra)))
+        shift = self.shifts(site.name, site.steps, site.base, site.extra)
+        return self.limbs(site, self.round(site, acc, shift))
 
     def limbs(self, site: Divide | Multiply, out: Ints) -> Ints:
         """`out`, checked to fit its limbs."""
@@ -292,10 +294,11 @@ class Evaluator:
 
     def low(self, site: Low) -> Ints:
         """What the low limbs add to the stream."""
-        return rounded(self.written(site, split(self.value(site.source), site.limb)[1]), site.shift)
+        acc = self.written(site, split(self.value(site.source), site.limb)[1])
+        return self.round(site, acc, site.shift)
 
     def write(self, site: Write) -> Ints:
         """The next residual stream."""
         acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
         acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
-        return self.stream(site, rounded(acc, site.shift))
+        return self.stream(site, self.round(site, acc, site.shift))

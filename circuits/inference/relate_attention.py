@@ -16,7 +16,7 @@ from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE, reciproc
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import CausalMix, CausalScores, Projection, RowScale
-from huref.circuits.relations.program import Number, Own
+from huref.circuits.relations.program import Own
 from huref.circuits.relations.terms import Beside, Cells, Mapped, Public, RowSum
 from huref.common.errors import Unsupported
 
@@ -76,15 +76,14 @@ def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
     )
     table = Table("clamp", (reach, first.clamp, -first.clamp))
     builder.look(f"{name}_turned.clamp", table, Own(h), Own(out))
-    rest = builder.matrix(f"{name}_turned.rest", frame, (1 << max(shifts)) - 1)
-    builder.remainder(f"{name}_turned.rest", Number(shifts), Own(rest), shifts)
+    rest, half = builder.rest(f"{name}_turned.rest", frame, shifts)
     builder.equation(
         f"{name}_turned",
         frame,
         first.bound + (reach + 2 << max(shifts)),
         Mapped(source, head_maps(family.program, first)),
-        Public(tuple((1 << s) >> 1 for s in shifts)),
-        Cells(rest, -1),
+        half,
+        rest,
         Cells(h, tuple(-(1 << s) for s in shifts)),
     )
     return out
@@ -106,8 +105,7 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
     rows = Frame(tokens, len(sites), first.heads)
     z, e = builder.matrix("scores.z", frame, -EXP_LOW), builder.matrix("scores", frame, 2 << EXP_BITS)
     builder.look("scores.powers", Table("powers", ()), Own(z), Own(e))
-    rest = builder.matrix("scores.rest", frame, (1 << max(shifts)) - 1)
-    builder.remainder("scores.rest", Number(shifts), Own(rest), shifts)
+    rest, half = builder.rest("scores.rest", frame, shifts)
     octave = builder.matrix("scores.octave", rows, 1 << (OCTAVE_BITS - 1), flat=True)
     builder.bits("scores.octave", octave, OCTAVE_BITS, 1 << (OCTAVE_BITS - 1))
     reach = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
@@ -115,8 +113,8 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
         "scores",
         frame,
         first.bound + (reach << max(shifts)),
-        Public(tuple((1 << s) >> 1 for s in shifts)),
-        Cells(rest, -1),
+        half,
+        rest,
         Cells(z, tuple(-(1 << s) for s in shifts)),
         Beside(octave, tuple(-(OCTAVE << s) for s in shifts)),
     )

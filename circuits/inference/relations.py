@@ -21,7 +21,7 @@ from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, Transposed
-from huref.circuits.relations.program import Number, Own, Relations
+from huref.circuits.relations.program import Own, Relations
 from huref.circuits.relations.terms import Beside, Cells, Public, StoredAt
 from huref.common.errors import UsageError
 
@@ -106,7 +106,7 @@ def _written(
     second = builder.matrix(f"{name}.low0", frame, 1 << (STREAM_LIMB - 1))
     builder.look(f"{name}.low", table, Own(first), Own(second))
     shifts = tuple(site.shift for site in lows)
-    rest = _rest(builder, f"{name}.low.rest", frame, shifts)
+    rest, half_up = builder.rest(f"{name}.low.rest", frame, shifts)
     bound = max(site.bound + (reach + 2 << site.shift) for site in lows)
     equation = builder.equation(
         f"{name}.low",
@@ -114,12 +114,12 @@ def _written(
         bound,
         Cells(first, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts)),
         Cells(second, tuple(-(1 << s) for s in shifts)),
-        Cells(rest, -1),
-        Public(tuple((1 << s) >> 1 for s in shifts)),
+        rest,
+        half_up,
     )
     builder.product(Transposed(equation, limbs[1], tensors, 1, outliers))
     shifts = tuple(site.shift for site in writes)
-    rest = _rest(builder, f"{name}.rest", frame, shifts)
+    rest, half_up = builder.rest(f"{name}.rest", frame, shifts)
     before = tuple(2 * n + half for n in range(layers))
     after = tuple(n + 1 for n in before)
     bound = max(site.bound + reach + (reach + 2 << site.shift) for site in writes)
@@ -132,16 +132,10 @@ def _written(
         Cells(second),
         Cells(high, tuple(x << STREAM_LIMB for x in raised), before),
         Cells(low, tuple(raised), before),
-        Cells(rest, -1),
-        Public(tuple((1 << s) >> 1 for s in shifts)),
+        rest,
+        half_up,
         Cells(high, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts), after),
         Cells(low, tuple(-(1 << s) for s in shifts), after),
     )
     factors = tuple(1 << site.lifted for site in writes)
     builder.product(Transposed(equation, limbs[0], tensors, factors, outliers))
-
-
-def _rest(builder: Builder, name: str, frame: Frame, shifts: tuple[int, ...]) -> Matrix:
-    rest = builder.matrix(name, frame, (1 << max(shifts)) - 1)
-    builder.remainder(name, Number(shifts), Own(rest), shifts)
-    return rest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, localcontext
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ Reals = NDArray[np.float64]
 
 _DIGITS = 60
 _DOUBTFUL = 1e-6
+_KEPT = 8
+"""Tables of a kind that stay in memory: a verifier meets parameters of strangers."""
 
 OCTAVE = 256
 """Scores count 1/256 of an octave, a factor of two."""
@@ -52,7 +54,7 @@ def powers() -> Ints:
     return nearest(approximate, lambda i: Decimal(2) ** (EXP_BITS + Decimal(int(z[i])) / OCTAVE))
 
 
-@cache
+@lru_cache(maxsize=_KEPT)
 def inverse_roots(hidden: int, x: int) -> Ints:
     """Entry m − 2^12 is c(m) = round(√hidden · 2^x / √m), for m in [2^12, 2^14)."""
     m = np.arange(ROOT_LOW, ROOT_HIGH)
@@ -65,7 +67,7 @@ def reciprocal(total: Ints) -> Ints:
     return ((1 << (RECIPROCAL_BITS + 1)) + total) // (2 * total)
 
 
-@cache
+@lru_cache(maxsize=_KEPT)
 def silu(unit: int, out_unit: int, bits: int) -> Ints:
     """Entry h + 2^(bits−1) is round(2^out_unit · x/(1 + e^−x)), x = h · 2^−unit."""
     h = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))

@@ -16,7 +16,7 @@ Kinds, with parameters and the tuples they hold in order of the table index:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-@cache
+@lru_cache(maxsize=64)
 def _wide(kind: Kind, parameters: tuple[int, ...]) -> wide_tables.Kind:
     return wide_tables.KINDS[kind][1](*parameters)
 

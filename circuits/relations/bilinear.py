@@ -30,7 +30,7 @@ from huref.circuits.relations.products import (
 )
 from huref.circuits.relations.readout import Readout
 from huref.circuits.relations.stored import stored_tensors
-from huref.circuits.relations.terms import Factor, Select
+from huref.circuits.relations.terms import Factor
 from huref.circuits.relations.weights import COLUMN, EquationWeights, placed_rows
 from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, to_field
 from huref.common.algebra.kscalar import KS
@@ -141,7 +141,8 @@ class _Builder:
     def row_scale(self, product: RowScale, at: int) -> None:
         scale, frame = product.scale, self.weights.frame(product.equation)
         eq = self.read.entries(at, scale.frame.rows)
-        weights = self._scale_rows(product.equation, product.factor, product.select, scale)
+        # heads have no weight of their own, their columns have
+        weights = self.weights.rows(product.equation, product.factor).repeat(scale.frame.heads, axis=0)
         flat_term(self.left, self.layout.placed[scale.name].start, kmul(eq, weights))
         heads = scale.frame.heads
         size = frame.cols // heads
@@ -150,13 +151,6 @@ class _Builder:
             rows = kscale(eq, to_field(factor)).reshape(-1, heads, DEGREE)
             for head in range(heads):
                 self._headed(place, rows[:, head], head * size, size, self.right)
-
-    def _scale_rows(self, equation: str, factor: Factor, select: Select, scale: Matrix) -> Array:
-        """Weights of the entries of a flat scale; heads have no weight of their own, their columns have."""
-        frame = self.weights.frame(equation)
-        inner = placed_rows(self.weights.inner(equation, factor), select, scale.frame.inner)
-        rows = kouter(self.weights.outer(frame.outer), inner).reshape(-1, DEGREE)
-        return rows.repeat(scale.frame.heads, axis=0)
 
     def _headed(self, place: Placed, rows: Array, first: int, size: int, into: Functional) -> None:
         """Add rows · (columns first … first + size − 1 with the equations' weights)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from huref.circuits.argument.functional import Array, Functional
+from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.argument.runs import flat_term
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.stored import stored_tensors
@@ -29,7 +29,6 @@ from huref.circuits.relations.weights import (
     EquationWeights,
     placed_rows,
     prefix_totals,
-    total,
 )
 from huref.common.algebra.field import DEGREE, P, fdot, kmul, kone, kouter, kscale, kzero, to_field
 from huref.common.algebra.kscalar import KS

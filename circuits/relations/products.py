@@ -57,7 +57,6 @@ class RowScale:
     matrices: Sum
     scale: Matrix
     factor: Factor = 1
-    select: Select = None
 
 
 @dataclass(frozen=True)

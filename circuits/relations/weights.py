@@ -98,11 +98,6 @@ def placed_rows(weights: Array, select: tuple[int, ...] | None, count: int) -> A
     return out % np.uint64(P)
 
 
-def total(vector: Array) -> KS:
-    """Sum of a K vector (n, 5)."""
-    return KS.from_array(vector.sum(axis=0, dtype=np.uint64) % np.uint64(P))
-
-
 def prefix_totals(vector: Array) -> Array:
     """Sums of the first 1, 2, … entries of (n, 5)."""
     return np.cumsum(vector, axis=0, dtype=np.uint64) % np.uint64(P)

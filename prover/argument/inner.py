@@ -14,6 +14,7 @@ from huref.circuits.argument.lookup import SiteRequest
 from huref.circuits.program.program import MatMul, SketchSum, View
 from huref.common.algebra.field import DEGREE, KArray, to_field
 from huref.common.algebra.kscalar import KS
+from huref.common.algebra.multilinear import log2_ceil
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.sumcheck import prove_rounds
@@ -27,24 +28,49 @@ _ROWS = 1 << 15  # that are copied at once where a tensor is not contiguous
 
 
 class ProductOracle:
-    """Σ_x l(x)·r(x) for K tables (5, 2^n), bound from the top variable."""
+    """Σ_x l(x)·r(x) for K tables (5, n), zeros from n to 2^⌈log n⌉, bound from the top variable."""
 
     def __init__(self, left: U32, right: U32) -> None:
         self.left, self.right = left, right
 
+    def total(self) -> KS:
+        """The whole sum."""
+        return scalar(vectors.dot(self.left, self.right))
+
     def message(self) -> tuple[KS, KS]:
-        half = self.left.shape[1] // 2
-        l0, r0 = self.left[:, :half], self.right[:, :half]
-        steps = vectors.sub(self.left[:, half:], l0), vectors.sub(self.right[:, half:], r0)
-        return scalar(vectors.dot(l0, r0)), scalar(vectors.dot(*steps))
+        half = _half(self.left)
+        low = [x[:, :half] for x in (self.left, self.right)]
+        high = [x[:, half:] for x in (self.left, self.right)]
+        first = [x[:, : high[0].shape[1]] for x in low]
+        zero = scalar(vectors.dot(*low))
+        infinite = scalar(vectors.dot(*(vectors.sub(b, a) for a, b in zip(first, high, strict=True))))
+        if first[0].shape[1] < half:  # where the upper half is zero the step is minus the lower half
+            infinite += zero - scalar(vectors.dot(*first))
+        return zero, infinite
 
     def bind(self, value: KS) -> None:
-        self.left = vectors.fold(self.left, mont(value))
-        self.right = vectors.fold(self.right, mont(value))
+        self.left, self.right = (_bound(x, value) for x in (self.left, self.right))
 
     def finals(self) -> tuple[KS, KS]:
         """l and r at the point."""
         return scalar(self.left[:, 0]), scalar(self.right[:, 0])
+
+
+def _half(table: U32) -> int:
+    """Entries below the top variable."""
+    return 1 << (log2_ceil(table.shape[1]) - 1)
+
+
+def _bound(table: U32, value: KS) -> U32:
+    """A table with its top variable bound."""
+    half = _half(table)
+    more = table.shape[1] - half
+    if more == half:
+        return vectors.fold(table, mont(value))
+    out = np.empty((DEGREE, half), np.uint32)
+    out[:, :more] = vectors.lerp(table[:, :more], table[:, half:], mont(value))
+    out[:, more:] = vectors.scale(table[:, more:half], mont(1 - value))
+    return out
 
 
 def inner_vectors(
@@ -118,8 +144,7 @@ def _right_sums(values: Mapping[str, Ints], acc: MatMul, columns: KArray) -> U32
     return out
 
 
-def prove_inner(channel: ProverChannel, layout: Layout, left: U32, right: U32) -> None:
+def prove_inner(channel: ProverChannel, log_inner: int, oracle: ProductOracle) -> None:
     """Prove ⟨l, r⟩ down to one product of hidden values."""
-    oracle = ProductOracle(left, right)
-    prove_rounds(channel, "inner", oracle, layout.log_inner)
+    prove_rounds(channel, "inner", oracle, log_inner)
     channel.hidden_product("inner.final", *oracle.finals())

@@ -26,7 +26,7 @@ from huref.common.argument.transcript import Transcript
 from huref.common.params import CodeGeometry
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import gated_oracles, prove_gated
-from huref.prover.argument.inner import add_ratios, inner_vectors, prove_inner
+from huref.prover.argument.inner import ProductOracle, add_ratios, inner_vectors, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import scalar
@@ -131,7 +131,7 @@ def _prove_products(
         if layout.program.ratios:
             thetas = ratio_thetas(layout.program, channel.challenge("ratios.theta"))
             add_ratios(layout, thetas, values, left, right)
-        prove_inner(channel, layout, left, right)
+        prove_inner(channel, layout.log_inner, ProductOracle(left, right))
     prove_gated(channel, layout, gated)
 
 

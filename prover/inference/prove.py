@@ -5,6 +5,7 @@ As in `huref.prover.owner`, nothing appears under a bundle's name before its own
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +128,7 @@ def _fingerprint(
     made = temporary / "fingerprint"
     prove_fingerprint(None, made, commitment=folder, key=key, device=device, progress=progress)
     read = read_bundle(made)
-    for name in (*read.files,):
-        (made / name).unlink()
-    made.rmdir()
+    shutil.rmtree(made)
     return read
 
 

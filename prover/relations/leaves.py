@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from huref.circuits.argument.runs import Run, RunCells, RunNumber, RunRepeated, RunSpread
 from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import P
 from huref.common.algebra.kscalar import KS
-from huref.prover.argument.lookup_leaves import LeafLayer
+from huref.prover.argument.lookup_leaves import LeafLayer, residues
 from huref.prover.kernels.lookup.histogram import count_entries
 from huref.prover.kernels.lookup.rows import HALVES, WORDS
 from huref.prover.kernels.threads import run_tasks
@@ -37,7 +36,7 @@ class RunValues:
             (layout.placed[matrix.name].start, matrix) for matrix in layout.relations.matrices
         )
         self._starts = np.array([start for start, _ in self._by_row])
-        self._halves, self._words = [values.halves], [_residues(values.words)]
+        self._halves, self._words = [values.halves], [residues(values.words)]
         self.places: dict[str, tuple[bool, list[int]]] = {}
         ends = [values.halves.size, values.words.size]
         for run in space.runs:
@@ -85,7 +84,7 @@ class RunValues:
             starts.append(ends[wide])
             ends[wide] += rows.size
             if wide:
-                self._words.append(_residues(rows.astype(np.int32)).reshape(-1))
+                self._words.append(residues(rows.astype(np.int32)).reshape(-1))
             else:
                 self._halves.append(rows.astype(np.int16).reshape(-1))
         return wide, starts
@@ -130,10 +129,6 @@ class RunValues:
             for values, value in zip(numbers, combination, strict=True):
                 mine &= np.array(values) == value
             yield components, np.flatnonzero(mine[inner])
-
-
-def _residues(words: Ints) -> NDArray[np.uint32]:
-    return np.where(words < 0, words + np.int32(P), words).astype(np.uint32)
 
 
 def _parts(rows: int) -> list[tuple[int, int]]:

@@ -19,10 +19,10 @@ from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.field import KArray
 from huref.common.argument.transcript import Transcript
 from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.inner import ProductOracle, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
 from huref.prover.argument.prove import commit_rows, make_pads, reduction_masks
-from huref.prover.argument.sumcheck import prove_rounds
 from huref.prover.argument.triples import prove_triples
 from huref.prover.argument.witness import closing_segments
 from huref.prover.commitment.randomness import SecretSeed
@@ -30,7 +30,6 @@ from huref.prover.commitment.weights import WeightsCommitment
 from huref.prover.devices.interface import Device
 from huref.prover.kernels.hashing.grind import grind
 from huref.prover.relations.leaves import RunLeaves, RunValues
-from huref.prover.relations.oracle import InnerOracle
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_vectors
 from huref.verifier.argument.channel import VerifierChannel
@@ -82,10 +81,9 @@ def prove_relations(
     eta = channel.challenge("equations.eta")
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
     weights = EquationWeights(layout, point, eta, Columns(layout.w))
-    oracle = InnerOracle(*product_vectors(weights, values, tensors))
+    oracle = ProductOracle(*product_vectors(weights, values, tensors))
     channel.hidden("products.totals", [oracle.total()])
-    prove_rounds(channel, "inner", oracle, layout.log_inner)
-    channel.hidden_product("inner.final", *oracle.finals())
+    prove_inner(channel, layout.log_inner, oracle)
     del oracle
     prove_triples(channel, layout.pads, pads)
     step("open")

@@ -155,11 +155,7 @@ class _Filler:
 
     def row_scale(self, product: RowScale) -> None:
         scale, frame = product.scale, self.weights.frame(product.equation)
-        inner = placed_rows(
-            self.weights.inner(product.equation, product.factor), product.select, scale.frame.inner
-        )
-        rows = kouter(self.weights.outer(frame.outer), inner).reshape(-1, DEGREE)
-        rows = rows.repeat(scale.frame.heads, axis=0)
+        rows = self.weights.rows(product.equation, product.factor).repeat(scale.frame.heads, axis=0)
         cells = integers_to_mont(self.values.flat(scale))
         self.put(self.left, vectors.mul_base(k_to_mont(rows), cells))
         heads, cols = scale.frame.heads, self.weights.cols(frame.cols)

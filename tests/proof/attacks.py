@@ -23,6 +23,7 @@ from huref.circuits.program.program import Site
 from huref.common.algebra.kscalar import KS
 from huref.common.errors import Rejected
 from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.inner import ProductOracle
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.witness import lookup_inputs, multiplicities
@@ -120,9 +121,12 @@ def wrong_inner_product(case: Case) -> SecurityReport:
         true[:] = make(layout, requests, {**values, **case.weights})
         return make(layout, requests, values)
 
-    def cheat(channel: ProverChannel, layout: Any, left: Any, right: Any) -> None:
+    def cheat(channel: ProverChannel, log_inner: int, oracle: ProductOracle) -> None:
         change_sides(
-            channel, "inner.final", lambda c: prove(c, layout, left, right), lambda c: prove(c, layout, *true)
+            channel,
+            "inner.final",
+            lambda c: prove(c, log_inner, oracle),
+            lambda c: prove(c, log_inner, ProductOracle(*true)),
         )
 
     with (

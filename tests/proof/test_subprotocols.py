@@ -27,7 +27,7 @@ from huref.common.argument.transcript import Transcript
 from huref.common.errors import Rejected
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import gated_oracles, prove_gated
-from huref.prover.argument.inner import add_ratios, inner_vectors, prove_inner
+from huref.prover.argument.inner import ProductOracle, add_ratios, inner_vectors, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import Virtual, build_tree, present_tiles, scalar
@@ -210,7 +210,7 @@ def test_inner_product_alone(program: str, request: pytest.FixtureRequest) -> No
     total += ratio_total(thetas, setup.public.ratios)
     assert total == scalar(vectors.dot(left, right))
     channel = ProverChannel(Transcript())
-    prove_inner(channel, setup.layout, left, right)
+    prove_inner(channel, setup.layout.log_inner, ProductOracle(left, right))
     columns = named(setup, requests)
     given = (setup.layout, requests, thetas, Form.public(total), columns)
     claims = verify_inner(plain(channel.so_far()), *given)
@@ -228,7 +228,7 @@ def test_inner_product_of_other_data_gives_false_claims(tall: Case) -> None:
         other[0, 0] += 1
         left, right = inner_vectors(setup.layout, requests, {**values, name: other})
         channel = ProverChannel(Transcript())
-        prove_inner(channel, setup.layout, left, right)
+        prove_inner(channel, setup.layout.log_inner, ProductOracle(left, right))
         total = Form.public(scalar(vectors.dot(left, right)))
         claims = verify_inner(
             plain(channel.so_far()), setup.layout, requests, {}, total, Columns(setup.layout.w)

@@ -74,7 +74,8 @@ class Forger(_Recorder):
             ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1), ("h", h),
         ):  # fmt: skip
             self.put(f"norm.{label}", inner, values)
-        self.rest("norm.rest", inner, acc, h, shift[:, None])
+        self.last = acc, h, shift[:, None]
+        self.rest("norm.rest", inner)
         self.put("norm", inner, out)
         return out
 
@@ -88,7 +89,8 @@ class Forger(_Recorder):
         h = rounded(acc, shift) + self.how.quotient[1]
         out = np.clip(h, -site.clamp, site.clamp)
         self.put(f"{name}.h", inner, h)
-        self.rest(f"{name}.rest", inner, acc, h, shift)
+        self.last = acc, h, shift
+        self.rest(f"{name}.rest", inner)
         self.put(name, inner, out)
         return out
 

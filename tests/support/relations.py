@@ -179,10 +179,9 @@ class Checker:
             case ColumnScale(_, matrices, scale, factor):
                 total = sum(self.of(matrix) * number for matrix, number in matrices)
                 return total * self.of(scale) * self.factor(factor, f.inner)
-            case RowScale(_, matrices, scale, factor, select):
+            case RowScale(_, matrices, scale, factor):
                 total = sum(self.of(matrix) * number for matrix, number in matrices)
                 by = self.of(scale)[:, :, :, 0]
-                by = by if select is None else by[:, list(select)]
                 by = by.repeat(f.cols // by.shape[2], axis=2)[:, :, None]
                 return np.asarray(total * by * self.factor(factor, f.inner))
             case Gathered(_, tensor, index, scale, factor):

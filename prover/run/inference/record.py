@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.compile import STREAM_LIMB
-from huref.circuits.inference.evaluate import Ints, Weights, rounded, split
+from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relate_norm import CARRY, DIGITS, LARGEST_E, PIECE, carry_bits, pieces
 from huref.circuits.inference.sites import (
@@ -18,6 +18,7 @@ from huref.circuits.inference.sites import (
     InferenceProgram,
     Linear,
     Low,
+    Mix,
     Multiply,
     Norm,
     Scores,
@@ -40,7 +41,6 @@ def record_run(
     weights: Weights,
     ids: Sequence[int],
     claims: Claims,
-    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Array]:
     """Every matrix of `relations`, of the run on `ids`.
 
@@ -53,6 +53,8 @@ def record_run(
 
 
 class _Recorder(FastEvaluator):
+    """Runs every site as its base does, and puts down what its last rounding saw."""
+
     def __init__(
         self,
         program: InferenceProgram,
@@ -65,6 +67,12 @@ class _Recorder(FastEvaluator):
         self.claims, self.relations = claims, relations
         self.found: dict[str, Array] = {}
         self.norms = [site.name for site in program.sites if isinstance(site, Norm)]
+        self.last: tuple[Ints, Ints, Ints | int]
+
+    def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
+        h = super().round(site, acc, shift)
+        self.last = acc, h, shift
+        return h
 
     def put(self, name: str, inner: int, values: Ints) -> None:
         """Instance `inner` of a matrix: values (outer, …)."""
@@ -82,13 +90,15 @@ class _Recorder(FastEvaluator):
         tag, _, name = site.name.partition(".")
         return (int(tag[1:]), name) if name else (0, tag)
 
-    def rest(self, name: str, inner: int, acc: Ints, h: Ints, shift: Ints | int) -> None:
-        """The remainder of a rounding."""
+    def rest(self, name: str, inner: int) -> None:
+        """The remainder of the last rounding."""
+        acc, h, shift = self.last
         power = np.left_shift(1, np.asarray(shift, np.int64))
         self.put(name, inner, acc + (power >> 1) - h * power)
 
-    def stepped(self, name: str, inner: int, shift: Ints) -> None:
-        """Secret shifts and their powers."""
+    def stepped(self, name: str, inner: int) -> None:
+        """The last rounding's secret shifts, and their powers."""
+        shift = np.asarray(self.last[2], np.int64)
         largest = self.relations.matrix[f"{name}.shift"].largest
         if int(shift.max()) > largest:
             raise ProverError(f"{name}: a secret shift above {largest} does not fit the proof")
@@ -129,10 +139,8 @@ class _Recorder(FastEvaluator):
             ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1),
         ):  # fmt: skip
             self.put(f"norm.{name}", inner, values)
-        acc = r * c[:, None]
-        h = rounded(acc, shift[:, None])
-        self.put("norm.h", inner, h)
-        self.rest("norm.rest", inner, acc, h, shift[:, None])
+        self.put("norm.h", inner, self.last[1])
+        self.rest("norm.rest", inner)
         self.put("norm", inner, out)
         return out
 
@@ -176,15 +184,10 @@ class _Recorder(FastEvaluator):
         inner, name = self.place(site)
         if name == "head":
             return self._head(site)
-        acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
-        shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
-        h = rounded(acc, shift)
-        if max(-int(h.min()), int(h.max()) + 1) > 4 * (site.clamp + 1):
-            raise ProverError(f"{site.name}: a value is far beyond its clamp")
-        out = np.clip(h, -site.clamp, site.clamp)
-        self.stepped(name, inner, shift)
-        self.put(f"{name}.h", inner, h)
-        self.rest(f"{name}.rest", inner, acc, h, shift)
+        out = super().linear(site)
+        self.stepped(name, inner)
+        self.put(f"{name}.h", inner, self.last[1])
+        self.rest(f"{name}.rest", inner)
         if name != "gate":
             self.put(name, inner, out)
         return out
@@ -194,7 +197,7 @@ class _Recorder(FastEvaluator):
         normed = self.value(site.source)[list(claims.positions)]
         acc = self.product(site.source, normed, self.weights[site.tensor])
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
-        h = rounded(acc, shift)
+        h = self.round(site, acc, shift)
         own = h[np.arange(len(h)), list(claims.tokens)] + np.array(claims.gaps)
         distance = own[:, None] - h
         if int(distance.min()) < 0:
@@ -202,28 +205,24 @@ class _Recorder(FastEvaluator):
             raise ProverError(
                 f"the token claimed behind position {claims.positions[at]} is further below the best than its gap"
             )
-        self.stepped("head", 0, shift)
+        self.stepped("head", 0)
         self.put("head.distance", 0, distance)
         self.put("head.claimed", 0, own)
-        self.rest("head.rest", 0, acc, h, shift)
+        self.rest("head.rest", 0)
         return h
 
     def turn(self, site: Turn) -> Ints:
         inner, name = self.place(site)
-        acc = self.turned(site)
-        h = rounded(acc, site.shift)
-        out = np.clip(h, -site.clamp, site.clamp)
-        self.put(f"{name}.h", inner, h)
-        self.rest(f"{name}.rest", inner, acc, h, site.shift)
+        out = super().turn(site)
+        self.put(f"{name}.h", inner, self.last[1])
+        self.rest(f"{name}.rest", inner)
         self.put(name, inner, out)
         return out
 
     def scores(self, site: Scores) -> Ints:
         inner, _ = self.place(site)
         out = super().scores(site)
-        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
-        acc = self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1))
-        raw = rounded(acc, site.shift)
+        acc, raw, _ = self.last
         seen = np.tril(np.ones(raw.shape[1:], bool))
         z = np.where(seen, raw - OCTAVE * self.trace.octaves[site.name][:, :, None], EXP_ZERO - 1)
         power = 1 << site.shift
@@ -239,46 +238,39 @@ class _Recorder(FastEvaluator):
             self.put(f"scores.{name}", inner, values)
         return out
 
-    def mixed(self, site: Any, acc: Ints, out: Ints) -> None:
+    def mix(self, site: Mix) -> Ints:
         inner, _ = self.place(site)
+        out = super().mix(site)
         self.put("mix", inner, out)
-        self.rest("mix.rest", inner, acc, out, site.shift)
-
-    def divide(self, site: Divide) -> Ints:
-        inner, _ = self.place(site)
-        inverse = np.repeat(reciprocal(self.trace.totals[site.scores]).T, site.size, axis=1)
-        acc = self.value(site.source) * inverse
-        return self._limbs(site, "y", inner, acc, self.shifts(site.name, site.steps, site.base, ()))
+        self.rest("mix.rest", inner)
+        return out
 
     def multiply(self, site: Multiply) -> Ints:
         inner, _ = self.place(site)
-        acc = self.value(site.left) * self.value(site.right)
         self.put("active", inner, self.value(site.left))
-        return self._limbs(site, "a", inner, acc, self.shifts(site.name, site.steps, site.base, site.extra))
+        return super().multiply(site)
 
-    def _limbs(self, site: Divide | Multiply, name: str, inner: int, acc: Ints, shift: Ints) -> Ints:
-        out = self.limbs(site, rounded(acc, shift))
+    def limbs(self, site: Divide | Multiply, out: Ints) -> Ints:
+        out = super().limbs(site, out)
+        inner, name = self.place(site)
         high, low = split(out, site.limb)
-        self.stepped(name, inner, shift)
+        self.stepped(name, inner)
         self.put(f"{name}.high", inner, high)
         self.put(f"{name}.low", inner, low)
-        self.rest(f"{name}.rest", inner, acc, out, shift)
+        self.rest(f"{name}.rest", inner)
         return out
 
     def low(self, site: Low) -> Ints:
         inner, name = self.place(site)
-        acc = self.written(site, split(self.value(site.source), site.limb)[1])
-        out = rounded(acc, site.shift)
+        out = super().low(site)
         base = name.removesuffix("_low")
         self.limbs_of(out, inner, f"{base}.low1", f"{base}.low0")
-        self.rest(f"{base}.low.rest", inner, acc, out, site.shift)
+        self.rest(f"{base}.low.rest", inner)
         return out
 
     def write(self, site: Write) -> Ints:
         inner, name = self.place(site)
-        acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
-        acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
-        out = self.stream(site, rounded(acc, site.shift))
-        self.rest(f"{name}.rest", inner, acc, out, site.shift)
+        out = super().write(site)
+        self.rest(f"{name}.rest", inner)
         self.streamed(2 * inner + (1 if name == "o" else 2), out)
         return out

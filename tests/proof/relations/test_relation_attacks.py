@@ -18,10 +18,10 @@ from huref.circuits.relations.products import Projection
 from huref.circuits.relations.program import Number
 from huref.circuits.relations.terms import Public
 from huref.common.errors import Rejected
+from huref.prover.argument.inner import ProductOracle
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.kernels.field import vectors
 from huref.prover.relations.leaves import RunValues
-from huref.prover.relations.oracle import InnerOracle
 from tests.proof.cheating import without_constraint
 from tests.support.functionals import committed, value
 from tests.support.relations import Checker
@@ -254,20 +254,20 @@ def bent(made: Toy, side: str) -> Iterator[None]:
 def other_total(made: Toy) -> Iterator[None]:
     """The total is what the equations ask for, the vectors are honest."""
     missing: list[Any] = []
-    original, total = huref.prover.relations.prove.product_vectors, InnerOracle.total
+    original, total = huref.prover.relations.prove.product_vectors, ProductOracle.total
 
     def vectors_of(weights: Any, values: Any, tensors: Any) -> Any:
         functional, constant = linear_part(weights)
         missing[:] = [-(value(functional, committed(made)) + constant)]
         return original(weights, values, tensors)
 
-    def asked(self: InnerOracle) -> Any:
+    def asked(self: ProductOracle) -> Any:
         assert missing[0] != total(self)
         return missing[0]
 
     with (
         mock.patch.object(huref.prover.relations.prove, "product_vectors", vectors_of),
-        mock.patch.object(InnerOracle, "total", asked),
+        mock.patch.object(ProductOracle, "total", asked),
     ):
         yield
 

@@ -9,8 +9,8 @@ from huref.common.algebra.field import DEGREE, P, kdot
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.errors import ProverError
+from huref.prover.argument.inner import ProductOracle
 from huref.prover.kernels.field.field import k_to_mont
-from huref.prover.relations.oracle import InnerOracle
 from huref.prover.relations.values import Values
 from tests.support.functionals import random_point
 from tests.support.toy_relations import toy
@@ -20,7 +20,7 @@ from tests.support.toy_relations import toy
 def test_rounds_are_those_of_the_padded_vectors(length: int) -> None:
     rng = np.random.default_rng(length)
     left, right = (rng.integers(0, P, (length, DEGREE)).astype(np.uint64) for _ in range(2))
-    oracle = InnerOracle(k_to_mont(left), k_to_mont(right))
+    oracle = ProductOracle(k_to_mont(left), k_to_mont(right))
     claim = oracle.total()
     assert claim == KS.from_array(kdot(left, right))
     point = random_point((length - 1).bit_length(), 7)
