@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from huref.circuits.inference.claim import answer_claims
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference_statement import (
@@ -154,10 +155,11 @@ def _answer(
     with progress.stage("run") as step:
         if question.generate:
             ids += generate(shape, facts, weights, ids, question.generate, step)
-        program = compile_inference(shape, facts, len(ids) - 1)
-        logits = execute_inference(program, weights, ids[:-1]).values[program.logits]
-    claims = [(i - 1, ids[i]) for i in range(question.first, len(ids))]
-    found = measured_gaps(logits, claims)
+            found = [0] * question.generate  # each is the best one
+        else:
+            program = compile_inference(shape, facts, len(ids) - 1)
+            logits = execute_inference(program, weights, ids[:-1]).values[program.logits]
+            found = measured_gaps(logits, answer_claims(ids, question.first))
     if max(found) > MAX_GAP:
         raise ProverError(
             f"a token of the answer is {max(found) * 2.0**-facts.logits:.1f} logits below the model's best one",
