@@ -14,7 +14,7 @@ from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.relations.setup import RelationSetup, prepare_relations
-from huref.circuits.statement import FORMAT, PROTOCOL
+from huref.circuits.statement import FORMAT, PROTOCOL, require_model
 from huref.circuits.whole import committed_tensors
 from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
 from huref.common.files.commitment_file import CommitmentFile
@@ -84,13 +84,7 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
         Malformed, Unsupported: a field is impossible.
         Rejected: the statement is about another model id, or about one without an inference program.
     """
-    if statement.model_id != commitment.model_id:
-        raise Rejected(
-            "inference.model_id",
-            "the statement is about another model than commitment.json",
-            expected=commitment.model_id,
-            got=statement.model_id,
-        )
+    require_model("inference", statement.model_id, commitment)
     shape, facts = inference_program(commitment)
     if max(statement.ids) >= shape.vocab:
         raise Malformed(f"inference.ids: token ids are below {shape.vocab}")

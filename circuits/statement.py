@@ -97,13 +97,7 @@ def prepare_statement(statement: Statement, commitment: CommitmentFile) -> Setup
         Malformed, Unsupported: a field is impossible.
         Rejected: the statement is about another model id, or a field is not what follows from the others.
     """
-    if statement.model_id != commitment.model_id:
-        raise Rejected(
-            "statement.model_id",
-            "the statement is about another model than commitment.json",
-            expected=commitment.model_id,
-            got=statement.model_id,
-        )
+    require_model("statement", statement.model_id, commitment)
     profile = pinned_profile(commitment.directory.profile)
     if (statement.e is None) == profile.whole or (statement.challenge is not None and not profile.whole):
         raise Malformed(f"statement.e: outputs and challenge do not go with profile {profile.name}")
@@ -126,6 +120,17 @@ def _check_picture_vector(v: list[int], e: list[int]) -> None:
     made = picture_vector(e).tolist()
     if v != made:
         raise Rejected("statement.v", "not what is made of e", expected=shorten(made), got=shorten(v))
+
+
+def require_model(kind: str, said: str, commitment: CommitmentFile) -> None:
+    """Raise `Rejected` unless a statement's model id is that of the commitment beside it."""
+    if said != commitment.model_id:
+        raise Rejected(
+            f"{kind}.model_id",
+            "the statement is about another model than commitment.json",
+            expected=commitment.model_id,
+            got=said,
+        )
 
 
 def needs_range(commitment: CommitmentFile) -> bool:

@@ -21,6 +21,7 @@ from huref.circuits.argument.security import lookup_grinding
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.program.tables import Table
 from huref.common.algebra.field import KArray, kmul
+from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import PadSpace
 from huref.common.argument.transcript import Transcript
 from huref.common.params import CodeGeometry
@@ -45,6 +46,14 @@ from huref.verifier.argument.reduce import absorb_statement, reduce_to_claims
 
 Progress = Callable[[str], None]
 Ints = NDArray[Any]
+
+
+def begin(channel: ProverChannel, root: bytes, grinding: int) -> tuple[KS, KS]:
+    """Send the root of the per-proof tree; draws the challenges α and β of all lookups."""
+    channel.send("root.proof", root)
+    if grinding:
+        channel.grind("lookup.grind", grinding)
+    return channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
 
 
 def make_pads(space: PadSpace, seed: SecretSeed) -> KArray:
@@ -82,11 +91,8 @@ def prove(
     transcript = Transcript()
     absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
-    channel.send("root.proof", proof.committed.root)
-    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
-    if bits:
-        channel.grind("lookup.grind", bits)
-    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    grinding = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
+    alpha, beta = begin(channel, proof.committed.root, grinding)
 
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
     values |= {name: found.multipliers for name, found in trace.influences.items()}

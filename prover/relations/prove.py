@@ -22,7 +22,7 @@ from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.inner import ProductOracle, prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
-from huref.prover.argument.prove import commit_rows, make_pads, reduction_masks
+from huref.prover.argument.prove import begin, commit_rows, make_pads, reduction_masks
 from huref.prover.argument.triples import prove_triples
 from huref.prover.argument.witness import closing_segments
 from huref.prover.commitment.randomness import SecretSeed
@@ -66,11 +66,8 @@ def prove_relations(
     transcript = Transcript()
     absorb_statement(transcript, setup, statement, commitment.root)
     channel = ProverChannel(transcript, layout.pads, pads, grind)
-    channel.send("root.proof", proof.committed.root)
-    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
-    if bits:
-        channel.grind("lookup.grind", bits)
-    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    grinding = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
+    alpha, beta = begin(channel, proof.committed.root, grinding)
     for number, space in enumerate(layout.spaces):
         step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
         leaves = RunLeaves(operands[number], space, counts[number], alpha, beta)

@@ -59,17 +59,21 @@ def absorb_statement(
     transcript.absorb("root.weights", weights_root)
 
 
+def begin(channel: VerifierChannel, grinding: int) -> tuple[bytes, KS, KS]:
+    """The root of the per-proof tree, and the challenges α and β of all lookups behind it."""
+    proof_root = channel.take("root.proof", DIGEST_BYTES)
+    if grinding:
+        channel.grind("lookup.grind", grinding)
+    return proof_root, channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+
+
 def reduce_to_claims(
     channel: VerifierChannel, setup: Setup, statement: bytes, weights_root: bytes
 ) -> Reduced:
     """Run every argument up to the opening."""
     layout = setup.layout
     absorb_statement(channel.transcript, setup, statement, weights_root)
-    proof_root = channel.take("root.proof", DIGEST_BYTES)
-    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
-    if bits:
-        channel.grind("lookup.grind", bits)
-    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    proof_root, alpha, beta = begin(channel, lookup_grinding(layout.spaces, layout.entries, setup.knobs))
     columns = Columns(layout.w)
     claims: list[Claim] = []
     for space in layout.spaces:

@@ -15,10 +15,9 @@ from huref.circuits.relations.setup import RelationSetup
 from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import combine
-from huref.common.argument.merkle import DIGEST_BYTES
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.lookup import verify_lookup
-from huref.verifier.argument.reduce import Reduced, absorb_statement
+from huref.verifier.argument.reduce import Reduced, absorb_statement, begin
 from huref.verifier.argument.sumcheck import verify_product_rounds
 from huref.verifier.argument.triples import merge_constraints, verify_triples
 
@@ -40,11 +39,7 @@ def _reduce(
 ) -> Reduced:
     layout = setup.layout
     absorb_statement(channel.transcript, setup, statement, weights_root)
-    proof_root = channel.take("root.proof", DIGEST_BYTES)
-    bits = lookup_grinding(layout.spaces, layout.entries, setup.knobs)
-    if bits:
-        channel.grind("lookup.grind", bits)
-    alpha, beta = channel.challenge("lookup.alpha"), channel.challenge("lookup.beta")
+    proof_root, alpha, beta = begin(channel, lookup_grinding(layout.spaces, layout.entries, setup.knobs))
     columns = Columns(layout.w)
     claims: list[Claim] = []
     looked = []
