@@ -33,7 +33,8 @@ from huref.circuits.inference.sites import (
 from huref.circuits.inference.tables import ROTARY_BITS, block
 from huref.circuits.model.tensors import ADMITTED, BIAS, DIGIT, DIGITS, READ_UNIT, WRITE_UNIT
 from huref.circuits.program.bounds import fits
-from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
+from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE, ROOT_LOW, inverse_roots
+from huref.common.algebra.field import P
 from huref.common.errors import Unsupported, UsageError
 
 MAX_TOKENS = 1 << 14
@@ -50,6 +51,10 @@ GATE_BITS, GATE_FINER = 16, 2
 LIMB = 8
 MIXED_HIGH = 1 << 8
 """High limbs of y are smaller than this."""
+OCTAVE_BITS = 10
+"""|M| is below 2^9: no score is further than 512 octaves from zero."""
+SCORE_REACH = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
+"""Largest |z + 256·M|."""
 HEAD_UNIT = 8
 """Unit of heads of norm one."""
 HEAD_CONSTANT = ROOT_LOW
@@ -110,11 +115,17 @@ def query_scale(size: int) -> tuple[int, int]:
     return size, f
 
 
-def score_unit(shape: ModelShape, layer: LayerFacts) -> int:
-    """Unit of q·k behind the rotary embedding, in octaves."""
-    size, f = query_scale(shape.head_dim)
-    mixed = block(size).bit_length() - 1
-    return layer.query + layer.key + mixed + 2 * ROTARY_BITS + f - layer.query_shift - layer.key_shift
+def score_unit(size: int, units: int, shifts: int) -> int:
+    """Unit of q·k behind the rotary embedding, in octaves, from the sums of both sides' units and shifts."""
+    return units + block(size).bit_length() - 1 + 2 * ROTARY_BITS + query_scale(size)[1] - shifts
+
+
+def largest_score_shift(size: int) -> int:
+    """The largest shift of scores whose equation has one solution: bound + SCORE_REACH · 2^shift < p."""
+    bound, shift = size * turned_clamp(size) ** 2, 0
+    while bound + (SCORE_REACH << shift + 1) < P:
+        shift += 1
+    return shift
 
 
 def check_supported(shape: ModelShape) -> None:
@@ -242,7 +253,9 @@ class _Builder:
                 ("k", s.kv_rows, k, (0, 0), layer.key_shift),
             )
         )
-        shift = score_unit(s, layer) - 8
+        shift = score_unit(size, layer.query + layer.key, layer.query_shift + layer.key_shift) - 8
+        if shift > largest_score_shift(size):
+            raise UsageError(f"{tag}scores: these units leave no room for scores in the field")
         scores = self.add(
             Scores(f"{tag}scores", s.heads, s.group, size, query, key, shift, size * clamp * clamp)
         )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.compile import OCTAVE_BITS, SCORE_REACH
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.relate_heads import relate_heads
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
@@ -20,9 +21,6 @@ from huref.circuits.relations.products import CausalMix, CausalScores, Projectio
 from huref.circuits.relations.program import Own
 from huref.circuits.relations.terms import Beside, Cells, Mapped, Public, RowSum
 from huref.common.errors import Unsupported
-
-OCTAVE_BITS = 10
-"""|M| is below 2^9: no score is further than 512 octaves from zero."""
 
 
 def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, half: int) -> Matrix:
@@ -104,11 +102,10 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
     rest, half = builder.rest("scores.rest", frame, shifts)
     octave = builder.matrix("scores.octave", rows, 1 << (OCTAVE_BITS - 1), flat=True)
     builder.bits("scores.octave", octave, OCTAVE_BITS, 1 << (OCTAVE_BITS - 1))
-    reach = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
     equation = builder.equation(
         "scores",
         frame,
-        first.bound + (reach << max(shifts)),
+        first.bound + (SCORE_REACH << max(shifts)),
         half,
         rest,
         Cells(z, tuple(-(1 << s) for s in shifts)),

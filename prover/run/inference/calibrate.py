@@ -26,8 +26,10 @@ from huref.circuits.inference.compile import (
     QUERY_CLAMP,
     UP_CLAMP,
     VALUE_CLAMP,
+    largest_score_shift,
     product_high,
     query_scale,
+    score_unit,
     stream_bits,
     turned_clamp,
 )
@@ -219,6 +221,7 @@ class _FloatRun:
         clamp = turned_clamp(s.head_dim)
         units["query_shift"] = max(0, units["query"] + ROTARY_BITS - _unit(clamp, turned[0] * kappa))
         units["key_shift"] = max(0, units["key"] + ROTARY_BITS - _unit(clamp, turned[1]))
+        self.coarser_scores(units)
         peak = _peak(y * np.exp2(self.steps(f"{tag}o")))
         unit = self.bounded("o", _unit((MIXED_HIGH - 1) << LIMB, peak, WIDE_MARGIN))
         units["mixed"] = self.secret(f"{tag}o", 15 + units["value"], unit, ())
@@ -231,6 +234,15 @@ class _FloatRun:
         scale = np.sqrt((rows * rows).mean(axis=2, keepdims=True) + np.float32(1e-12))
         normed = (rows / scale).reshape(len(rows), -1) * gain
         return normed.reshape(rows.shape).astype(np.float32), int(steps[0])
+
+    def coarser_scores(self, units: dict[str, Any]) -> None:
+        """Shift more of q and k away where scores are so small that their own shift would be too large."""
+        size, shifts = self.shape.head_dim, units["query_shift"] + units["key_shift"]
+        unit = score_unit(size, units["query"] + units["key"], shifts)
+        excess = unit - 8 - largest_score_shift(size)
+        if excess > 0:
+            units["query_shift"] += (excess + 1) // 2
+            units["key_shift"] += excess // 2
 
     def bounded(self, tensor: str, unit: int) -> int:
         """`unit`, or the finest one at which a bias of what is written fits."""
