@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from huref.circuits.inference_statement import InferenceStatement
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
-from huref.prover.inference.prove import Answered
+from huref.prover.inference.prove import Answered, Question, prove_inference
+from huref.prover.owner import Options, commit
 from huref.verifier.inference import InferenceVerdict
 from huref.verifier.verdict import NO_MODEL
 from tests.conftest import Made
+from tests.support import tiny_models
 from tests.support.command import huref
 from tests.support.forge import Files, check, load, reseal, with_manifest
 from tests.verifier.test_schemas import validate
@@ -178,3 +181,17 @@ def test_a_model_without_a_program(files: Files, statement: InferenceStatement) 
     )
     with pytest.raises(Rejected, match="no inference program"):
         prepare_inference(statement.model_copy(update={"model_id": bare.model_id}), bare)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_other_layouts_from_checkpoint_to_verdict(family: str, tmp_path: Path) -> None:
+    checkpoint = tiny_models.build(family, tmp_path / "model", vocab_size=600)
+    commit(checkpoint, tmp_path / "c", Options(proofs=4, inference=True))
+    question = Question([5, 6, 7, 8], 4, generate=3)
+    done = prove_inference(tmp_path / "c", tmp_path / "a.huref", question)
+    found = check(load(done.path)).inference
+    assert found is not None and (found.statement.claimed, found.largest) == (3, 0.0)
+    with pytest.raises(Rejected) as caught:
+        check(_with(load(done.path), found.statement, ids=[5, 6, 7, 9, *found.statement.ids[4:]]))
+    assert caught.value.path.startswith("inference.")
