@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 
@@ -23,7 +24,7 @@ def audit(
         Path | None, typer.Option(help="The owner's token list, where the tokens come from one.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Co-sign with this key file on success.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Recompute from the checkpoint all that a bundle says; co-sign it if everything agrees."""
     with exit_on_error(as_json=as_json):
@@ -39,8 +40,8 @@ def audit(
         with located(checkpoint) as place, compiling, bar as progress:
             report = recompute(bundle, place, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
-        checks = list(report.checks)
-        result_json({"agrees": True, "checks": checks, "cosigners": list(report.cosigners)})
+        found = {"agrees": True, "checks": list(report.checks), "cosigners": list(report.cosigners)}
+        result_json({"schema": "huref-audited/1", **found, "signed": signer is not None})
         return
     result(f"AGREES  {bundle}")
     for check in report.checks:

@@ -9,6 +9,7 @@ import typer
 
 from huref.common.errors import UsageError
 from huref.common.files.download import is_address
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, located
 
@@ -19,7 +20,7 @@ ProfileOption = Annotated[
 TokensOption = Annotated[
     Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
 ]
-SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")]
+SizeOption = Annotated[int | None, typer.Option("--k", "-k", help="Number of rarest tokens (paper; 4096).")]
 SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]
 ProofsOption = Annotated[
     int | None,
@@ -74,7 +75,9 @@ def register(app: typer.Typer) -> None:
 
 def commit(
     checkpoint: CheckpointArgument,
-    out: Annotated[Path, typer.Option(help="Folder to make; its private/ part must stay secret.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to make; its private/ part must stay secret.")
+    ],
     profile: ProfileOption = None,
     tokens: TokensOption = None,
     k: SizeOption = None,
@@ -85,7 +88,7 @@ def commit(
     inference: InferenceOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
     with exit_on_error(as_json=as_json, interrupted="no commitment was written, and its secret seed is gone"):
@@ -108,7 +111,7 @@ def commit(
     public, said = opened.public, opened.public.directory
     if as_json:
         summary = {"model_id": public.model_id, "folder": str(out), "inference": said.inference is not None}
-        result_json({**summary, "seconds": progress.seconds})
+        result_json({"schema": "huref-committed/1", **summary, "seconds": progress.seconds})
         return
     result(f"model id {public.model_id}")
     entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)

@@ -35,12 +35,14 @@ def fingerprint(
     tokens: Annotated[
         Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
     ] = None,
-    k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")] = None,
+    k: Annotated[int | None, typer.Option("--k", "-k", help="Number of rarest tokens (paper; 4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (paper; 256).")] = None,
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for fingerprint.json and picture.png, outside the checkpoint; default: this one."
+            "--out",
+            "-o",
+            help="Folder for fingerprint.json and picture.png, outside the checkpoint; default: this one.",
         ),
     ] = Path("."),
     device: DeviceOption = "auto",

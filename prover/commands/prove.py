@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import (
     ChallengeOption,
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prove(
-    out: Annotated[Path, typer.Option(help="Bundle folder to make, NAME.huref.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to make, NAME.huref.")],
     checkpoint: Annotated[
         str | None, typer.Argument(help=f"{CHECKPOINT} May be left out when a commitment is given.")
     ] = None,
@@ -50,7 +51,7 @@ def prove(
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):

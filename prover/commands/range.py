@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
@@ -28,7 +29,7 @@ def prove_range(
     again: Annotated[
         bool, typer.Option("--again", help="Make it anew, at the cost of one more proof of the budget.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove the range of a commitment, where huref commit was interrupted before it did."""
     with exit_on_error(as_json=as_json):
@@ -45,7 +46,7 @@ def prove_range(
             made = ensure_range(opened, progress, again=again)
     if as_json:
         summary = {"model_id": opened.public.model_id, "made": made, "seconds": progress.seconds}
-        result_json({"folder": str(commitment), **summary})
+        result_json({"schema": "huref-ranged/1", "folder": str(commitment), **summary})
         return
     result(f"model id {opened.public.model_id}")
     note(

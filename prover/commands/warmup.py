@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, is_quiet, note, result, result_json
 
 
@@ -15,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def warmup(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compile what commit, prove and fingerprint need on the CPU; a second run finds it done."""
     with exit_on_error(as_json=as_json):
@@ -45,7 +44,8 @@ def warmup(
             worker.stop()
     folder, seconds = str(cache.folder()), round(time.perf_counter() - start, 1)
     if as_json:
-        result_json({"folder": folder, "compiled": compiled(), "seconds": seconds})
+        summary = {"folder": folder, "compiled": compiled(), "seconds": seconds}
+        result_json({"schema": "huref-warmup/1", **summary})
         return
     result(f"compiled kernels are in {folder}")
     note(f"compiled {compiled()} here in {seconds} s; the others were there or came from a second process")

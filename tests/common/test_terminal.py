@@ -11,11 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Command
+from typer import Typer
+from typer.main import get_command
 
 from huref.common import output
 from huref.common.errors import ExitCode
 from huref.prover.commands.progress import ProgressBar
+from huref.prover.commands.register import register as prover_commands
 from huref.verifier.commands import compare as compare_command
+from huref.verifier.commands.register import register as reader_commands
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.command import huref
@@ -25,6 +30,10 @@ from tests.support.command import huref
 def ordinary() -> object:
     yield
     output.set_level()
+
+
+def _options(command: Command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_quiet_leaves_warnings_and_errors(tiny: Made, tmp_path: Path) -> None:
@@ -59,7 +68,7 @@ def test_verbose_says_where_a_bug_is(
 
 
 def test_help_is_never_cut() -> None:
-    for arguments in ((), ("registry",)):
+    for arguments in ((), ("registry",), ("generator",)):
         short, long = huref(*arguments, "-h"), huref(*arguments, "--help")
         assert short.code == 0 and short.out == long.out
         assert "..." not in short.out.split("Commands:")[1]
@@ -68,6 +77,58 @@ def test_help_is_never_cut() -> None:
     assert {"verify", "pack", "statement", "card", "identify", "registry", "prove"} <= set(listed)
     for name in listed:
         assert huref(name, "-h").code == 0
+
+
+def _commands() -> dict[str, Command]:
+    """Every command by its name after `huref`, those of groups too."""
+    root = Typer(name="huref")
+    for register in (reader_commands, prover_commands):
+        register(root)
+    found: dict[str, Command] = {}
+    open_groups = [("", get_command(root))]
+    while open_groups:
+        name, command = open_groups.pop()
+        for below, one in getattr(command, "commands", {}).items():
+            open_groups.append((f"{name} {below}".strip(), one))
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+def test_every_command_has_json_and_a_published_schema_but_those_that_say_why() -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8")
+    part = page.split("## For programs")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*) \| (\[.*) \|$", part, re.M)
+    with_json = {name for name, one in _commands().items() if "--json" in _options(one)}
+    listed = [name for names, _ in rows for name in re.findall(r"`([^`]+)`", names)]
+    assert sorted(listed) == sorted(with_json)
+    assert set(_commands()) - with_json == {"statement", "card", "demo", "registry serve"}
+    for name in set(_commands()) - with_json:
+        assert f"`{name}`" in part.rpartition("|\n")[2]
+    schemas = re.findall(r"\[(\w+)\]\(schemas/(\w+)\.json\)", part)
+    assert all(named == file for named, file in schemas)
+    assert {file for _, file in schemas} == {path.stem for path in (ROOT / "docs" / "schemas").iterdir()}
+
+
+def test_an_option_has_the_same_letter_everywhere() -> None:
+    letters = {"--out": "-o", "--count": "-n", "--k": "-k"}
+    for name, command in _commands().items():
+        for parameter in command.params:
+            short = {option for option in parameter.opts if len(option) == 2}
+            expected = {letters[option] for option in parameter.opts if option in letters}
+            assert short == expected, (name, parameter.opts)
+
+
+def test_every_variable_of_the_environment_that_is_read_is_documented() -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8").split("## Environment")[1]
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for room in ("common", "circuits", "verifier", "prover")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    read = set(re.findall(r"""environ(?:\.get\(|\[)\s*"(\w+)"|"(\w+)" in os\.environ""", code))
+    names = {one or other for one, other in read}
+    assert len(names) >= 7 and not [name for name in names if f"`{name}`" not in page]
 
 
 def test_completion() -> None:

@@ -17,7 +17,7 @@ from huref.verifier.verdict import NO_MODEL
 from tests.conftest import Made
 from tests.support.command import huref
 from tests.support.forge import Files, check, load, reseal, with_manifest
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def card(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Markdown file to write; default: standard output.")
+        Path | None, typer.Option("--out", "-o", help="Markdown file to write; default: standard output.")
     ] = None,
     published_as: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huref.common.errors import ExitCode, InputOutputError, UsageError
+from huref.common.options import JsonOption
 from huref.common.output import drawing, exit_on_error, note, result, result_json
 from huref.common.words import ALONE
 
@@ -67,7 +68,7 @@ def compare(
     expect_same_base: Annotated[
         bool, typer.Option("--expect-same-base", help="Exit code 1 unless the verdict is: same base.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
     with exit_on_error(as_json=as_json):

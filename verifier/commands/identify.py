@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huref.common.errors import UsageError
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
-from huref.verifier.commands.registry import JsonOption, LogKeyOption
+from huref.verifier.commands.registry import LogKeyOption
 
 if TYPE_CHECKING:
     from huref.common.files.fingerprint_file import FingerprintFile

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.common.text import quoted
 
@@ -66,7 +67,7 @@ def verify(
     min_argmax: Annotated[
         float | None, typer.Option(help="Least share of its claimed tokens proven to be the best, 0 to 1.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
     with exit_on_error(as_json=as_json):

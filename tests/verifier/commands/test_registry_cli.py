@@ -19,7 +19,7 @@ from huref.common.files.bundle import COMMITMENT
 from tests.conftest import Made
 from tests.support.command import Ran, huref
 from tests.support.registries import key
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 @pytest.fixture(scope="module")
