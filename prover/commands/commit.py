@@ -73,6 +73,18 @@ def register(app: typer.Typer) -> None:
     app.command("commit")(commit)
 
 
+def _left(folder: Path) -> str:
+    """What Ctrl-C leaves: the range proof comes when the commitment is whole."""
+    from huref.common.files.bundle import COMMITMENT
+
+    if not (folder / COMMITMENT).exists():
+        return "no commitment was written, and its secret seed is gone"
+    return (
+        f"{folder} is a whole commitment, but for its range proof, which huref range and the first huref prove make; "
+        "if that proof had begun, the positions that it reserved stay spent"
+    )
+
+
 def commit(
     checkpoint: CheckpointArgument,
     out: Annotated[
@@ -91,7 +103,7 @@ def commit(
     as_json: JsonOption = False,
 ) -> None:
     """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
-    with exit_on_error(as_json=as_json, interrupted="no commitment was written, and its secret seed is gone"):
+    with exit_on_error(as_json=as_json, interrupted=lambda: _left(out)):
         from huref.common.files.keys import read_public_key
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory

@@ -22,7 +22,10 @@ from huref.prover.commands.commit import (
 )
 from huref.prover.commands.located import CHECKPOINT, located
 
-_INTERRUPTED = "no bundle was written; if the proof had begun, the positions that it reserved stay spent"
+_INTERRUPTED = (
+    "no bundle was written; a commitment that was made for it is whole or not there, and if a proof had begun, the "
+    "positions that it reserved stay spent"
+)
 _STAGES = ("load", "quantize", "calibrate", "commit", "range", "witness", "prove", "self-verify")
 
 

@@ -11,6 +11,7 @@ from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
+_INTERRUPTED = "no range proof was written; if it had begun, the positions that it reserved stay spent"
 _STAGES = ("commit", "range")
 
 
@@ -32,7 +33,7 @@ def prove_range(
     as_json: JsonOption = False,
 ) -> None:
     """Prove the range of a commitment, where huref commit was interrupted before it did."""
-    with exit_on_error(as_json=as_json):
+    with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar

@@ -78,6 +78,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("unpack",): (("p.zip", "--out", "u.huref"), 0),
         ("statement",): ((tiny.bundle, "--out", "s.json"), 0),
         ("card",): ((tiny.bundle, "--image", "c.png"), 0),
+        ("stamp",): ((tiny.bundle, tiny.checkpoint / "model.safetensors", "--out", "stamped"), 0),
         ("registry", "create"): (("r.sqlite", "--key", "a.key"), 0),
         ("registry", "add"): (("r.sqlite", tiny.bundle, "--name", "a/b", "--key", "a.key"), 0),
         ("registry", "list"): (("r.sqlite",), 0),
@@ -105,7 +106,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
         "v.json", "page.html", "both.png", "a.key", "a.key.pub", "v.png", "p.zip", "u.huref", "s.json", "c.png",
-        "r.sqlite", "r.sqlite-wal", "r.sqlite-shm", "r.sqlite.bundles",
+        "stamped", "r.sqlite", "r.sqlite-wal", "r.sqlite-shm", "r.sqlite.bundles",
     }  # fmt: skip
 
 

@@ -160,6 +160,27 @@ def test_ctrl_c_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tiny: Made, tmp_p
     assert ran.code == ExitCode.INTERRUPTED and "stay spent" in ran.err and not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_in_the_range_proof_leaves_a_commitment_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tiny: Made, tmp_path: Path
+) -> None:
+    import huref.prover.owner as owner
+
+    def interrupted(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "m"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "_commit", interrupted)
+        ran = huref("commit", tiny.checkpoint, "--out", folder)
+    assert ran.code == ExitCode.INTERRUPTED and "no commitment was written" in ran.err and not folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "ensure_range", interrupted)
+        ran = huref("commit", tiny.checkpoint, "--out", folder)
+    assert ran.code == ExitCode.INTERRUPTED and "no commitment" not in ran.err
+    assert "whole commitment" in ran.err and "stay spent" in ran.err
+    assert huref("range", folder, "--json").json["made"] is True
+
+
 def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar(("load",)) as progress:
         progress.warn("beware")
