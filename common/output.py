@@ -6,6 +6,7 @@ Lines are escaped here (`huref.common.text`), whatever they hold: a caller canno
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,11 @@ def note(*lines: str) -> None:
     shown = [line for line in lines if not _LEVEL.quiet or line.lower().startswith(_ALWAYS)]
     with suppress(OSError, ValueError):
         _print(sys.stderr, "".join(escape(line) + "\n" for line in shown))
+
+
+def shows_pictures() -> bool:
+    """Whether stdout is a terminal that is to have pictures."""
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 class _Level:

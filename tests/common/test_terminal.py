@@ -19,7 +19,6 @@ from huref.common import output
 from huref.common.errors import ExitCode
 from huref.prover.commands.progress import ProgressBar
 from huref.prover.commands.register import register as prover_commands
-from huref.verifier.commands import compare as compare_command
 from huref.verifier.commands.register import register as reader_commands
 from tests import ROOT
 from tests.conftest import Made
@@ -190,9 +189,9 @@ def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert compare_command._on_terminal()
+    assert output.shows_pictures()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not compare_command._on_terminal()
+    assert not output.shows_pictures()
 
 
 def test_a_job_that_must_fail(

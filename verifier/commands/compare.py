@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 
 from huref.common.errors import ExitCode, InputOutputError, UsageError
 from huref.common.options import JsonOption
-from huref.common.output import drawing, exit_on_error, note, result, result_json
+from huref.common.output import drawing, exit_on_error, note, result, result_json, shows_pictures
 from huref.common.words import ALONE
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def compare(
         report = {**both, **found.to_dict(), **cautions, **more}
         if expect_same_base and report["verdict"] is None:
             raise UsageError(_no_verdict(report))
-        shown = not as_json and (_on_terminal() if show is None else show)
+        shown = not as_json and (shows_pictures() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
         if layers is not None:
@@ -134,10 +133,6 @@ def _no_verdict(report: dict[str, Any]) -> str:
     if report["vector_terms"]:
         return report["warnings"][0] if report["warnings"] else "the vectors cannot be compared"
     return f"the {report['profile']} profile does not tell whether two models have the same base"
-
-
-def _on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _draw(
