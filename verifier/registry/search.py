@@ -20,7 +20,7 @@ from huref.verifier.registry.store import Row, Store, unit_vector
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry with its number and vector (512 integers), and how similar it is; `verdict` as `FingerprintComparison`."""
+    """An entry, its number and vector (512 integers), and how similar it is; verdicts as `FingerprintComparison`."""
 
     number: int
     entry: Entry
