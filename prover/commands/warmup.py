@@ -23,6 +23,7 @@ def warmup(
         from tqdm import tqdm
 
         from huref.common.errors import InputOutputError
+        from huref.prover.commands.progress import ticking
         from huref.prover.kernels import cache
         from huref.prover.kernels.examples import STAGES, examples
         from huref.prover.kernels.first_use import Worker, counted
@@ -37,8 +38,9 @@ def warmup(
             with counted() as compiled:
                 hidden = is_quiet() or None  # None: shown on a terminal only
                 shown = {"unit": "kernel", "leave": False, "bar_format": "{l_bar}{bar}| {elapsed}"}
-                for example in tqdm(examples(), disable=hidden, **shown):
-                    example()
+                with tqdm(examples(), disable=hidden, **shown) as bar, ticking(bar):
+                    for example in bar:
+                        example()
             worker.wait()
         finally:
             worker.stop()
