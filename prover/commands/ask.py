@@ -21,12 +21,15 @@ def ask(
         Path, typer.Option(help="The model's tokenizer: its folder or file, or the whole checkpoint.")
     ],
     seed: Annotated[
-        str, typer.Option(help="64 hex digits that nobody could foresee when the model was committed.")
+        str,
+        typer.Option(
+            metavar="HEX", help="64 hex digits that nobody could foresee when the model was committed."
+        ),
     ],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of prompts.")] = 1,
     tokens: Annotated[int, typer.Option(help="Random words of a prompt, one token each.")] = 8,
     beginning: Annotated[
-        str, typer.Option(help="What a prompt begins with.")
+        str, typer.Option(metavar="TEXT", help="What a prompt begins with.")
     ] = "Write a short story with these words:",
     as_json: JsonOption = False,
 ) -> None:

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
-    checkpoint: Annotated[str, typer.Option(help="The checkpoint the auditor was shown; hf:// too.")],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="CHECKPOINT", help="The checkpoint the auditor was shown; hf:// too.")
+    ],
     private: Annotated[Path, typer.Option(help="The commitment's folder, or its private/ part.")],
     tokens: Annotated[
         Path | None, typer.Option(help="The owner's token list, where the tokens come from one.")

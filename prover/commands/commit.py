@@ -15,7 +15,9 @@ from huref.prover.commands.located import CheckpointArgument, located
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option(help="hardened (default: the whole model under one root) or paper (two layers, raw)."),
+    typer.Option(
+        metavar="NAME", help="hardened (default: the whole model under one root) or paper (two layers, raw)."
+    ),
 ]
 TokensOption = Annotated[
     Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
@@ -29,30 +31,38 @@ ProofsOption = Annotated[
 OwnerOption = Annotated[
     str | None,
     typer.Option(
-        help="Public key, or its file, that must sign every bundle; without it nobody may sign one."
+        metavar="KEY|FILE",
+        help="Public key, or its file, that must sign every bundle; without it nobody may sign one.",
     ),
 ]
 KeepOption = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="weights (default): keep the integers; recipe: make a whole model's again from the checkpoint, which must "
-        "stay as it is."
+        "stay as it is.",
     ),
 ]
 ChallengeOption = Annotated[
     str | None,
     typer.Option(
-        help="Draw the tables from these 64 hex digits (huref challenge), as evidence for a comparison."
+        metavar="HEX",
+        help="Draw the tables from these 64 hex digits (huref challenge), as evidence for a comparison.",
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.",
+    ),
 ]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
+        metavar="ADDRESS",
         help="Encode and hash on a dask cluster, dask://HOST:PORT or tls://HOST:PORT. Its machines see the weights "
-        "and their random rows in the clear, and on dask:// so does the network; the result is the same."
+        "and their random rows in the clear, and on dask:// so does the network; the result is the same.",
     ),
 ]
 

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def fingerprint(
     checkpoint: CheckpointArgument,
-    profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
+    profile: Annotated[str, typer.Option(metavar="NAME", help="hardened or paper.")] = "hardened",
     challenge: ChallengeOption = None,
     tokens: Annotated[
         Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")

@@ -56,7 +56,7 @@ def draw(
     vector: Annotated[Path, typer.Argument(help="JSON file with 512 integers.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
     name: Annotated[
-        str | None, typer.Option("--generator", help="Name or digest; default: embedded.")
+        str | None, typer.Option("--generator", metavar="NAME", help="Name or digest; default: embedded.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,8 +103,10 @@ def install(
 def import_command(
     source: Annotated[Path, typer.Argument(help="Official StyleGAN2(-ADA) generator as safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".gen file to write.")],
-    name: Annotated[str, typer.Option(help="Name of the generator.")],
-    licence: Annotated[str, typer.Option(help="Licence note of the weights; travels with them.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the generator.")],
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Licence note of the weights; travels with them.")
+    ],
     truncation: Annotated[float, typer.Option(help="Truncation psi, 0 to 1.")] = 0.7,
     as_json: JsonOption = False,
 ) -> None:

@@ -50,7 +50,9 @@ def prove(
     security: SecurityOption = None,
     proofs: ProofsOption = None,
     key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
-    generator: Annotated[str | None, typer.Option(help="Picture generator by name or digest.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Picture generator by name or digest.")
+    ] = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,

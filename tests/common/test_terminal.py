@@ -118,6 +118,13 @@ def test_an_option_has_the_same_letter_everywhere() -> None:
             assert short == expected, (name, parameter.opts)
 
 
+def test_an_option_that_takes_a_text_says_which() -> None:
+    """Numbers and paths name their type, `<int>` or `<path>`; a bare `<str>` would say nothing."""
+    for name in _commands():
+        shown = huref(*name.split(), "-h").out
+        assert "Options:" in shown and "<str>" not in shown.split("Options:")[1], name
+
+
 def test_every_variable_of_the_environment_that_is_read_is_documented() -> None:
     page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8").split("## Environment")[1]
     code = "".join(

@@ -23,7 +23,8 @@ def challenge(
     beacon: Annotated[
         str | None,
         typer.Option(
-            help="Public randomness, in hex, that nobody could foresee when the models were committed."
+            metavar="HEX",
+            help="Public randomness, in hex, that nobody could foresee when the models were committed.",
         ),
     ] = None,
     as_json: JsonOption = False,

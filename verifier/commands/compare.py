@@ -41,19 +41,26 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
-        str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
+        str | None,
+        typer.Option(metavar="NAME", help="hardened or paper; taken from a fingerprint if one is given."),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option(help="The challenge that you drew after both models were committed, in hex.")
+        str | None,
+        typer.Option(
+            metavar="HEX", help="The challenge that you drew after both models were committed, in hex."
+        ),
     ] = None,
     beacon: Annotated[
-        str | None, typer.Option(help="The beacon that went into the joint challenge, in hex.")
+        str | None, typer.Option(metavar="HEX", help="The beacon that went into the joint challenge, in hex.")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write: both pictures side by side, with the numbers.")
     ] = None,
     generator: Annotated[
-        str | None, typer.Option(help="Name or digest of the generator that draws both; default: embedded.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name or digest of the generator that draws both; default: embedded."
+        ),
     ] = None,
     layers: Annotated[
         Path | None,

@@ -30,7 +30,10 @@ def keygen(
     ],
     kind: Annotated[
         str,
-        typer.Option(help="bls signs bundles; p256 and ed25519 (PEM) sign statements, see huref statement."),
+        typer.Option(
+            metavar="NAME",
+            help="bls signs bundles; p256 and ed25519 (PEM) sign statements, see huref statement.",
+        ),
     ] = "bls",
     as_json: JsonOption = False,
 ) -> None:

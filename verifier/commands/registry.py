@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 def create(
     registry: Annotated[Path, typer.Argument(help="File to make.")],
     key: Annotated[Path, typer.Option(help="Key file (huref keygen) that signs the log.")],
-    origin: Annotated[str, typer.Option(help="The registry's own name.")] = "registry",
+    origin: Annotated[str, typer.Option(metavar="NAME", help="The registry's own name.")] = "registry",
     as_json: JsonOption = False,
 ) -> None:
     """Make an empty registry, an SQLite file; bundles will lie beside it in FILE.bundles."""
@@ -85,7 +85,9 @@ def add(
     ],
     name: Annotated[str, typer.Option(metavar="OWNER/MODEL", help="What the model is called.")],
     key: Annotated[Path, typer.Option(help="The key file that signs the log.")],
-    root: Annotated[str | None, typer.Option(help="Model id that the bundle must be about.")] = None,
+    root: Annotated[
+        str | None, typer.Option(metavar="ID|FILE", help="Model id that the bundle must be about.")
+    ] = None,
     signer: Annotated[
         str | None, typer.Option(metavar="KEY|FILE", help="Key that must have signed the bundle.")
     ] = None,
@@ -185,7 +187,7 @@ def _entered(number: int, entry: Entry, log: Checkpoint) -> dict[str, object]:
 
 def serve(
     registry: Annotated[Path, typer.Argument(help="The registry's file.")],
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any that is free.")
     ] = 8000,

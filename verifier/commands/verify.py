@@ -33,14 +33,21 @@ def verify(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     root: Annotated[
-        str | None, typer.Option(help="Model id it must be about: 64 hex digits or a commitment.json.")
+        str | None,
+        typer.Option(
+            metavar="ID|FILE", help="Model id it must be about: 64 hex digits or a commitment.json."
+        ),
     ] = None,
     expect: Annotated[
         str | None,
-        typer.Option(help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle."),
+        typer.Option(
+            metavar="HEX|PATH",
+            help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle.",
+        ),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option(help="Challenge that its tables must be drawn from: 64 hex digits.")
+        str | None,
+        typer.Option(metavar="HEX", help="Challenge that its tables must be drawn from: 64 hex digits."),
     ] = None,
     min_security: Annotated[int, typer.Option(help="Fewest provable bits to accept.")] = 100,
     signer: Annotated[
@@ -58,7 +65,8 @@ def verify(
         ),
     ] = False,
     generator: Annotated[
-        str | None, typer.Option(help="Fail unless the generator of this digest draws the picture.")
+        str | None,
+        typer.Option(metavar="HEX", help="Fail unless the generator of this digest draws the picture."),
     ] = None,
     max_gap: Annotated[
         float | None,
