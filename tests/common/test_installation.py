@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,18 @@ def assert_names(done: Done, extra: str) -> None:
     assert done.out == ""
     (line,) = done.err.splitlines()
     assert line.startswith("error: ") and line.endswith(f": pip install 'huref[{extra}]'"), line
+
+
+def assert_documented(extras: dict[tuple[str, ...], str]) -> None:
+    """docs/install.md has every command in the row of the extra that it needs, the base's in the first."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `pip install '?huref(?:\[(\w+)\]')?` \| .* \| (.*) \|$", page, re.M))
+    for name, extra in extras.items():
+        listed = re.findall(r"`([^`]+)`", rows[extra])
+        assert " ".join(name) in listed or name[0] in listed, (name, extra)
+    named = {text for row in rows.values() for text in re.findall(r"`([a-z][a-z -]*)`", row)}
+    known = {" ".join(name[:length]) for name in extras for length in (1, 2)}
+    assert {text.split(" --")[0] for text in named} <= known | {"ed25519", "make docs"}, named - known
 
 
 def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
@@ -86,6 +99,8 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("identify",): ((tiny.bundle / "fingerprint.json", "--registry", "r.sqlite"), 0),
     }
     assert set(needs) | set(works) == all_commands()
+    extras = {name: extra for name, (_, extra) in needs.items()} | dict.fromkeys(works, "")
+    assert_documented(extras)
     signing = [("keygen", "--out", "k", "--kind", "p256"), ("statement", tiny.bundle, "--key", "a.key")]
     mixed = [("compare", *pair) for pair in ((tiny.checkpoint, other.bundle), (tiny.checkpoint,) * 2)]
     helped = [(*name, "--help") for name in (*needs, *works)]
