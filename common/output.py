@@ -6,8 +6,9 @@ Lines are escaped here (`huref.common.text`), whatever they hold: a caller canno
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
@@ -46,6 +47,11 @@ def note(*lines: str) -> None:
     shown = [line for line in lines if not _LEVEL.quiet or line.lower().startswith(_ALWAYS)]
     with suppress(OSError, ValueError):
         _print(sys.stderr, "".join(escape(line) + "\n" for line in shown))
+
+
+def shows_pictures() -> bool:
+    """Whether stdout is a terminal that is to have pictures."""
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 class _Level:
@@ -94,12 +100,15 @@ def _print(stream: TextIO | None, text: str) -> None:
 
 @contextmanager
 def exit_on_error(
-    *, as_json: bool = False, torch_extra: str = "gpu", interrupted: str = _WHOLE_OR_NOTHING
+    *,
+    as_json: bool = False,
+    torch_extra: str = "gpu",
+    interrupted: str | Callable[[], str] = _WHOLE_OR_NOTHING,
 ) -> Iterator[None]:
     """Turn a `HurefError` (or an OS error) into one clear line, a hint and the right exit code.
 
     A package that is missing is such an error too; `torch_extra` names the extra that brings torch for this command.
-    `interrupted` says what Ctrl-C leaves behind.
+    `interrupted` says what Ctrl-C leaves behind; a function where that depends on how far the command came.
     """
     try:
         yield
@@ -116,7 +125,7 @@ def exit_on_error(
         _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
         raise SystemExit(ExitCode.IO) from None
     except KeyboardInterrupt:
-        note(f"interrupted: {interrupted}")
+        note(f"interrupted: {interrupted if isinstance(interrupted, str) else interrupted()}")
         raise SystemExit(ExitCode.INTERRUPTED) from None
 
 

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,8 +28,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write `data` durably, replacing an older file.
+def write_file(path: Path, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
+    """Write `data`, or its parts one by one, durably, replacing an older file.
 
     Raises:
         InputOutputError: the file cannot be written.
@@ -42,7 +42,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
             if fcntl:  # named while the lock is held

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 
@@ -20,14 +21,17 @@ def ask(
         Path, typer.Option(help="The model's tokenizer: its folder or file, or the whole checkpoint.")
     ],
     seed: Annotated[
-        str, typer.Option(help="64 hex digits that nobody could foresee when the model was committed.")
+        str,
+        typer.Option(
+            metavar="HEX", help="64 hex digits that nobody could foresee when the model was committed."
+        ),
     ],
-    count: Annotated[int, typer.Option(help="Number of prompts.")] = 1,
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of prompts.")] = 1,
     tokens: Annotated[int, typer.Option(help="Random words of a prompt, one token each.")] = 8,
     beginning: Annotated[
-        str, typer.Option(help="What a prompt begins with.")
+        str, typer.Option(metavar="TEXT", help="What a prompt begins with.")
     ] = "Write a short story with these words:",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw prompts that a served model is to answer before a proof of some answers is asked for."""
     with exit_on_error(as_json=as_json):

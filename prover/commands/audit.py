@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 
@@ -17,13 +18,15 @@ def register(app: typer.Typer) -> None:
 
 def audit(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder (NAME.huref).")],
-    checkpoint: Annotated[str, typer.Option(help="The checkpoint the auditor was shown; hf:// too.")],
+    checkpoint: Annotated[
+        str, typer.Option(metavar="CHECKPOINT", help="The checkpoint the auditor was shown; hf:// too.")
+    ],
     private: Annotated[Path, typer.Option(help="The commitment's folder, or its private/ part.")],
     tokens: Annotated[
         Path | None, typer.Option(help="The owner's token list, where the tokens come from one.")
     ] = None,
     key: Annotated[Path | None, typer.Option(help="Co-sign with this key file on success.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Recompute from the checkpoint all that a bundle says; co-sign it if everything agrees."""
     with exit_on_error(as_json=as_json):
@@ -39,8 +42,8 @@ def audit(
         with located(checkpoint) as place, compiling, bar as progress:
             report = recompute(bundle, place, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
-        checks = list(report.checks)
-        result_json({"agrees": True, "checks": checks, "cosigners": list(report.cosigners)})
+        found = {"agrees": True, "checks": list(report.checks), "cosigners": list(report.cosigners)}
+        result_json({"schema": "huref-audited/1", **found, "signed": signer is not None})
         return
     result(f"AGREES  {bundle}")
     for check in report.checks:

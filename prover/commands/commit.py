@@ -9,17 +9,20 @@ import typer
 
 from huref.common.errors import UsageError
 from huref.common.files.download import is_address
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, located
 
 ProfileOption = Annotated[
     str | None,
-    typer.Option(help="hardened (default: the whole model under one root) or paper (two layers, raw)."),
+    typer.Option(
+        metavar="NAME", help="hardened (default: the whole model under one root) or paper (two layers, raw)."
+    ),
 ]
 TokensOption = Annotated[
     Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
 ]
-SizeOption = Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")]
+SizeOption = Annotated[int | None, typer.Option("--k", "-k", help="Number of rarest tokens (paper; 4096).")]
 SecurityOption = Annotated[int | None, typer.Option(help="Provable security in bits: 100 (default) or 128.")]
 ProofsOption = Annotated[
     int | None,
@@ -28,30 +31,38 @@ ProofsOption = Annotated[
 OwnerOption = Annotated[
     str | None,
     typer.Option(
-        help="Public key, or its file, that must sign every bundle; without it nobody may sign one."
+        metavar="KEY|FILE",
+        help="Public key, or its file, that must sign every bundle; without it nobody may sign one.",
     ),
 ]
 KeepOption = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="weights (default): keep the integers; recipe: make a whole model's again from the checkpoint, which must "
-        "stay as it is."
+        "stay as it is.",
     ),
 ]
 ChallengeOption = Annotated[
     str | None,
     typer.Option(
-        help="Draw the tables from these 64 hex digits (huref challenge), as evidence for a comparison."
+        metavar="HEX",
+        help="Draw the tables from these 64 hex digits (huref challenge), as evidence for a comparison.",
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="auto (a GPU if there is one), cpu, cuda, cuda:N; torch-cpu tests the GPU's code.",
+    ),
 ]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(
+        metavar="ADDRESS",
         help="Encode and hash on a dask cluster, dask://HOST:PORT or tls://HOST:PORT. Its machines see the weights "
-        "and their random rows in the clear, and on dask:// so does the network; the result is the same."
+        "and their random rows in the clear, and on dask:// so does the network; the result is the same.",
     ),
 ]
 
@@ -72,9 +83,23 @@ def register(app: typer.Typer) -> None:
     app.command("commit")(commit)
 
 
+def _left(folder: Path) -> str:
+    """What Ctrl-C leaves: the range proof comes when the commitment is whole."""
+    from huref.common.files.bundle import COMMITMENT
+
+    if not (folder / COMMITMENT).exists():
+        return "no commitment was written, and its secret seed is gone"
+    return (
+        f"{folder} is a whole commitment, but for its range proof, which huref range and the first huref prove make; "
+        "if that proof had begun, the positions that it reserved stay spent"
+    )
+
+
 def commit(
     checkpoint: CheckpointArgument,
-    out: Annotated[Path, typer.Option(help="Folder to make; its private/ part must stay secret.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to make; its private/ part must stay secret.")
+    ],
     profile: ProfileOption = None,
     tokens: TokensOption = None,
     k: SizeOption = None,
@@ -85,10 +110,10 @@ def commit(
     inference: InferenceOption = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
-    with exit_on_error(as_json=as_json, interrupted="no commitment was written, and its secret seed is gone"):
+    with exit_on_error(as_json=as_json, interrupted=lambda: _left(out)):
         from huref.common.files.keys import read_public_key
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
@@ -108,7 +133,7 @@ def commit(
     public, said = opened.public, opened.public.directory
     if as_json:
         summary = {"model_id": public.model_id, "folder": str(out), "inference": said.inference is not None}
-        result_json({**summary, "seconds": progress.seconds})
+        result_json({"schema": "huref-committed/1", **summary, "seconds": progress.seconds})
         return
     result(f"model id {public.model_id}")
     entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)

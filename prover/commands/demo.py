@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Annotated[Path | None, typer.Option(help="Folder to make; default: huref-demo.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to make; default: huref-demo.")
+    ] = None,
 ) -> None:
     """Prove and verify a real model's fingerprint, reject forgeries, compare with other models."""
     with exit_on_error():

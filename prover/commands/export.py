@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
@@ -20,13 +21,13 @@ def register(app: typer.Typer) -> None:
 
 def export(
     commitment: Annotated[Path, typer.Option(help="Folder made by huref commit.")],
-    out: Annotated[Path, typer.Option(help="Checkpoint folder to make.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint folder to make.")],
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="The committed checkpoint: its tokenizer and special tokens are copied."),
     ] = None,
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the committed integers as a safetensors checkpoint (bfloat16, exact) that any server loads."""
     with exit_on_error(as_json=as_json, interrupted="nothing was written"):
@@ -40,7 +41,7 @@ def export(
             done = make(commitment, out, checkpoint, device=device, progress=progress)
     if as_json:
         summary = {"checkpoint": str(done.path), "model_id": done.model_id, "copied": list(done.copied)}
-        result_json({**summary, "seconds": progress.seconds})
+        result_json({"schema": "huref-exported/1", **summary, "seconds": progress.seconds})
         return
     result(f"{done.path}: the integers of model id {done.model_id}")
     note("beside the weights: " + (", ".join(done.copied) or "nothing; --checkpoint copies the tokenizer"))

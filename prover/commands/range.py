@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.commit import DeviceOption
 
+_INTERRUPTED = "no range proof was written; if it had begun, the positions that it reserved stay spent"
 _STAGES = ("commit", "range")
 
 
@@ -28,10 +30,10 @@ def prove_range(
     again: Annotated[
         bool, typer.Option("--again", help="Make it anew, at the cost of one more proof of the budget.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove the range of a commitment, where huref commit was interrupted before it did."""
-    with exit_on_error(as_json=as_json):
+    with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
@@ -45,7 +47,7 @@ def prove_range(
             made = ensure_range(opened, progress, again=again)
     if as_json:
         summary = {"model_id": opened.public.model_id, "made": made, "seconds": progress.seconds}
-        result_json({"folder": str(commitment), **summary})
+        result_json({"schema": "huref-ranged/1", "folder": str(commitment), **summary})
         return
     result(f"model id {opened.public.model_id}")
     note(

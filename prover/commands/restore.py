@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 
@@ -23,7 +24,7 @@ def restore(
             "--all", help="Declare all proofs spent: a disk or machine was set back, or another copy lives."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Adopt a commitment that was copied or put back; what may have been opened elsewhere is declared spent."""
     with exit_on_error(as_json=as_json):
@@ -34,7 +35,7 @@ def restore(
         )
     if as_json:
         summary = {"folder": str(folder), "positions_declared_spent": declared, "positions_left": left}
-        result_json({**summary, "proofs_left": left // queries})
+        result_json({"schema": "huref-restored/1", **summary, "proofs_left": left // queries})
         return
     result(f"{folder}: {declared} positions declared spent, {left // queries} proofs left")
     if left < queries:

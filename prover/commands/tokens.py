@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from huref.common.output import exit_on_error, note, result
+from huref.common.options import JsonOption
+from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CHECKPOINT, located
 
 
@@ -18,11 +19,14 @@ def register(app: typer.Typer) -> None:
     def tokens(
         checkpoint: Annotated[str, typer.Argument(help=f"{CHECKPOINT} Or a tokenizer.json.")],
         corpus: Annotated[Path | None, typer.Option(help="UTF-8 text to count tokens in.")] = None,
-        out: Annotated[Path | None, typer.Option(help="Write the list here instead of printing it.")] = None,
-        rarest: Annotated[int | None, typer.Option("-k", help="Only the K rarest tokens.")] = None,
+        out: Annotated[
+            Path | None, typer.Option("--out", "-o", help="Write the list here instead of printing it.")
+        ] = None,
+        k: Annotated[int | None, typer.Option("--k", "-k", help="Only the K rarest tokens.")] = None,
+        as_json: JsonOption = False,
     ) -> None:
         """List ordinary token ids by descending frequency, one a line (the format of --tokens)."""
-        with exit_on_error():
+        with exit_on_error(as_json=as_json):
             from huref.prover.vocabulary.tokens import (
                 format_ids,
                 order_tokens,
@@ -32,9 +36,13 @@ def register(app: typer.Typer) -> None:
 
             with located(checkpoint) as place:
                 order = order_tokens(place, corpus)
-            ids = order.ids if rarest is None else select_rarest(order.ids, rarest)
-            if out is None:
+            ids = order.ids if k is None else select_rarest(order.ids, k)
+            if out is not None:
+                write_token_file(out, ids)
+            if as_json:
+                file = None if out is None else str(out)
+                result_json({"schema": "huref-tokens/1", "token_ids": ids, "file": file})
+            elif out is None:
                 result(*format_ids(ids).splitlines())
             else:
-                write_token_file(out, ids)
                 note(f"{len(ids)} token ids written to {out}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, is_quiet, note, result, result_json
 
 
@@ -15,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def warmup(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compile what commit, prove and fingerprint need on the CPU; a second run finds it done."""
     with exit_on_error(as_json=as_json):
@@ -24,6 +23,7 @@ def warmup(
         from tqdm import tqdm
 
         from huref.common.errors import InputOutputError
+        from huref.prover.commands.progress import ticking
         from huref.prover.kernels import cache
         from huref.prover.kernels.examples import STAGES, examples
         from huref.prover.kernels.first_use import Worker, counted
@@ -38,14 +38,16 @@ def warmup(
             with counted() as compiled:
                 hidden = is_quiet() or None  # None: shown on a terminal only
                 shown = {"unit": "kernel", "leave": False, "bar_format": "{l_bar}{bar}| {elapsed}"}
-                for example in tqdm(examples(), disable=hidden, **shown):
-                    example()
+                with tqdm(examples(), disable=hidden, **shown) as bar, ticking(bar):
+                    for example in bar:
+                        example()
             worker.wait()
         finally:
             worker.stop()
     folder, seconds = str(cache.folder()), round(time.perf_counter() - start, 1)
     if as_json:
-        result_json({"folder": folder, "compiled": compiled(), "seconds": seconds})
+        summary = {"folder": folder, "compiled": compiled(), "seconds": seconds}
+        result_json({"schema": "huref-warmup/1", **summary})
         return
     result(f"compiled kernels are in {folder}")
     note(f"compiled {compiled()} here in {seconds} s; the others were there or came from a second process")

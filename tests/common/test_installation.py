@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,18 @@ def assert_names(done: Done, extra: str) -> None:
     assert line.startswith("error: ") and line.endswith(f": pip install 'huref[{extra}]'"), line
 
 
+def assert_documented(extras: dict[tuple[str, ...], str]) -> None:
+    """docs/install.md has every command in the row of the extra that it needs, the base's in the first."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `pip install '?huref(?:\[(\w+)\]')?` \| .* \| (.*) \|$", page, re.M))
+    for name, extra in extras.items():
+        listed = re.findall(r"`([^`]+)`", rows[extra])
+        assert " ".join(name) in listed or name[0] in listed, (name, extra)
+    named = {text for row in rows.values() for text in re.findall(r"`([a-z][a-z -]*)`", row)}
+    known = {" ".join(name[:length]) for name in extras for length in (1, 2)}
+    assert {text.split(" --")[0] for text in named} <= known | {"ed25519", "make docs"}, named - known
+
+
 def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
     vector = tmp_path / "v.json"
     vector.write_text(json.dumps([int(x) for x in np.arange(512) - 256]))
@@ -78,6 +91,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("unpack",): (("p.zip", "--out", "u.huref"), 0),
         ("statement",): ((tiny.bundle, "--out", "s.json"), 0),
         ("card",): ((tiny.bundle, "--image", "c.png"), 0),
+        ("stamp",): ((tiny.bundle, tiny.checkpoint / "model.safetensors", "--out", "stamped"), 0),
         ("registry", "create"): (("r.sqlite", "--key", "a.key"), 0),
         ("registry", "add"): (("r.sqlite", tiny.bundle, "--name", "a/b", "--key", "a.key"), 0),
         ("registry", "list"): (("r.sqlite",), 0),
@@ -85,6 +99,8 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
         ("identify",): ((tiny.bundle / "fingerprint.json", "--registry", "r.sqlite"), 0),
     }
     assert set(needs) | set(works) == all_commands()
+    extras = {name: extra for name, (_, extra) in needs.items()} | dict.fromkeys(works, "")
+    assert_documented(extras)
     signing = [("keygen", "--out", "k", "--kind", "p256"), ("statement", tiny.bundle, "--key", "a.key")]
     mixed = [("compare", *pair) for pair in ((tiny.checkpoint, other.bundle), (tiny.checkpoint,) * 2)]
     helped = [(*name, "--help") for name in (*needs, *works)]
@@ -105,7 +121,7 @@ def test_the_base_install(tiny: Made, other: Made, tmp_path: Path) -> None:
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
         "v.json", "page.html", "both.png", "a.key", "a.key.pub", "v.png", "p.zip", "u.huref", "s.json", "c.png",
-        "r.sqlite", "r.sqlite-wal", "r.sqlite-shm", "r.sqlite.bundles",
+        "stamped", "r.sqlite", "r.sqlite-wal", "r.sqlite-shm", "r.sqlite.bundles",
     }  # fmt: skip
 
 

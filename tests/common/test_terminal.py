@@ -11,11 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import Command
+from typer import Typer
+from typer.main import get_command
 
 from huref.common import output
 from huref.common.errors import ExitCode
 from huref.prover.commands.progress import ProgressBar
-from huref.verifier.commands import compare as compare_command
+from huref.prover.commands.register import register as prover_commands
+from huref.verifier.commands.register import register as reader_commands
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.command import huref
@@ -25,6 +29,10 @@ from tests.support.command import huref
 def ordinary() -> object:
     yield
     output.set_level()
+
+
+def _options(command: Command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_quiet_leaves_warnings_and_errors(tiny: Made, tmp_path: Path) -> None:
@@ -59,7 +67,7 @@ def test_verbose_says_where_a_bug_is(
 
 
 def test_help_is_never_cut() -> None:
-    for arguments in ((), ("registry",)):
+    for arguments in ((), ("registry",), ("generator",)):
         short, long = huref(*arguments, "-h"), huref(*arguments, "--help")
         assert short.code == 0 and short.out == long.out
         assert "..." not in short.out.split("Commands:")[1]
@@ -68,6 +76,65 @@ def test_help_is_never_cut() -> None:
     assert {"verify", "pack", "statement", "card", "identify", "registry", "prove"} <= set(listed)
     for name in listed:
         assert huref(name, "-h").code == 0
+
+
+def _commands() -> dict[str, Command]:
+    """Every command by its name after `huref`, those of groups too."""
+    root = Typer(name="huref")
+    for register in (reader_commands, prover_commands):
+        register(root)
+    found: dict[str, Command] = {}
+    open_groups = [("", get_command(root))]
+    while open_groups:
+        name, command = open_groups.pop()
+        for below, one in getattr(command, "commands", {}).items():
+            open_groups.append((f"{name} {below}".strip(), one))
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+def test_every_command_has_json_and_a_published_schema_but_those_that_say_why() -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8")
+    part = page.split("## For programs")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*) \| (\[.*) \|$", part, re.M)
+    with_json = {name for name, one in _commands().items() if "--json" in _options(one)}
+    listed = [name for names, _ in rows for name in re.findall(r"`([^`]+)`", names)]
+    assert sorted(listed) == sorted(with_json)
+    assert set(_commands()) - with_json == {"statement", "card", "demo", "registry serve"}
+    for name in set(_commands()) - with_json:
+        assert f"`{name}`" in part.rpartition("|\n")[2]
+    schemas = re.findall(r"\[(\w+)\]\(schemas/(\w+)\.json\)", part)
+    assert all(named == file for named, file in schemas)
+    assert {file for _, file in schemas} == {path.stem for path in (ROOT / "docs" / "schemas").iterdir()}
+
+
+def test_an_option_has_the_same_letter_everywhere() -> None:
+    letters = {"--out": "-o", "--count": "-n", "--k": "-k"}
+    for name, command in _commands().items():
+        for parameter in command.params:
+            short = {option for option in parameter.opts if len(option) == 2}
+            expected = {letters[option] for option in parameter.opts if option in letters}
+            assert short == expected, (name, parameter.opts)
+
+
+def test_an_option_that_takes_a_text_says_which() -> None:
+    """Numbers and paths name their type, `<int>` or `<path>`; a bare `<str>` would say nothing."""
+    for name in _commands():
+        shown = huref(*name.split(), "-h").out
+        assert "Options:" in shown and "<str>" not in shown.split("Options:")[1], name
+
+
+def test_every_variable_of_the_environment_that_is_read_is_documented() -> None:
+    page = (ROOT / "docs" / "terminal.md").read_text(encoding="utf-8").split("## Environment")[1]
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for room in ("common", "circuits", "verifier", "prover")
+        for path in (ROOT / room).rglob("*.py")
+    )
+    read = set(re.findall(r"""environ(?:\.get\(|\[)\s*"(\w+)"|"(\w+)" in os\.environ""", code))
+    names = {one or other for one, other in read}
+    assert len(names) >= 7 and not [name for name in names if f"`{name}`" not in page]
 
 
 def test_completion() -> None:
@@ -99,6 +166,27 @@ def test_ctrl_c_is_no_verdict(monkeypatch: pytest.MonkeyPatch, tiny: Made, tmp_p
     assert ran.code == ExitCode.INTERRUPTED and "stay spent" in ran.err and not list(tmp_path.iterdir())
 
 
+def test_ctrl_c_in_the_range_proof_leaves_a_commitment_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tiny: Made, tmp_path: Path
+) -> None:
+    import huref.prover.owner as owner
+
+    def interrupted(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "m"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "_commit", interrupted)
+        ran = huref("commit", tiny.checkpoint, "--out", folder)
+    assert ran.code == ExitCode.INTERRUPTED and "no commitment was written" in ran.err and not folder.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "ensure_range", interrupted)
+        ran = huref("commit", tiny.checkpoint, "--out", folder)
+    assert ran.code == ExitCode.INTERRUPTED and "no commitment" not in ran.err
+    assert "whole commitment" in ran.err and "stay spent" in ran.err
+    assert huref("range", folder, "--json").json["made"] is True
+
+
 def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar(("load",)) as progress:
         progress.warn("beware")
@@ -108,9 +196,9 @@ def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert compare_command._on_terminal()
+    assert output.shows_pictures()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not compare_command._on_terminal()
+    assert not output.shows_pictures()
 
 
 def test_a_job_that_must_fail(

@@ -11,7 +11,7 @@ from huref.common.errors import ExitCode
 from huref.prover.commitment import folder as commitment_folder
 from tests.support import tiny_models
 from tests.support.command import huref
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 @pytest.mark.slow

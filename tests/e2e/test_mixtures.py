@@ -15,8 +15,8 @@ from huref.prover.run.fingerprint import derive
 from huref.verifier import verify
 from tests.support import tiny_experts
 from tests.support.command import huref
+from tests.support.schemas import validate
 from tests.support.tiny_tokenizer import write_tokenizer
-from tests.verifier.test_schemas import validate
 
 VOCAB = 384
 QUICK = ("deepseek_v3", "jamba")

@@ -55,7 +55,7 @@ def folder(tiny: Made, other: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_publishing(folder: Path, tiny: Made) -> None:
     lines = commands("publishing.md")
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         run(line, {"CHECKPOINT": str(tiny.checkpoint)})
 

@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from huref.common import cli
+from tests.support.schemas import validated
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Ran:
 
 
 def huref(*arguments: object) -> Ran:
-    """Run `huref ARGUMENTS`; a traceback fails the test."""
+    """Run `huref ARGUMENTS`; a traceback fails the test, and JSON that is not as its schema says."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(cli.app, "registered_commands", []),
@@ -42,4 +43,6 @@ def huref(*arguments: object) -> Ran:
     ):
         cli.main()
     assert "Traceback" not in out.getvalue() + err.getvalue()
+    if "--json" in arguments and out.getvalue():
+        validated(json.loads(out.getvalue()))
     return Ran(int(left.value.code or 0), out.getvalue(), err.getvalue())

@@ -20,7 +20,7 @@ from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
 from tests.support.forge import Files, check, load, reseal, with_manifest
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 @pytest.fixture(scope="module")

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from referencing import Registry, Resource
 
 from huref.common.errors import Damaged, HurefError, InputOutputError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
+from huref.common.files.fingerprint_file import FingerprintFile
 from huref.common.output import error_json
 from huref.verifier.report.inspection import inspect
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, reseal, with_directory, with_manifest
-
-SCHEMAS: dict[str, Any] = {
-    path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))
-}
-REGISTRY = Registry().with_resources(
-    [(schema["$id"], Resource.from_contents(schema)) for schema in SCHEMAS.values()]
-)
-
-
-def validate(value: Any, name: str) -> Any:
-    """Check a value as a program would read it."""
-    plain = json.loads(json.dumps(value, allow_nan=False))
-    Draft202012Validator(SCHEMAS[name], registry=REGISTRY).validate(plain)
-    return plain
+from tests.support.schemas import SCHEMAS, named_id, validate
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +27,21 @@ def files(tiny: Made) -> Files:
 
 
 def test_every_schema_is_sound_and_every_id_published() -> None:
-    assert set(SCHEMAS) == {
-        "verdict",
-        "error",
-        "inspection",
-        "comparison",
-        "proved",
-        "packed",
-        "registry",
-        "entries",
-        "identified",
-        "challenge",
-        "answered",
-        "asked",
-    }
-    for schema in SCHEMAS.values():
+    for name, schema in SCHEMAS.items():
         Draft202012Validator.check_schema(schema)
-        assert schema["additionalProperties"] is False
-    published = {schema["properties"]["schema"]["const"] for schema in SCHEMAS.values()}
+        assert schema["additionalProperties"] is False and schema["$id"] == f"huref:{name}"
     code = "".join(
         path.read_text() for room in ("common", "verifier", "prover") for path in (ROOT / room).rglob("*.py")
     )
-    said = set(re.findall(r'SCHEMA = "(huref-[a-z]+/1)"|"schema": "(huref-[a-z]+/1)"', code))
-    assert published == {one or two for one, two in said}
+    said = set(re.findall(r'SCHEMA\b.* = "(huref-[a-z]+/1)"|"schema": "(huref-[a-z]+/1)"', code))
+    assert {named_id(schema) for schema in SCHEMAS.values()} == {one or two for one, two in said}
+
+
+def test_the_schema_of_fingerprint_json_is_that_of_its_reader() -> None:
+    published = {
+        name: said for name, said in SCHEMAS["fingerprint"].items() if name not in ("$schema", "$id")
+    }
+    assert published == {**FingerprintFile.model_json_schema(), "title": published["title"]}
 
 
 def test_verdicts_and_failures(files: Files) -> None:

@@ -25,7 +25,7 @@ def card(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Markdown file to write; default: standard output.")
+        Path | None, typer.Option("--out", "-o", help="Markdown file to write; default: standard output.")
     ] = None,
     published_as: Annotated[
         str | None,
@@ -38,11 +38,15 @@ def card(
     base_model: Annotated[
         str | None, typer.Option(metavar="OWNER/MODEL", help="Base model to name, with --base as evidence.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="The base model's bundle or fingerprint.json.")] = None,
-    relation: Annotated[str, typer.Option(help="finetune, quantized, merge or adapter.")] = "finetune",
+    base: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The base model's bundle or fingerprint.json.")
+    ] = None,
+    relation: Annotated[
+        str, typer.Option(metavar="NAME", help="finetune, quantized, merge or adapter.")
+    ] = "finetune",
     image: Annotated[Path | None, typer.Option(help="Also write a 1200 x 630 PNG for links here.")] = None,
     title: Annotated[
-        str | None, typer.Option(help="Title on that picture; default: the bundle's name.")
+        str | None, typer.Option(metavar="TEXT", help="Title on that picture; default: the bundle's name.")
     ] = None,
 ) -> None:
     """Verify a bundle and write a model card's section: evidence in YAML, picture, how to check, what is not proven."""

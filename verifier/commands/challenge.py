@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 _SIDE = "Model id, commitment.json, the folder of a commitment, or a bundle (verified first)"
@@ -22,10 +23,11 @@ def challenge(
     beacon: Annotated[
         str | None,
         typer.Option(
-            help="Public randomness, in hex, that nobody could foresee when the models were committed."
+            metavar="HEX",
+            help="Public randomness, in hex, that nobody could foresee when the models were committed.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The joint challenge of two models, for `huref prove --challenge` on both sides."""
     with exit_on_error(as_json=as_json):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huref.common.errors import ExitCode, InputOutputError, UsageError
-from huref.common.output import drawing, exit_on_error, note, result, result_json
+from huref.common.options import JsonOption
+from huref.common.output import drawing, exit_on_error, note, result, result_json, shows_pictures
 from huref.common.words import ALONE
 
 if TYPE_CHECKING:
@@ -41,19 +41,26 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(help="The same, for the other model.")],
     profile: Annotated[
-        str | None, typer.Option(help="hardened or paper; taken from a fingerprint if one is given.")
+        str | None,
+        typer.Option(metavar="NAME", help="hardened or paper; taken from a fingerprint if one is given."),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option(help="The challenge that you drew after both models were committed, in hex.")
+        str | None,
+        typer.Option(
+            metavar="HEX", help="The challenge that you drew after both models were committed, in hex."
+        ),
     ] = None,
     beacon: Annotated[
-        str | None, typer.Option(help="The beacon that went into the joint challenge, in hex.")
+        str | None, typer.Option(metavar="HEX", help="The beacon that went into the joint challenge, in hex.")
     ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="PNG to write: both pictures side by side, with the numbers.")
     ] = None,
     generator: Annotated[
-        str | None, typer.Option(help="Name or digest of the generator that draws both; default: embedded.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name or digest of the generator that draws both; default: embedded."
+        ),
     ] = None,
     layers: Annotated[
         Path | None,
@@ -67,7 +74,7 @@ def compare(
     expect_same_base: Annotated[
         bool, typer.Option("--expect-same-base", help="Exit code 1 unless the verdict is: same base.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two models: pictures, cosine of fingerprints, and for two checkpoints also ICS per term and PCS."""
     with exit_on_error(as_json=as_json):
@@ -87,7 +94,7 @@ def compare(
         report = {**both, **found.to_dict(), **cautions, **more}
         if expect_same_base and report["verdict"] is None:
             raise UsageError(_no_verdict(report))
-        shown = not as_json and (_on_terminal() if show is None else show)
+        shown = not as_json and (shows_pictures() if show is None else show)
         if picture is not None or shown:
             _draw(found, report, (first, second), generator, picture, shown)
         if layers is not None:
@@ -133,10 +140,6 @@ def _no_verdict(report: dict[str, Any]) -> str:
     if report["vector_terms"]:
         return report["warnings"][0] if report["warnings"] else "the vectors cannot be compared"
     return f"the {report['profile']} profile does not tell whether two models have the same base"
-
-
-def _on_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _draw(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from huref.common.errors import UsageError
-from huref.common.output import exit_on_error, note, result, result_json
-from huref.verifier.commands.registry import JsonOption, LogKeyOption
+from huref.common.options import JsonOption
+from huref.common.output import drawing, exit_on_error, note, result, result_json, shows_pictures
+from huref.verifier.commands.registry import LogKeyOption
 
 if TYPE_CHECKING:
     from huref.common.files.fingerprint_file import FingerprintFile
     from huref.verifier.registry.search import Hit, Index
 
 SCHEMA = "huref-identified/1"
+_DRAWN = 3
+"""Entries whose pictures are shown."""
 _CHECKPOINTS = "huref.prover.commands.compare"
 """What makes fingerprints of checkpoints; found by name, since the verifier's side imports nothing of the prover's."""
 
@@ -34,6 +39,17 @@ def identify(
     count: Annotated[
         int, typer.Option("-n", "--count", min=1, max=100, help="How many entries to show.")
     ] = 5,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: the model's picture beside those of the nearest three.")
+    ] = None,
+    show: Annotated[
+        bool | None,
+        typer.Option(
+            "--show/--no-show",
+            help="Show these pictures in the terminal; by default if it is one.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the most similar entries of a registry. Exit code 0, whether or not one has the same base."""
@@ -45,11 +61,15 @@ def identify(
         index = Index()
         with opened(registry, log_key) as store:
             index.refresh(store)
-            file, kind = _fingerprint(model, registry, index)
+            file, kind, model_id = _fingerprint(model, registry, index)
             hits = index.nearest(file.v, kind_of(file.profile, file.k, file.p), count)
             size = store.checkpoint().size
     tokens = _token_digest(file)
     lines = [_line(hit, tokens) for hit in hits]
+    shown = not as_json and (shows_pictures() if show is None else show)
+    if hits and (picture is not None or shown):
+        with exit_on_error(as_json=as_json):
+            _draw(model, file, model_id, hits[:_DRAWN], picture, shown)
     if as_json:
         result_json({"schema": SCHEMA, "model": model, "kind": kind, "entries": size, "nearest": lines})
         return
@@ -63,20 +83,49 @@ def identify(
         note("warning: some were read at other token ids, where one model can have unrelated vectors")
 
 
-def _fingerprint(model: str, place: str, index: Index) -> tuple[FingerprintFile, str]:
-    """The model's fingerprint, and what kind of thing it came from."""
+def _draw(
+    model: str,
+    file: FingerprintFile,
+    model_id: str | None,
+    hits: Sequence[Hit],
+    out: Path | None,
+    shown: bool,
+) -> None:
+    """The embedded generator's pictures of the model and of entries; names are the registry's word."""
+    from huref.circuits.statement import fingerprint_name
+    from huref.common.files.atomic import write_file
+    from huref.common.image.generator import render
+    from huref.common.image.png import png_bytes
+    from huref.common.words import ALONE, word_fingerprint
+    from huref.verifier.report.picture import captioned, in_terminal
+
+    pictures = [render(v) for v in (file.v, *(hit.v for hit in hits))]
+    words = word_fingerprint(fingerprint_name(file, file), model_id)
+    words += "" if model_id else f"\n({ALONE})"
+    names = [Path(model).name, *(hit.entry.name for hit in hits)]
+    said = [word_fingerprint(hit.entry.fingerprint, hit.entry.model_id) for hit in hits]
+    found = [f"{hit.similarity.cosine:+.4f} {hit.verdict or 'no verdict'}" for hit in hits]
+    under = [words, *(f"{six}\n{line}" for six, line in zip(said, found, strict=True))]
+    if out is not None:
+        write_file(out, png_bytes(captioned(pictures, names, [], under)))
+    if shown:
+        drawing(in_terminal(pictures, names, [], under))
+
+
+def _fingerprint(model: str, place: str, index: Index) -> tuple[FingerprintFile, str, str | None]:
+    """The model's fingerprint, what kind of thing it came from, and its model id if it is a bundle."""
     from huref.verifier.published import is_published, load_vector
 
     if is_published(model):
         found = load_vector(model)
         if found.file.challenge is not None:
             raise UsageError(f"{model} answers a challenge, and a registry holds public fingerprints")
-        return found.file, found.kind
+        return found.file, found.kind, None if found.verdict is None else found.verdict.model_id
     if not len(index):
         raise UsageError(f"{place}: the registry is empty, so nothing says how to make a fingerprint")
     # made as the log's own entries say, not as a bundle that whoever serves the registry could have changed
     kind = max(index.kinds, key=lambda found: index.kinds[found])
-    return importlib.import_module(_CHECKPOINTS).fingerprint_of(model, *kind), "checkpoint"
+    return importlib.import_module(_CHECKPOINTS).fingerprint_of(model, *kind), "checkpoint", None
 
 
 def _token_digest(file: FingerprintFile) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from huref.common.errors import ExitCode
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.common.rejection import CLAIMED
 from huref.verifier.commands.verify import ignored_lines
@@ -27,7 +28,7 @@ def inspect(
     bundle: Annotated[
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
     html: Annotated[Path | None, typer.Option(help="Also write a page for the browser here.")] = None,
 ) -> None:
     """Show what a bundle says and how it is checked, message by message. Exit codes as huref verify."""

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from huref.common.errors import UsageError
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
     from huref.verifier.publish.pem import Kind
+
+SCHEMA = "huref-key/1"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,12 +24,18 @@ def register(app: typer.Typer) -> None:
 
 
 def keygen(
-    out: Annotated[Path, typer.Option(help="Key file to make (mode 0600); the public key goes to OUT.pub.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Key file to make (mode 0600); the public key goes to OUT.pub."),
+    ],
     kind: Annotated[
         str,
-        typer.Option(help="bls signs bundles; p256 and ed25519 (PEM) sign statements, see huref statement."),
+        typer.Option(
+            metavar="NAME",
+            help="bls signs bundles; p256 and ed25519 (PEM) sign statements, see huref statement.",
+        ),
     ] = "bls",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a signing key; prints the public key."""
     with exit_on_error(as_json=as_json):
@@ -40,7 +49,7 @@ def keygen(
         key = SecretKey.generate()
         public = key.save(out)
         if as_json:
-            result_json({"public_key": key.public_key, "file": str(out), "public_file": str(public)})
+            result_json(_said(key.public_key, out, public))
         else:
             result(key.public_key)
             note(f"secret key in {out}, keep it to yourself; publish {public}, which holds the line above")
@@ -52,7 +61,7 @@ def _make_pem(out: Path, kind: Kind, as_json: bool) -> None:
     public = generate(out, kind)
     name = load_public(public).name
     if as_json:
-        result_json({"public_key": name, "file": str(out), "public_file": str(public)})
+        result_json(_said(name, out, public))
     else:
         result(name)
         note(f"secret key in {out}, keep it to yourself; publish {public}; the line above is its SHA-256")
@@ -60,7 +69,7 @@ def _make_pem(out: Path, kind: Kind, as_json: bool) -> None:
 
 def pubkey(
     key: Annotated[str, typer.Argument(help="Key file, .pub file, or the key itself.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the public key of a key file."""
     with exit_on_error(as_json=as_json):
@@ -68,6 +77,13 @@ def pubkey(
 
         public = read_public_key(key)
         if as_json:
-            result_json({"public_key": public})
+            result_json(_said(public, None, None))
         else:
             result(public)
+
+
+def _said(public_key: str, file: Path | None, public_file: Path | None) -> dict[str, str | None]:
+    """What a program reads of a key; the files are those that were made."""
+    files = {"file": file, "public_file": public_file}
+    made = {name: None if path is None else str(path) for name, path in files.items()}
+    return {"schema": SCHEMA, "public_key": public_key, **made}

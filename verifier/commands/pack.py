@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from huref.common.errors import UsageError
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 SCHEMA = "huref-packed/1"
 SUFFIX = ".zip"
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace an older one of this name.")]
 
 
@@ -32,7 +32,7 @@ def pack(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File to write; default: the folder's name and .zip.")
+        Path | None, typer.Option("--out", "-o", help="File to write; default: the folder's name and .zip.")
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -54,7 +54,7 @@ def pack(
 def unpack(
     bundle: Annotated[str, typer.Argument(help="Bundle: a zip, its https address, or a folder.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to make; default: the zip's name without .zip.")
+        Path | None, typer.Option("--out", "-o", help="Folder to make; default: the zip's name without .zip.")
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,

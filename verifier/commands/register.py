@@ -13,6 +13,7 @@ from huref.verifier.commands import (
     keys,
     pack,
     registry,
+    stamp,
     statement,
     verify,
 )
@@ -20,5 +21,17 @@ from huref.verifier.commands import (
 
 def register(app: typer.Typer) -> None:
     """Add the verifier's commands to the root command."""
-    for module in (verify, inspect, compare, challenge, identify, registry, pack, statement, card, keys):
+    for module in (
+        verify,
+        inspect,
+        compare,
+        challenge,
+        identify,
+        registry,
+        pack,
+        statement,
+        card,
+        stamp,
+        keys,
+    ):
         module.register(app)

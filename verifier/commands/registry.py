@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from huref.common.errors import UsageError
 from huref.common.help import WholeHelp
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
+
+if TYPE_CHECKING:
+    from huref.verifier.registry.entry import Checkpoint, Entry
 
 SCHEMA = "huref-registry/1"
 _THUMB = 256
@@ -22,7 +26,6 @@ PlaceArgument = Annotated[
 LogKeyOption = Annotated[
     str | None, typer.Option(metavar="KEY|FILE", help="Public key that must have signed the registry's log.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,10 +50,11 @@ def register(app: typer.Typer) -> None:
 def create(
     registry: Annotated[Path, typer.Argument(help="File to make.")],
     key: Annotated[Path, typer.Option(help="Key file (huref keygen) that signs the log.")],
-    origin: Annotated[str, typer.Option(help="The registry's own name.")] = "registry",
+    origin: Annotated[str, typer.Option(metavar="NAME", help="The registry's own name.")] = "registry",
+    as_json: JsonOption = False,
 ) -> None:
     """Make an empty registry, an SQLite file; bundles will lie beside it in FILE.bundles."""
-    with exit_on_error():
+    with exit_on_error(as_json=as_json):
         from huref.common.files.keys import SecretKey
         from huref.verifier.registry.entry import Checkpoint
         from huref.verifier.registry.merkle import tree_root
@@ -65,7 +69,11 @@ def create(
             "signature": "0" * 192,
         }
         Checkpoint.read(empty, "registry")
-        Store.create(registry, Checkpoint.sign(origin, 0, tree_root([]), secret)).close()
+        log = Checkpoint.sign(origin, 0, tree_root([]), secret)
+        Store.create(registry, log).close()
+        if as_json:
+            result_json({"schema": "huref-created/1", "file": str(registry), "log": log.model_dump()})
+            return
         result(secret.public_key)
         note(f"an empty registry in {registry}; publish the key above, by which its log is known")
 
@@ -77,7 +85,9 @@ def add(
     ],
     name: Annotated[str, typer.Option(metavar="OWNER/MODEL", help="What the model is called.")],
     key: Annotated[Path, typer.Option(help="The key file that signs the log.")],
-    root: Annotated[str | None, typer.Option(help="Model id that the bundle must be about.")] = None,
+    root: Annotated[
+        str | None, typer.Option(metavar="ID|FILE", help="Model id that the bundle must be about.")
+    ] = None,
     signer: Annotated[
         str | None, typer.Option(metavar="KEY|FILE", help="Key that must have signed the bundle.")
     ] = None,
@@ -106,9 +116,7 @@ def add(
             checkpoint = store.append([Item(entry, verdict.v, small)], secret)
         number = checkpoint.size - 1
     if as_json:
-        result_json(
-            {"schema": SCHEMA, "number": number, "entry": entry.model_dump(), "log": checkpoint.model_dump()}
-        )
+        result_json(_entered(number, entry, checkpoint))
         return
     result(f"entry {number}: {entry.name}, model id {entry.model_id}")
     note(f"log: {checkpoint.size} entries, root {checkpoint.root}")
@@ -147,9 +155,10 @@ def check(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     log_key: LogKeyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle and have the registry prove that it is entered, without the log. Exit code 1: it is not."""
-    with exit_on_error():
+    with exit_on_error(as_json=as_json):
         from huref.common.errors import Rejected
         from huref.common.files.bundle import read_bundle
         from huref.common.files.keys import read_public_key
@@ -164,13 +173,21 @@ def check(
                 "registry.entry", "the registry has no entry of this bundle", expected=verdict.digest
             )
         number, entry, checkpoint = found
+        if as_json:
+            result_json(_entered(number, entry, checkpoint))
+            return
         result(f"ENTERED  {entry.name}: entry {number} of {checkpoint.size}, added {entry.added}")
         note(f"the log is signed by {checkpoint.signer}")
 
 
+def _entered(number: int, entry: Entry, log: Checkpoint) -> dict[str, object]:
+    """What a program reads of an entry, new or found."""
+    return {"schema": SCHEMA, "number": number, "entry": entry.model_dump(), "log": log.model_dump()}
+
+
 def serve(
     registry: Annotated[Path, typer.Argument(help="The registry's file.")],
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any that is free.")
     ] = 8000,

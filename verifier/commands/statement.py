@@ -27,7 +27,9 @@ def statement(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Hash the source files here first, instead of believing the bundle.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
+    ] = None,
     check: Annotated[
         Path | None, typer.Option(metavar="ENVELOPE", help="Check this envelope instead: needs --public.")
     ] = None,

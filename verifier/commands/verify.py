@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.common.text import quoted
 
@@ -32,14 +33,21 @@ def verify(
         str, typer.Argument(help="Bundle: a folder, a zip of it, or the https address of a zip.")
     ],
     root: Annotated[
-        str | None, typer.Option(help="Model id it must be about: 64 hex digits or a commitment.json.")
+        str | None,
+        typer.Option(
+            metavar="ID|FILE", help="Model id it must be about: 64 hex digits or a commitment.json."
+        ),
     ] = None,
     expect: Annotated[
         str | None,
-        typer.Option(help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle."),
+        typer.Option(
+            metavar="HEX|PATH",
+            help="Fingerprint it must prove: 64 hex digits, a fingerprint.json, or a bundle.",
+        ),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option(help="Challenge that its tables must be drawn from: 64 hex digits.")
+        str | None,
+        typer.Option(metavar="HEX", help="Challenge that its tables must be drawn from: 64 hex digits."),
     ] = None,
     min_security: Annotated[int, typer.Option(help="Fewest provable bits to accept.")] = 100,
     signer: Annotated[
@@ -57,7 +65,8 @@ def verify(
         ),
     ] = False,
     generator: Annotated[
-        str | None, typer.Option(help="Fail unless the generator of this digest draws the picture.")
+        str | None,
+        typer.Option(metavar="HEX", help="Fail unless the generator of this digest draws the picture."),
     ] = None,
     max_gap: Annotated[
         float | None,
@@ -66,7 +75,7 @@ def verify(
     min_argmax: Annotated[
         float | None, typer.Option(help="Least share of its claimed tokens proven to be the best, 0 to 1.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
     with exit_on_error(as_json=as_json):

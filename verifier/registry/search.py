@@ -20,10 +20,11 @@ from huref.verifier.registry.store import Row, Store, unit_vector
 
 @dataclass(frozen=True)
 class Hit:
-    """An entry, its number, and how similar its vector is. `verdict` as in `FingerprintComparison`."""
+    """An entry, its number and vector (512 integers), and how similar it is; verdicts as `FingerprintComparison`."""
 
     number: int
     entry: Entry
+    v: list[int]
     similarity: VectorSimilarity
 
     @property
@@ -86,7 +87,10 @@ class Index:
         cosines = rows @ unit_vector(v, kind[0])
         best = numbers[np.argsort(-cosines, kind="stable")[:count]].tolist()
         profile = get_profile(kind[0])
-        found = [Hit(n, self.entry(n), compare_vectors(v, self._rows[n].vector(), profile)) for n in best]
+        vectors = {n: self._rows[n].vector() for n in best}
+        found = [
+            Hit(n, self.entry(n), other, compare_vectors(v, other, profile)) for n, other in vectors.items()
+        ]
         return sorted(found, key=lambda hit: -hit.similarity.cosine)
 
     def named(self, text: str, count: int = 100) -> list[int]:

@@ -79,7 +79,7 @@ def _picture(found: Inspection) -> str:
         label = "Drawn by a foreign generator, which can be made to draw anything."
     return (
         f'<figure><img alt="Picture of the fingerprint {found.verdict.words}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{label}</figcaption></figure>"
+        f"<figcaption><b>{found.verdict.words}</b> {label}</figcaption></figure>"
     )
 
 

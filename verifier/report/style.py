@@ -20,6 +20,7 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.25rem; }
 h3 { margin: 1.4rem 0 .4rem; font-size: 1.05rem; }
 summary h3 { display: inline; margin: 0; }
 small, figcaption, footer { font-size: .875rem; color: var(--quiet); }
+figcaption b { display: block; }
 .kicker { margin: 0; color: var(--quiet); }
 .badge { display: inline-block; margin: 0; padding: .2rem .9rem; border-radius: 1rem; font-weight: 700; }
 .good { color: var(--on-good); background: var(--good); }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from huref.common.errors import InputOutputError
 from huref.common.files.atomic import check_writable
+from huref.prover.commands import progress as bars
 from huref.prover.commands.progress import ProgressBar, step_bar
 from tests import ROOT
 from tests.conftest import Made
@@ -88,3 +93,19 @@ def test_one_line_a_stage_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
     expected = [rf"{name}: \d+\.\d s" for name in ("load", "prove", "fingerprint")]
     lines = err.splitlines()
     assert len(lines) == 3 and all(map(re.fullmatch, expected, lines)), lines
+
+
+@pytest.mark.parametrize("kind", ["stages", "steps"])
+def test_the_clock_goes_on_while_a_step_takes_long(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(bars, "on_terminal", lambda: True)
+    monkeypatch.setattr(bars, "TICK", 0.05)
+    with ProgressBar(("load",)) if kind == "stages" else step_bar("load", 1) as progress:
+        with progress.stage("load") if isinstance(progress, ProgressBar) else nullcontext():
+            time.sleep(1.4)
+            assert "00:00" in shown.getvalue() and "00:01" in shown.getvalue()
+        if isinstance(progress, ProgressBar):
+            progress.note("a line of its own")
+    assert (kind == "steps") != ("\na line of its own\n" in "\n" + shown.getvalue().replace("\r", "\n"))
+    assert not [thread for thread in threading.enumerate() if thread.name == "huref-bar"]

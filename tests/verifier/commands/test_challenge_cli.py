@@ -15,8 +15,8 @@ from huref.verifier.verification import verify
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.command import huref
+from tests.support.schemas import validate
 from tests.vectors.make_bundles import CHALLENGE
-from tests.verifier.test_schemas import validate
 
 ASKED = ROOT / "tests" / "vectors" / "bundles" / "whole.huref"
 HEX = CHALLENGE.hex()

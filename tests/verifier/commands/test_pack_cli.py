@@ -13,7 +13,7 @@ from huref.common.files import bundle as form
 from tests.conftest import Made
 from tests.support.command import huref
 from tests.support.forge import load
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 def test_a_folder_and_its_zip_have_one_digest_and_both_verify(tiny: Made, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from huref.common.words import word_fingerprint
 from huref.verifier.compare import MATCH, OTHER_TOKENS
 from tests.conftest import Made
 from tests.support.forge import load, with_directory, with_statement
+from tests.support.schemas import validate
 from tests.verifier.commands.test_bundle_cli import huref as huref_fixture
-from tests.verifier.test_schemas import validate
 
 huref = huref_fixture
 

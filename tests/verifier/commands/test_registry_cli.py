@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from huref.common.errors import ExitCode
-from huref.common.files.bundle import COMMITMENT
+from huref.common.files.bundle import COMMITMENT, PICTURE
+from huref.common.image.png import png_pixels
+from huref.common.words import ALONE
 from tests.conftest import Made
 from tests.support.command import Ran, huref
 from tests.support.registries import key
-from tests.verifier.test_schemas import validate
+from tests.support.schemas import validate
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,23 @@ def test_identify(registry: Path, tiny: Made, other: Made) -> None:
     assert "same base" not in foreign.out and "tiny/llama" in foreign.out
     checkpoint = huref("identify", tiny.checkpoint, "--registry", registry, "--json").json
     assert checkpoint["kind"] == "checkpoint" and checkpoint["nearest"][0]["verdict"] == "same base"
+
+
+def test_identify_shows_pictures(registry: Path, tiny: Made, tmp_path: Path) -> None:
+    """The model beside the nearest; a bare vector's words say that no model id goes with them."""
+    sheet = tmp_path / "nearest.png"
+    ran = huref("identify", tiny.bundle, "--registry", registry, "--picture", sheet, "--show")
+    assert ran.code == 0 and "\x1b[48;2;" in ran.out and "+1.0000 same base" in ran.out
+    words = tiny.proved.verdict.words.split()
+    assert ran.out.count(" ".join(words[:3])) == 2 and ALONE not in ran.out
+    drawn = np.asarray(Image.open(sheet))
+    own, gap = png_pixels((tiny.bundle / PICTURE).read_bytes()), 8
+    assert drawn.shape[1] == 2 * 512 + gap
+    assert (drawn[:512, :512] == own).all() and (drawn[:512, 512 + gap :] == own).all()
+    bare = huref("identify", tiny.bundle / "fingerprint.json", "--registry", registry, "--show")
+    assert (
+        ALONE[:30] in bare.out and "\x1b[" not in huref("identify", tiny.bundle, "--registry", registry).out
+    )
 
 
 def test_how_a_checkpoint_is_read_does_not_depend_on_the_bundles(
