@@ -169,11 +169,11 @@ class Layout:
 
 
 def find_layout(checkpoint: Checkpoint, entries: list[Architecture], config: Config) -> Layout:
-    """The first entry that knows all of some block, or else the one that comes closest.
+    """The first entry that knows all of some block and most of the others, or else the one that comes closest.
 
     Raises `Unsupported` (no embedding and another layout, several models in one file), `Malformed`.
     """
-    best: tuple[int, Layout] | None = None
+    best: tuple[tuple[int, int], Layout] | None = None
     error: HurefError | None = None
     for entry in entries:
         try:
@@ -181,7 +181,8 @@ def find_layout(checkpoint: Checkpoint, entries: list[Architecture], config: Con
         except HurefError as caught:
             error = error or caught
             continue
-        score = max((_score(layout, index) for index in layout.blocks), default=0)
+        scores = [_score(layout, index) for index in layout.blocks]
+        score = max(scores, default=0), sum(scores)
         if best is None or score > best[0]:
             best = score, layout
     if best is None:
