@@ -83,6 +83,7 @@ def test_the_text_part(model_type: str, tmp_path: Path) -> None:
     real.save_pretrained(tmp_path)
     model = open_model(tmp_path)
     text = real.get_decoder()
+    text = getattr(text, "model", text)
     assert model.shape.layers == model.layers == 2
     np.testing.assert_array_equal(model.embedding_rows([3, 9]), text.embed_tokens.weight[[3, 9]].detach())
     head = real.get_output_embeddings().weight
