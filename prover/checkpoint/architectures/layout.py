@@ -32,6 +32,7 @@ _HARMLESS = (
     *("*.input_global_scale", "*.input_scale_ub", "*.act_scale"),
 )
 _HEADS = (".lm_head.weight", ".embed_out.weight", ".output.weight")
+_ADAPTER = re.compile(r"\.(lora_\w+|base_layer|modules_to_save|original_module|ia3_l)\.|\.lora_magnitude")
 _SHOWN = 3
 
 
@@ -159,12 +160,20 @@ class Layout:
             raise self._refuse(index, unknown)
 
     def _refuse(self, index: int, unknown: list[str]) -> Unsupported:
-        kind, hint = self.entry.family, "it would be another model's fingerprint without them"
-        if any("lora_" in name for name in unknown):
-            hint = "an adapter that is not merged: merge_and_unload() it, and save the model"
+        kind = self.entry.family
         return Unsupported(
             f"{self.checkpoint.path}: layer {index} has tensors that the layout of {kind} has not: {_list(unknown)}",
-            hint=hint,
+            hint="it would be another model's fingerprint without them",
+        )
+
+
+def refuse_adapters(checkpoint: Checkpoint) -> None:
+    """Raises `Unsupported` where matrices of an adapter lie beside those that they change."""
+    found = [name for name in checkpoint.names() if _ADAPTER.search(name)]
+    if found:
+        raise Unsupported(
+            f"{checkpoint.path}: an adapter that is not merged: {_list(found)}",
+            hint="merge_and_unload() it, and save the model",
         )
 
 

@@ -141,7 +141,7 @@ class Mixture:
         return values if reading == (self.experts.stacked == "rows") else values.T.copy()
 
     def _oriented(self, experts: Experts) -> Experts:
-        """The experts with their tensors' orientation settled: both have the hidden size where it belongs in one only."""
+        """The experts with the orientation of their tensors settled by the places of the hidden size."""
         if experts.stacked != "either":
             return experts
         reading = self.checkpoint.shape(f"{self.block}{experts.gate_up or experts.up}")

@@ -58,9 +58,7 @@ def test_inputs_before_outputs(width: int, tmp_path: Path) -> None:
         ("gate_up_proj", None),
     ],
 )
-def test_tensors_that_do_not_fit(
-    name: str, shape: tuple[int, ...] | None, tmp_path: Path
-) -> None:
+def test_tensors_that_do_not_fit(name: str, shape: tuple[int, ...] | None, tmp_path: Path) -> None:
     _, state = both("qwen3_moe", tmp_path)
     tensors = load_file(state / WEIGHTS)
     full = f"model.layers.1.mlp.experts.{name}"
