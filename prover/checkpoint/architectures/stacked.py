@@ -27,9 +27,13 @@ def stacked_form(entry: Architecture) -> Architecture | None:
     router = _PHIMOE if entry.family == "phimoe" else _ROUTERS.get(experts.router, experts.router)
     base = f"{router.partition('.')[0]}.experts"
     gated = experts.gate is not None or experts.gate_up is not None
-    shared = {}
     if experts.router == "mlp.router.gate":
-        shared = {f"shared_{part}": f"mlp.shared_experts.{part}_proj" for part in ("gate", "up", "down")}
+        experts = replace(
+            experts,
+            shared_gate="mlp.shared_experts.gate_proj",
+            shared_up="mlp.shared_experts.up_proj",
+            shared_down="mlp.shared_experts.down_proj",
+        )
     return replace(
         entry,
         experts=replace(
@@ -40,6 +44,5 @@ def stacked_form(entry: Architecture) -> Architecture | None:
             gate_up=f"{base}.gate_up_proj" if gated else None,
             down=f"{base}.down_proj",
             stacked="either",
-            **shared,
         ),
     )
