@@ -156,6 +156,18 @@ def _alone() -> Files:
     )
 
 
+def _nested() -> Files:
+    """The text part of a multimodal model whose experts lie in two tensors, inputs before outputs."""
+    experts = {"mlp.experts.gate_up_proj": (EXPERTS, D, 2 * FFN), "mlp.experts.down_proj": (EXPERTS, FFN, D)}
+    norms = {f"self_attn.{name}_norm.weight": (SIZE,) for name in ("q", "k")}
+    block = {**_attention(), **norms, **experts, "mlp.gate.weight": (EXPERTS, D)}
+    tensors = {name.replace("model.", "model.language_model."): size for name, size in _model(block).items()}
+    files = _folder("qwen3_vl_moe_text", _floats(tensors), num_experts=EXPERTS)
+    text = json.loads(files["config.json"])
+    outer = {"model_type": "qwen3_vl_moe", "text_config": text, "tie_word_embeddings": True}
+    return files | {"config.json": json.dumps(outer).encode()}
+
+
 def _quantized() -> Files:
     tensors = _floats(_model({**_attention(), **_ffn("mlp")}))
     draw = np.random.default_rng(2)
@@ -238,6 +250,7 @@ def seeds() -> list[Files]:
             _latent(),
             _hybrid(),
             _alone(),
+            _nested(),
             _quantized(),
             _mxfp4(),
         ),

@@ -20,10 +20,11 @@ from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
 from huref.common.files.commitment_file import Directory, TensorEntry, TokenChoice
 from huref.common.params import Knobs
 
-MAX_COMMITTED = 1 << 34
-MAX_ACTIVATION = 1 << 28
+MAX_COMMITTED = 3 << 35
+MAX_ACTIVATION = 5 << 27
 MAX_PROOFS = 1 << 10
-"""Caps on what a hostile directory can make a verifier compute; all far above any model in use."""
+"""Caps on what a hostile directory can make a verifier compute. Models within them stay below `MAX_ROWS` rows and p
+lookups, which every proof checks again."""
 
 
 def knobs_for(directory: Directory) -> Knobs:

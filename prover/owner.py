@@ -257,8 +257,9 @@ def _commit(
     with progress.stage("load"):
         model = open_model(checkpoint)
         tokens, k, p = find_tokens(model, profile, options.tokens, options.k, None)
-        files = describe_files(model, profile)
-        source = Source(profile, model.shape, k, p, tokens, {}, {}, files, owner=options.owner)
+        source = Source(profile, model.shape, k, p, tokens, {}, {}, (), owner=options.owner)
+        source.program()  # too large a model is refused before its files are read
+        source = replace(source, files=describe_files(model, profile))
         calibration = plan_inference(model, profile, options.tokens, options.inference, progress)
     recipe = Path(os.path.abspath(_place(checkpoint))) if options.keep == "recipe" else None
     knobs = Knobs(security=security, proofs=proofs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from huref.common.errors import InputOutputError, Unsupported, UsageError
+from huref.common.errors import HurefError, InputOutputError, Unsupported, UsageError
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.folder import INDEX, open_folder
 from huref.prover.checkpoint.formats.magic import sniff
@@ -18,12 +18,14 @@ from huref.prover.checkpoint.formats.split import is_secondary
 __all__ = ["Checkpoint", "open_checkpoint"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_FOREIGN = (".h5", ".msgpack", ".ot", ".npz", ".tflite")
 _SUFFIXES = (".safetensors", ".gguf")
 _CONVERT = (
     "convert it to safetensors on a machine you trust it with: "
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER); "
     "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
 )
+_FROM = "load it with the library that wrote it, and save it as safetensors"
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -79,13 +81,22 @@ def _open_directory(folder: Path) -> Checkpoint:
         raise UsageError(f"{folder}: several checkpoints ({names})", hint="give the path of one file")
     if candidates:
         return open_folder(folder) if candidates[0] == folder else _open_file(candidates[0])
-    for file in sorted(folder.iterdir()):
+    files = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    named_otherwise = [file for file in files if _holds_weights(file)]
+    if len(named_otherwise) == 1:
+        return _open_file(named_otherwise[0])
+    for file in files:
         if file.suffix.lower() in _PICKLES:
             raise Unsupported(f"{file}: pickled checkpoints can run code and are never opened", hint=_CONVERT)
         if _is_adapter(file):
             _refuse_adapter(file)
     if (folder / INDEX).is_file():
         return open_folder(folder)
+    for file in files:
+        if file.suffix.lower() in _FOREIGN:
+            raise Unsupported(
+                f"{file}: weights of TensorFlow, Flax, Rust or MLX, which are not read", hint=_FROM
+            )
     raise InputOutputError(f"{folder}: no checkpoint here", hint=_what_else(folder))
 
 
@@ -93,11 +104,19 @@ def _what_else(folder: Path) -> str:
     """What a folder without a checkpoint may be for."""
     if (folder / "snapshots").is_dir() and not any(folder.glob("snapshots/*/")):
         return f"a hub cache without a snapshot: download the model again, to {folder / 'snapshots'}/…"
-    for below in ("snapshots/*/*", "models--*/snapshots/*/*", "*/*"):
+    for below in ("snapshots/*/*", "models--*/snapshots/*/*", "*/models--*/snapshots/*/*", "*/*"):
         inner = sorted({file.parent for file in folder.glob(below) if file.suffix in _SUFFIXES})
         if inner:
             return "did you mean " + " or ".join(map(str, inner[:3])) + "?"
     return "expected config.json with *.safetensors, or one .gguf file"
+
+
+def _holds_weights(file: Path) -> bool:
+    """Whether the first bytes are those of a format that is read, whatever the file is called."""
+    try:
+        return sniff(file) in ("safetensors", "gguf")
+    except HurefError:
+        return False
 
 
 def _is_adapter(path: Path) -> bool:

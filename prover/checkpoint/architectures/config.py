@@ -99,11 +99,10 @@ class Config:
         return DEFAULTS.get(self.model_type(), Defaults())
 
     def tied(self) -> bool:
-        """Whether embedding and head are one tensor."""
-        if self.get("tie_word_embeddings") is None and self.nested and "tie_word_embeddings" in self.outer:
-            return Config({"tie_word_embeddings": self.outer["tie_word_embeddings"]}, self.source).flag(
-                "tie_word_embeddings", self.defaults.tied
-            )
+        """Whether embedding and head are one tensor: of nested configs either may say so."""
+        outer = self.outer.get("tie_word_embeddings") if self.nested else None
+        if outer is not None and self.get("tie_word_embeddings") is not True:
+            return Config({"tie_word_embeddings": outer}, self.source).flag("tie_word_embeddings")
         return self.flag("tie_word_embeddings", self.defaults.tied)
 
     def rotary_fraction(self, default: float) -> float:

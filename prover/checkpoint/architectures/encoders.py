@@ -38,6 +38,19 @@ def _electra(entry: Architecture, config: Config) -> Architecture:
 
 ELECTRA = replace(BERT, family="electra", model_types=("electra",), prefixes=("electra.", ""), adapt=_electra)
 
+
+def _deberta(entry: Architecture, config: Config) -> Architecture:
+    """Some versions norm word embeddings alone, project them, or put a convolution behind the first block."""
+    if config.get("conv_kernel_size"):
+        raise Unsupported(f"{config.source}: DeBERTa with a convolution behind its first block is not read")
+    width = config.integer("embedding_size")
+    if width is not None and width != config.required("hidden_size"):
+        entry = replace(entry, embedding_projection="embeddings.embed_proj")
+    if not config.flag("position_biased_input", True) and not config.get("type_vocab_size"):
+        entry = replace(entry, row_norm="embeddings.LayerNorm")
+    return entry
+
+
 DEBERTA = replace(
     BERT,
     family="deberta",
@@ -49,6 +62,7 @@ DEBERTA = replace(
     ignored=(
         "attention.self.pos_*proj.weight",
     ),  # of relative positions, where they are not shared with q and k
+    adapt=_deberta,
 )
 
 MPNET = replace(

@@ -55,7 +55,7 @@ class Latent:
 class Experts:
     """The mixture of experts of a layer. Weights are named "{e}" one by one, or all experts are one tensor.
 
-    `stacked`: how that one tensor lies: "rows" (E, out, in), "columns" (E, in, out).
+    `stacked`: how that one tensor lies: "rows" (E, out, in), "columns" (E, in, out), "either" as its shape says.
     `fused`: order of a tensor with gate and up: gate first, or row by row in turn.
     `softmax`: the router's scores pass a softmax, so that a common shift has no effect.
     `unit_up`: a constant is added to up, so that no scale can move between up and down.
@@ -66,7 +66,7 @@ class Experts:
     gate: str | None = None
     up: str | None = None
     gate_up: str | None = None
-    stacked: Literal["rows", "columns"] | None = None
+    stacked: Literal["rows", "columns", "either"] | None = None
     fused: Literal["halves", "turns"] = "halves"
     softmax: bool = True
     unit_up: bool = False

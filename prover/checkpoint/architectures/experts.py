@@ -72,8 +72,10 @@ _HUNYUAN = replace(
 _CORRECTION = "*e_score_correction_bias"  # chooses experts, weighs none
 
 
-def _direct_queries(entry: Architecture, config: Config) -> Architecture:
-    """Small DeepSeek models have no latent for queries."""
+def _latents(entry: Architecture, config: Config) -> Architecture:
+    """Small DeepSeek models have no latent for queries; `rope_interleave` says how rotary planes lie."""
+    if not config.flag("rope_interleave", True):
+        entry = replace(entry, rotary="half")
     if config.get("q_lora_rank"):
         return entry
     return replace(entry, q="self_attn.q_proj", latent=replace(Latent(), q_a=None, q_a_norm=None, q_b=None))
@@ -89,7 +91,7 @@ def _llama4(entry: Architecture, config: Config) -> Architecture:
     return replace(entry, qk_normed=config.flag("use_qk_norm", True))
 
 
-_LATENT = replace(LLAMA, q=None, k=None, v=None, latent=Latent(), rotary="interleaved", adapt=_direct_queries)
+_LATENT = replace(LLAMA, q=None, k=None, v=None, latent=Latent(), rotary="interleaved", adapt=_latents)
 
 MIXTRAL = replace(LLAMA, family="mixtral", model_types=("mixtral",), experts=_MIXTRAL)
 QWEN2_MOE = replace(

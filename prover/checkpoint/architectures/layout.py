@@ -32,6 +32,7 @@ _HARMLESS = (
     *("*.input_global_scale", "*.input_scale_ub", "*.act_scale"),
 )
 _HEADS = (".lm_head.weight", ".embed_out.weight", ".output.weight")
+_ADAPTER = re.compile(r"\.(lora_\w+|base_layer|modules_to_save|original_module|ia3_l)\.|\.lora_magnitude")
 _SHOWN = 3
 
 
@@ -159,21 +160,29 @@ class Layout:
             raise self._refuse(index, unknown)
 
     def _refuse(self, index: int, unknown: list[str]) -> Unsupported:
-        kind, hint = self.entry.family, "it would be another model's fingerprint without them"
-        if any("lora_" in name for name in unknown):
-            hint = "an adapter that is not merged: merge_and_unload() it, and save the model"
+        kind = self.entry.family
         return Unsupported(
             f"{self.checkpoint.path}: layer {index} has tensors that the layout of {kind} has not: {_list(unknown)}",
-            hint=hint,
+            hint="it would be another model's fingerprint without them",
+        )
+
+
+def refuse_adapters(checkpoint: Checkpoint) -> None:
+    """Raises `Unsupported` where matrices of an adapter lie beside those that they change."""
+    found = [name for name in checkpoint.names() if _ADAPTER.search(name)]
+    if found:
+        raise Unsupported(
+            f"{checkpoint.path}: an adapter that is not merged: {_list(found)}",
+            hint="merge_and_unload() it, and save the model",
         )
 
 
 def find_layout(checkpoint: Checkpoint, entries: list[Architecture], config: Config) -> Layout:
-    """The first entry that knows all of some block, or else the one that comes closest.
+    """The first entry that knows all of some block and most of the others, or else the one that comes closest.
 
     Raises `Unsupported` (no embedding and another layout, several models in one file), `Malformed`.
     """
-    best: tuple[int, Layout] | None = None
+    best: tuple[tuple[int, int], Layout] | None = None
     error: HurefError | None = None
     for entry in entries:
         try:
@@ -181,7 +190,8 @@ def find_layout(checkpoint: Checkpoint, entries: list[Architecture], config: Con
         except HurefError as caught:
             error = error or caught
             continue
-        score = max((_score(layout, index) for index in layout.blocks), default=0)
+        scores = [_score(layout, index) for index in layout.blocks]
+        score = max(scores, default=0), sum(scores)
         if best is None or score > best[0]:
             best = score, layout
     if best is None:

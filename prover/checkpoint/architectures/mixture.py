@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -43,8 +44,8 @@ class Mixture:
     def __init__(self, layout: Layout, hidden: int, index: int) -> None:
         assert layout.entry.experts is not None
         self.layout, self.checkpoint, self.hidden = layout, layout.checkpoint, hidden
-        self.experts: Experts = layout.entry.experts
         self.block = layout.block(index)
+        self.experts = self._oriented(layout.entry.experts)
         self.scaling = layout.config.number("routed_scaling_factor", "router_scaling_factor", default=1.0)
         self.count = self._shape(f"{self.experts.router}.weight", (None, hidden))[0]
 
@@ -138,6 +139,15 @@ class Mixture:
         """Rows of length d of one expert in a stacked tensor: (out, in) or (in, out), up reading d, down writing it."""
         values = self.checkpoint.read_rows(f"{self.block}{name}", [number])[0]
         return values if reading == (self.experts.stacked == "rows") else values.T.copy()
+
+    def _oriented(self, experts: Experts) -> Experts:
+        """The experts with the orientation of their tensors settled by the places of the hidden size."""
+        if experts.stacked != "either":
+            return experts
+        reading = self.checkpoint.shape(f"{self.block}{experts.gate_up or experts.up}")
+        down = self.checkpoint.shape(self.block + experts.down)
+        rows = reading[2:] == (self.hidden,) and down[1:2] == (self.hidden,)
+        return replace(experts, stacked="rows" if rows else "columns")
 
     def _check_stacked(self) -> None:
         experts, e, d = self.experts, self.count, self.hidden

@@ -109,7 +109,13 @@ MINICPM3 = replace(
     v=None,
     latent=Latent(),
 )
-YOUTU = replace(MINICPM3, family="youtu", model_types=("youtu",), rotary="interleaved")
+
+
+def _youtu(entry: Architecture, config: Config) -> Architecture:
+    return entry if config.flag("rope_interleave", True) else replace(entry, rotary="half")
+
+
+YOUTU = replace(MINICPM3, family="youtu", model_types=("youtu",), rotary="interleaved", adapt=_youtu)
 # LLaMA's and Mistral's own names, with interleaved rotary planes: consolidated.safetensors
 CONSOLIDATED = replace(
     LLAMA,

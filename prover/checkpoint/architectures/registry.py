@@ -18,8 +18,9 @@ from huref.prover.checkpoint.architectures import (
 )
 from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.architectures.entry import Architecture
-from huref.prover.checkpoint.architectures.layout import Layout, find_layout
+from huref.prover.checkpoint.architectures.layout import Layout, find_layout, refuse_adapters
 from huref.prover.checkpoint.architectures.refused import REFUSED, REFUSED_GGUF
+from huref.prover.checkpoint.architectures.stacked import stacked_form
 from huref.prover.checkpoint.formats.base import Checkpoint
 
 
@@ -55,7 +56,10 @@ def find_architecture(checkpoint: Checkpoint) -> Layout:
         raise Unsupported(f"{source}: {model_type} models are not read: {refused[model_type]}")
     if model_type not in table:
         raise _unknown(config, model_type, table)
+    refuse_adapters(checkpoint)
     entries = [entry.adapt(entry, config) if entry.adapt else entry for entry in table[model_type]]
+    if checkpoint.naming == "hf":
+        entries += [form for entry in entries if (form := stacked_form(entry)) is not None]
     experts = config.get(*_EXPERT_KEYS)
     mixture = isinstance(experts, int) and experts > 1
     if all(entry.experts is None for entry in entries) and (

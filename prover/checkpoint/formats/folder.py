@@ -136,8 +136,9 @@ def _find_weights(folder: Path, weights: Path | None) -> Mapping[str, Path] | Pa
         return weights
     if (folder / "model.safetensors").is_file():
         return folder / "model.safetensors"
-    if (folder / INDEX).is_file():
-        return _read_index(folder / INDEX)
+    indices = sorted(folder.glob("*.safetensors.index.json"))
+    if (folder / INDEX).is_file() or len(indices) == 1:
+        return _read_index(folder / INDEX if (folder / INDEX).is_file() else indices[0])
     found = sorted(
         file for file in folder.glob("*.safetensors") if not file.name.startswith("adapter_model.")
     )

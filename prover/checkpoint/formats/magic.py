@@ -27,6 +27,11 @@ def sniff(path: Path) -> Format | None:
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror or error}") from None
     refuse_pointer(path, head)
+    return format_of(head)
+
+
+def format_of(head: bytes) -> Format | None:
+    """The format that a file's first bytes announce."""
     if head.startswith(b"GGUF"):
         return "gguf"
     if len(head) > 8 and head[8:9] == b"{" and head[5:8] == b"\0\0\0":

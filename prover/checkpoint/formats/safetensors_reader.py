@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 
 from huref.common.errors import InputOutputError, Malformed, Unsupported
 from huref.prover.checkpoint.formats.dtypes import FLOATS, INTEGERS, item_size
-from huref.prover.checkpoint.formats.magic import refuse_pointer
+from huref.prover.checkpoint.formats.magic import format_of, refuse_pointer
 from huref.prover.checkpoint.formats.partial import ready, ready_rows
 from huref.prover.kernels.integers.reading import Stored, widen
 
 MAX_HEADER = 100_000_000  # the format's own limit
+_NAMED = {
+    "gguf": "give the file's own path, or the name that it should have",
+    "pickle": "pickled checkpoints can run code and are never opened",
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,9 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
         with place.open("rb") as file:
             prefix = file.read(32)
             refuse_pointer(path, prefix)
+            kind = format_of(prefix)
+            if kind not in (None, "safetensors"):
+                raise Malformed(f"{path}: called safetensors, but it is a {kind} file", hint=_NAMED[kind])
             prefix = prefix[:8]
             file.seek(8)
             length = int.from_bytes(prefix, "little")

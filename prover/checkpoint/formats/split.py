@@ -14,7 +14,7 @@ _MOST = 10_000
 def is_secondary(path: Path) -> bool:
     """Whether a file is named as a part other than the first, or as the image side of a multimodal model."""
     match = _PART.fullmatch(path.name)
-    return path.name.startswith("mmproj") or (match is not None and int(match[2]) != 1)
+    return "mmproj" in path.name or (match is not None and int(match[2]) != 1)
 
 
 def part_names(name: str) -> list[str]:

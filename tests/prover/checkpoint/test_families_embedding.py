@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import open_model
-from tests.support import tiny_models
+from tests.support import tiny_experts, tiny_models
 
 IDS = [3, 319, 0, 17, 3]
 
@@ -44,6 +44,52 @@ def test_rows_are_what_the_model_computes_per_token(family: str, module: str, tm
     got = open_model(tmp_path).embedding_rows(IDS)
     assert got.dtype == np.float32 and got.shape == (len(IDS), tiny_models.HIDDEN)
     np.testing.assert_allclose(got, embedded(reference, module), rtol=0, atol=1e-5)
+
+
+DEBERTA = {
+    "alone": ({"position_biased_input": False, "type_vocab_size": 0}, "embeddings"),
+    "projected": ({"embedding_size": 40}, "embeddings.embed_proj"),
+    "with positions": ({}, "embeddings.word_embeddings"),
+}
+
+
+@pytest.mark.parametrize("name", DEBERTA)
+def test_deberta_norms_or_projects_words_in_some_versions(name: str, tmp_path: Path) -> None:
+    changes, module = DEBERTA[name]
+    reference = tiny_models.random_model("deberta-v2", **changes)
+    if name == "projected":
+        reference.deberta.embeddings.position_embeddings.weight.data.zero_()  # added before the projection
+    reference.save_pretrained(tmp_path)
+    model = open_model(tmp_path)
+    got = model.embedding_rows(IDS)
+    np.testing.assert_allclose(got, embedded(reference, f"deberta.{module}"), rtol=0, atol=1e-5)
+    gain = reference.deberta.embeddings.LayerNorm.weight.detach()
+    np.testing.assert_array_equal(model.layer(0).attn_stream_gain, gain)
+
+
+def test_deberta_with_a_convolution_is_refused(tmp_path: Path) -> None:
+    tiny_models.random_model("deberta-v2", conv_kernel_size=3, conv_act="gelu").save_pretrained(tmp_path)
+    with pytest.raises(Unsupported, match="a convolution behind its first block is not read"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["deepseek_v3", "youtu"])
+def test_rotary_planes_of_latents_lie_as_the_config_says(name: str, tmp_path: Path) -> None:
+    """Rows of q and of the shared key reordered, with the flag turned: the same logits."""
+    ids = torch.arange(3, 12)[None]
+    found = []
+    for turned in (False, True):
+        model = tiny_experts.random_model(name, rope_interleave=not turned).float()
+        for layer in model.model.layers if turned else ():
+            attention = layer.self_attn
+            for weight, heads in ((attention.q_b_proj.weight, 4), (attention.kv_a_proj_with_mqa.weight, 1)):
+                rows = weight.data.reshape(heads, -1, weight.shape[1])
+                rows[:, -4:] = rows[:, [-4, -2, -3, -1]]
+        with torch.no_grad():
+            found.append(model(ids).logits)
+        model.save_pretrained(tmp_path / str(turned))
+        assert open_model(tmp_path / str(turned)).shape.rotary == ("half" if turned else "interleaved")
+    assert (found[0] - found[1]).abs().max() < 1e-4 * found[0].abs().max()
 
 
 def test_bloom_rows_ignore_the_scale_of_the_stored_rows(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from huref.prover.checkpoint.formats.quantized import fp4, packed, scaled
 from huref.prover.checkpoint.formats.quantized.scheme import DEQUANTIZE, Entries, Packed
 
 _REFUSED = {
-    ".weight.absmax": "bitsandbytes 4-bit",
+    ".absmax": "bitsandbytes 4-bit",
     ".W_q": "HQQ",
     ".codebooks": "AQLM",
     ".Qidxs": "QuIP#",
@@ -22,6 +22,8 @@ _REFUSED = {
     ".trellis": "EXL3",
     ".indices_scale": "VPTQ",
     ".weight._data": "Quanto",
+    "._weight_qdata": "torchao",
+    ".biases": "MLX",
     ".bitmask": "compressed-tensors (sparse)",
 }
 """Endings of tensors that only occur in formats that are not read."""

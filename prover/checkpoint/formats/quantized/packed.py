@@ -53,6 +53,10 @@ def _words(entries: Entries, base: str, settings: Mapping[str, Any], source: obj
     if settings.get("quant_method") == "awq" and str(settings.get("version", "gemm")).lower() != "gemm":
         order = settings["version"]
         raise Unsupported(f"{source}: {names[0]} is in {order} order, which is not read", hint=DEQUANTIZE)
+    if "auto-round" in str(settings.get("quant_method")):
+        order = str(settings.get("packing_format"))
+        if "auto_gptq" not in order and "awq" not in order:
+            raise Unsupported(f"{source}: {names[0]} is in {order} order, which is not read", hint=DEQUANTIZE)
     per_word = _WORD // bits
     awq = cols * per_word == out and bits == 4
     if not awq and cols != out:
