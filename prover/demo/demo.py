@@ -1,4 +1,4 @@
-"""`huref demo`: a real model's picture and answer under one id, forgeries of both, and a made-up model of the picture."""
+"""`huref demo`: a real model's picture and answer under one id, forgeries of both, a made-up model of its picture."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def demo(
     say(f"   answered {answer.strip()}")
     say(f"   verified in {sum(verdict.seconds.values()):.1f} s: {bundle} ({verdict.size / 1e6:.2f} MB)")
     say(
-        f"   This picture belongs to a model that gives these answers: {found.argmaxes} of {found.statement.claimed} "
-        "tokens are proven to be its best ones."
+        f"   These integers, run as a language model, give this picture and this answer: {found.argmaxes} of "
+        f"{said.claimed} tokens are proven to be their best ones."
     )
     say("2. Forge it, all hashes repaired.")
     rejections = tuple(
@@ -91,6 +91,9 @@ def demo(
     say(
         f"   {false.argmaxes} of the answer's {said.claimed} tokens are its best ones; they are up to "
         f"{max(false.gaps):.1f} logits below, and huref verify --max-gap 0.25 rejects whatever says so."
+    )
+    say(
+        "   (Integers whose logits are all equal would leave no gap: an auditor rules them out, an answer does not.)"
     )
     sheet = folder / "pictures.png"
     real, imitated = (
