@@ -35,7 +35,7 @@ def made_up(
     `pieces` are the bytes of the tokens that the fingerprint reads, `ids` their ids (default: 0, 1, …) among `vocab`;
     rows of other tokens are random. Its head is its embedding.
     """
-    ids = np.arange(len(pieces)) if ids is None else np.asarray(ids)
+    rows = np.arange(len(pieces)) if ids is None else np.asarray(ids)
     pools = pool_count(len(pieces))
     shape = ModelShape(
         family="llama", hidden=2 * pools, heads=pools // _HEAD_DIM, kv_heads=pools // _HEAD_DIM, head_dim=_HEAD_DIM,
@@ -45,7 +45,7 @@ def made_up(
     signs = hadamard(pools)
     tensors = {tensor.name: np.zeros((tensor.rows, tensor.cols), np.int8) for tensor in whole_model(shape)}
     random = np.random.default_rng(0).integers(-_LARGEST, _LARGEST + 1, tensors["embed"].shape)
-    random[ids] = _embedding(pieces, challenge, pools, signs)
+    random[rows] = _embedding(pieces, challenge, pools, signs)
     tensors["embed"] = tensors["head"] = random.astype(np.int8)
     for term, (reads, writes) in enumerate((("q", "k"), ("o", "v"), ("up", "down"))):
         place, sign = output_map(term, pools, challenge)
