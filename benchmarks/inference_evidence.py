@@ -10,6 +10,7 @@ stands for one.
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,17 @@ SEED = bytes(range(32))
 SIZES = (32, 128)
 DRAWS = 400
 """Random choices of answers that are put together to more tokens."""
+
+SHOWN = {
+    "export bfloat16": "the committed model, served as huref export writes it",
+    "original bfloat16": "its original weights in bfloat16",
+    "fine-tuned": "fine-tuned for 12 steps",
+    "merged": "merged with a noisy copy",
+    "int4": "rounded to 4 bits",
+    "human text": "no model, but text that a human wrote",
+}
+"""Servers that `huref verify` shows for comparison, with the names that it gives them."""
+PACKAGED = ROOT / "verifier" / "data" / "answer_gaps.json"
 
 Gaps = NDArray[np.float64]
 
@@ -119,6 +131,19 @@ def summary(rows: list[Gaps]) -> dict[str, float]:
         "largest": round(float(every.max()), 3),
         "above_0.25": round(float((every > 0.25).mean()), 4),
         "above_1": round(float((every > 1).mean()), 4),
+    }
+
+
+def shown(measured: dict[str, Any]) -> dict[str, Any]:
+    """What the package holds of the results, for `huref verify`."""
+    found = measured["gaps"]["huref ask"]
+    fields = ("tokens", "argmax", "mean", "largest")
+    return {
+        "model": "SmolLM2-135M-Instruct",
+        "source": "python -m benchmarks.inference_evidence",
+        "servers": [
+            {"server": name, **{field: found[key][field] for field in fields}} for key, name in SHOWN.items()
+        ],
     }
 
 
@@ -239,6 +264,8 @@ def keep(rows: dict[str, dict[str, list[Gaps]]], program: Program, tokens: int) 
         },
     }
     store("inference_evidence", measured)
+    if all(name in measured["gaps"].get("huref ask", {}) for name in SHOWN):
+        PACKAGED.write_text(json.dumps(shown(measured), indent=1) + "\n", encoding="utf-8")
     plot(measured, RESULTS / "inference_evidence.png")
 
 

@@ -37,6 +37,7 @@ from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment, Source, describe_files
 from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import fresh_proof_seed
+from huref.prover.commitment.tokenizer_place import TokenizerPlace
 from huref.prover.devices.choose import choose
 from huref.prover.devices.cluster import on_cluster
 from huref.prover.devices.interface import Device
@@ -283,6 +284,9 @@ def _commit(
                     profile, draft.program, draft.weights, steps, device.executor, step
                 )
         facts = find_inference(calibration, draft.weights, options.inference, progress)
+        if facts is not None and calibration is not None:
+            place = TokenizerPlace(calibration.tokenizer, calibration.digest)
+            place.write(draft.temporary / commitment_folder.PRIVATE)
         with progress.stage("commit"):
             opened = draft.finish(steps, term_weights, device, facts)
     return opened, reference

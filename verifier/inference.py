@@ -13,7 +13,13 @@ from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.text import escape, quoted
+from huref.verifier.measured import measured
 from huref.verifier.relations.verify import verify_relations
+
+TIES = (
+    "That the model tells tokens apart: where all logits are equal every token is a largest one, and any answer can be "
+    "proven, so that an answer alone shows no model either. An auditor who was shown a checkpoint rules it out."
+)
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,15 @@ class InferenceVerdict:
             if best:
                 how += f" (of {best} of them proven: the largest)"
         return [
-            f"The integers under this model id work as a language model: run by their directory's inference program "
-            f"they give each of the last {tokens} of {len(said.ids)} published ones, behind those before it, {how}.",
+            f"The integers under this model id, run as a language model by their directory's inference program, "
+            f"give each of the last {tokens} of {len(said.ids)} published ones, behind those before it, {how}.",
         ]
 
     def not_proven(self) -> list[str]:
         """What nobody should read into it, and the owner's words."""
         said = self.statement
         lines = [
+            TIES,
             "That this answer was ever served, or served by this model: whoever serves another one may prove this one "
             "afterwards. Ask with prompts that nobody could foresee (huref ask), keep the answers, and demand the "
             "proof of some that you pick later.",
@@ -86,6 +93,7 @@ class InferenceVerdict:
             "bits": round(self.security.bits, 2),
             "proof_bytes": self.size,
             "said_by_owner": {"prompt": said.prompt, "answer": said.answer},
+            "measured": measured().to_dict(),
         }
 
 

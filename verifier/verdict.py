@@ -17,6 +17,7 @@ from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
 from huref.verifier.inference import InferenceVerdict
+from huref.verifier.measured import measured
 from huref.verifier.notebook import verdict_html
 from huref.verifier.terms import RARE, layers_said, terms_read
 
@@ -31,8 +32,8 @@ _MAX_SOURCES = 8
 
 NO_MODEL = (
     "That there is a model behind the vector. Anybody can write down, in seconds and without a model, integers that "
-    "reach any vector, another model's too. Only a challenge drawn after the commitment, or a proof of inference under "
-    "the same model id, shows a model; this bundle has neither."
+    "reach any vector, another model's too. Only a challenge drawn after the commitment shows a model; this bundle "
+    "answers none."
 )
 CHALLENGED = (
     "That the challenge was drawn after the commitment, unless you drew it (--challenge) or it is the joint one of two "
@@ -112,8 +113,9 @@ class Verdict:
         return self.png
 
     def sections(self) -> list[tuple[str, list[str]]]:
-        """The three headings in order, each with its lines; every view shows these."""
-        return [(PROVEN, self.proven()), (SIGNED, self.signed_by()), (SAID, self.not_proven())]
+        """The three headings in order, each with its lines, and behind an answer what others scored; in every view."""
+        found = [(PROVEN, self.proven()), (SIGNED, self.signed_by()), (SAID, self.not_proven())]
+        return found if self.inference is None else [*found, (measured().heading, measured().lines())]
 
     def proven(self) -> list[str]:
         """What the proof and the checks establish, in sentences."""
@@ -196,11 +198,10 @@ class Verdict:
         return lines
 
     def _no_model(self) -> list[str]:
-        if self.inference is not None:
-            return self.inference.not_proven()
+        answer = [] if self.inference is None else self.inference.not_proven()
         if self.challenge is None:
-            return [NO_MODEL]
-        return [] if "challenge" in self.expected else [CHALLENGED]
+            return [NO_MODEL, *answer]
+        return answer if "challenge" in self.expected else [CHALLENGED, *answer]
 
     def _tokens(self) -> str:
         source = self.directory.tokens.source

@@ -17,15 +17,19 @@ def register(app: typer.Typer) -> None:
 
 
 def ask(
-    tokenizer: Annotated[
-        Path, typer.Option(help="The model's tokenizer: its folder or file, or the whole checkpoint.")
-    ],
     seed: Annotated[
         str,
         typer.Option(
             metavar="HEX", help="64 hex digits that nobody could foresee when the model was committed."
         ),
     ],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="The model's tokenizer: its folder or file, or the whole checkpoint."),
+    ] = None,
+    commitment: Annotated[
+        Path | None, typer.Option(help="Take the tokenizer that this folder of huref commit knows.")
+    ] = None,
     count: Annotated[int, typer.Option("--count", "-n", help="Number of prompts.")] = 1,
     tokens: Annotated[int, typer.Option(help="Random words of a prompt, one token each.")] = 8,
     beginning: Annotated[
@@ -35,11 +39,14 @@ def ask(
 ) -> None:
     """Draw prompts that a served model is to answer before a proof of some answers is asked for."""
     with exit_on_error(as_json=as_json):
+        from huref.common.errors import UsageError
+        from huref.prover.inference.tokenizer import tokenizer_of
         from huref.prover.vocabulary.prompts import draw_prompts, parse_seed
-        from huref.prover.vocabulary.tokens import own_vocabulary
 
         drawn = parse_seed(seed)
-        vocabulary = own_vocabulary(tokenizer, tokenizer, None)
+        if (tokenizer is None) == (commitment is None):
+            raise UsageError("give the model's tokenizer with --tokenizer, or --commitment to take its own")
+        vocabulary = tokenizer_of(commitment, tokenizer)
         prompts = draw_prompts(vocabulary, drawn, count, tokens, beginning)
     if as_json:
         rule = {"seed": drawn.hex(), "tokenizer_digest": vocabulary.digest, "beginning": beginning}

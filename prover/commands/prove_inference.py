@@ -43,7 +43,11 @@ def prove_inference(
         str | None, typer.Option(metavar="JSON", help="The answer as a JSON list of token ids.")
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Checkpoint or tokenizer that cuts texts into tokens.")
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Checkpoint or tokenizer that cuts texts into tokens; default: the commitment's.",
+        ),
     ] = None,
     each: Annotated[
         bool, typer.Option("--each-gap", help="Publish every token's own gap, not one for all.")
@@ -66,7 +70,7 @@ def prove_inference(
         from huref.prover.inference.prove import prove_inference as make
 
         keep_freed_memory()
-        question = _question(prompt, answer, generate, prompt_ids, answer_ids, tokenizer)
+        question = _question(commitment, prompt, answer, generate, prompt_ids, answer_ids, tokenizer)
         signer = None if key is None else SecretKey.load(key)
         with announced("commit", "witness", "prove"), ProgressBar(_STAGES) as progress:
             done = make(
@@ -97,6 +101,7 @@ def prove_inference(
 
 
 def _question(
+    commitment: Path,
     prompt: str | None,
     answer: str | None,
     generate: int | None,
@@ -107,7 +112,7 @@ def _question(
     """What the options ask.
 
     Raises:
-        UsageError: they contradict each other, or a text needs a tokenizer that is not named.
+        UsageError: they contradict each other, or a text needs a tokenizer that is neither named nor known.
     """
     from huref.common.errors import UsageError
     from huref.prover.inference.prove import Question
@@ -120,13 +125,10 @@ def _question(
     if said_prompt is None and said_answer is None:
         begun, behind = _ids(prompt_ids, "--prompt-ids"), _ids(answer_ids, "--answer-ids")
         return Question(begun + behind, len(begun), generate or 0)
-    if tokenizer is None:
-        raise UsageError(
-            "texts need the checkpoint's tokenizer", hint="name it with --tokenizer, or give ids"
-        )
+    from huref.prover.inference.tokenizer import tokenizer_of
     from huref.prover.vocabulary.encode import TextCoder
 
-    coder = TextCoder.of(tokenizer)
+    coder = TextCoder(tokenizer_of(commitment, tokenizer).tokenizer, None)
     if said_prompt is not None and said_answer is not None:
         ids, first = coder.continued(said_prompt, said_answer)
         return Question(ids, first, 0, said_prompt, said_answer)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
-from benchmarks.inference_evidence import area, pooled, roc, summary
+from benchmarks.environment import RESULTS
+from benchmarks.inference_evidence import PACKAGED, area, pooled, roc, shown, summary
 
 SAME = [np.zeros(32) for _ in range(8)]
 OTHER = [np.where(np.arange(32) == n, 2.0, 0.0) for n in range(8)]
@@ -34,3 +37,8 @@ def test_summary() -> None:
     one = summary(OTHER)
     assert one["tokens"] == 256 and one["argmax"] == round(31 / 32, 4) and one["largest"] == 2
     assert one["above_1"] == one["above_0.25"] == round(1 / 32, 4)
+
+
+def test_the_package_holds_the_stored_results() -> None:
+    results = json.loads((RESULTS / "inference_evidence.json").read_text())
+    assert json.loads(PACKAGED.read_text()) == shown(results)

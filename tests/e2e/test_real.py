@@ -10,7 +10,7 @@ from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.fingerprint.similarity import compare_outputs
 from huref.prover.checkpoint.families import open_model
 from huref.prover.demo import checkpoints as demo_checkpoints
-from huref.prover.demo.demo import demo
+from huref.prover.demo.demo import TRUE, demo
 from huref.prover.derivatives.catalogue import derive as derive_model
 from huref.prover.owner import Options, prove
 from huref.prover.run.fingerprint import derive
@@ -36,12 +36,18 @@ def test_half_of_the_linear_weights_pruned(name: str, tmp_path: Path) -> None:
 
 
 def test_demo(tmp_path: Path) -> None:
+    """Picture and answer under one id; forgeries of both; integers of the same picture that cannot answer."""
     lines: list[str] = []
     done = demo(tmp_path / "demo", say=lines.append)
-    paths = [path for _, path in done.rejections]
-    assert all(path.startswith(("opening", "lookup")) for path in paths)
-    related, unrelated = done.comparisons
-    assert related.cosine >= 0.95 and abs(unrelated.cosine) <= 0.08
-    assert done.proved.verdict.directory.p == 128 and done.proved.verdict.security.bits >= 100
-    assert verify(done.proved.path).size < 1.5e6
+    picture, answer = (path for _, path in done.rejections)
+    assert picture.startswith(("opening", "lookup")) and answer.startswith(
+        ("inference.opening", "inference.lookup")
+    )
+    found = done.answered.verdict.inference
+    assert found is not None and found.argmaxes == found.statement.claimed == 7
+    assert TRUE in done.answer and len(found.statement.ids) <= 24
+    assert done.imitation.similar.cosine >= 0.99
+    assert done.imitation.argmaxes == 0 and min(done.imitation.gaps) > 1
+    verdict = verify(done.answered.path, max_gap=0.0, min_argmax=1.0)
+    assert verdict.directory.p == 128 and verdict.security.bits >= 100 and verdict.size < 2.2e6
     assert (done.folder / "pictures.png").stat().st_size > 1000 and len(lines) >= 8

@@ -75,7 +75,7 @@ def test_the_wheel_holds_one_package_and_all_of_it(built: Built) -> None:
     expected = {f"huref/{name}" for name in tree if name.split("/")[0] in ROOMS}
     expected |= {name.replace("package/", "huref/", 1) for name in tree if name.startswith("package/")}
     assert packed == expected
-    assert {"huref/py.typed", "huref/common/data/words.txt"} <= packed
+    assert {"huref/py.typed", "huref/common/data/words.txt", "huref/verifier/data/answer_gaps.json"} <= packed
 
 
 def test_the_sdist_holds_the_repository(built: Built) -> None:

@@ -13,11 +13,12 @@ from huref.circuits.program.evaluate import run
 from huref.circuits.whole import compile_whole
 from huref.common.files.commitment_file import TokenChoice
 from huref.prover.commitment.folder import read_public
+from huref.prover.demo.made_up import made_up
 from huref.prover.owner import Options, commit, prove
 from huref.verifier.verification import verify
 from tests.conftest import Made
 from tests.support.command import huref
-from tests.support.made_up import commit_made_up, made_up
+from tests.support.made_up import commit_made_up
 
 
 def test_integers_that_reach_a_vector_without_a_model(tiny: Made) -> None:

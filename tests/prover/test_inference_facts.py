@@ -88,7 +88,7 @@ def test_values_without_units(tiny: Made, monkeypatch: pytest.MonkeyPatch) -> No
     """What the run cannot hold is a program less, or an error where one is wanted."""
     model = open_model(tiny.checkpoint)
     settings = Settings("silu", "1e-06", 10000)
-    calibration = Calibration(model.shape, settings, [[1, 2, 3]])
+    calibration = Calibration(model.shape, settings, [[1, 2, 3]], Path("t"), "")
     weights = dict(commitment_folder.load(tiny.commitment).source.weights)
     steps = weights["l1.q.step"].copy()
     steps[0, 0] += 60
@@ -107,7 +107,9 @@ def test_facts_that_do_not_compile_are_not_published(tiny: Made, monkeypatch: py
     wrong = replace(facts, layers=(replace(facts.layers[0], query_shift=40), *facts.layers[1:]))
     monkeypatch.setattr(units, "calibrate", lambda *_: wrong)
     with pytest.raises(ProverError, match=r"l0\.scores: these units need a negative shift"):
-        Calibration(source.shape, Settings("silu", "1e-06", 10000), [[1]]).facts(source.weights)
+        Calibration(source.shape, Settings("silu", "1e-06", 10000), [[1]], Path("t"), "").facts(
+            source.weights
+        )
 
 
 def test_a_list_of_tokens_is_no_tokenizer(tiny: Made, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.prover.test_kill import Commands, Counter, hidden
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 MOMENTS = 6
 ORDER = ("commit", "model", "--out", "c", "--proofs", "40")
-OURS = {"seed", "state", "lock", "witness.0", "witness.1", "leaves", "steps.json"}
+OURS = {"seed", "state", "lock", "witness.0", "witness.1", "leaves", "steps.json", "tokenizer-place.json"}
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,13 @@ import pytest
 from huref.circuits.inference_statement import InferenceStatement
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle
 from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, commit
-from huref.verifier.inference import InferenceVerdict
+from huref.verifier.inference import TIES, InferenceVerdict
+from huref.verifier.measured import measured
+from huref.verifier.report.inspect_html import page
+from huref.verifier.report.inspection import inspect
 from huref.verifier.verdict import NO_MODEL
 from tests.conftest import Made
 from tests.support import tiny_models
@@ -43,7 +47,8 @@ def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, t
     assert (found.statement.claimed, found.argmaxes, found.largest, found.median) == (3, 3, 0.0, 0.0)
     assert verdict.fingerprint == tiny.proved.verdict.fingerprint
     assert any("give each of the last 3 tokens of 7 published ones" in line for line in verdict.proven())
-    assert NO_MODEL not in verdict.not_proven() and NO_MODEL in tiny.proved.verdict.not_proven()
+    assert NO_MODEL in verdict.not_proven() and TIES in verdict.not_proven()
+    assert TIES not in tiny.proved.verdict.not_proven()
     assert any("ever served" in line for line in verdict.not_proven())
     assert validate(verdict.to_dict(), "verdict")["inference"]["answer_ids"] == found.statement.ids[4:]
 
@@ -54,7 +59,7 @@ def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: 
     assert (found.argmaxes, found.largest, found.median) == (1, 0.5, 0.25)
     assert "at most 0.5 below the largest (of 1 of them proven: the largest)" in found.proven()[0]
     lines = found.not_proven()
-    assert "own choice" in lines[1] and "\x1b" not in lines[2] and "\n" not in lines[2]
+    assert "own choice" in lines[2] and "\x1b" not in lines[3] and "\n" not in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +85,25 @@ def test_conditions(files: Files, options: dict[str, float], path: str | None) -
 def test_conditions_need_an_answer(tiny: Made) -> None:
     run = huref("verify", tiny.bundle, "--max-gap", "1")
     assert run.code == Rejected.exit_code and "expect.inference" in run.err + run.out
+
+
+def test_what_others_score_stands_beside_it_and_is_said_to_be_measured_elsewhere(
+    answered: Answered, files: Files, tiny: Made
+) -> None:
+    found = measured()
+    heading, lines = answered.verdict.sections()[-1]
+    assert heading == found.heading and "not on this model, and not proven" in heading
+    assert len(lines) == len(found.servers) + 1 and found.source in lines[-1]
+    first = found.servers[0]
+    assert f"{100 * first.argmax:.1f} % of {first.tokens} tokens" in lines[0]
+    said = validate(answered.verdict.to_dict(), "verdict")["inference"]["measured"]
+    assert [one["largest"] for one in said["servers"]] == [one.largest for one in found.servers]
+    shown_page = page(inspect(parse_bundle(Path("a"), files)))
+    run = huref("verify", answered.path)
+    assert all(heading in shown and lines[0] in shown for shown in (shown_page, run.out))
+    assert "give the answer below" in shown_page and "not show that these numbers are a model" in shown_page
+    assert all(heading != name for name, _ in tiny.proved.verdict.sections())
+    assert not any(lines[0] == line for line in answered.verdict.proven())
 
 
 def test_the_command_shows_it(answered: Answered) -> None:

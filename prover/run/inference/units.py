@@ -20,11 +20,16 @@ from huref.prover.vocabulary.tokens import load_vocabulary
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibration needs beside the integers: settings of the checkpoint, and texts as token ids."""
+    """What a calibration needs beside the integers: settings of the checkpoint, and texts as token ids.
+
+    `tokenizer` is where the texts' tokenizer lies, `digest` that of its vocabulary.
+    """
 
     shape: ModelShape
     settings: Settings
     texts: list[list[int]]
+    tokenizer: Path
+    digest: str
 
     def facts(self, weights: Weights, progress: Callable[[str], None] | None = None) -> Facts:
         """Facts that compile to a program.
@@ -51,9 +56,10 @@ def plan(model: Model, profile: Profile, tokenizer: Path | None = None) -> Calib
     settings = read_settings(model)
     vocabulary = load_vocabulary(tokenizer or model.checkpoint)
     texts = [] if vocabulary is None else calibration_texts(vocabulary, model.vocab)
-    if not texts:
+    if vocabulary is None or not texts:
         raise Unsupported(f"{model.checkpoint.path}: no tokenizer to calibrate an inference program with")
-    return Calibration(model.shape, settings, texts)
+    place = tokenizer or model.checkpoint.path
+    return Calibration(model.shape, settings, texts, place, vocabulary.digest)
 
 
 def first_difference(one: Facts, other: Facts) -> str | None:

@@ -1,0 +1,87 @@
+"""Texts need no tokenizer where the commitment knows its own, and never another one than it was made with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from huref.common.errors import Malformed, ProverError, UsageError
+from huref.prover.commands.prove_inference import _question
+from huref.prover.commitment.tokenizer_place import TokenizerPlace
+from huref.prover.inference.tokenizer import tokenizer_of
+from huref.prover.vocabulary.tokens import own_vocabulary
+from tests.conftest import Made
+from tests.support.command import huref
+from tests.support.tiny_tokenizer import common_words
+
+NAME = "tokenizer-place.json"
+
+
+@pytest.fixture
+def copied(tiny: Made, tmp_path: Path) -> Path:
+    """A folder with a commitment's kept place, and a copy of the tokenizer there."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "model").mkdir()
+    shutil.copy(tiny.checkpoint / "tokenizer.json", tmp_path / "model")
+    kept = TokenizerPlace.read(tiny.commitment / "private")
+    assert kept is not None
+    TokenizerPlace(tmp_path / "model", kept.digest).write(tmp_path / "private")
+    return tmp_path
+
+
+def test_a_commitment_knows_its_tokenizer(tiny: Made) -> None:
+    found = tokenizer_of(tiny.commitment, None)
+    assert found.digest == own_vocabulary(tiny.checkpoint, tiny.checkpoint, None).digest
+    assert stat.S_IMODE((tiny.commitment / "private" / NAME).stat().st_mode) == 0o600
+    assert NAME not in {path.name for path in tiny.bundle.iterdir()}
+
+
+def test_texts_are_the_same_with_and_without_naming_it(tiny: Made) -> None:
+    text = " ".join(common_words(3))
+    named = _question(tiny.commitment, text, None, 2, None, None, str(tiny.checkpoint))
+    assert named.ids == [0, 1, 2]
+    assert _question(tiny.commitment, text, None, 2, None, None, None) == named
+
+
+def test_ids_need_none(tmp_path: Path) -> None:
+    assert _question(tmp_path, None, None, 2, "[1, 2]", None, None).ids == [1, 2]
+    with pytest.raises(UsageError, match="tokenizer"):
+        _question(tmp_path, "a text", None, 2, None, None, None)
+
+
+def test_another_tokenizer_at_the_place_is_refused(copied: Path) -> None:
+    assert tokenizer_of(copied, None).digest
+    file = copied / "model" / "tokenizer.json"
+    changed = json.loads(file.read_text())
+    first, second = common_words(2)
+    vocabulary = changed["model"]["vocab"]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    file.write_text(json.dumps(changed))
+    with pytest.raises(ProverError, match="another tokenizer"):
+        tokenizer_of(copied, None)
+    assert tokenizer_of(copied, copied / "model").digest  # who names it has chosen it
+    file.unlink()
+    with pytest.raises(ProverError, match="no longer there"):
+        tokenizer_of(copied, None)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"format": "huref-tokenizer-place/1", "path": 1, "digest": ""}']
+)
+def test_a_damaged_place_is_malformed(copied: Path, content: str) -> None:
+    (copied / "private" / NAME).write_text(content)
+    with pytest.raises(Malformed, match=r"names no tokenizer|not a JSON object"):
+        tokenizer_of(copied, None)
+
+
+def test_prompts_by_a_commitments_tokenizer(tiny: Made, tmp_path: Path) -> None:
+    seed = ("--seed", "00" * 32)
+    for both in ((), ("--tokenizer", tiny.checkpoint, "--commitment", tiny.commitment)):
+        assert huref("ask", *seed, *both).code == UsageError.exit_code
+    named = huref("ask", *seed, "--tokenizer", tiny.checkpoint)
+    known = huref("ask", *seed, "--commitment", tiny.commitment)
+    assert (known.code, known.out, known.err) == (named.code, named.out, named.err)
