@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, MULTIPLIER_BITS, OUTPUTS, TERMS
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, pool_count, segments, sketches
+from huref.circuits.fingerprint.hardened.vector import weighted
 from huref.circuits.program.evaluate import Trace
 from huref.prover.canonical import steps
 from huref.prover.canonical.whole import whole_model
@@ -66,8 +67,7 @@ def unrounded(model: Model, choice: Chosen, run: Trace) -> dict[str, Any]:
         name: float(np.corrcoef(found[part], run.v[part])[0, 1])
         for name, part in zip(TERMS, segments(), strict=True)
     }
-    mean = sum(terms.values()) / len(terms)
-    return {"cosine": round(mean, 5), "terms": {name: round(value, 5) for name, value in terms.items()}}
+    return {"cosine": round(weighted(terms), 5), "terms": {name: round(value, 5) for name, value in terms.items()}}
 
 
 def _accumulate(
