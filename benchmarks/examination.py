@@ -109,17 +109,17 @@ def compared(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[str, A
     return {"cosine": round(found.overall, 4), "terms": terms}
 
 
-def strangers(subjects: dict[str, Subject], challenges: int) -> Iterator[tuple[str, Any]]:
+def strangers(models: dict[str, Subject], challenges: int) -> Iterator[tuple[str, Any]]:
     """Every pair under every challenge."""
     found: dict[tuple[str, str], list[list[float]]] = {}
     for number in range(challenges):
-        outputs = {name: subject.run(number).v for name, subject in subjects.items()}
+        outputs = {name: subject.run(number).v for name, subject in models.items()}
         for pair in combinations(outputs, 2):
             one = similarity(*(outputs[name] for name in pair))
             found.setdefault(pair, []).append([one.overall, *one.terms.values()])
     for (a, b), rows in found.items():
         values = np.array(rows)
-        shared = len(set(subjects[a].chosen.pieces) & set(subjects[b].chosen.pieces))
+        shared = len(set(models[a].chosen.pieces) & set(models[b].chosen.pieces))
         yield (
             f"{a} / {b}",
             {
@@ -227,6 +227,8 @@ def vocabulary(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
 
 def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     """Attacks on the chosen rows themselves, with their price on text that holds none of them more than others."""
+    import copy
+
     import torch
 
     from huref.prover.derivatives.store import load_model
@@ -235,20 +237,29 @@ def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     ids, base = _text_ids(subject), subject.run().v
     before = _perplexity(model, ids)
     by_count = subject.chosen.ids[np.argsort(subject.counts[subject.chosen.ids], kind="stable")]
-    for share in (0.25, 0.5, 1.0):
-        import copy
 
+    def report(change: Callable[[Any, Any], None], share: float) -> dict[str, Any]:
         changed, rows = copy.deepcopy(model), torch.tensor(by_count[: round(share * len(by_count))])
-        table, output = changed.get_input_embeddings(), changed.get_output_embeddings()
         with torch.no_grad():
-            if output is not None:
-                output.weight = torch.nn.Parameter(table.weight.detach().clone())
-                changed.config.tie_word_embeddings = False
-            draws = torch.randn(len(rows), table.weight.shape[1], generator=torch.Generator().manual_seed(7))
-            table.weight[rows] = draws * table.weight.std()
-        report = compared(base, of_model(subject, changed))
-        report["perplexity_ratio"] = round(_perplexity(changed, ids) / before, 4)
-        yield f"random rows for the rarer {share:.0%} of the chosen tokens", report
+            change(changed, rows)
+        row = compared(base, of_model(subject, changed))
+        return row | {"perplexity_ratio": round(_perplexity(changed, ids) / before, 4)}
+
+    def permuted(changed: Any, rows: Any) -> None:
+        table = changed.get_input_embeddings().weight
+        table[rows] = table[rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(7))]]
+
+    def random(changed: Any, rows: Any) -> None:
+        table, output = changed.get_input_embeddings(), changed.get_output_embeddings()
+        if output is not None:
+            output.weight = torch.nn.Parameter(table.weight.detach().clone())
+            changed.config.tie_word_embeddings = False
+        draws = torch.randn(len(rows), table.weight.shape[1], generator=torch.Generator().manual_seed(7))
+        table.weight[rows] = draws * table.weight.std()
+
+    yield "rows of the rarer 50% of the chosen tokens permuted, head tied", report(permuted, 0.5)
+    for share in (0.25, 0.5, 1.0):
+        yield f"random rows for the rarer {share:.0%} of the chosen tokens", report(random, share)
 
 
 def against_float(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
@@ -289,7 +300,8 @@ PARTS = {
 }
 
 
-def _subjects(extra: list[str]) -> dict[str, Subject]:
+def subjects(extra: list[str]) -> dict[str, Subject]:
+    """The demo's checkpoints, and others, NAME=PATH[=TOKENIZER] each."""
     minilm = demo.find("minilm")
     places: dict[str, tuple[Path, Path | None]] = {
         "minilm": (minilm, None),
@@ -321,7 +333,7 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.parts or ["strangers", *PARTS]
     if "strangers" in parts:
-        rows = dict(strangers(_subjects(options.checkpoint), options.challenges))
+        rows = dict(strangers(subjects(options.checkpoint), options.challenges))
         print(json.dumps(rows, indent=1), file=sys.stderr)
         _add(f"strangers, {options.challenges} challenges", rows)
     for part in (one for one in parts if one in PARTS):
