@@ -109,17 +109,17 @@ def compared(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[str, A
     return {"cosine": round(found.overall, 4), "terms": terms}
 
 
-def strangers(subjects: dict[str, Subject], challenges: int) -> Iterator[tuple[str, Any]]:
+def strangers(models: dict[str, Subject], challenges: int) -> Iterator[tuple[str, Any]]:
     """Every pair under every challenge."""
     found: dict[tuple[str, str], list[list[float]]] = {}
     for number in range(challenges):
-        outputs = {name: subject.run(number).v for name, subject in subjects.items()}
+        outputs = {name: subject.run(number).v for name, subject in models.items()}
         for pair in combinations(outputs, 2):
             one = similarity(*(outputs[name] for name in pair))
             found.setdefault(pair, []).append([one.overall, *one.terms.values()])
     for (a, b), rows in found.items():
         values = np.array(rows)
-        shared = len(set(subjects[a].chosen.pieces) & set(subjects[b].chosen.pieces))
+        shared = len(set(models[a].chosen.pieces) & set(models[b].chosen.pieces))
         yield (
             f"{a} / {b}",
             {
@@ -289,7 +289,8 @@ PARTS = {
 }
 
 
-def _subjects(extra: list[str]) -> dict[str, Subject]:
+def subjects(extra: list[str]) -> dict[str, Subject]:
+    """The demo's checkpoints, and others, NAME=PATH[=TOKENIZER] each."""
     minilm = demo.find("minilm")
     places: dict[str, tuple[Path, Path | None]] = {
         "minilm": (minilm, None),
@@ -321,7 +322,7 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.parts or ["strangers", *PARTS]
     if "strangers" in parts:
-        rows = dict(strangers(_subjects(options.checkpoint), options.challenges))
+        rows = dict(strangers(subjects(options.checkpoint), options.challenges))
         print(json.dumps(rows, indent=1), file=sys.stderr)
         _add(f"strangers, {options.challenges} challenges", rows)
     for part in (one for one in parts if one in PARTS):

@@ -1,84 +1,28 @@
 """Other bounds for heads than those of `hardened-2`, in floating point: `python -m benchmarks.examination_caps`.
 
 Every rule says how much the rows of heads count in qk and vo; ud is left alone. A rule has to keep what people do to a
-model (noise, pruning) as well as heads that cancel, quiet and loud. Results go to
-benchmarks/results/examination_caps.json; docs/fingerprint.md says why none of them replaced the present one.
+model (noise, pruning) as well as heads that cancel, quiet and loud, and layers that hardly write. Results go to
+benchmarks/results/examination_caps.json; docs/fingerprint.md says what came of them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.environment import store
-from benchmarks.examination import Subject, scratch, whole_weights
+from benchmarks.examination import Subject
 from benchmarks.examination_float import filtered, outputs
-from huref.circuits.fingerprint.hardened.constants import MULTIPLIER_BITS, ROW_BITS, TERMS
-from huref.circuits.fingerprint.hardened.tables import pool_count, segments, sketches
-from huref.circuits.model.tensors import STEP
-from huref.circuits.program.influence import ALIVE, IDLE, find_cap, multipliers
-from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.commitment.stacked import StackedWeights
+from benchmarks.examination_rows import Float, Rows, compared, derived, read
+from huref.circuits.fingerprint.hardened.tables import pool_count, sketches
+from huref.circuits.program.influence import ALIVE
 from huref.prover.demo import checkpoints as demo
-from huref.prover.derivatives.catalogue import derive
-from huref.prover.derivatives.padding import add_heads
-from huref.prover.derivatives.store import load_model, save_model
-from huref.prover.vocabulary.selection import Chosen
 
-Float = NDArray[np.float64]
-Int64 = NDArray[np.int64]
-_FACTORS = {"qk": ("q", "k"), "vo": ("o", "v"), "ud": ("up", "down")}
-_KINDS = ("noise-10", "prune-50-linear")
-_LOUD = (1.0, 10.0)
-
-
-@dataclass
-class Rows:
-    """The committed integers of a model that the terms read, as floats, with the influence of every row."""
-
-    sketches: tuple[Float, Float]
-    factors: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-    influence: dict[str, Int64]
-    head_dim: int
-
-
-def read(model: Model, choice: Chosen, weights: StackedWeights) -> Rows:
-    """Of a model's committed integers."""
-    shape = model.shape
-
-    def joined(kind: str) -> NDArray[np.int8]:
-        parts = [weights[f"l{n}.{kind}"] for n in range(shape.layers)]
-        rows = np.concatenate([part.T if kind.endswith(STEP) else part for part in parts])
-        if kind[0] not in "kv":
-            return rows
-        heads = rows.reshape(shape.layers * shape.kv_heads, 1, shape.head_dim, -1)
-        return np.repeat(heads, shape.group, axis=1).reshape(-1, rows.shape[1])
-
-    def steps(kind: str) -> Int64:
-        return joined(kind + STEP)[:, 0].astype(np.int64)
-
-    size = weights[f"embed{STEP}"].reshape(-1)[choice.ids].astype(np.int64)
-    counts = multipliers(size, find_cap(size), ROW_BITS, interpolated=False)
-    x = weights["embed"][choice.ids] * counts[:, None].astype(np.float64)
-    influence = {term: steps(left) + steps(right) for term, (left, right) in _FACTORS.items()}
-    influence["qk"] += IDLE * (influence["vo"] < ALIVE)
-    if shape.gated:
-        influence["ud"] += steps("gate")
-    return Rows(
-        filtered(x, sketches(choice.pieces, pool_count(len(x)), b"")),
-        {
-            term: (joined(left).astype(np.float32), joined(right).astype(np.float32))
-            for term, (left, right) in _FACTORS.items()
-        },
-        influence,
-        shape.head_dim,
-    )
+Rule = Callable[[Rows, str], Float]
 
 
 def per_row(rows: Rows, term: str, share: float, octaves: float) -> Float:
@@ -91,13 +35,35 @@ def per_row(rows: Rows, term: str, share: float, octaves: float) -> Float:
     return np.where(influence < ALIVE, 0.0, np.exp2(np.minimum(influence - cap, 0.0)))
 
 
+def _sizes(rows: Rows, term: str) -> Float:
+    """Of all rows, by head (heads, head_dim); 0 where nothing lives."""
+    influence = rows.influence[term].reshape(-1, rows.head_dim)
+    return np.where(influence < ALIVE, 0.0, np.exp2(influence.astype(np.float64)))
+
+
 def per_head(rows: Rows, term: str, share: float, octaves: float) -> Float:
     """Every head in proportion to the root of the sum of its rows' squares, up to such a cap of heads."""
-    influence = rows.influence[term].reshape(-1, rows.head_dim)
-    squares = np.where(influence < ALIVE, 0.0, np.exp2(2.0 * influence))
-    size = np.log2(np.maximum(squares.sum(axis=1), 2.0 ** (4 * ALIVE))) / 2
-    cap = np.quantile(size[size > 2 * ALIVE], share) + octaves
-    return (np.sqrt(squares) / np.exp2(np.maximum(size, cap))[:, None]).reshape(-1)
+    sizes = _sizes(rows, term)
+    heads = np.linalg.norm(sizes, axis=1)
+    cap = np.quantile(heads[heads > 0], share) * 2.0**octaves
+    return (sizes / np.maximum(heads, cap)[:, None]).reshape(-1)
+
+
+def of_layer(rows: Rows, term: str, share: float) -> Float:
+    """The same with a cap for every layer of its own, the size that `share` of its heads stay below."""
+    sizes = _sizes(rows, term)
+    heads = np.linalg.norm(sizes, axis=1).reshape(rows.layers, -1)
+    cap = np.array([np.quantile(one[one > 0], share) if one.any() else 1.0 for one in heads])
+    most = np.maximum(heads, cap[:, None]).reshape(-1)
+    typical = np.quantile(heads[heads > 0], share)
+    return (sizes * np.repeat(cap, heads.shape[1])[:, None] / most[:, None] / typical).reshape(-1)
+
+
+def unit_of_layer(rows: Rows, term: str) -> Float:
+    """The heads of every layer share one unit of influence, in proportion to their sizes."""
+    sizes = _sizes(rows, term).reshape(rows.layers, -1)
+    whole = np.linalg.norm(sizes, axis=1, keepdims=True)
+    return (sizes / np.where(whole == 0, 1.0, whole)).reshape(-1)
 
 
 def written(rows: Rows, term: str) -> Float:
@@ -106,7 +72,7 @@ def written(rows: Rows, term: str) -> Float:
     if term != "qk":
         return plain
     left, right = rows.factors["vo"]
-    ys, yt = rows.sketches
+    ys, yt = seen(rows)
     signs = np.random.default_rng(5).choice([-1.0, 1.0], (len(ys), len(yt)))
     influence = rows.influence["vo"]
     size = np.where(influence < ALIVE, 0.0, np.exp2(influence - float(np.median(influence))))
@@ -114,52 +80,57 @@ def written(rows: Rows, term: str) -> Float:
     return plain * np.repeat(entries.sum(axis=0).reshape(-1, rows.head_dim).sum(axis=1), rows.head_dim)
 
 
-RULES: dict[str, Callable[[Rows, str], Float]] = {
-    "rows, twice the median (hardened-2)": partial(per_row, share=0.5, octaves=1),
+def equal_once(rows: Rows, term: str, bound: Rule) -> Float:
+    """A bound divided by the number of heads of the layer that score alike: 1 + Σ cos⁴ over its other heads.
+
+    Heads can only cancel in what they write if they attend alike, so those that cancel have cosine 1 here.
+    """
+    ys, yt = seen(rows)
+    left, right = (part.reshape(-1, rows.head_dim, part.shape[1]) for part in rows.factors["qk"])
+    scores = []
+    for q, k, size in zip(left, right, _sizes(rows, "qk"), strict=True):
+        head = ((ys @ q.T) * (size / max(size.max(), 2.0**ALIVE))) @ (k @ yt.T)
+        scores.append((head / max(float(np.linalg.norm(head)), 2.0**ALIVE)).astype(np.float32).reshape(-1))
+    layers = np.stack(scores).reshape(rows.layers, -1, scores[0].size)
+    alike = np.maximum(layers @ layers.transpose(0, 2, 1), 0.0) ** 4
+    count = 1.0 + alike.sum(axis=2) - np.diagonal(alike, axis1=1, axis2=2)
+    return bound(rows, term) / np.repeat(count.reshape(-1), rows.head_dim)
+
+
+ROWS = partial(per_row, share=0.5, octaves=1)
+HEADS = partial(per_head, share=0.25, octaves=0)
+RULES: dict[str, Rule] = {
+    "rows, twice the median (hardened-2)": ROWS,
     "rows, the median": partial(per_row, share=0.5, octaves=0),
     "rows, four times the median": partial(per_row, share=0.5, octaves=2),
     "rows, the lower quartile": partial(per_row, share=0.25, octaves=0),
     "rows, twice the lower quartile": partial(per_row, share=0.25, octaves=1),
     "rows, four times the lower quartile": partial(per_row, share=0.25, octaves=2),
-    "heads, the lower quartile": partial(per_head, share=0.25, octaves=0),
+    "heads, the lower quartile": HEADS,
     "heads, twice the lower quartile": partial(per_head, share=0.25, octaves=1),
+    "heads, the lower quartile of their layer": partial(of_layer, share=0.25),
+    "heads of a layer share one unit": unit_of_layer,
     "scores times what their head writes": written,
+    "rows, twice the median; equal scores count once": partial(equal_once, bound=ROWS),
+    "heads, the lower quartile; equal scores count once": partial(equal_once, bound=HEADS),
+    "heads, twice the lower quartile; equal scores count once": partial(
+        equal_once, bound=partial(per_head, share=0.25, octaves=1)
+    ),
 }
+
+
+def seen(rows: Rows) -> tuple[Float, Float]:
+    """Both sketches under the empty challenge, the left one filtered."""
+    return filtered(rows.x, sketches(rows.pieces, pool_count(len(rows.x)), b""))
 
 
 def fingerprints(rows: Rows) -> dict[str, Float]:
     """e under every rule."""
-
-    def operator(term: str, times: NDArray[Any]) -> Float:
-        left, right = rows.factors[term]
-        return ((left * times[:, None].astype(np.float32)).T @ right).astype(np.float64)
-
-    influence = rows.influence["ud"]
-    plain = multipliers(influence, find_cap(influence), MULTIPLIER_BITS, interpolated=True)
-    ud = operator("ud", plain / 2.0**MULTIPLIER_BITS)
+    both = seen(rows)
     return {
-        name: outputs({t: operator(t, rule(rows, t)) for t in ("qk", "vo")} | {"ud": ud}, *rows.sketches)
+        name: outputs({t: rows.operator(t, rule(rows, t)) for t in ("qk", "vo")} | {"ud": rows.ud}, *both)
         for name, rule in RULES.items()
     }
-
-
-def changed(name: str, subject: Subject) -> Iterator[tuple[str, Model]]:
-    """Derivatives, and a gated model with as many cancelling heads again, louder and louder."""
-    model = load_model(subject.path)
-    for kind in _KINDS:
-        with scratch() as folder:
-            yield kind, open_model(derive(subject.path, kind, folder / "model", model=model))
-    for loud in _LOUD if name == "smollm2" else ():
-        with scratch() as folder:
-            other = add_heads(model, 7, "cancelling", loud)
-            yield f"cancelling heads × {loud:g}", open_model(save_model(other, folder / "model"))
-
-
-def compared(first: Float, second: Float) -> dict[str, Any]:
-    """Correlation of every term's outputs, and their mean."""
-    terms = [float(np.corrcoef(first[run], second[run])[0, 1]) for run in segments()]
-    named = dict(zip(TERMS, (round(x, 4) for x in terms), strict=True))
-    return {"cosine": round(sum(terms) / len(terms), 4), "terms": named}
 
 
 def main() -> None:
@@ -169,9 +140,8 @@ def main() -> None:
     for name in ("smollm2", "minilm"):
         subject = Subject(demo.find(name))
         own[name] = fingerprints(read(subject.model, subject.chosen, subject.weights))
-        for kind, model in changed(name, subject):
-            found = fingerprints(read(model, subject.chosen, whole_weights(model, subject.chosen)))
-            row = {rule: compared(own[name][rule], e) for rule, e in found.items()}
+        for kind, rows in derived(name, subject):
+            row = {rule: compared(own[name][rule], e) for rule, e in fingerprints(rows).items()}
             report[f"{kind} of {name}"] = row
             print(name, kind, {rule: one["cosine"] for rule, one in row.items()}, file=sys.stderr, flush=True)
     report["smollm2 / minilm"] = {rule: compared(own["smollm2"][rule], own["minilm"][rule]) for rule in RULES}

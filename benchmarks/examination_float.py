@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, MULTIPLIER_BITS, OUTPUTS, TERMS
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, pool_count, segments, sketches
+from huref.circuits.fingerprint.hardened.vector import weighted
 from huref.circuits.program.evaluate import Trace
 from huref.prover.canonical import steps
 from huref.prover.canonical.whole import whole_model
@@ -21,6 +22,7 @@ from huref.prover.checkpoint.families import Model
 from huref.prover.vocabulary.selection import Chosen
 
 Float = NDArray[np.float32]
+Matrix = NDArray[np.float64]
 _FACTORS = (("q", "k"), ("o", "v"), ("up", "down"))
 """Left and right rows of every term."""
 
@@ -66,8 +68,10 @@ def unrounded(model: Model, choice: Chosen, run: Trace) -> dict[str, Any]:
         name: float(np.corrcoef(found[part], run.v[part])[0, 1])
         for name, part in zip(TERMS, segments(), strict=True)
     }
-    mean = sum(terms.values()) / len(terms)
-    return {"cosine": round(mean, 5), "terms": {name: round(value, 5) for name, value in terms.items()}}
+    return {
+        "cosine": round(weighted(terms), 5),
+        "terms": {name: round(value, 5) for name, value in terms.items()},
+    }
 
 
 def _accumulate(
@@ -89,31 +93,37 @@ def _accumulate(
         operators[term] += (rows * times[:, None].astype(np.float32)).T @ other
 
 
-def filtered(
-    x: NDArray[np.float64], both: tuple[Sketch, Sketch]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def filtered(x: NDArray[np.float64], both: tuple[Sketch, Sketch]) -> tuple[Matrix, Matrix]:
     """Both sketches of the rows x (K, d), (P, d) each, the left one after its descent steps."""
+    ys, yt = sums(x, both)
+    return descended(ys, yt, FILTER_STEPS), yt
+
+
+def sums(x: NDArray[np.float64], both: tuple[Sketch, Sketch]) -> tuple[Matrix, Matrix]:
+    """Both sketches of the rows x (K, d), (P, d) each."""
     centred = x - x.mean(axis=0)
-    pools = both[0].pools
-    ys, yt = (np.zeros((pools, x.shape[1])) for _ in both)
+    ys, yt = (np.zeros((sketch.pools, x.shape[1])) for sketch in both)
     for sketch, out in zip(both, (ys, yt), strict=True):
         np.add.at(out, sketch.pool, sketch.sign[:, None] * centred)
-    for _ in range(FILTER_STEPS):
-        z = (ys @ yt.T) @ yt
-        ys = ys - (ys * z).sum() / (z * z).sum() * z
     return ys, yt
 
 
-def outputs(
-    operators: dict[str, NDArray[np.float64]], ys: NDArray[np.float64], yt: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """e of the terms' operators (d, d) under the empty challenge."""
+def descended(ys: Matrix, yt: Matrix, steps: int) -> Matrix:
+    """The left sketch after so many steps, (P, d)."""
+    for _ in range(steps):
+        z = (ys @ yt.T) @ yt
+        ys = ys - (ys * z).sum() / (z * z).sum() * z
+    return ys
+
+
+def outputs(operators: dict[str, Matrix], ys: Matrix, yt: Matrix, challenge: bytes = b"") -> Matrix:
+    """e of the terms' operators (d, d) under a challenge, from which both sketches are."""
     pools = len(ys)
     gram, e = ys @ yt.T, np.zeros(OUTPUTS)
     for number, term in enumerate(TERMS):
         entries = ys @ operators[term] @ yt.T
         if term == "ud":
             entries -= (entries * gram).sum() / (gram * gram).sum() * gram
-        place, sign = output_map(number, pools, b"")
+        place, sign = output_map(number, pools, challenge)
         np.add.at(e, place, sign * entries)
     return e

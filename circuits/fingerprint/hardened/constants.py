@@ -5,6 +5,8 @@ from __future__ import annotations
 LABEL = b"huref fingerprint 2"
 """Every public table is drawn from a hash of this label, the challenge and the table's own name."""
 TERMS = ("qk", "vo", "ud")
+WEIGHTS = {"qk": 2, "vo": 3, "ud": 3}
+"""What a term counts in the similarity. Scores can be added to without writing anything, so they count less."""
 FEWEST_TOKENS = 256
 POOLS = 128
 """P: pools of tokens on either side, halved (to 32) while K < 8·P."""

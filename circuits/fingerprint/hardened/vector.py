@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from huref.circuits.fingerprint.hardened.constants import OUTPUTS, TERMS, VECTOR
+from huref.circuits.fingerprint.hardened.constants import OUTPUTS, TERMS, VECTOR, WEIGHTS
 from huref.circuits.fingerprint.hardened.tables import segments
 
 
@@ -26,7 +27,7 @@ def vector_segments() -> list[slice]:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosine of each term's run of e, less its mean, and their mean, by which two models are compared."""
+    """Cosine of each term's run of e, less its mean, and their weighted mean, by which two models are compared."""
 
     overall: float
     terms: dict[str, float]
@@ -39,7 +40,12 @@ def similarity(first: ArrayLike, second: ArrayLike) -> Similarity:
     """
     a, b = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
     terms = {name: _cosine(a[run], b[run]) for name, run in zip(TERMS, segments(), strict=True)}
-    return Similarity(sum(terms.values()) / len(terms), terms)
+    return Similarity(weighted(terms), terms)
+
+
+def weighted(terms: Mapping[str, float]) -> float:
+    """The mean of all three terms' cosines, in which qk counts two thirds of each other."""
+    return sum(WEIGHTS[name] * terms[name] for name in TERMS) / sum(WEIGHTS.values())
 
 
 def _cosine(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
