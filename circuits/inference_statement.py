@@ -32,7 +32,8 @@ class InferenceStatement(StrictModel):
     """Everything public about one run but what the model id stands for.
 
     Token `ids[i]` for i ≥ `first` is claimed to follow those before it, within `gaps[i − first]` of the largest logit
-    in the logits' unit; one gap stands for all. `prompt` and `answer` are the texts as the owner gives them.
+    in the logits' unit; one gap stands for all. `odds`: the sum of Σ_u e^−D over the claims, in quarters, where D is how
+    far the logit of token u is below that of the claimed one plus its gap. `prompt` and `answer` are the texts as the owner gives them.
     """
 
     format: Literal["huref-statement/1"] = FORMAT
@@ -42,6 +43,7 @@ class InferenceStatement(StrictModel):
     ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=MAX_IDS)]
     first: Annotated[int, Field(ge=1)]
     gaps: Annotated[list[Annotated[int, Field(ge=0, le=MAX_GAP)]], Field(min_length=1, max_length=MAX_IDS)]
+    odds: Annotated[int, Field(ge=1, lt=1 << 30)]
     prompt: Annotated[str, Field(max_length=MAX_TEXT)] | None
     answer: Annotated[str, Field(max_length=MAX_TEXT)] | None
 
@@ -56,7 +58,7 @@ class InferenceStatement(StrictModel):
             raise Malformed("inference: gaps and the first claimed token do not go with the ids")
         gaps = self.gaps * self.claimed if len(self.gaps) == 1 else self.gaps
         positions = range(self.first - 1, len(self.ids) - 1)
-        return Claims(tuple(positions), tuple(self.ids[self.first :]), tuple(gaps))
+        return Claims(tuple(positions), tuple(self.ids[self.first :]), tuple(gaps), self.odds)
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes."""

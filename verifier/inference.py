@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
+from huref.circuits.inference.claim import ODDS_BITS
 from huref.circuits.inference_statement import InferenceStatement, inference_program, prepare_inference
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
@@ -16,9 +18,11 @@ from huref.common.text import escape, quoted
 from huref.verifier.measured import measured
 from huref.verifier.relations.verify import verify_relations
 
-TIES = (
-    "That the model tells tokens apart: where all logits are equal every token is a largest one, and any answer can be "
-    "proven, so that an answer alone shows no model either. An auditor who was shown a checkpoint rules it out."
+FLAT = 0.05
+"""Below this probability a verdict warns."""
+UNLIKELY = (
+    "That the model tells tokens apart: it gives the claimed ones so small a probability that many others are as good, "
+    "and where all logits are equal any answer can be proven."
 )
 
 
@@ -35,6 +39,12 @@ class InferenceVerdict:
     def argmaxes(self) -> int:
         """How many claimed tokens are proven to have the largest logit."""
         return sum(gap == 0 for gap in self.gaps)
+
+    @property
+    def probability(self) -> float:
+        """The harmonic mean of the claimed tokens' probabilities, from below."""
+        claimed = self.statement.claimed
+        return min(1.0, claimed / (math.exp(self.largest) * self.statement.odds * 2.0**-ODDS_BITS))
 
     @property
     def largest(self) -> float:
@@ -57,18 +67,20 @@ class InferenceVerdict:
                 how += f" (of {best} of them proven: the largest)"
         return [
             f"The integers under this model id, run as a language model by their directory's inference program, "
-            f"give each of the last {tokens} of {len(said.ids)} published ones, behind those before it, {how}.",
+            f"give each of the last {tokens} of {len(said.ids)} published ones, behind those before it, {how}, and on "
+            f"average (harmonic mean) a probability of at least {self.probability:.2g}.",
         ]
 
     def not_proven(self) -> list[str]:
         """What nobody should read into it, and the owner's words."""
         said = self.statement
         lines = [
-            TIES,
             "That this answer was ever served, or served by this model: whoever serves another one may prove this one "
             "afterwards. Ask with prompts that nobody could foresee (huref ask), keep the answers, and demand the "
             "proof of some that you pick later.",
         ]
+        if self.probability < FLAT:
+            lines.insert(0, UNLIKELY)
         if self.largest > 0:
             lines.append(
                 "That the claimed tokens are the model's own choice: within such a gap there may be several."
@@ -90,6 +102,7 @@ class InferenceVerdict:
             "argmaxes": self.argmaxes,
             "largest_gap": self.largest,
             "median_gap": self.median,
+            "probability": self.probability,
             "bits": round(self.security.bits, 2),
             "proof_bytes": self.size,
             "said_by_owner": {"prompt": said.prompt, "answer": said.answer},
@@ -123,13 +136,19 @@ def verify_inference(
     return InferenceVerdict(statement, report, tuple(gap * 2.0**-unit for gap in gaps), len(proof))
 
 
-def require_answer(found: InferenceVerdict | None, max_gap: float | None, min_argmax: float | None) -> None:
-    """Hold a proof of inference against what the caller asks for: the largest gap, and the least share of argmaxes.
+def require_answer(
+    found: InferenceVerdict | None,
+    max_gap: float | None,
+    min_argmax: float | None,
+    min_probability: float | None = None,
+) -> None:
+    """Hold a proof of inference against what the caller asks for: the largest gap, the least share of argmaxes, and the
+    least mean probability.
 
     Raises:
         Rejected: there is none, or it shows less.
     """
-    if max_gap is None and min_argmax is None:
+    if max_gap is None and min_argmax is None and min_probability is None:
         return
     if found is None:
         raise Rejected("expect.inference", "the bundle holds no proof of inference")
@@ -139,6 +158,13 @@ def require_answer(found: InferenceVerdict | None, max_gap: float | None, min_ar
             "a claimed token may be further below the best",
             expected=max_gap,
             got=found.largest,
+        )
+    if min_probability is not None and not found.probability >= min_probability:
+        raise Rejected(
+            "expect.min_probability",
+            "the claimed tokens may be less likely",
+            expected=min_probability,
+            got=found.probability,
         )
     share = found.argmaxes / found.statement.claimed
     if min_argmax is not None and not share >= min_argmax:

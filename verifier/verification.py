@@ -47,6 +47,7 @@ def verify(
     generator: str | None = None,
     max_gap: float | None = None,
     min_argmax: float | None = None,
+    min_probability: float | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
@@ -65,6 +66,7 @@ def verify(
         generator: digest (64 hex digits) of the generator that must have drawn the picture; like `require_image`.
         max_gap: logits that a claimed token of its proof of inference may be below the best one at most.
         min_argmax: share of the claimed tokens that must be proven to be the best ones.
+        min_probability: harmonic mean of the claimed tokens' probabilities that must be proven.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -104,7 +106,7 @@ def verify(
         _check_range(read, commitment, min_security)
     with watch("inference"):
         answer = verify_inference(read.files, commitment, min_security)
-        require_answer(answer, max_gap, min_argmax)
+        require_answer(answer, max_gap, min_argmax, min_probability)
     with watch("picture"):
         required = require_image or wanted_generator is not None
         if required:

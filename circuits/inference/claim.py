@@ -1,4 +1,4 @@
-"""What a proof of inference says about a run: how far each claimed token is below the best one."""
+"""What a proof of inference says about a run: how far claimed tokens are below the best ones, and how likely."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.common.errors import UsageError
+from huref.circuits.program.functions import odds
+from huref.circuits.program.wide_tables import DISTANCE_BITS
+from huref.common.errors import Unsupported, UsageError
 
 
 def gaps(logits: NDArray[np.int64], claims: Sequence[tuple[int, int]]) -> list[int]:
@@ -26,6 +28,35 @@ def gaps(logits: NDArray[np.int64], claims: Sequence[tuple[int, int]]) -> list[i
         row = logits[position]
         found.append(int(row.max()) - int(row[token]))
     return found
+
+
+ODDS_BITS = 2
+"""Inverse probabilities count quarters, rounded up."""
+ODDS_LIMIT = 1 << 18
+"""No inverse probability is as large, in quarters."""
+
+
+def odds_digit(vocabulary: int) -> int:
+    """b ≤ 12 with vocabulary · 2^b ≤ 2^30: bits of both digits of what is summed over a vocabulary.
+
+    Raises:
+        Unsupported: a vocabulary for which there is none.
+    """
+    bits = min(12, 30 - (vocabulary - 1).bit_length())
+    if bits < 8:
+        raise Unsupported(f"inference: a vocabulary of {vocabulary} is too large")
+    return bits
+
+
+def odds_of(distances: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
+    """Σ_u e^(−D_u), in quarters and rounded up, of every row of distances D (claims × vocabulary) at `unit`.
+
+    Behind a claim with the gap 0 that is the inverse of the claimed token's probability.
+    """
+    bits = odds_digit(distances.shape[1])
+    size = 1 << DISTANCE_BITS
+    found = odds(unit, 2 * bits, size)[np.clip(distances, 0, size - 1)].sum(axis=1)
+    return -(-found >> (2 * bits - ODDS_BITS))
 
 
 def answer_claims(ids: Sequence[int], first: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Relations of the logits and of what is claimed of them (docs/inference.md §4, protocol §13.7).
 
-D[t, u] = L[t, y_t] + g_t − L[t, u] is what is committed and looked up: that it is not negative is the claim.
+D[t, u] = L[t, y_t] + g_t − L[t, u] is what is committed and looked up: that it is not negative is the claim. Where all
+logits are alike that says nothing, so the sum over u of e^−D is claimed as well: how likely the claimed tokens are.
 """
 
 from __future__ import annotations
@@ -8,25 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, odds_digit
 from huref.circuits.inference.sites import InferenceProgram, Linear
+from huref.circuits.program.tables import Table
+from huref.circuits.program.wide_tables import DISTANCE_BITS
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Outer, Projection
-from huref.circuits.relations.terms import At, PublicTokens
+from huref.circuits.relations.program import Own
+from huref.circuits.relations.terms import At, Beside, Public, PublicTokens, RowSum, Total
+from huref.common.algebra.field import P
 from huref.common.errors import UsageError
 
-DISTANCE_BITS = 17
-"""D is below 2^17: no logit is further below the claimed one."""
 LOGIT_BITS = 18
 """L[t, y_t] + g_t is in ±2^17."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Token `tokens[i]` follows position `positions[i]`, within `gaps[i]` of the largest logit, in its unit."""
+    """Token `tokens[i]` follows position `positions[i]`, within `gaps[i]` of the largest logit, in its unit.
+
+    `odds` is the sum of `huref.circuits.inference.claim.odds_of` over all of them.
+    """
 
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
     gaps: tuple[int, ...]
+    odds: int
 
     def check(self, tokens: int, vocabulary: int) -> None:
         """Raise `UsageError` unless these are claims about positions and tokens that there are.
@@ -43,6 +51,8 @@ class Claims:
             raise UsageError(f"a claimed token is none of {vocabulary}")
         if any(not 0 <= gap < 1 << DISTANCE_BITS for gap in self.gaps):
             raise UsageError(f"a claimed gap is not between 0 and {(1 << DISTANCE_BITS) - 1}")
+        if not 0 < self.odds < ODDS_LIMIT * len(self.tokens) < P:
+            raise UsageError("the odds are more than so many tokens can have")
 
 
 def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, claims: Claims) -> None:
@@ -55,7 +65,13 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
     steps = builder.steps("head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound)
     frame, rows = Frame(count, 1, 1, vocabulary), Frame(count, 1)
     distance = builder.matrix("head.distance", frame, 1 << DISTANCE_BITS)
-    builder.bits("head.distance", distance, DISTANCE_BITS)
+    bits = odds_digit(vocabulary)
+    digits = (
+        builder.matrix("head.odds1", frame, 1 << bits),
+        builder.matrix("head.odds0", frame, (1 << bits) - 1),
+    )
+    table = Table("odds", (program.facts.logits, bits))
+    builder.look("head.odds", table, Own(distance), *(Own(digit) for digit in digits))
     claimed = builder.matrix("head.claimed", rows, 1 << (LOGIT_BITS - 1), flat=True)
     builder.bits("head.claimed", claimed, LOGIT_BITS, 1 << (LOGIT_BITS - 1))
     # acc + half − ℓ − 2^s·(claimed − D) = 0
@@ -70,3 +86,26 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
         At(distance, claims.tokens),
         PublicTokens(tuple(-gap for gap in claims.gaps)),
     )
+    _relate_odds(builder, digits, bits, rows, claims.odds)
+
+
+def _relate_odds(
+    builder: Builder, digits: tuple[Matrix, Matrix], bits: int, rows: Frame, claimed: int
+) -> None:
+    """Every claim's sum over the vocabulary, rounded up to quarters, and their sum.
+
+    Both sides of either equation are numbers from 0 to below p.
+    """
+
+    def number(name: str, width: int) -> Matrix:
+        made = builder.matrix(name, rows, (1 << width) - 1, flat=True)
+        builder.bits(name, made, width)
+        return made
+
+    carry, low = number("odds.carry", ODDS_LIMIT.bit_length() - 1), number("odds.low", bits)
+    found, high = number("odds", ODDS_LIMIT.bit_length() - 1), number("odds.high", bits - ODDS_BITS)
+    bound = (1 << 30) + (1 << 20)
+    builder.equation("odds.low", rows, bound, RowSum(digits[1]), Beside(low), Beside(carry, -(1 << bits)))
+    unit = Beside(found, -(1 << bits - ODDS_BITS))
+    builder.equation("odds.high", rows, bound, RowSum(digits[0]), Beside(carry), Beside(high), unit)
+    builder.equation("odds.total", Frame(1, 1), bound, Total(found), Public(-claimed))

@@ -63,6 +63,22 @@ def inverse_roots(hidden: int, x: int) -> Ints:
     return nearest(approximate, lambda i: (Decimal(hidden) / Decimal(int(m[i]))).sqrt() * Decimal(2) ** x)
 
 
+@lru_cache(maxsize=_KEPT)
+def odds(unit: int, bits: int, size: int) -> Ints:
+    """Entry D < size is 2^bits · e^(−D · 2^−unit), rounded up: how likely a token is beside another one."""
+    distance = np.arange(size)
+    approximate = 2.0**bits * np.exp(-distance * 2.0**-unit)
+    found = np.ones(size, np.int64)
+    near = np.flatnonzero(approximate > 2.0**-18)  # what is less is 1, like everything below it
+
+    def exact(i: int) -> Decimal:
+        return Decimal(2) ** bits * (-Decimal(int(near[i])) / Decimal(2) ** unit).exp() + Decimal("0.5")
+
+    found[near] = nearest(approximate[near] + 0.5, exact)  # no other entry than the first is an integer
+    found[0] = 1 << bits
+    return found
+
+
 def reciprocal(total: Ints) -> Ints:
     """R = round(2^31 / total), halves up, for positive totals."""
     return ((1 << (RECIPROCAL_BITS + 1)) + total) // (2 * total)

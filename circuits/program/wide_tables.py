@@ -10,6 +10,7 @@
 - silu, gelu, gelu_tanh (H, C, finer, k₁, k₂, …): for every k ascending, h in [−H, H) → (k, h, the function of h·2^−k
   clipped to ±C, at the unit k + finer)
 - roots (d, x): m in [2^12, 2^14) → (m, √d · 2^x / √m)
+- odds (k, b): D in [0, 2^17) → (D, E div 2^b, E mod 2^b), E = 2^(2b) · e^(−D · 2^−k), rounded up
 - scales (d, x, top): e in [0, top], m in [2^12, 2^14) → (e, m, c(m) · 2^(top − e)), c as in roots
 """
 
@@ -32,12 +33,15 @@ from huref.circuits.program.functions import (
     ROOT_LOW,
     activation,
     inverse_roots,
+    odds,
     powers,
     reciprocal,
 )
 
 Ints = NDArray[np.int64]
 ACTIVATION_BITS = 16
+DISTANCE_BITS = 17
+"""No logit is further below the claimed one."""
 
 
 class Kind(Protocol):
@@ -197,6 +201,25 @@ class Scales:
         return values[0] * (ROOT_HIGH - ROOT_LOW) + values[1] - ROOT_LOW
 
 
+@dataclass(frozen=True)
+class Odds:
+    """How likely a token is beside one that is so much better, in two digits."""
+
+    unit: int
+    bits: int
+
+    @property
+    def size(self) -> int:
+        return 1 << DISTANCE_BITS
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        found = odds(self.unit, 2 * self.bits, self.size)[index]
+        return index, found >> self.bits, found & ((1 << self.bits) - 1)
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return values[0]
+
+
 def _powers() -> Function:
     zeros = np.zeros(EXP_ZERO - EXP_LOW, np.int64)
     values = np.concatenate([zeros, powers()])
@@ -225,5 +248,6 @@ KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "gelu_tanh": (3, partial(Activation, "gelu_tanh")),
     "roots": (2, _roots),
     "scales": (3, Scales),
+    "odds": (3, Odds),
 }
 """Length of the tuples, and what makes the kind from its parameters."""

@@ -22,6 +22,7 @@ from huref.circuits.relations.terms import (
     Sparse,
     Stored,
     StoredAt,
+    Total,
 )
 from huref.circuits.relations.weights import (
     COLUMN,
@@ -78,6 +79,10 @@ class _Builder:
                 self._sparse(name, frame, entries)
             case RowSum(matrix, factor):
                 self._row_sum(name, frame, matrix, self.weights.rows(name, factor))
+            case Total(matrix, factor):
+                once = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0])
+                rows = np.broadcast_to(once, (matrix.frame.rows, DEGREE))
+                flat_term(self.into, self.layout.placed[matrix.name].start, np.ascontiguousarray(rows))
             case Mapped():
                 self._mapped(name, frame, term)
 

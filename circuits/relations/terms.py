@@ -101,6 +101,14 @@ class RowSum:
 
 
 @dataclass(frozen=True)
+class Total:
+    """factor · the sum of all entries of a flat matrix; for a frame of one entry."""
+
+    matrix: Matrix
+    factor: int = 1
+
+
+@dataclass(frozen=True)
 class Mapped:
     """factor · Σ_i maps[t][j, i] · (entry (t, …, i) of a matrix), for every head of `size` columns.
 
@@ -121,7 +129,9 @@ class Mapped:
     __hash__ = None  # type: ignore[assignment]
 
 
-Linear = Cells | Along | Beside | Stored | StoredAt | At | Public | PublicTokens | Sparse | RowSum | Mapped
+Linear = (
+    Cells | Along | Beside | Stored | StoredAt | At | Public | PublicTokens | Sparse | RowSum | Total | Mapped
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huref.circuits.inference.claim import answer_claims
+from huref.circuits.inference.claim import answer_claims, odds_of
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference_statement import (
@@ -154,22 +154,29 @@ def _answer(
         raise UsageError(f"one proof covers at most {MAX_IDS} tokens")
     with progress.stage("run") as step:
         if question.generate:
-            ids += generate(shape, facts, weights, ids, question.generate, step)
-            found = [0] * question.generate  # each is the best one
+            made, odds = generate(shape, facts, weights, ids, question.generate, step)
+            ids += made
+            gaps = [0] * question.generate if each else [0]  # each is the best one
         else:
             program = compile_inference(shape, facts, len(ids) - 1)
             logits = execute_inference(program, weights, ids[:-1]).values[program.logits]
-            found = measured_gaps(logits, answer_claims(ids, question.first))
-    if max(found) > MAX_GAP:
-        raise ProverError(
-            f"a token of the answer is {max(found) * 2.0**-facts.logits:.1f} logits below the model's best one",
-            hint="the answer is another model's, or was cut into tokens in another way",
-        )
+            claims = answer_claims(ids, question.first)
+            gaps = measured_gaps(logits, claims)
+            if max(gaps) > MAX_GAP:
+                raise ProverError(
+                    f"a token of the answer is {max(gaps) * 2.0**-facts.logits:.1f} logits below the model's best one",
+                    hint="the answer is another model's, or was cut into tokens in another way",
+                )
+            gaps = gaps if each else [max(gaps)]
+            rows = logits[[position for position, _ in claims]]
+            own = rows[np.arange(len(rows)), [token for _, token in claims]] + np.array(gaps)
+            odds = int(odds_of(own[:, None] - rows, facts.logits).sum())
     return InferenceStatement(
         model_id=opened.public.model_id,
         ids=ids,
         first=question.first,
-        gaps=found if each else [max(found)],
+        gaps=gaps,
+        odds=odds,
         prompt=question.prompt,
         answer=question.answer,
     )

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import rounded
-from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.sites import InferenceProgram, Linear, Norm, Scores, Write
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
 from huref.prover.run.inference.record import _Recorder
@@ -129,7 +128,7 @@ def forge(run: Run, how: Deviation | None = None, **other: Any) -> dict[str, Int
     forger = Forger(run, how or Deviation(), **other)
     own = forger_logits(run, how, **other)
     gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
-    forger.claims = Claims(run.claims.positions, run.claims.tokens, gaps)
+    forger.claims = replace(run.claims, gaps=gaps)
     forger.run()
     return forger.found
 
@@ -138,5 +137,5 @@ def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
     """What the deviating run ends in, at the claimed positions."""
     forger = Forger(run, how or Deviation(), **other)
     count = len(run.claims.positions)
-    forger.claims = Claims(run.claims.positions, run.claims.tokens, (1 << 40,) * count)
+    forger.claims = replace(run.claims, gaps=(1 << 40,) * count)
     return forger.run().values["head"]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.claim import odds_of
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Activation, Facts
 from huref.circuits.inference.relate_head import Claims
@@ -83,6 +84,11 @@ class Run:
         """Every committed matrix of the honest run."""
         return record_run(self.program, self.relations, self.weights, self.ids, self.claims)
 
+    def claimed(self, tokens: tuple[int, ...], gaps: tuple[int, ...]) -> Claims:
+        """Claims about other tokens at the same positions, with their odds."""
+        logits = execute_inference(self.program, self.weights, self.ids).values["head"]
+        return claims_of(logits, self.claims.positions, tokens, gaps, self.facts)
+
     def wrong(self, changed: Mapping[str, Ints] | None = None) -> list[str]:
         """What does not hold if these matrices replace the honest ones."""
         return Checker(self.relations, {**self.found, **(changed or {})}, self.weights).wrong()
@@ -126,5 +132,17 @@ def make_run(
     ids = tuple(int(i) for i in texts[0][:tokens])
     logits = execute_inference(compile_inference(shape, facts, tokens), weights, ids).values["head"]
     best = logits[list(positions)].argmax(axis=1)
-    claims = Claims(tuple(positions), tuple(int(i) for i in best), (gap,) * len(positions))
+    tokens_of = tuple(int(i) for i in best)
+    gaps = (gap,) * len(positions)
+    claims = claims_of(logits, tuple(positions), tokens_of, gaps, facts)
     return Run(shape, weights, facts, ids, claims)
+
+
+def claims_of(
+    logits: Ints, positions: tuple[int, ...], tokens: tuple[int, ...], gaps: tuple[int, ...], facts: Facts
+) -> Claims:
+    """Claims with the odds of a run with these logits (tokens × vocabulary)."""
+    rows = logits[list(positions)]
+    own = rows[np.arange(len(rows)), list(tokens)] + np.array(gaps)
+    odds = odds_of(own[:, None] - rows, facts.logits)
+    return Claims(positions, tokens, gaps, int(odds.sum()))

@@ -41,6 +41,7 @@ from huref.circuits.relations.terms import (
     Sparse,
     Stored,
     StoredAt,
+    Total,
     by_inner,
 )
 from huref.common.algebra.field import P
@@ -140,6 +141,8 @@ class Checker:
                 if matrix.frame.causal:
                     values = values * np.tril(np.ones(values.shape[::3], np.int64))[:, None, None, :]
                 return values.sum(axis=3, keepdims=True) * self.factor(factor, f.inner)
+            case Total(matrix, factor):
+                return factor * self.of(matrix).sum(keepdims=True)
             case Mapped(matrix, maps, factor):
                 values = self.of(matrix)[:, :, 0]
                 by_head = values.reshape(*values.shape[:2], -1, maps.shape[1])

@@ -134,6 +134,7 @@ def toy(
             (t.Cells(share, by_layer), t.Beside(per_head, by_layer), t.Public(by_layer)),
             (p.CausalScores("causal", query, key, size, group, by_layer),),
         ),
+        ("total", Frame(1, 1), (t.Total(scalar, -3), t.Public(2)), ()),
         ("mapped", rows, (t.Mapped(x, maps, by_layer),), ()),
         ("projection", rows, (), (p.Projection("projection", x, tuple(read), by_layer, turned),)),
         (

@@ -75,6 +75,10 @@ def verify(
     min_argmax: Annotated[
         float | None, typer.Option(help="Least share of its claimed tokens proven to be the best, 0 to 1.")
     ] = None,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(help="Least mean probability (harmonic) of its claimed tokens that must be proven."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
@@ -93,6 +97,7 @@ def verify(
             generator=generator,
             max_gap=max_gap,
             min_argmax=min_argmax,
+            min_probability=min_probability,
         )
     if as_json:
         result_json(verdict.to_dict())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, odds_digit
 from huref.circuits.inference.compile import STREAM_LIMB
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.relate_head import Claims
@@ -36,8 +37,10 @@ from huref.circuits.program.functions import (
     OCTAVE,
     ROOT_LOW,
     inverse_roots,
+    odds,
     reciprocal,
 )
+from huref.circuits.program.wide_tables import DISTANCE_BITS
 from huref.circuits.relations.program import Relations
 from huref.common.errors import ProverError
 from huref.prover.run.inference.executor import FastEvaluator
@@ -223,9 +226,28 @@ class _Recorder(FastEvaluator):
             )
         self.stepped("head", 0)
         self.put("head.distance", 0, distance)
+        self._odds(distance)
         self.put("head.claimed", 0, own)
         self.rest("head.rest", 0)
         return h
+
+    def _odds(self, distance: Ints) -> None:
+        """Both digits of e^−D, and their sums rounded up."""
+        bits, size = odds_digit(distance.shape[1]), 1 << DISTANCE_BITS
+        found = odds(self.program.facts.logits, 2 * bits, size)[np.clip(distance, 0, size - 1)]
+        high, low = found >> bits, found & ((1 << bits) - 1)
+        self.put("head.odds1", 0, high)
+        self.put("head.odds0", 0, low)
+        carry = -(-low.sum(axis=1) >> bits)
+        total = high.sum(axis=1) + carry
+        quarters = -(-total >> (bits - ODDS_BITS))
+        if int(quarters.max()) >= ODDS_LIMIT:
+            raise ProverError("a claimed token is too unlikely for a proof")
+        for name, values in (
+            ("odds.carry", carry), ("odds.low", (carry << bits) - low.sum(axis=1)),
+            ("odds", quarters), ("odds.high", (quarters << (bits - ODDS_BITS)) - total),
+        ):  # fmt: skip
+            self.put(name, 0, values)
 
     def turn(self, site: Turn) -> Ints:
         return self.clamped(site, super().turn(site))

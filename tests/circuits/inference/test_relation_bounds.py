@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from huref.circuits.inference.claim import odds_digit
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts, LayerFacts
 from huref.circuits.inference.relate_head import Claims
@@ -25,6 +26,7 @@ from huref.circuits.relations import products, terms
 from huref.circuits.relations.program import Look, Number, Own, Relations
 from huref.circuits.relations.terms import by_inner
 from huref.common.algebra.field import P
+from huref.common.errors import Unsupported
 from tests.support.inference_runs import LAYOUTS, UNEVEN, Ints, make_run
 from tests.support.shapes import SMOL
 
@@ -52,7 +54,7 @@ def smol(tokens: int, hidden: int = 576, **changes: Any) -> Relations:
         facts = replace(FACTS, layers=(layer, layer))
     program = compile_inference(shape, facts, tokens)
     stack = tuple(Weight(tensor.name, tensor.rows, tensor.cols) for tensor in whole_model(shape))
-    return relate(program, [1] * tokens, Claims((tokens - 1,), (3,), (5,)), stack)
+    return relate(program, [1] * tokens, Claims((tokens - 1,), (3,), (5,), 40), stack)
 
 
 @cache
@@ -122,6 +124,10 @@ class Bounds:
                 return max(abs(value) for value in values)
             case terms.Sparse(entries):
                 return max((abs(value) for at, _, value in entries if at == i), default=0)
+            case terms.Total(matrix):
+                return factor * matrix.frame.rows * self.of(matrix, i)
+            case terms.RowSum(matrix) if matrix.name in ("head.odds1", "head.odds0"):
+                return factor << 30  # by the choice of their digits
             case terms.RowSum(matrix):
                 return factor * matrix.frame.cols * self.of(matrix, i)
             case terms.Mapped(matrix, maps):
@@ -199,7 +205,8 @@ CASES = {
 
 
 def one_sides(name: str) -> bool:
-    return name in ("norm.low", "norm.high", "q_norm", "k_norm") or name.startswith("norm.digit")
+    named = ("norm.low", "norm.high", "q_norm", "k_norm", "odds.low", "odds.high")
+    return name in named or name.startswith("norm.digit")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -244,6 +251,14 @@ def test_sums_of_digits_stay_below_p_on_each_side(case: str) -> None:
             else:
                 plus += bounds.linear(term, equation.frame.inner, 0)
         assert max(plus, minus) < P, (equation.name, plus, minus)
+
+
+@pytest.mark.parametrize("vocabulary", [2, 70, 49152, 1 << 18, (1 << 18) + 1, 1 << 22])
+def test_sums_over_a_vocabulary_stay_below_p(vocabulary: int) -> None:
+    bits = odds_digit(vocabulary)
+    assert 8 <= bits <= 12 and vocabulary << bits <= 1 << 30
+    with pytest.raises(Unsupported, match="too large"):
+        odds_digit((1 << 22) + 1)
 
 
 def test_the_norms_length_by_hand() -> None:

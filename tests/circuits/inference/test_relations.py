@@ -89,6 +89,10 @@ def test_scores_of_future_tokens_are_free(run: Run) -> None:
     assert run.wrong({"scores.z": found}) == ["scores.powers"]
 
 
+OWN = {"head.gap", "odds.total"}
+"""What is claimed of an honest run does not hold of another one."""
+
+
 # deviations: the run is honest from the deviation on, so that one check has to find it
 
 
@@ -153,7 +157,7 @@ def test_a_deviation_is_found_by_the_check_meant_for_it(name: str, run: Run) -> 
     """Nothing else is wrong: a build without these checks would accept the run."""
     how, expected = DEVIATIONS[name]
     found = how(run)
-    assert set(run.wrong(found)) - {"head.gap"} == expected
+    assert set(run.wrong(found)) - OWN == expected
 
 
 OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = {
@@ -205,7 +209,7 @@ def moved(layer: Any) -> Any:
 def test_a_deviation_in_another_layout(name: str) -> None:
     layout, how, expected = OF_LAYOUTS[name]
     run = of_layout(layout)
-    assert set(run.wrong(how(run))) - {"head.gap"} == expected
+    assert set(run.wrong(how(run))) - OWN == expected
 
 
 def test_a_step_of_a_gain_that_is_not_among_the_facts() -> None:
@@ -234,7 +238,7 @@ def test_a_head_normed_with_another_exponent(larger: int) -> None:
 def test_a_mantissa_too_small(run: Run) -> None:
     """ρ would not be below 4^e: its digit has no room in the digit of 4^e."""
     found = forge(run, Deviation(norm=("l1.ffn_norm", -1, 0)))
-    wrong = set(run.wrong(found)) - {"head.gap"}
+    wrong = set(run.wrong(found)) - OWN
     assert wrong and wrong <= {
         f"norm.{part}{start}" for start in (0, 10, 18, 28) for part in ("rho", "digit", "kappa")
     }
@@ -245,16 +249,46 @@ def test_claims_of_what_is_not_so(run: Run) -> None:
     worse = int(np.argsort(logits)[-2])
     tokens, gap = (worse, *run.claims.tokens[1:]), int(logits.max() - logits[worse])
     assert gap > 3
-    false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps))
-    true = replace(run, claims=Claims(run.claims.positions, tokens, (gap, *run.claims.gaps[1:])))
+    false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps, run.claims.odds))
+    true = replace(run, claims=run.claimed(tokens, (gap, *run.claims.gaps[1:])))
     assert true.wrong() == []
-    assert Checker(false.relations, true.found, run.weights).wrong() == ["head.gap"]
+    assert Checker(false.relations, true.found, run.weights).wrong() == ["head.gap"]  # the odds differ by less
     lowered = {name: values.astype(np.int32) for name, values in true.found.items()}
     for name in ("head.distance", "head.claimed"):
         lowered[name][0] -= gap - 3
-    assert Checker(false.relations, lowered, run.weights).wrong() == ["head.distance"]
-    moved = Claims((2, *run.claims.positions[1:]), run.claims.tokens, run.claims.gaps)
+    assert set(Checker(false.relations, lowered, run.weights).wrong()) == {"head.odds"}
+    moved = Claims((2, *run.claims.positions[1:]), run.claims.tokens, run.claims.gaps, run.claims.odds)
     assert Checker(replace(run, claims=moved).relations, run.found, run.weights).wrong() == ["head"]
+
+
+def test_how_likely_tokens_are_is_claimed_too(run: Run) -> None:
+    """One quarter less in all, or in one claim, or in a digit of one token, is seen."""
+    claims = run.claims
+    less = Claims(claims.positions, claims.tokens, claims.gaps, claims.odds - 1)
+    relations = replace(run, claims=less).relations
+    assert Checker(relations, run.found, run.weights).wrong() == ["odds.total"]
+    found = {name: run.found[name].astype(np.int64) for name in ("odds", "odds.high", "head.odds1")}
+    found["odds"][0] -= 1
+    assert Checker(relations, {**run.found, **found}, run.weights).wrong() == ["odds.high"]
+    found["odds.high"][0] -= 1 << 10  # what the rounding of the sum would have to be
+    assert Checker(relations, {**run.found, **found}, run.weights).wrong() == ["odds.high"]
+    found["odds.high"][0] += 1 << 10
+    found["head.odds1"].reshape(len(claims.tokens), -1)[0, claims.tokens[0]] -= 1 << 10
+    assert Checker(relations, {**run.found, **found}, run.weights).wrong() == ["head.odds"]
+
+
+@pytest.mark.parametrize("odds", [0, -1, 2 << 18])
+def test_odds_that_there_are_not(odds: int, run: Run) -> None:
+    claims = replace(run.claims, odds=odds)
+    with pytest.raises(UsageError, match="odds"):
+        relate(run.program, run.ids, claims, run.stack)
+
+
+def test_odds_are_the_inverse_probability(run: Run) -> None:
+    logits = forger_logits(run, None) * 2.0**-run.facts.logits
+    shifted = logits - logits[np.arange(len(logits)), list(run.claims.tokens)][:, None]
+    inverse = np.exp(shifted - np.array(run.claims.gaps)[:, None] * 2.0**-run.facts.logits).sum(axis=1)
+    assert run.claims.odds == int(np.ceil(inverse * 4).sum())
 
 
 def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
@@ -302,7 +336,7 @@ def test_digits_of_a_norm_and_their_carries(run: Run) -> None:
 )
 def test_claims_about_what_is_not_there(positions: Any, tokens: Any, gaps: Any, run: Run) -> None:
     with pytest.raises(UsageError):
-        relate(run.program, run.ids, Claims(positions, tokens, gaps), run.stack)
+        relate(run.program, run.ids, Claims(positions, tokens, gaps, 5), run.stack)
 
 
 @pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 3, 4, 70), (1, 2, 3, 4, -1)])

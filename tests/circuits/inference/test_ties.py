@@ -1,23 +1,23 @@
-"""A limit that every verdict on an answer names (huref.verifier.inference.TIES): equal logits leave no gap."""
+"""Where all logits are alike every token is a largest one: what is claimed of how likely it is tells that."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from huref.circuits.inference.relate_head import Claims
-from huref.common.errors import ProverError
 from tests.support.inference_runs import make_run
+from tests.support.relations import Checker
 
 
-def test_a_head_of_zeros_gives_every_token_and_another_does_not() -> None:
+def test_a_head_of_zeros_gives_every_token_and_says_how_unlikely_each_is() -> None:
     run = make_run(gap=0)
-    positions = run.claims.positions
-    any_tokens = tuple((token + 1) % run.shape.vocab for token in run.claims.tokens)
-    claims = Claims(positions, any_tokens, (0,) * len(positions))
-    with pytest.raises(ProverError):
-        _ = replace(run, claims=claims).found
-    flat = {**run.weights, "head": np.zeros_like(run.weights["head"])}
-    assert replace(run, weights=flat, claims=claims).wrong() == []
+    vocabulary, count = run.shape.vocab, len(run.claims.tokens)
+    flat = replace(run, weights={**run.weights, "head": np.zeros_like(run.weights["head"])})
+    tokens = tuple((token + 1) % vocabulary for token in run.claims.tokens)
+    claims = flat.claimed(tokens, (0,) * count)
+    assert claims.odds == 4 * vocabulary * count
+    flat = replace(flat, claims=claims)
+    assert flat.wrong() == []
+    better = replace(flat, claims=replace(claims, odds=run.claims.odds))
+    assert Checker(better.relations, flat.found, flat.weights).wrong() == ["odds.total"]

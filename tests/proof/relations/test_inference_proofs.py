@@ -57,8 +57,9 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
     claims = run.claims
     others = [
         replace(run, claims=replace(claims, tokens=(claims.tokens[0] ^ 1, *claims.tokens[1:]))),
+        replace(run, claims=replace(claims, odds=claims.odds + 1)),
         replace(run, claims=replace(claims, gaps=(2, *claims.gaps[1:]))),
-        replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps)),
+        replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps, claims.odds)),
         replace(run, ids=(run.ids[0] ^ 1, *run.ids[1:])),
         replace(run, facts=replace(run.facts, theta=8000)),
         replace(run, facts=replace(run.facts, epsilon="1e-06")),
@@ -80,7 +81,7 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
 def test_a_deviation(how: Deviation, check: str, run: Run) -> None:
     found = forge(run, how)
     wrong = set(run.wrong(found))
-    assert wrong - {"head.gap"} == {check}
+    assert wrong - {"head.gap", "odds.total"} == {check}
     made = without(of(run), *wrong - {check})  # its own gap would be published
     with pytest.raises(Rejected) as caught:
         made.verify(prove_falsely(made, found))

@@ -27,7 +27,7 @@ def test_every_matrix_is_recorded_in_its_shape(run: Run) -> None:
 
 def test_a_claim_that_does_not_hold_is_refused(run: Run) -> None:
     tokens = tuple((token + 1) % run.shape.vocab for token in run.claims.tokens)
-    false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps))
+    false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps, run.claims.odds))
     with pytest.raises(ProverError, match=r"the token claimed behind position \d is further below the best"):
         record_run(false.program, false.relations, false.weights, false.ids, false.claims)
 
