@@ -40,7 +40,8 @@ def audit(
             report = recompute(bundle, place, private, tokens=tokens, key=signer, progress=progress)
     if as_json:
         checks = list(report.checks)
-        result_json({"agrees": True, "checks": checks, "cosigners": list(report.cosigners)})
+        found = {"agrees": True, "checks": checks, "cosigners": list(report.cosigners)}
+        result_json({"schema": "huref-audited/1", **found})
         return
     result(f"AGREES  {bundle}")
     for check in report.checks:

@@ -108,7 +108,7 @@ def commit(
     public, said = opened.public, opened.public.directory
     if as_json:
         summary = {"model_id": public.model_id, "folder": str(out), "inference": said.inference is not None}
-        result_json({**summary, "seconds": progress.seconds})
+        result_json({"schema": "huref-committed/1", **summary, "seconds": progress.seconds})
         return
     result(f"model id {public.model_id}")
     entries = sum(tensor.rows * tensor.cols for tensor in said.tensors)

@@ -40,7 +40,7 @@ def export(
             done = make(commitment, out, checkpoint, device=device, progress=progress)
     if as_json:
         summary = {"checkpoint": str(done.path), "model_id": done.model_id, "copied": list(done.copied)}
-        result_json({**summary, "seconds": progress.seconds})
+        result_json({"schema": "huref-exported/1", **summary, "seconds": progress.seconds})
         return
     result(f"{done.path}: the integers of model id {done.model_id}")
     note("beside the weights: " + (", ".join(done.copied) or "nothing; --checkpoint copies the tokenizer"))

@@ -31,7 +31,7 @@ def list_command(
         found = installed()
         if as_json:
             rows = [{"digest": g.digest, "name": g.weights.name, "licence": g.weights.licence} for g in found]
-            result_json({"generators": rows})
+            result_json({"schema": "huref-generators/1", "generators": rows})
             return
         for one in found:
             kind = "embedded" if one.digest == embedded().digest else "installed"

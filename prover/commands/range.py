@@ -45,7 +45,7 @@ def prove_range(
             made = ensure_range(opened, progress, again=again)
     if as_json:
         summary = {"model_id": opened.public.model_id, "made": made, "seconds": progress.seconds}
-        result_json({"folder": str(commitment), **summary})
+        result_json({"schema": "huref-range/1", "folder": str(commitment), **summary})
         return
     result(f"model id {opened.public.model_id}")
     note(

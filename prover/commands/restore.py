@@ -34,7 +34,7 @@ def restore(
         )
     if as_json:
         summary = {"folder": str(folder), "positions_declared_spent": declared, "positions_left": left}
-        result_json({**summary, "proofs_left": left // queries})
+        result_json({"schema": "huref-restored/1", **summary, "proofs_left": left // queries})
         return
     result(f"{folder}: {declared} positions declared spent, {left // queries} proofs left")
     if left < queries:

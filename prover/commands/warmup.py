@@ -45,7 +45,8 @@ def warmup(
             worker.stop()
     folder, seconds = str(cache.folder()), round(time.perf_counter() - start, 1)
     if as_json:
-        result_json({"folder": folder, "compiled": compiled(), "seconds": seconds})
+        found = {"folder": folder, "compiled": compiled(), "seconds": seconds}
+        result_json({"schema": "huref-warmup/1", **found})
         return
     result(f"compiled kernels are in {folder}")
     note(f"compiled {compiled()} here in {seconds} s; the others were there or came from a second process")

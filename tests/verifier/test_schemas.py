@@ -19,6 +19,7 @@ from huref.common.output import error_json
 from huref.verifier.report.inspection import inspect
 from tests import ROOT
 from tests.conftest import Made
+from tests.support.command import huref
 from tests.support.forge import Files, check, load, reseal, with_directory, with_manifest
 
 SCHEMAS: dict[str, Any] = {
@@ -55,6 +56,14 @@ def test_every_schema_is_sound_and_every_id_published() -> None:
         "challenge",
         "answered",
         "asked",
+        "audited",
+        "committed",
+        "range",
+        "restored",
+        "exported",
+        "pubkey",
+        "generators",
+        "warmup",
     }
     for schema in SCHEMAS.values():
         Draft202012Validator.check_schema(schema)
@@ -65,6 +74,10 @@ def test_every_schema_is_sound_and_every_id_published() -> None:
     )
     said = set(re.findall(r'SCHEMA = "(huref-[a-z]+/1)"|"schema": "(huref-[a-z]+/1)"', code))
     assert published == {one or two for one, two in said}
+
+
+def test_the_generators_are_listed() -> None:
+    assert validate(huref("generator", "list", "--json").json, "generators")["generators"]
 
 
 def test_verdicts_and_failures(files: Files) -> None:

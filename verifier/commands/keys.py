@@ -40,7 +40,7 @@ def keygen(
         key = SecretKey.generate()
         public = key.save(out)
         if as_json:
-            result_json({"public_key": key.public_key, "file": str(out), "public_file": str(public)})
+            _json(key.public_key, file=str(out), public_file=str(public))
         else:
             result(key.public_key)
             note(f"secret key in {out}, keep it to yourself; publish {public}, which holds the line above")
@@ -52,10 +52,14 @@ def _make_pem(out: Path, kind: Kind, as_json: bool) -> None:
     public = generate(out, kind)
     name = load_public(public).name
     if as_json:
-        result_json({"public_key": name, "file": str(out), "public_file": str(public)})
+        _json(name, file=str(out), public_file=str(public))
     else:
         result(name)
         note(f"secret key in {out}, keep it to yourself; publish {public}; the line above is its SHA-256")
+
+
+def _json(public_key: str, **files: str) -> None:
+    result_json({"schema": "huref-pubkey/1", "public_key": public_key, **files})
 
 
 def pubkey(
@@ -68,6 +72,6 @@ def pubkey(
 
         public = read_public_key(key)
         if as_json:
-            result_json({"public_key": public})
+            _json(public)
         else:
             result(public)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from huref.common.errors import ExitCode
 from tests import ROOT
+from tests.verifier.test_schemas import validate
 
 _BASE = """
 import sys
@@ -38,7 +39,9 @@ def test_keys_in_the_base_install(tmp_path: Path) -> None:
     for form in (key, f"{key}.pub", "0x" + public.upper()):
         assert _huref("pubkey", form).stdout == public + "\n"
     done = _huref("pubkey", key, "--json")
-    assert json.loads(done.stdout) == {"public_key": public}
+    assert validate(json.loads(done.stdout), "pubkey")["public_key"] == public
+    done = _huref("keygen", "--out", tmp_path / "b.key", "--json")
+    assert validate(json.loads(done.stdout), "pubkey")["public_file"] == str(tmp_path / "b.key.pub")
     done = _huref("keygen", "--out", key, "--json")
     assert done.returncode == ExitCode.USAGE and json.loads(done.stdout)["error"] == "UsageError"
     done = _huref("pubkey", "nobody")
