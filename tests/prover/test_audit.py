@@ -215,7 +215,7 @@ def test_texts_that_are_not_those_of_the_ids(tmp_path: Path, published: tuple[st
     assert all(name in sentence for name in published)
     for name in published:
         with pytest.raises(Rejected) as caught:
-            _check_texts(true.model_copy(update={name: coder.decode([40, 41])}), model)
+            _check_texts(true.model_copy(update={name: " " + coder.decode([40, 41])}), model)
         assert caught.value.path == f"audit.{name}"
     assert _check_texts(true.model_copy(update={"prompt": None, "answer": None}), model) == []
 
