@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 from huref.common.errors import Malformed
 from huref.common.text import IDENTIFIER, shorten
 
+BIASES = ("q", "k", "o", "gate", "up", "down", "head")
+"""What may have a committed bias: rows that read the stream, and what o and down write."""
 Norm = Literal["rms", "layer"]
 NormPosition = Literal["pre", "post"]
 Rotary = Literal["half", "interleaved"]
@@ -60,6 +62,8 @@ class ModelShape:
     `blocks`: one per layer, where they are not all an attention and an FFN of `ffn` neurons; `ffn` is then the most
     neurons of a layer. Empty where all are alike.
     `other_mixers`: some layers mix tokens in ways that are not committed (state-space blocks, convolutions).
+    `biases`: which of `BIASES` are committed; a value's bias is part of what o writes, a norm's of what reads it.
+    `positions`: rows of a learned position embedding.
     """
 
     family: str
@@ -82,6 +86,8 @@ class ModelShape:
     head: bool = False
     blocks: tuple[Block, ...] = ()
     other_mixers: bool = False
+    biases: tuple[str, ...] = ()
+    positions: int = 0
 
     def block(self, layer: int) -> Block:
         """What a layer has."""
@@ -142,6 +148,17 @@ class ModelShape:
             raise Malformed(f"shape: unknown norm {shorten((self.norm, self.norm_position), 64)}")
         self._check_rotary()
         self._check_blocks()
+        self._check_biases()
+
+    def _check_biases(self) -> None:
+        there = {"gate": self.gated, "head": self.head, "k": self.rotary is not None}
+        known = [name for name in BIASES if there.get(name, True)]
+        if not isinstance(self.biases, tuple) or [x for x in known if x in self.biases] != list(self.biases):
+            raise Malformed(f"shape.biases: expected names out of {known} in this order")
+        if type(self.positions) is not int or not 0 <= self.positions <= MAX_DIMENSION:
+            raise Malformed(f"shape.positions: expected an integer in 0..{MAX_DIMENSION}")
+        if self.positions and self.rotary is not None:
+            raise Malformed("shape.positions: learned positions beside a rotary embedding")
 
     def _check_blocks(self) -> None:
         if not self.blocks:
@@ -169,9 +186,10 @@ class ModelShape:
             raise Malformed(f"shape: rotary_dim {self.rotary_dim} does not fit head_dim {self.head_dim}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, one per field; `blocks` and `other_mixers` only where they are not empty or false."""
+        """Plain JSON values, one per field; those of `_RARE` only where they say something."""
         value = asdict(self)
         value["blocks"] = [list(astuple(block)) for block in self.blocks]
+        value["biases"] = list(self.biases)
         return {name: x for name, x in value.items() if name not in _RARE or x}
 
     @classmethod
@@ -182,17 +200,25 @@ class ModelShape:
         if got | _RARE != expected or not expected - got <= _RARE:
             unknown = shorten(sorted(got - expected), 200)
             raise Malformed(f"shape: missing {sorted(expected - got - _RARE)}, unknown {unknown}")
-        empty = [name for name in sorted(_RARE & got) if value[name] in ([], (), False)]
+        empty = [name for name in sorted(_RARE & got) if value[name] in ([], (), False, 0)]
         if empty:
             raise Malformed(f"shape.{empty[0]}: says nothing, so it is to be left out")
         members = dict(value)
         if "blocks" in members:
             members["blocks"] = _blocks(members["blocks"])
+        if "biases" in members:
+            members["biases"] = _names(members["biases"])
         return cls(**members)
 
 
-_RARE = {"blocks", "other_mixers"}
+_RARE = {"blocks", "other_mixers", "biases", "positions"}
 """Fields that most models' shapes do not have."""
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise Malformed("shape.biases: expected a list of names")
+    return tuple(value)
 
 
 def _blocks(value: Any) -> tuple[Block, ...]:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import BIAS, DIGIT, DIGITS, STEP
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import ColumnScale, Product, Sum
 from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated
-from huref.circuits.relations.terms import Along, Cells, Equation, Linear, Public, Sparse, Stored
+from huref.circuits.relations.terms import (
+    Along,
+    Cells,
+    Equation,
+    Factor,
+    Linear,
+    Public,
+    Sparse,
+    Stored,
+    by_inner,
+)
 from huref.common.algebra.field import P
 from huref.common.errors import Unsupported
 
@@ -62,6 +72,16 @@ class Builder:
         rest = self.matrix(name, frame, (1 << max(shifts)) - 1)
         self.remainder(name, Number(shifts), Own(rest), shifts)
         return Cells(rest, -1), Public(tuple((1 << s) >> 1 for s in shifts))
+
+    def clamped(
+        self, name: str, frame: Frame, clamp: int, shifts: tuple[int, ...]
+    ) -> tuple[Matrix, Cells, Public, Matrix]:
+        """A new matrix that is h clipped to ±clamp; what rounding by public shifts to h adds; and h."""
+        reach = 1 << (4 * clamp).bit_length()
+        h, out = self.matrix(f"{name}.h", frame, reach), self.matrix(name, frame, clamp)
+        self.look(f"{name}.clamp", Table("clamp", (reach, clamp, -clamp)), Own(h), Own(out))
+        rest, half = self.rest(f"{name}.rest", frame, shifts)
+        return out, rest, half, h
 
     def bits(self, label: str, matrix: Matrix, bits: int, offset: int = 0) -> None:
         """0 ≤ entry + offset < 2^bits."""
@@ -135,6 +155,17 @@ class Builder:
         equation = self.equation(name, frame, P - 1, Along(steps.half), Cells(rest, -1), *linear)
         self.product(ColumnScale(equation, quotient, steps.power, -1))
         return equation
+
+    @staticmethod
+    def bias(tensors: Sequence[str], named: str, factor: Factor = 1) -> tuple[Stored, ...]:
+        """The digits of the biases of `tensors`, if the site of the first one names one."""
+        if not named:
+            return ()
+        by = by_inner(factor, len(tensors))
+        return tuple(
+            Stored(tuple(tensor + BIAS for tensor in tensors), tuple(x << (DIGIT * row) for x in by), row)
+            for row in range(DIGITS)
+        )
 
     def finish(self, stack: tuple[Weight, ...]) -> Relations:
         """The relations; `stack` is the commitment."""

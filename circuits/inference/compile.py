@@ -1,6 +1,8 @@
 """From shape, public facts and the number of tokens to the sites of the inference program, with every bound checked.
 
-LLaMA's layout: RMSNorm before attention and FFN, rotary embedding, gated SiLU, no biases, a head.
+LLaMA's layout and those near it: a norm before attention and FFN (one that subtracts the mean is the same on committed
+integers, whose means are removed), a rotary embedding or learned positions, norms on q and k or none, a gated FFN or a
+plain one, biases or none, a head.
 """
 
 from __future__ import annotations
@@ -14,21 +16,24 @@ from huref.circuits.inference.sites import (
     Activate,
     Divide,
     Embed,
+    Gain,
+    HeadNorm,
     InferenceProgram,
     Linear,
     Low,
     Mix,
     Multiply,
     Norm,
+    Rescale,
     Scores,
     Site,
     Turn,
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import ADMITTED
+from huref.circuits.model.tensors import ADMITTED, BIAS, DIGIT, DIGITS, READ_UNIT, WRITE_UNIT
 from huref.circuits.program.bounds import fits
-from huref.circuits.program.functions import EXP_BITS, inverse_roots
+from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
 from huref.common.errors import Unsupported, UsageError
 
 MAX_TOKENS = 1 << 14
@@ -36,7 +41,7 @@ STREAM_LIMB = 9
 """Residual entries are r1 · 2^9 + r0."""
 STREAM_OVER = 1 << (STREAM_LIMB - 1)
 """By how much the limbs reach further than −2^S."""
-NORM_UNIT = 9
+NORM_UNIT = READ_UNIT
 NORM_CLAMP = 4095
 _NORM_LENGTH = 514
 """‖n‖ ≤ 514 · √d follows from S, m, e, c and the rounding (docs/inference.md §4)."""
@@ -45,6 +50,14 @@ GATE_BITS, GATE_FINER = 16, 2
 LIMB = 8
 MIXED_HIGH = 1 << 8
 """High limbs of y are smaller than this."""
+HEAD_UNIT = 8
+"""Unit of heads of norm one."""
+HEAD_CONSTANT = ROOT_LOW
+"""What is added to the square of a head, so that one of zeros can be normed."""
+HEAD_TOP = 8
+"""4^HEAD_TOP · 2^14 is above every square of a head."""
+BIAS_BOUND = ADMITTED * sum(1 << (DIGIT * row) for row in range(DIGITS))
+"""The largest number in a bias's digits."""
 
 
 def stream_bits(hidden: int) -> int:
@@ -81,6 +94,14 @@ def turned_clamp(size: int) -> int:
     return clamp
 
 
+def head_norm_scale(size: int) -> int:
+    """Largest x with c(2^12) ≤ √size · 2^(x−6) of at most 12 bits."""
+    scale = 17
+    while int(inverse_roots(size, scale)[0]) >= 1 << 12:
+        scale -= 1
+    return scale
+
+
 def query_scale(size: int) -> tuple[int, int]:
     """(size, f) with log2(e) · 2^f / √size in (½, 1]."""
     f = 0
@@ -100,10 +121,8 @@ def check_supported(shape: ModelShape) -> None:
     """Raise `Unsupported` unless the program is known for models of this shape."""
     wanted = {
         "pre-norms": shape.norm_position == "pre" and not shape.output_norm and not shape.parallel,
-        "RMSNorm": shape.norm == "rms",
-        "a gated FFN": shape.gated,
-        "a rotary embedding": shape.rotary is not None and shape.rotary_sections == 1,
-        "no norms on q and k": not shape.qk_norm,
+        "positions": (shape.rotary is not None and shape.rotary_sections == 1) or shape.positions > 0,
+        "one kind of norm": shape.norm == "rms" or not shape.qk_norm,
         "a head": shape.head,
         "one attention and one FFN in every layer": not shape.blocks and not shape.other_mixers,
     }
@@ -124,6 +143,9 @@ def compile_inference(shape: ModelShape, facts: Facts, tokens: int) -> Inference
     check_supported(shape)
     if not 1 <= tokens <= MAX_TOKENS:
         raise UsageError(f"an inference program has 1 to {MAX_TOKENS} tokens, not {tokens}")
+    for most, what in ((shape.positions, "positions"), (facts.window, "tokens that attention sees")):
+        if 0 < most < tokens:
+            raise UsageError(f"an inference program has at most the model's {most} {what}, not {tokens}")
     if len(facts.layers) != shape.layers:
         raise UsageError(f"inference: units of {len(facts.layers)} layers for a model of {shape.layers}")
     builder = _Builder(shape, facts, tokens)
@@ -139,7 +161,8 @@ class _Builder:
         self.sites: list[Site] = []
         self.stream, self.unit = "embedded", facts.embedding
         self.limit = 1 << stream_bits(shape.hidden)
-        self.add(Embed("embedded", shape.hidden, facts.embedding, self.limit, self.limit))
+        positions = "positions" if shape.positions else ""
+        self.add(Embed("embedded", shape.hidden, facts.embedding, self.limit, self.limit, positions))
 
     def add(self, site: Site) -> str:
         bounds = [getattr(site, name) for name in ("bound", "squares") if hasattr(site, name)]
@@ -172,13 +195,42 @@ class _Builder:
 
     def linear(self, name: str, source: str, rows: int, unit: int, clamp: int, extra: Outliers = ()) -> str:
         bound = ADMITTED * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
-        return self.add(Linear(name, rows, source, name, NORM_UNIT - unit, extra, clamp, bound))
+        bias = self.bias(name)
+        bound += BIAS_BOUND if bias else 0
+        return self.add(Linear(name, rows, source, name, NORM_UNIT - unit, extra, clamp, bound, bias))
+
+    def bias(self, tensor: str) -> str:
+        """The name of a tensor's bias, "" if it has none."""
+        return tensor + BIAS if tensor.rpartition(".")[2] in self.shape.biases else ""
+
+    def normed_head(self, name: str, source: str, rows: int, gain: int, unit: int) -> str:
+        """q or k behind its norm and gain."""
+        size, scale = self.shape.head_dim, head_norm_scale(self.shape.head_dim)
+        squares = size * turned_clamp(size) ** 2
+        # |q|² ≤ (m + 1) · 4^e and c(m) ≤ √size · 2^x / √m + ½
+        bound = (isqrt(size << (2 * scale)) + isqrt((1 << 14) + 1) + 2) << HEAD_TOP
+        shift = scale + HEAD_TOP - HEAD_UNIT
+        normed = self.add(
+            HeadNorm(
+                f"{name}_normed", rows, source, size, HEAD_CONSTANT, scale, HEAD_TOP, shift, bound, squares
+            )
+        )
+        bound = ((bound >> shift) + 1) * ADMITTED * ((1 << 7) + 1)
+        shift = HEAD_UNIT + 7 - gain - unit
+        return self.add(Gain(f"{name}_gained", rows, normed, f"{name}_gain", gain, shift, QUERY_CLAMP, bound))
 
     def attention(self, tag: str, layer: LayerFacts) -> None:
         s, size = self.shape, self.shape.head_dim
         n = self.norm(f"{tag}attn_norm")
-        q = self.linear(f"{tag}q", n, s.q_rows, layer.query, QUERY_CLAMP)
-        k = self.linear(f"{tag}k", n, s.kv_rows, layer.key, QUERY_CLAMP)
+        if s.qk_norm:
+            clamp = turned_clamp(size)
+            q = self.linear(f"{tag}q", n, s.q_rows, layer.raw_query, clamp)
+            k = self.linear(f"{tag}k", n, s.kv_rows, layer.raw_key, clamp)
+            q = self.normed_head(q, q, s.q_rows, layer.query_gain, layer.query)
+            k = self.normed_head(k, k, s.kv_rows, layer.key_gain, layer.key)
+        else:
+            q = self.linear(f"{tag}q", n, s.q_rows, layer.query, QUERY_CLAMP)
+            k = self.linear(f"{tag}k", n, s.kv_rows, layer.key, QUERY_CLAMP)
         v = self.linear(f"{tag}v", n, s.kv_rows, layer.value, VALUE_CLAMP)
         clamp = turned_clamp(size)
         # |cos| + |sin| ≤ √2, and rounding
@@ -210,10 +262,17 @@ class _Builder:
         if any(row >= ffn for row, _ in layer.up_outliers):
             raise UsageError(f"{tag}up: an outlier that is none of its {ffn} rows")
         n = self.norm(f"{tag}ffn_norm")
-        gate = self.linear(f"{tag}gate", n, ffn, layer.gate, (1 << (GATE_BITS - 1)) - 1)
+        name, gate_unit = ("gate", layer.gate) if self.shape.gated else ("up", layer.up)
+        gate = self.linear(f"{tag}{name}", n, ffn, gate_unit, (1 << (GATE_BITS - 1)) - 1)
+        unit = gate_unit + GATE_FINER
+        kind = self.facts.activation
+        active = self.add(Activate(f"{tag}active", ffn, kind, gate, gate_unit, unit, GATE_BITS))
+        if not self.shape.gated:
+            if layer.up_outliers or layer.gate:
+                raise UsageError(f"{tag}up: there is no gate")
+            self.rescaled(tag, layer, active, unit - layer.product)
+            return
         up = self.linear(f"{tag}up", n, ffn, layer.up, UP_CLAMP, layer.up_outliers)
-        unit = layer.gate + GATE_FINER
-        active = self.add(Activate(f"{tag}active", ffn, gate, layer.gate, unit, GATE_BITS))
         bound = UP_CLAMP << (GATE_BITS - 1 + GATE_FINER)
         base = unit + layer.up - layer.product
         coarse = dict(layer.up_outliers)
@@ -232,6 +291,13 @@ class _Builder:
             tag, "down", a, ffn, layer.product, product_high(ffn), layer.stream[1], layer.product_outliers
         )
 
+    def rescaled(self, tag: str, layer: LayerFacts, active: str, base: int) -> None:
+        """The FFN's output without a gate."""
+        ffn, bound, high = self.shape.ffn, 1 << (GATE_BITS - 1 + GATE_FINER), product_high(self.shape.ffn)
+        extra = layer.product_outliers
+        a = self.add(Rescale(f"{tag}a", ffn, active, f"{tag}down.step", base, extra, LIMB, high, bound))
+        self.write(tag, "down", a, ffn, layer.product, high, layer.stream[1], layer.product_outliers)
+
     def write(
         self, tag: str, tensor: str, source: str, inner: int, unit: int, high: int, to: int, weight: Outliers
     ) -> None:
@@ -248,11 +314,20 @@ class _Builder:
         bound = (terms * ADMITTED * high << left) + (low_bound >> (LIMB - left)) + 1
         bound += self.limit + STREAM_OVER << raised
         shift = unit - LIMB + left - to
+        bias, bias_shift = self.bias(name), 0
+        if bias:
+            bias_shift = WRITE_UNIT - (unit - LIMB + left)
+            bound += self.limit + STREAM_OVER
+            if not fits(
+                (BIAS_BOUND << max(0, -bias_shift)) + (self.limit + STREAM_OVER + 2 << max(0, bias_shift))
+            ):
+                raise UsageError(f"{name}: the bias may exceed p/2 at this unit")
         self.stream = self.add(
             Write(
-                name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, self.limit, bound
+                name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, self.limit, bound,
+                bias, bias_shift,
             )
-        )
+        )  # fmt: skip
         self.unit = to
 
     def finish(self) -> InferenceProgram:

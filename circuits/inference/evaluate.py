@@ -16,12 +16,15 @@ from huref.circuits.inference.sites import (
     Activate,
     Divide,
     Embed,
+    Gain,
+    HeadNorm,
     InferenceProgram,
     Linear,
     Low,
     Mix,
     Multiply,
     Norm,
+    Rescale,
     Scores,
     Site,
     Turn,
@@ -29,7 +32,7 @@ from huref.circuits.inference.sites import (
 )
 from huref.circuits.inference.tables import block, head_signs, turns
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import DIGIT, DIGITS, STEP
 from huref.circuits.program.functions import (
     EXP_BITS,
     EXP_LOW,
@@ -37,10 +40,10 @@ from huref.circuits.program.functions import (
     OCTAVE,
     ROOT_HIGH,
     ROOT_LOW,
+    activation,
     inverse_roots,
     powers,
     reciprocal,
-    silu,
 )
 from huref.common.errors import ProverError, UsageError
 
@@ -52,7 +55,8 @@ Weights = Mapping[str, NDArray[np.int8]]
 class InferenceTrace:
     """What a run computes: `values` per site (tokens × cols; scores: heads × tokens × tokens, zero for u > t).
 
-    `octaves` M and `totals` Σe per scores site (heads × tokens); `scalars` (m, e) per norm site (tokens × 2).
+    `octaves` M and `totals` Σe per scores site (heads × tokens); `scalars` (m, e) per norm site (tokens × 2; of norms
+    of heads tokens × heads × 2).
     """
 
     values: dict[str, Ints] = field(default_factory=dict)
@@ -114,6 +118,10 @@ class Evaluator:
                 return self.norm(site)
             case Linear():
                 return self.linear(site)
+            case HeadNorm():
+                return self.head_norm(site)
+            case Gain():
+                return self.gain(site)
             case Turn():
                 return self.turn(site)
             case Scores():
@@ -123,10 +131,13 @@ class Evaluator:
             case Divide():
                 return self.divide(site)
             case Activate():
-                table = silu(site.unit, site.out_unit, site.bits)
+                table = activation(site.kind, site.unit, site.out_unit, site.bits)
                 return np.asarray(table[self.value(site.source) + (1 << (site.bits - 1))])
             case Multiply():
                 return self.multiply(site)
+            case Rescale():
+                shift = self.shifts(site.name, site.steps, site.base, site.extra)
+                return self.limbs(site, self.round(site, self.value(site.source), shift))
             case Low():
                 return self.low(site)
             case Write():
@@ -138,10 +149,18 @@ class Evaluator:
 
     def embed(self, site: Embed) -> Ints:
         """Rows of the embedding at the stream's first unit."""
-        shift = site.unit + self.weights["embed" + STEP].reshape(-1)[self.ids].astype(np.int64)
+        rows = self.rows(site, "embed", self.ids)
+        if site.positions:
+            places = np.arange(self.start, self.start + self.program.tokens)
+            rows = rows + self.rows(site, site.positions, places)
+        return self.stream(site, rows)
+
+    def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
+        """Rows of a tensor at the stream's first unit."""
+        shift = site.unit + self.weights[tensor + STEP].reshape(-1)[index].astype(np.int64)
         if shift.min() < 0 or shift.max() > 17:
-            raise ProverError(f"{site.name}: a token's step does not fit the unit of the stream")
-        return self.stream(site, self.weights["embed"][self.ids].astype(np.int64) << shift[:, None])
+            raise ProverError(f"{site.name}: a row's step in {tensor} does not fit the unit of the stream")
+        return np.asarray(self.weights[tensor][index].astype(np.int64) << shift[:, None])
 
     def stream(self, site: Embed | Write, values: Ints) -> Ints:
         """`values`, checked to fit the residual stream."""
@@ -182,11 +201,36 @@ class Evaluator:
     def linear(self, site: Linear) -> Ints:
         """A product with a weight whose rows are outputs."""
         acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
+        if site.bias:
+            acc = acc + self.digits(site.bias)
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
         if max(-int(h.min()), int(h.max())) >= 4 * (site.clamp + 1):
             raise ProverError(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
+
+    def digits(self, bias: str) -> Ints:
+        """The number in the digits of a bias."""
+        return np.asarray((1 << DIGIT * np.arange(DIGITS)) @ self.weights[bias].astype(np.int64))
+
+    def head_norm(self, site: HeadNorm) -> Ints:
+        """Heads brought to norm one; notes m and e."""
+        x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
+        square = (x * x).sum(axis=2) + site.constant
+        e = np.maximum(0, (np.frexp(square)[1].astype(np.int64) - 13) // 2)  # exact: below 2^53
+        m = square >> (2 * e)
+        self.trace.scalars[site.name] = np.stack([m, e], axis=2)
+        factor = inverse_roots(site.size, site.scale)[m - ROOT_LOW] << (site.top - e)
+        acc = (x * factor[:, :, None]).reshape(self.program.tokens, -1)
+        return self.round(site, acc, site.shift)
+
+    def gain(self, site: Gain) -> Ints:
+        """The gain behind a head's norm."""
+        gain, steps = self.weights[site.tensor].astype(np.int64), self.weights[site.tensor + STEP].reshape(-1)
+        if steps.tolist() != [site.step, site.step - 7]:
+            raise ProverError(f"{site.name}: the step of the gain is not the one among the facts")
+        acc = self.value(site.source) * ((gain[0] << 7) + gain[1])
+        return np.clip(self.round(site, acc, site.shift), -site.clamp, site.clamp)
 
     def product(self, name: str, left: Ints, right: NDArray[np.int8]) -> Ints:
         """left (tokens × n) · rightᵀ, right (rows × n)."""
@@ -207,7 +251,7 @@ class Evaluator:
             self.program.facts.theta,
             site.scale,
         )
-        first = cosine[0, 0]
+        first = int(turns(1, 1, 2, 2, site.scale)[0][0, 0])
         cosine, sine = cosine[self.start :, None], sine[self.start :, None]
         a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
         turned = np.empty_like(x)
@@ -278,7 +322,7 @@ class Evaluator:
         shift = self.shifts(site.name, site.steps, site.base, site.extra)
         return self.limbs(site, self.round(site, acc, shift))
 
-    def limbs(self, site: Divide | Multiply, out: Ints) -> Ints:
+    def limbs(self, site: Divide | Multiply | Rescale, out: Ints) -> Ints:
         """`out`, checked to fit its limbs."""
         hi, _ = split(out, site.limb)
         if np.abs(hi).max() >= site.high:
@@ -297,8 +341,19 @@ class Evaluator:
         acc = self.written(site, split(self.value(site.source), site.limb)[1])
         return self.round(site, acc, site.shift)
 
+    def written_bias(self, site: Write) -> Ints | int:
+        """What is added to the stream of every token."""
+        if not site.bias:
+            return 0
+        number = self.digits(site.bias)
+        found = rounded(number << max(0, -site.bias_shift), max(0, site.bias_shift))
+        if found.min() < -site.limit or found.max() >= site.limit:
+            raise ProverError(f"{site.name}: the bias leaves the range of the residual stream")
+        return found
+
     def write(self, site: Write) -> Ints:
         """The next residual stream."""
         acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
         acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
+        acc = np.asarray(acc + self.written_bias(site), np.int64)
         return self.stream(site, self.round(site, acc, site.shift))

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from huref.circuits.fingerprint.shape import MAX_DIMENSION
 from huref.common.errors import Malformed
 
-Activation = Literal["silu"]
+Activation = Literal["silu", "gelu", "gelu_tanh"]
 
 MAX_UNIT = 40
 MAX_OUTLIER = 20
@@ -31,9 +31,10 @@ class LayerFacts:
     """Units of one layer. `stream`: of the residual stream behind attention and behind the FFN.
 
     `query`, `key`: of q and k before they are turned; `query_shift`, `key_shift`: what is shifted away behind it.
-    `value`, `mixed`, `gate`, `up`, `product`: of v, of attention's output y, of the gate h, of u and of a.
-    The unit of y and a is that of rows whose step is 2^0. `up_outliers`, `product_outliers`: neurons with a coarser
-    unit of u or a.
+    `value`, `mixed`, `gate`, `up`, `product`: of v, of attention's output y, of the gate h, of u and of a; without a
+    gate, `gate` is 0 and `up` that of what the activation reads. With norms on q and k, `raw_query` and `raw_key` are
+    units of what they norm, and `query_gain`, `key_gain` the steps of the gains behind them; 0 without. The unit of y
+    and a is that of rows whose step is 2^0. `up_outliers`, `product_outliers`: neurons with a coarser unit of u or a.
     """
 
     stream: tuple[int, int]
@@ -46,13 +47,18 @@ class LayerFacts:
     gate: int
     up: int
     product: int
+    raw_query: int = 0
+    raw_key: int = 0
+    query_gain: int = 0
+    key_gain: int = 0
     up_outliers: Outliers = ()
     product_outliers: Outliers = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Facts of a whole model. `epsilon`: of its norms, as a decimal; `theta`: base of the rotary frequencies.
+    """Facts of a whole model. `epsilon`: of its norms, as a decimal; `theta`: base of the rotary frequencies, 10000
+    where nothing is turned; `window`: how many tokens attention sees at most, 0 for all.
 
     `embedding`: unit of the residual stream before the first layer; `logits`: unit of the logits; `shifts`: the least
     and the largest secret shift that a lookup table holds.
@@ -61,6 +67,7 @@ class Facts:
     activation: Activation
     epsilon: str
     theta: int
+    window: int
     embedding: int
     logits: int
     shifts: tuple[int, int]
@@ -73,6 +80,8 @@ class Facts:
             raise Malformed("inference.epsilon: expected a short decimal number")
         if type(self.theta) is not int or not 1 < self.theta < 1 << 40:
             raise Malformed("inference.theta: expected an integer in 2..2^40")
+        if type(self.window) is not int or not 0 <= self.window < 1 << 24:
+            raise Malformed("inference.window: expected an integer in 0..2^24")
         if len(self.layers) > MAX_LAYERS:
             raise Malformed(f"inference.layers: more than {MAX_LAYERS}")
         low, high = self.shifts

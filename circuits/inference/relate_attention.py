@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.family import Family
+from huref.circuits.inference.relate_heads import relate_heads
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
 from huref.circuits.inference.tables import block, head_signs, turns
 from huref.circuits.model.rotary import rotary_planes
@@ -42,7 +43,7 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
     frame = Frame(builder.tokens, layers, 1, first.cols)
     h, out = builder.matrix(f"{name}.h", frame, reach), builder.matrix(name, frame, first.clamp)
     builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
-    equation = builder.rounded(name, frame, steps, ((h, 1),))
+    equation = builder.rounded(name, frame, steps, ((h, 1),), *builder.bias(tensors, first.bias))
     select = tuple(2 * n + half for n in range(layers))
     builder.product(Projection(equation, normed, tensors, 1, select))
     return out
@@ -59,7 +60,7 @@ def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
     a, b = planes[:, 0], planes[:, 1]
     turned[:, a, a], turned[:, a, b] = cosine, -sine
     turned[:, b, b], turned[:, b, a] = cosine, sine
-    turned[:, rest, rest] = cosine[0, 0]
+    turned[:, rest, rest] = int(turns(1, 1, 2, 2, site.scale)[0][0, 0])
     signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
     hadamard = np.kron(np.eye(size // n, dtype=np.int64), np.array(signs, np.int64))
     return (hadamard * head_signs(size)[None, :]) @ turned
@@ -68,19 +69,12 @@ def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
 def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matrix:
     sites = family.all(f"{name}_turned", Turn)
     first, shifts = sites[0], tuple(site.shift for site in sites)
-    reach = 1 << (4 * first.clamp).bit_length()
     frame = source.frame
-    h, out = (
-        builder.matrix(f"{name}_turned.h", frame, reach),
-        builder.matrix(f"{name}_turned", frame, first.clamp),
-    )
-    table = Table("clamp", (reach, first.clamp, -first.clamp))
-    builder.look(f"{name}_turned.clamp", table, Own(h), Own(out))
-    rest, half = builder.rest(f"{name}_turned.rest", frame, shifts)
+    out, rest, half, h = builder.clamped(f"{name}_turned", frame, first.clamp, shifts)
     builder.equation(
         f"{name}_turned",
         frame,
-        first.bound + (reach + 2 << max(shifts)),
+        first.bound + (h.largest + 2 << max(shifts)),
         Mapped(source, head_maps(family.program, first)),
         half,
         rest,
@@ -92,6 +86,8 @@ def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
 def relate_attention(builder: Builder, family: Family, normed: Matrix) -> tuple[Matrix, Matrix]:
     """Everything up to what o reads; returns its limbs, the high one first."""
     q, k, v = (relate_linear(builder, family, name, normed, 0) for name in ("q", "k", "v"))
+    if family.program.shape.qk_norm:
+        q, k = (relate_heads(builder, family, name, x) for name, x in (("q", q), ("k", k)))
     query, key = (_turned(builder, family, name, x) for name, x in (("q", q), ("k", k)))
     sites = family.all("scores", Scores)
     share, total = _softmax(builder, sites, query, key)

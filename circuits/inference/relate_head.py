@@ -59,7 +59,7 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
     claimed = builder.matrix("head.claimed", rows, 1 << (LOGIT_BITS - 1), flat=True)
     builder.bits("head.claimed", claimed, LOGIT_BITS, 1 << (LOGIT_BITS - 1))
     # acc + half − ℓ − 2^s·(claimed − D) = 0
-    equation = builder.rounded("head", frame, steps, ((distance, -1),))
+    equation = builder.rounded("head", frame, steps, ((distance, -1),), *builder.bias(("head",), site.bias))
     builder.product(Outer(equation, claimed, steps.power, -1))
     last = normed.frame.inner - 1
     builder.product(Projection(equation, normed, ("head",), 1, (last,), claims.positions))

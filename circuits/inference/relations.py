@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from huref.circuits.inference.builder import Builder
-from huref.circuits.inference.compile import STREAM_LIMB, STREAM_OVER
+from huref.circuits.inference.compile import BIAS_BOUND, STREAM_LIMB, STREAM_OVER
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.relate_attention import relate_attention
 from huref.circuits.inference.relate_ffn import relate_ffn
@@ -22,7 +22,7 @@ from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, Transposed
 from huref.circuits.relations.program import Own, Relations
-from huref.circuits.relations.terms import Beside, Cells, Public, StoredAt
+from huref.circuits.relations.terms import Along, Beside, Cells, Public, StoredAt
 from huref.common.errors import UsageError
 
 LARGEST_EMBEDDING_SHIFT = 17
@@ -61,27 +61,34 @@ def relate(
 
 def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, low: Matrix) -> None:
     """Rows of the embedding, shifted to the first unit of the stream."""
-    tokens = Frame(builder.tokens, 1)
-    shift = builder.matrix("embed.shift", tokens, LARGEST_EMBEDDING_SHIFT, flat=True)
-    power, half = (
-        builder.matrix(f"embed.{name}", tokens, 1 << LARGEST_EMBEDDING_SHIFT, flat=True)
-        for name in ("power", "half")
-    )
-    table = Table("power", (0, LARGEST_EMBEDDING_SHIFT))
-    builder.look("embed.power", table, Own(shift), Own(power), Own(half))
-    index = tuple(int(i) for i in ids)
-    builder.equation(
-        "embed.shift", tokens, 1 << 9, Beside(shift), StoredAt("embed" + STEP, index, -1), Public(-site.unit)
-    )
-    frame = Frame(builder.tokens, 1, 1, site.cols)
+    read = {"embed": tuple(int(i) for i in ids)}
+    if site.positions:
+        read[site.positions] = tuple(range(builder.tokens))
+    powers = {tensor: _row_powers(builder, site, tensor, index) for tensor, index in read.items()}
     equation = builder.equation(
         "embed",
-        frame,
-        (ADMITTED << LARGEST_EMBEDDING_SHIFT) + site.limit + STREAM_OVER,
+        Frame(builder.tokens, 1, 1, site.cols),
+        len(read) * (ADMITTED << LARGEST_EMBEDDING_SHIFT) + site.limit + STREAM_OVER,
         Cells(high, -(1 << STREAM_LIMB), (0,)),
         Cells(low, -1, (0,)),
     )
-    builder.product(Gathered(equation, "embed", index, power))
+    for tensor, index in read.items():
+        builder.product(Gathered(equation, tensor, index, powers[tensor]))
+
+
+def _row_powers(builder: Builder, site: Embed, tensor: str, index: tuple[int, ...]) -> Matrix:
+    """2^(unit + step) of the rows `index` of a tensor."""
+    tokens = Frame(builder.tokens, 1)
+    shift = builder.matrix(f"{tensor}.shift", tokens, LARGEST_EMBEDDING_SHIFT, flat=True)
+    power, half = (
+        builder.matrix(f"{tensor}.{name}", tokens, 1 << LARGEST_EMBEDDING_SHIFT, flat=True)
+        for name in ("power", "half")
+    )
+    table = Table("power", (0, LARGEST_EMBEDDING_SHIFT))
+    builder.look(f"{tensor}.power", table, Own(shift), Own(power), Own(half))
+    step = StoredAt(tensor + STEP, index, -1)
+    builder.equation(f"{tensor}.shift", tokens, 1 << 9, Beside(shift), step, Public(-site.unit))
+    return power
 
 
 def _written(
@@ -124,6 +131,8 @@ def _written(
     after = tuple(n + 1 for n in before)
     bound = max(site.bound + reach + (reach + 2 << site.shift) for site in writes)
     raised = [1 << site.raised for site in writes]
+    added = _bias(builder, name, tensors, writes, table, reach) if writes[0].bias else ()
+    bound += reach if added else 0
     equation = builder.equation(
         name,
         frame,
@@ -136,6 +145,31 @@ def _written(
         half_up,
         Cells(high, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts), after),
         Cells(low, tuple(-(1 << s) for s in shifts), after),
+        *added,
     )
     factors = tuple(1 << site.lifted for site in writes)
     builder.product(Transposed(equation, limbs[0], tensors, factors, outliers))
+
+
+def _bias(
+    builder: Builder, name: str, tensors: Sequence[str], sites: Sequence[Write], table: Table, reach: int
+) -> tuple[Along, ...]:
+    """What is added to every token's accumulator: the bias at the accumulator's unit, in limbs as the stream is."""
+    frame = Frame(1, len(sites), 1, sites[0].cols)
+    shifts = tuple(max(0, site.bias_shift) for site in sites)
+    lifted = tuple(1 << max(0, -site.bias_shift) for site in sites)
+    first = builder.matrix(f"{name}.bias1", frame, table.parameters[0])
+    second = builder.matrix(f"{name}.bias0", frame, 1 << (STREAM_LIMB - 1))
+    builder.look(f"{name}.bias", table, Own(first), Own(second))
+    rest, half_up = builder.rest(f"{name}.bias.rest", frame, shifts)
+    builder.equation(
+        f"{name}.bias",
+        frame,
+        max((BIAS_BOUND * lift) + (reach + 2 << s) for lift, s in zip(lifted, shifts, strict=True)),
+        *builder.bias(tensors, sites[0].bias, lifted),
+        Cells(first, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts)),
+        Cells(second, tuple(-(1 << s) for s in shifts)),
+        rest,
+        half_up,
+    )
+    return Along(first, 1 << STREAM_LIMB), Along(second)

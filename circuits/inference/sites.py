@@ -9,20 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.facts import Activation, Facts
 
 Extra = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Embed:
-    """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`)."""
+    """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`).
+
+    With `positions` the same of row t of that tensor is added.
+    """
 
     name: str
     cols: int
     unit: int
     limit: int
     bound: int
+    positions: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ class Norm:
 
 @dataclass(frozen=True)
 class Linear:
-    """out[t, j] = [h]_clamp, h = ⌊Σ_i tensor[j, i] · source[t, i] / 2^s_j⌉ with the secret shift s_j.
+    """out[t, j] = [h]_clamp, h = ⌊(Σ_i tensor[j, i] · source[t, i] + b_j) / 2^s_j⌉ with the secret shift s_j.
 
-    |h| < 4 · (clamp + 1): outside there is no proof.
+    |h| < 4 · (clamp + 1): outside there is no proof. b is the number in the digits of the tensor `bias`, if there is
+    one.
     """
 
     name: str
@@ -58,6 +63,43 @@ class Linear:
     tensor: str
     base: int
     extra: Extra
+    clamp: int
+    bound: int
+    bias: str = ""
+
+
+@dataclass(frozen=True)
+class HeadNorm:
+    """Per head of `size` entries: S = Σ source² + constant = m · 4^e + ρ, m in [2^12, 2^14), 0 ≤ ρ < 4^e.
+
+    out = ⌊source · F / 2^shift⌉, F = c(m) · 2^(top − e), c the table `inverse_roots(size, scale)`, e at most `top`.
+    `squares` bounds S; |source · F| ≤ `bound` follows from S.
+    """
+
+    name: str
+    cols: int
+    source: str
+    size: int
+    constant: int
+    scale: int
+    top: int
+    shift: int
+    bound: int
+    squares: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """out[t, j] = [⌊source[t, j] · (2^7 · tensor[0, j] + tensor[1, j]) / 2^shift⌉]_clamp; the tensor's steps are
+    `step` and `step` − 7.
+    """
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    step: int
+    shift: int
     clamp: int
     bound: int
 
@@ -133,10 +175,11 @@ class Divide:
 
 @dataclass(frozen=True)
 class Activate:
-    """out[t, j] = table[source[t, j]]: `silu(unit, out_unit, bits)`."""
+    """out[t, j] = table[source[t, j]]: `activation(kind, unit, out_unit, bits)`."""
 
     name: str
     cols: int
+    kind: Activation
     source: str
     unit: int
     out_unit: int
@@ -151,6 +194,21 @@ class Multiply:
     cols: int
     left: str
     right: str
+    steps: str
+    base: int
+    extra: Extra
+    limb: int
+    high: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """out[t, j] = ⌊source[t, j] / 2^s_j⌉, s_j secret; limbs as in `Divide`."""
+
+    name: str
+    cols: int
+    source: str
     steps: str
     base: int
     extra: Extra
@@ -175,9 +233,11 @@ class Low:
 
 @dataclass(frozen=True)
 class Write:
-    """out[t, i] = ⌊(2^lifted · Σ_j tensor[j, i] · 2^weight[j] · hi[t, j] + low[t, i] + 2^raised · r[t, i]) / 2^shift⌉.
+    """out[t, i] = ⌊(2^lifted · Σ_j tensor[j, i] · 2^weight[j] · hi[t, j] + low[t, i] + 2^raised · r[t, i] + b_i)
+    / 2^shift⌉.
 
-    The result lies in [−`limit`, `limit`): outside there is no proof.
+    The result lies in [−`limit`, `limit`): outside there is no proof. b = ⌊B / 2^`bias_shift`⌉ of the number B in the
+    digits of the tensor `bias`, or B · 2^−`bias_shift` where that is negative; it lies in the same range.
     """
 
     name: str
@@ -193,9 +253,14 @@ class Write:
     shift: int
     limit: int
     bound: int
+    bias: str = ""
+    bias_shift: int = 0
 
 
-Site = Embed | Norm | Linear | Turn | Scores | Mix | Divide | Activate | Multiply | Low | Write
+Site = (
+    Embed | Norm | Linear | HeadNorm | Gain | Turn | Scores | Mix | Divide | Activate | Multiply | Rescale | Low
+    | Write
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

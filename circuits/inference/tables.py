@@ -22,7 +22,7 @@ def turns(positions: int, pairs: int, size: int, theta: int, scale: tuple[int, i
         theta: θ, the base of the frequencies.
         scale: (n, f): κ = log2(e) · 2^f / √n; (0, 0) means κ = 1.
     """
-    frequency = np.float64(theta) ** (-2 * np.arange(pairs) / size)
+    frequency = np.float64(theta) ** (-2 * np.arange(pairs) / max(1, size))
     angle = np.arange(positions)[:, None] * frequency
     factor = 2.0**ROTARY_BITS * (
         1 if scale == (0, 0) else np.log2(np.e) * 2.0 ** scale[1] / np.sqrt(scale[0])

@@ -15,6 +15,11 @@ numbers t[r] · 2^e, where e is entry r of the tensor "<t>.step" that follows it
 | `l<n>.router` | experts | d | an expert's score, where the layer is a mixture |
 | `head` | vocab | d | a token's logit, where the model has a head |
 
+With learned positions, `positions` (positions × d) follows `embed`. For every name X of the shape's `biases`, X is
+followed by `<X>_bias`, four rows of digits b_0 … b_3 of the bias Σ b_r · 2^(7r): of rows that read the stream
+(q, k, gate, up, head) in units of 2^(step − `READ_UNIT`) of their own row, of what is written (o, down; d columns)
+in units of 2^−`WRITE_UNIT`. Their steps are −`READ_UNIT` + 7r or −`WRITE_UNIT` + 7r.
+
 A layer has the first six lines where it has attention, and the next three where it has neurons: those of its FFN, or
 of one expert after another.
 """
@@ -34,6 +39,11 @@ STEP = ".step"
 """What the name of a tensor's steps ends with."""
 LOWEST_STEP, HIGHEST_STEP = -100, 100
 """Exponents of steps."""
+READ_UNIT, WRITE_UNIT = 9, 13
+"""Units of biases: of what is read, beside the step of the row, and of what is written."""
+DIGIT, DIGITS = 7, 4
+"""Bits of a bias's digit, and how many digits it has."""
+BIAS = "_bias"
 
 
 @dataclass(frozen=True)
@@ -53,22 +63,32 @@ class Tensor:
 def matrices(shape: ModelShape) -> Iterator[Tensor]:
     """The tensors of a model of this shape, without their steps, in order."""
     d, q_rows, kv_rows = shape.hidden, shape.q_rows, shape.kv_rows
+
+    def with_bias(name: str, rows: int, entries: int | None = None) -> Iterator[Tensor]:
+        yield Tensor(name, rows, d)
+        if name.rpartition(".")[2] in shape.biases:
+            yield Tensor(name + BIAS, DIGITS, rows if entries is None else entries)
+
     yield Tensor("embed", shape.vocab, d)
+    if shape.positions:
+        yield Tensor("positions", shape.positions, d)
     for n in range(shape.layers):
         block = shape.block(n)
         if block.attention:
-            for name, rows in (("q", q_rows), ("k", kv_rows), ("v", kv_rows), ("o", q_rows)):
-                yield Tensor(f"l{n}.{name}", rows, d)
+            for name, rows in (("q", q_rows), ("k", kv_rows), ("v", kv_rows)):
+                yield from with_bias(f"l{n}.{name}", rows)
+            yield from with_bias(f"l{n}.o", q_rows, d)
             if shape.qk_norm:
                 yield Tensor(f"l{n}.q_gain", 2, q_rows)
                 yield Tensor(f"l{n}.k_gain", 2, kv_rows)
         if block.neurons:
-            for name in ("gate", "up", "down") if shape.gated else ("up", "down"):
-                yield Tensor(f"l{n}.{name}", block.neurons, d)
+            for name in ("gate", "up") if shape.gated else ("up",):
+                yield from with_bias(f"l{n}.{name}", block.neurons)
+            yield from with_bias(f"l{n}.down", block.neurons, d)
         if block.experts:
             yield Tensor(f"l{n}.router", block.experts, d)
     if shape.head:
-        yield Tensor("head", shape.vocab, d)
+        yield from with_bias("head", shape.vocab)
 
 
 def whole_model(shape: ModelShape) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ the middle between two integers; there 60 decimal digits decide. So no table dep
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
@@ -67,16 +68,68 @@ def reciprocal(total: Ints) -> Ints:
     return ((1 << (RECIPROCAL_BITS + 1)) + total) // (2 * total)
 
 
-@lru_cache(maxsize=_KEPT)
-def silu(unit: int, out_unit: int, bits: int) -> Ints:
-    """Entry h + 2^(bits−1) is round(2^out_unit · x/(1 + e^−x)), x = h · 2^−unit."""
-    h = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
-    x = h / 2.0**unit
+def _silu(x: Reals) -> Reals:
     with np.errstate(over="ignore"):
-        approximate = 2.0**out_unit * x / (1 + np.exp(-x))
+        return x / (1 + np.exp(-x))
+
+
+def _silu_exact(x: Decimal) -> Decimal:
+    return x / (1 + (-x).exp())
+
+
+def _gelu_tanh(x: Reals) -> Reals:
+    # (1 + tanh y) / 2 = 1 / (1 + e^(−2y)), which keeps its digits where it is small
+    with np.errstate(over="ignore"):
+        return x / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def _gelu_tanh_exact(x: Decimal) -> Decimal:
+    return x / (1 + (-2 * (2 / _PI).sqrt() * (x + Decimal("0.044715") * x**3)).exp())
+
+
+def _gelu(x: Reals) -> Reals:
+    found = np.empty_like(x)
+    found[:] = [math.erfc(-real) for real in (x / math.sqrt(2)).tolist()]
+    return x * found / 2
+
+
+def _gelu_exact(x: Decimal) -> Decimal:
+    """x · (1 + erf(x / √2)) / 2, by the series of erf; far from zero the tail is below every unit."""
+    if abs(x) > 12:
+        return x if x > 0 else Decimal(0)
+    with localcontext() as context:
+        context.prec = _DIGITS + 80  # the series loses as many digits as its largest term has
+        z = x / Decimal(2).sqrt()
+        term = total = z
+        n = 0
+        while abs(term) > Decimal(10) ** -_DIGITS:
+            n += 1
+            term = -term * z * z / n
+            total += term / (2 * n + 1)
+        found = x * (1 + 2 * total / _PI.sqrt()) / 2
+    return found
+
+
+_PI = Decimal(
+    "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798"
+)
+_ACTIVATIONS: dict[str, tuple[Callable[[Reals], Reals], Callable[[Decimal], Decimal]]] = {
+    "silu": (_silu, _silu_exact),
+    "gelu": (_gelu, _gelu_exact),
+    "gelu_tanh": (_gelu_tanh, _gelu_tanh_exact),
+}
+
+
+@lru_cache(maxsize=_KEPT)
+def activation(kind: str, unit: int, out_unit: int, bits: int) -> Ints:
+    """Entry h + 2^(bits−1) is round(2^out_unit · f(x)), x = h · 2^−unit, f one of silu, gelu, gelu_tanh.
+
+    silu x = x / (1 + e^−x); gelu x = x · Φ(x); gelu_tanh x = x / (1 + e^−2y), y = √(2/π) · (x + 0.044715 · x³).
+    """
+    plain, exactly = _ACTIVATIONS[kind]
+    h = np.arange(-(1 << (bits - 1)), 1 << (bits - 1))
 
     def exact(i: int) -> Decimal:
-        real = Decimal(int(h[i])) / 2**unit
-        return 2**out_unit * real / (1 + (-real).exp())
+        return Decimal(2) ** out_unit * exactly(Decimal(int(h[i])) / Decimal(2) ** unit)
 
-    return nearest(approximate, exact)
+    return nearest(2.0**out_unit * plain(h / 2.0**unit), exact)

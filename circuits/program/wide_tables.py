@@ -7,15 +7,17 @@
   b = 2e − start brought into [0, width]
 - powers (): z in [−2^18, 256) → (z, 2^(16 + z/256)), with 0 below −17·256
 - reciprocals (low, high): S in [low, high) → (S, 2^31 / S)
-- silu (H, C, finer, k₁, k₂, …): for every k ascending, h in [−H, H) → (k, h, SiLU of h·2^−k clipped to ±C, at the unit
-  k + finer)
+- silu, gelu, gelu_tanh (H, C, finer, k₁, k₂, …): for every k ascending, h in [−H, H) → (k, h, the function of h·2^−k
+  clipped to ±C, at the unit k + finer)
 - roots (d, x): m in [2^12, 2^14) → (m, √d · 2^x / √m)
+- scales (d, x, top): e in [0, top], m in [2^12, 2^14) → (e, m, c(m) · 2^(top − e)), c as in roots
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Protocol
 
@@ -28,14 +30,14 @@ from huref.circuits.program.functions import (
     OCTAVE,
     ROOT_HIGH,
     ROOT_LOW,
+    activation,
     inverse_roots,
     powers,
     reciprocal,
-    silu,
 )
 
 Ints = NDArray[np.int64]
-SILU_BITS = 16
+ACTIVATION_BITS = 16
 
 
 class Kind(Protocol):
@@ -153,13 +155,14 @@ class Function:
         return values[0] - self.first
 
 
-class Silu:
-    """The activation at several units."""
+class Activation:
+    """An activation at several units."""
 
-    def __init__(self, height: int, clamp: int, finer: int, *units: int) -> None:
-        self.height, self.units, half = height, np.array(units, np.int64), 1 << (SILU_BITS - 1)
+    def __init__(self, kind: str, height: int, clamp: int, finer: int, *units: int) -> None:
+        self.height, self.units, half = height, np.array(units, np.int64), 1 << (ACTIVATION_BITS - 1)
         inner = np.clip(np.arange(-height, height), -clamp, clamp) + half
-        self.values = np.concatenate([silu(unit, unit + finer, SILU_BITS)[inner] for unit in units])
+        tables = [activation(kind, unit, unit + finer, ACTIVATION_BITS) for unit in units]
+        self.values = np.concatenate([table[inner] for table in tables])
 
     @property
     def size(self) -> int:
@@ -171,6 +174,27 @@ class Silu:
 
     def index(self, values: tuple[Ints, ...]) -> Ints:
         return np.searchsorted(self.units, values[0]) * (2 * self.height) + values[1] + self.height
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What brings a head of a given length to norm one, by mantissa and exponent of its square."""
+
+    size_of_head: int
+    scale: int
+    top: int
+
+    @property
+    def size(self) -> int:
+        return (self.top + 1) * (ROOT_HIGH - ROOT_LOW)
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        e, place = np.divmod(index, ROOT_HIGH - ROOT_LOW)
+        found = inverse_roots(self.size_of_head, self.scale)[place]
+        return e, place + ROOT_LOW, np.left_shift(found, self.top - e)
+
+    def index(self, values: tuple[Ints, ...]) -> Ints:
+        return values[0] * (ROOT_HIGH - ROOT_LOW) + values[1] - ROOT_LOW
 
 
 def _powers() -> Function:
@@ -196,7 +220,10 @@ KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "quads": (3, Quads),
     "powers": (2, _powers),
     "reciprocals": (2, _reciprocals),
-    "silu": (3, Silu),
+    "silu": (3, partial(Activation, "silu")),
+    "gelu": (3, partial(Activation, "gelu")),
+    "gelu_tanh": (3, partial(Activation, "gelu_tanh")),
     "roots": (2, _roots),
+    "scales": (3, Scales),
 }
 """Length of the tuples, and what makes the kind from its parameters."""

@@ -22,10 +22,12 @@ from huref.circuits.relations.products import (
     FlatProduct,
     Gathered,
     Hadamard,
+    HeadSquares,
     Outer,
     Projection,
     RowScale,
     Squares,
+    StoredScale,
     Transposed,
 )
 from huref.circuits.relations.readout import Readout
@@ -50,6 +52,8 @@ def product_functionals(
                 builder.transposed(product, at)
             case ColumnScale():
                 builder.column_scale(product, at)
+            case StoredScale():
+                builder.stored_scale(product, at)
             case RowScale():
                 builder.row_scale(product, at)
             case Gathered():
@@ -58,6 +62,8 @@ def product_functionals(
                 builder.hadamard(product, at)
             case Squares():
                 builder.squares(product, at)
+            case HeadSquares():
+                builder.head_squares(product, at)
             case FlatProduct():
                 builder.flat_product(product, at)
             case Outer():
@@ -138,6 +144,20 @@ class _Builder:
             by_block = kscale(high, to_field(factor))
             self.summed_rows(matrix, outer, by_block, self.read.inner, self.right)
 
+    def stored_scale(self, product: StoredScale, at: int) -> None:
+        matrix, inner = product.matrix, len(product.tensors)
+        outer = self.weights.outer(self.weights.frame(product.equation).outer)
+        blocks = self.layout.blocks(matrix.frame.cols)
+        high = self.read.high(at, blocks * inner).reshape(blocks, inner, DEGREE)
+        own = kmul(high, self.weights.inner(product.equation, product.factor)[None])
+        own = kmul(own, self.weights.blocks(matrix.frame.cols)[:, None])
+        numbers = kzero((len(product.numbers),))
+        numbers[:, 0] = to_field(np.array(product.numbers, np.int64))
+        stored_tensors(
+            self.left, self.layout, product.tensors, [numbers] * inner, own.swapaxes(0, 1), self.read.weighted
+        )
+        self.summed_rows(matrix, outer, high, self.read.inner, self.right)
+
     def row_scale(self, product: RowScale, at: int) -> None:
         scale, frame = product.scale, self.weights.frame(product.equation)
         eq = self.read.entries(at, scale.frame.rows)
@@ -186,6 +206,21 @@ class _Builder:
         self._plain(product.high, at, self.right)
         self._elementwise(product.low, product.equation_low, 1, at + size, self.left, summed=True)
         self._plain(product.low, at + size, self.right)
+
+    def head_squares(self, product: HeadSquares, at: int) -> None:
+        frame, w = self.weights.frame(product.equation), self.layout.w
+        place = self.layout.placed[product.matrix.name]
+        once = kmul(self.weights.inner(product.equation, product.factor), self.weights.cols(1)[0])
+        rows = kouter(self.weights.outer(frame.outer), once).reshape(-1, DEGREE)
+        heads = self.weights.heads(frame.heads).repeat(product.size, axis=0)  # by column
+        high = self.read.high(at, place.blocks * place.rows).reshape(place.blocks, place.rows, DEGREE)
+        for block, own in enumerate(kmul(high, rows[None])):
+            part = heads[block * w : (block + 1) * w]
+            low = kzero((w,))
+            low[: len(part)] = kmul(self.read.low[: len(part)], part)
+            name = f"{product.matrix.name}.squares{block}"
+            self.left.block(place, own, block, self.left.columns.add(name, low))
+        self._plain(product.matrix, at, self.right)
 
     def _elementwise(
         self, matrix: Matrix, equation: str, factor: Factor, at: int, into: Functional, *, summed: bool

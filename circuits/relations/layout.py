@@ -20,11 +20,13 @@ from huref.circuits.relations.products import (
     FlatProduct,
     Gathered,
     Hadamard,
+    HeadSquares,
     Outer,
     Product,
     Projection,
     RowScale,
     Squares,
+    StoredScale,
     Transposed,
 )
 from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated, Spread
@@ -99,6 +101,8 @@ def product_blocks(product: Product, relations: Relations, w: int) -> list[int]:
             return [over(matrix.frame.cols) * len(tensors)]
         case ColumnScale(scale=scale):
             return [over(scale.frame.cols) * scale.frame.inner]
+        case StoredScale(matrix=matrix):
+            return [over(matrix.frame.cols) * matrix.frame.inner]
         case RowScale(scale=scale) | Gathered(scale=scale) | FlatProduct(left=scale):
             return [over(scale.frame.rows)]
         case Hadamard(right=right):
@@ -107,8 +111,8 @@ def product_blocks(product: Product, relations: Relations, w: int) -> list[int]:
             return [over(high.frame.cols) * high.frame.rows] * 2
         case Outer():
             return [1]
-        case CausalScores(query=query):
-            return [over(query.frame.cols) * query.frame.rows]
+        case CausalScores(query=matrix) | HeadSquares(matrix=matrix):
+            return [over(matrix.frame.cols) * matrix.frame.rows]
         case CausalMix(share=share):
             return [share.frame.inner * share.frame.heads * over(share.frame.cols)]
 

@@ -60,8 +60,8 @@ class _Builder:
                 self.into.tensor(place, once, self.weights.blocks(matrix.frame.cols), COLUMN)
             case Beside(matrix, factor, select):
                 self._beside(name, frame, matrix, self._inner_heads(name, frame, factor, matrix, select))
-            case Stored(tensors, factor):
-                self._stored(name, tensors, factor)
+            case Stored(tensors, factor, row):
+                self._stored(name, frame, tensors, factor, row)
             case StoredAt(tensor, index, factor):
                 self._stored_at(name, tensor, index, factor)
             case At(matrix, column, factor):
@@ -111,13 +111,16 @@ class _Builder:
         rows = kouter(kmul(outer, across), inner).reshape(-1, DEGREE)
         flat_term(self.into, self.layout.placed[matrix.name].start, rows)
 
-    def _stored(self, name: str, tensors: tuple[str, ...], factor: int | tuple[int, ...]) -> None:
-        first = self.weights.outer(1)[0]
-        inner = kmul(self.weights.inner(name, factor), first)
-        blocks = self.weights.blocks(self.layout.weights[tensors[0]].cols)
+    def _stored(
+        self, name: str, frame: Frame, tensors: tuple[str, ...], factor: int | tuple[int, ...], row: int
+    ) -> None:
+        tokens, place = total(self.weights.outer(frame.outer)), self.layout.weights[tensors[0]]
+        inner = kmul(self.weights.inner(name, factor), tokens.array())
+        blocks = self.weights.blocks(place.cols)
         across = np.broadcast_to(blocks[None], (len(tensors), *blocks.shape))
-        rows = [weight[None] for weight in inner]
-        stored_tensors(self.into, self.layout, tensors, rows, across, COLUMN)
+        rows = kzero((len(tensors), place.rows))
+        rows[:, row] = inner
+        stored_tensors(self.into, self.layout, tensors, list(rows), across, COLUMN)
 
     def _stored_at(self, name: str, tensor: str, index: tuple[int, ...], factor: int) -> None:
         place, w = self.layout.weights[tensor], self.layout.w

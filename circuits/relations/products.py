@@ -50,6 +50,17 @@ class ColumnScale:
 
 
 @dataclass(frozen=True)
+class StoredScale:
+    """factor_i · matrix[(t, i), c] · Σ_r numbers[r] · tensors[i][r, c], r over all rows of a committed weight."""
+
+    equation: str
+    matrix: Matrix
+    tensors: tuple[str, ...]
+    numbers: tuple[int, ...]
+    factor: Factor = 1
+
+
+@dataclass(frozen=True)
 class RowScale:
     """factor_i · (sum)[(t, i), c] · scale[t, i, h]; `scale` is flat, h the head of column c where it has heads."""
 
@@ -89,6 +100,16 @@ class Squares:
     equation_low: str
     high: Matrix
     low: Matrix
+
+
+@dataclass(frozen=True)
+class HeadSquares:
+    """Row (t, i, h): factor_i · Σ_x matrix[(t, i), (h, x)]², x one of `size` columns."""
+
+    equation: str
+    matrix: Matrix
+    size: int
+    factor: Factor = 1
 
 
 @dataclass(frozen=True)
@@ -136,6 +157,6 @@ class CausalMix:
 
 
 Product = (
-    Projection | Transposed | ColumnScale | RowScale | Gathered | Hadamard | Squares | FlatProduct | Outer
-    | CausalScores | CausalMix
+    Projection | Transposed | ColumnScale | StoredScale | RowScale | Gathered | Hadamard | Squares | HeadSquares
+    | FlatProduct | Outer | CausalScores | CausalMix
 )  # fmt: skip

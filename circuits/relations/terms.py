@@ -46,10 +46,11 @@ class Beside:
 
 @dataclass(frozen=True)
 class Stored:
-    """factor · the entry of a committed weight with one row, by inner index; for a frame of one outer index."""
+    """factor · entry (`row`, column) of a committed weight, one tensor by inner index; the same for all tokens."""
 
     tensors: tuple[str, ...]
     factor: Factor = 1
+    row: int = 0
 
 
 @dataclass(frozen=True)

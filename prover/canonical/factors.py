@@ -25,11 +25,15 @@ Feed = LayerTensors | LayerReader | Expert
 
 @dataclass
 class Scaled:
-    """Rows (m, d) that are still to be multiplied by `factor` (m,); `squares` (m,) are their norms without it."""
+    """Rows (m, d) that are still to be multiplied by `factor` (m,); `squares` (m,) are their norms without it.
+
+    `bias` (m,) is what is added to each row's product, still to be multiplied as well.
+    """
 
     rows: Float32
     squares: Float64
     factor: Float64
+    bias: Float64 | None = None
 
     def scale(self, factor: Float64) -> None:
         """Multiply every row by its factor."""
@@ -55,7 +59,22 @@ def all_ones(shape: ModelShape) -> Float32 | None:
     return np.ones(shape.hidden, np.float32) if shape.subtracts_mean else None
 
 
-def reading(rows: Float32, gain: Float32 | None, stream_gain: Float32 | None, shape: ModelShape) -> Scaled:
+def shifted(rows: Float32, bias: Float32 | None, shift: Float32 | None) -> Float64:
+    """What rows (m, d) give for a norm's shift (d,), plus their own bias (m,); zeros where there is neither."""
+    found: Float64 = np.zeros(len(rows)) if bias is None else bias.astype(np.float64)
+    if shift is None:
+        return found
+    column = shift.astype(np.float64)[:, None]
+    return np.asarray(pinned.product(rows.astype(np.float64), column)[:, 0] + found)
+
+
+def reading(
+    rows: Float32,
+    gain: Float32 | None,
+    stream_gain: Float32 | None,
+    shape: ModelShape,
+    bias: Float64 | None = None,
+) -> Scaled:
     """A weight that reads the stream: the norm's gain folded in, and what the norm makes constant taken out.
 
     A norm that subtracts the mean has outputs x̂ with Σx̂ = 0. Behind a pre-norm the all-ones direction of
@@ -64,7 +83,9 @@ def reading(rows: Float32, gain: Float32 | None, stream_gain: Float32 | None, sh
     columns are without effect.
     """
     if not shape.subtracts_mean or stream_gain is None:
-        return folded(rows, gain, all_ones(shape))
+        scaled = folded(rows, gain, all_ones(shape))
+        scaled.bias = bias
+        return scaled
     dead = stream_gain == 0
     if dead.any():
         return folded(rows, np.where(dead, 0, 1).astype(np.float32), None)
@@ -102,8 +123,12 @@ def balance_rest(q: Scaled, k: Scaled, shape: ModelShape, rest: NDArray[np.int64
     grouped = q.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
     stored = k.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
     few, many = (np.ascontiguousarray(rows) for rows in (stored[:, rest], grouped[:, :, rest]))
-    pinned.balance_factors(few, many, "qk")
+    maps = pinned.balance_factors(few, many, "qk")
     stored[:, rest], grouped[:, :, rest] = few, many
+    if q.bias is not None:
+        bias = q.bias.reshape(shape.kv_heads, shape.group, shape.head_dim)
+        for head, turn in enumerate(maps):
+            bias[head][:, rest] = pinned.product(bias[head][:, rest], turn.T)
 
 
 def attention_scores(tensors: Layer, shape: ModelShape, *, gains: bool = True) -> tuple[Scaled, Scaled]:
@@ -112,7 +137,7 @@ def attention_scores(tensors: Layer, shape: ModelShape, *, gains: bool = True) -
     `gains`: that norm's gains are multiplied in, and planes are brought to equal norms after that.
     """
     attn = (tensors.attn_gain, tensors.attn_stream_gain)
-    q, k = (reading(rows, *attn, shape) for rows in (tensors.q, tensors.k))
+    q, k = (_scored(tensors, name, attn, shape) for name in ("q", "k"))
     if shape.qk_norm:  # the norm makes a head's scale meaningless
         for side in (q, k):
             side.scale(unit_heads(side.norms(), shape.head_dim))
@@ -130,6 +155,16 @@ def attention_scores(tensors: Layer, shape: ModelShape, *, gains: bool = True) -
         balance_rest(q, k, shape, rest)
     balance_planes(q, k, shape, planes)
     return q, k
+
+
+def _scored(
+    tensors: Layer, name: str, attn: tuple[Float32 | None, Float32 | None], shape: ModelShape
+) -> Scaled:
+    rows: Float32 = getattr(tensors, name)
+    bias = None
+    if name in shape.biases:
+        bias = shifted(rows, getattr(tensors, f"{name}_bias"), tensors.attn_shift)
+    return reading(rows, *attn, shape, bias)
 
 
 def attention_values(tensors: Layer, shape: ModelShape) -> tuple[Scaled, Scaled]:

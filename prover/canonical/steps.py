@@ -3,7 +3,8 @@
 The step of a row is 2^e, e = ⌈log2(size / 127) − 0.1⌉, where size = min(largest |entry|, 4.5 · rms): entries beyond 127
 steps are clipped. No step is below 2^−6 of the tensor's median step, so that every exponent of a tensor lies in a
 window that a lookup table can hold; what such small rows lose is far below the rounding of the others. A row of zeros
-has the lowest step of all, −100, which says that it is one.
+has the lowest step of all, −100, which says that it is one; in the head, where logits of zero are as good as others, it
+has the lowest step of that window.
 """
 
 from __future__ import annotations
@@ -107,9 +108,16 @@ def round_full(
 
 
 def round_blocks(
-    name: str, shape: tuple[int, int], blocks: Iterator[Float32], again: Callable[[Ints], Float32]
+    name: str,
+    shape: tuple[int, int],
+    blocks: Iterator[Float32],
+    again: Callable[[Ints], Float32],
+    *,
+    stepped: bool = False,
 ) -> Rounded:
     """Round a tensor of this shape that comes in blocks of rows; `again` gives the rows of these numbers anew.
+
+    With `stepped` rows of zeros have the lowest step of the others' window.
 
     Raises `Malformed` as `sizes` does.
     """
@@ -121,6 +129,8 @@ def round_blocks(
         start = stop
     found = exponents(size)
     steps = _raised(found, size)
+    if stepped:
+        steps = np.where(size > 0, steps, median(found, size) - BELOW_MEDIAN)
     low = np.flatnonzero((steps != found) & (size > 0))
     if len(low):
         few = np.empty((len(low), shape[1]), np.int8)

@@ -5,8 +5,8 @@ the integers must also compute what the model computes, so only what leaves the 
 rotated, the gains of the norms before attention, FFN and head are folded into what reads them, planes of q and k and
 heads of v and o are balanced, and up is scaled against down where the FFN is gated (an activation in between lets no
 scale through). Where the scale of a row is free (k per rotary plane, v, gated up), it is chosen such that the row fills
-the range of int8. Gains on q and k stay tensors of their own. Of attention through latents the products are committed,
-without the norms of the latents.
+the range of int8. Gains on q and k stay tensors of their own, and so do biases (biases.py). Of attention through
+latents the products are committed, without the norms of the latents.
 
 Two tensors of floats are held at a time, of a mixture those of one expert, and blocks of the embedding and the head.
 Every bit is pinned.
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
+from huref.prover.canonical.biases import attended_bias, head_bias, own, round_read, round_written
 from huref.prover.canonical.factors import (
     Feed,
     Layer,
@@ -33,6 +34,7 @@ from huref.prover.canonical.factors import (
     folded,
     inverse,
     reading,
+    shifted,
     writing,
 )
 from huref.prover.canonical.steps import Rounded, round_blocks, round_full, round_gain, round_tensor
@@ -53,12 +55,19 @@ def whole_model(model: Model) -> Iterator[Rounded]:
         Malformed: a tensor is missing, or holds NaN or infinity; names it. Unsupported: as `Model.shape`.
     """
     shape = model.shape
-    yield _rows("embed", shape, model.embedding_rows, None)
+    yield _rows("embed", shape, shape.vocab, model.embedding_rows)
+    if shape.positions:
+        positions = model.positions()
+        yield _rows("positions", shape, shape.positions, lambda ids: positions[ids])
+        del positions
     for n in range(shape.layers):
         yield from whole_layer(f"l{n}.", model.layer_reader(n), model.layer_shape(n))
     if shape.head:
         head = model.head()
-        yield _rows("head", shape, head.rows, head.gain())
+        rounded = _rows("head", shape, shape.vocab, head.rows, head.gain(), stepped=True)
+        yield rounded
+        if "head" in shape.biases:
+            yield round_read("head", head_bias(head, shape), rounded.steps)
 
 
 def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
@@ -68,6 +77,8 @@ def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Roun
         v, o = attention_values(tensors, shape)
         yield from _against(prefix, ("v", v), ("o", o), lambda factor: _grouped(factor, shape))
         del v, o
+        if "o" in shape.biases:
+            yield round_written(f"{prefix}o", attended_bias(tensors, shape), shape)
         if shape.qk_norm:
             yield from _gains(prefix, tensors, shape)
     router = tensors.router
@@ -90,22 +101,39 @@ def _gate(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterato
         return
     gate = feed.gate
     assert gate is not None
-    yield round_tensor(
-        f"{prefix}gate", reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
-    )
+    bias = _fed_bias(gate, "gate", tensors, shape)
+    scaled = reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
+    rounded = round_tensor(f"{prefix}gate", scaled.mixed())
+    yield rounded
+    if bias is not None:
+        yield round_read(f"{prefix}gate", bias, rounded.steps)
+
+
+def _fed_bias(rows: Float32, name: str, tensors: Layer, shape: ModelShape) -> Float64 | None:
+    """What is added to rows of the FFN, None where nothing is."""
+    if name not in shape.biases:
+        return None
+    return shifted(rows, getattr(tensors, f"{name}_bias"), tensors.ffn_shift)
 
 
 def _neurons(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
-    up = reading(feed.up, tensors.ffn_gain, tensors.ffn_stream_gain, shape)
+    rows = feed.up
+    bias = _fed_bias(rows, "up", tensors, shape)
+    up = reading(rows, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
     down = writing(feed.down, tensors.ffn_output_gain, shape)
     if not (shape.gated and feed.scales):
-        yield round_tensor(f"{prefix}up", up.mixed())
+        rounded = round_tensor(f"{prefix}up", up.mixed())
+        yield rounded
+        if bias is not None:
+            yield round_read(f"{prefix}up", bias, rounded.steps)
         yield round_tensor(f"{prefix}down", down.mixed())
-        return
-    factor = balance(up.norms(), down.norms())
-    up.scale(factor)
-    down.scale(inverse(factor))
-    yield from _against(prefix, ("up", up), ("down", down), lambda factor: factor)
+    else:
+        factor = balance(up.norms(), down.norms())
+        up.scale(factor)
+        down.scale(inverse(factor))
+        yield from _against(prefix, ("up", up), ("down", down), lambda factor: factor)
+    if "down" in shape.biases:
+        yield round_written(f"{prefix}down", own(tensors.down_bias, shape.hidden), shape)
 
 
 def _joined(experts: Iterable[Iterator[Rounded]]) -> Iterator[Rounded]:
@@ -123,12 +151,21 @@ def _joined(experts: Iterable[Iterator[Rounded]]) -> Iterator[Rounded]:
         )
 
 
-def _rows(name: str, shape: ModelShape, read: Callable[[Ids], Float32], gain: Float32 | None) -> Rounded:
+def _rows(
+    name: str,
+    shape: ModelShape,
+    count: int,
+    read: Callable[[Ids], Float32],
+    gain: Float32 | None = None,
+    *,
+    stepped: bool = False,
+) -> Rounded:
     def mixed(ids: Ids) -> Float32:
         return folded(read(ids), gain, all_ones(shape)).mixed()
 
-    blocks = (np.arange(i, min(i + _BLOCK, shape.vocab)) for i in range(0, shape.vocab, _BLOCK))
-    return round_blocks(name, (shape.vocab, shape.hidden), (mixed(ids) for ids in blocks), mixed)
+    blocks = (np.arange(i, min(i + _BLOCK, count)) for i in range(0, count, _BLOCK))
+    sizes, parts = (count, shape.hidden), (mixed(ids) for ids in blocks)
+    return round_blocks(name, sizes, parts, mixed, stepped=stepped)
 
 
 def _against(
@@ -139,8 +176,11 @@ def _against(
 ) -> Iterator[Rounded]:
     """A side whose rows fill the range, and the other one, which takes their scale."""
     rounded, factor = round_full(prefix + free[0], free[1].mixed())
+    steps = rounded.steps
     yield rounded
     del rounded
+    if free[1].bias is not None:
+        yield round_read(prefix + free[0], free[1].bias * free[1].factor * inverse(factor), steps)
     other[1].scale(spread(factor))
     yield round_tensor(prefix + other[0], other[1].mixed())
 
@@ -154,14 +194,21 @@ def _grouped(factor: Float64, shape: ModelShape) -> Float64:
 def _scores(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
     q, k = attention_scores(tensors, shape, gains=False)
     if shape.qk_norm:
-        yield round_tensor(f"{prefix}q", q.mixed())
-        yield round_tensor(f"{prefix}k", k.mixed())
+        for name, side in (("q", q), ("k", k)):
+            rounded = round_tensor(prefix + name, side.mixed())
+            yield rounded
+            if side.bias is not None:
+                yield round_read(prefix + name, side.bias * side.factor, rounded.steps)
         return
-    rounded, factor = round_full(f"{prefix}k", k.mixed(), lambda size: _per_plane(size, shape))
-    del k
+    keys, factor = round_full(f"{prefix}k", k.mixed(), lambda size: _per_plane(size, shape))
     q.scale(_grouped(factor, shape))
-    yield round_tensor(f"{prefix}q", q.mixed())
+    rounded = round_tensor(f"{prefix}q", q.mixed())
     yield rounded
+    if q.bias is not None:
+        yield round_read(f"{prefix}q", q.bias * q.factor, rounded.steps)
+    yield keys
+    if k.bias is not None:
+        yield round_read(f"{prefix}k", k.bias * k.factor * inverse(factor), keys.steps)
 
 
 def _per_plane(size: Float64, shape: ModelShape) -> Float64:

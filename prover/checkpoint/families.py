@@ -1,7 +1,7 @@
 """A model as the fingerprint sees it: embedding rows, and the matrices or terms of each layer, whatever the family.
 
 Every matrix comes as float32 rows of length d (the hidden size): weights that write the residual stream
-(o, down) are transposed. Linear biases are ignored, as in the paper's definition (fingerprint §1).
+(o, down) are transposed. No term has biases, as in the paper's definition (fingerprint §1).
 
 What is X? The rows of the token embedding, with two exceptions in which the model itself transforms each
 row before anything else touches it: a projection to the hidden size (OPT-350m's project_in) and a norm
@@ -86,6 +86,10 @@ class Model:
         Raises `UsageError` for ids out of range, and what `Checkpoint.read_rows` raises.
         """
         return EmbeddingReader(self._layout, self._shape).read(ids)
+
+    def positions(self) -> Float32:
+        """Rows of the learned position embedding, (shape.positions, d). Raises what `Checkpoint.read` raises."""
+        return EmbeddingReader(self._layout, self._shape).positions()
 
     def head(self) -> HeadReader:
         """The language-model head. Raises `Unsupported` where `shape.head` is false."""

@@ -78,8 +78,10 @@ def product(left: Float64, right: Float64) -> Float64:
     return out
 
 
-def balance_factors(stored: Float32, grouped: Float32, name: str) -> None:
+def balance_factors(stored: Float32, grouped: Float32, name: str) -> Float64:
     """Balanced factors of every head's product storedᵀ·[grouped_1 … grouped_g], which stays as it is; in place.
+
+    Returns the maps that the rows of `grouped` took, (heads, n, n).
 
     Args:
         stored: (heads, n, d), the side that a whole group shares; contiguous.
@@ -94,3 +96,4 @@ def balance_factors(stored: Float32, grouped: Float32, name: str) -> None:
     left, right = heads.balance_heads(stored, grouped, _RANK_TOLERANCE, _signs(f"probe {name}", width), turn)
     heads.apply_maps(left, stored)
     heads.apply_maps(right, grouped.reshape(-1, n, width))
+    return right

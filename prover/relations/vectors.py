@@ -19,15 +19,17 @@ from huref.circuits.relations.products import (
     FlatProduct,
     Gathered,
     Hadamard,
+    HeadSquares,
     Outer,
     Projection,
     RowScale,
     Squares,
+    StoredScale,
     Transposed,
 )
 from huref.circuits.relations.terms import Factor, Select
 from huref.circuits.relations.weights import EquationWeights, placed_rows
-from huref.common.algebra.field import DEGREE, KArray, kmul, kone, kouter
+from huref.common.algebra.field import DEGREE, KArray, kmul, kone, kouter, kzero
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.cells import integers_to_mont, weighted_cells
 from huref.prover.kernels.field.field import U32, k_to_mont
@@ -49,6 +51,8 @@ def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[s
                 filler.transposed(product)
             case ColumnScale():
                 filler.column_scale(product)
+            case StoredScale():
+                filler.stored_scale(product)
             case RowScale():
                 filler.row_scale(product)
             case Gathered():
@@ -57,6 +61,8 @@ def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[s
                 filler.hadamard(product)
             case Squares():
                 filler.squares(product)
+            case HeadSquares():
+                filler.head_squares(product)
             case FlatProduct():
                 filler.flat_product(product)
             case Outer():
@@ -153,6 +159,19 @@ class _Filler:
             total += self.values.blocks(matrix).astype(np.int32) * np.int32(factor)
         self.put(self.right, self.token_sums(first, outer, total).reshape(DEGREE, -1))
 
+    def stored_scale(self, product: StoredScale) -> None:
+        matrix, numbers = product.matrix, np.array(product.numbers, np.int64)
+        cells = np.zeros((len(product.tensors), self.layout.blocks(matrix.frame.cols) * self.w), np.int32)
+        for i, tensor in enumerate(product.tensors):
+            cells[i, : matrix.frame.cols] = numbers @ self.tensors[tensor].astype(np.int64)
+        inner = self.weights.inner(product.equation, product.factor)
+        rows = kouter(self.weights.blocks(matrix.frame.cols), inner).reshape(-1, DEGREE)
+        by_block = cells.reshape(len(cells), -1, self.w).swapaxes(0, 1).reshape(-1, self.w)
+        self.put(self.left, self.weighted(rows, self._column, np.ascontiguousarray(by_block)))
+        outer = self.weights.outer(self.weights.frame(product.equation).outer)
+        sums = self.token_sums(matrix, outer, self.values.blocks(matrix))
+        self.put(self.right, sums.reshape(DEGREE, -1))
+
     def row_scale(self, product: RowScale) -> None:
         scale, frame = product.scale, self.weights.frame(product.equation)
         rows = self.weights.rows(product.equation, product.factor).repeat(scale.frame.heads, axis=0)
@@ -197,6 +216,18 @@ class _Filler:
         self.put(self.left, parts[2], high.size)
         self.put(self.right, self.base(low), high.size)
 
+    def head_squares(self, product: HeadSquares) -> None:
+        frame, place = self.weights.frame(product.equation), self.layout.placed[product.matrix.name]
+        once = kmul(self.weights.inner(product.equation, product.factor), self.weights.cols(1)[0])
+        rows = kouter(self.weights.outer(frame.outer), once).reshape(-1, DEGREE)
+        heads = kzero((place.blocks * self.w,))
+        heads[: place.cols] = self.weights.heads(frame.heads).repeat(product.size, axis=0)
+        cells = self.values.blocks(product.matrix)
+        parts = heads.reshape(place.blocks, self.w, DEGREE)
+        left = [self.weighted(rows, k_to_mont(part), block) for part, block in zip(parts, cells, strict=True)]
+        self.put(self.left, np.concatenate(left, axis=1))
+        self.put(self.right, self.base(self.values.stacked(product.matrix)))
+
     def flat_product(self, product: FlatProduct) -> None:
         rows = kmul(self.weights.rows(product.equation, product.factor), self.weights.cols(1)[0])
         self.put(
@@ -216,7 +247,7 @@ class _Filler:
         query = self.layout.placed[product.query.name]
         inner = self.weights.inner(product.equation, product.factor)
         rows = kouter(self.weights.outer(frame.outer), inner).reshape(-1, DEGREE)
-        heads = np.zeros((query.blocks * self.w, DEGREE), np.uint64)
+        heads = kzero((query.blocks * self.w,))
         heads[: query.cols] = self.weights.heads(frame.heads).repeat(size, axis=0)
         column = np.zeros(query.blocks * self.w, np.int64)
         index = np.arange(query.cols)

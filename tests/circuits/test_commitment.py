@@ -198,7 +198,7 @@ FACTS = ("inference",)
 LAYER = (*FACTS, "layers", 1)
 FFN, LAYERS = GOOD["shape"]["ffn"], GOOD["shape"]["layers"]
 BAD_FACTS: list[tuple[Place, Any, str]] = [
-    ((*FACTS, "activation"), "gelu", "activation: not known"),
+    ((*FACTS, "activation"), "relu", "activation: not known"),
     ((*FACTS, "epsilon"), "0.1.2", "epsilon: expected"),
     ((*FACTS, "theta"), 1 << 40, "theta: expected"),
     ((*FACTS, "shifts"), [0, 21], "shifts: expected"),
@@ -246,7 +246,7 @@ def test_facts_lie_beside_a_whole_model_with_a_program() -> None:
     error = refused({**PAPER, "inference": GOOD["inference"]})
     assert isinstance(error, Malformed)
     assert error.message == "directory.inference: profile paper-1 commits to no whole model"
-    shape = {**GOOD["shape"], "norm": "layer"}
+    shape = {**GOOD["shape"], "norm_position": "post"}
     error = refused({**GOOD, "shape": shape})
     assert isinstance(error, Unsupported) and error.message.startswith("directory.inference:")
     assert compiled({**GOOD, "shape": shape, "inference": None})

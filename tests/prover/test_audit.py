@@ -131,7 +131,7 @@ def test_units_one_apart_are_those_of_another_machine(tiny: Made, claims: Claims
 def test_a_program_for_a_checkpoint_without_one(tiny: Made, claims: Claims, tmp_path: Path) -> None:
     copy = Made(shutil.copytree(tiny.checkpoint, tmp_path / "model"), tiny.proved)
     config = copy.checkpoint / "config.json"
-    config.write_text(config.read_text().replace('"silu"', '"gelu"'))
+    config.write_text(config.read_text().replace('"silu"', '"relu"'))
     sources = describe_files(open_model(copy.checkpoint), get_profile("hardened"))
     assert failure(copy, replace(claims, sources=list(sources))) == "audit.inference"
 

@@ -65,7 +65,7 @@ def test_it_can_be_left_out(tiny: Made, tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_program_is_committed_without(tmp_path: Path) -> None:
-    checkpoint = tiny_models.build("gpt2", tmp_path / "model")
+    checkpoint = tiny_models.build("olmo2", tmp_path / "model")
     facts, notes = made(checkpoint, tmp_path / "a")
     assert (
         facts is None
@@ -155,11 +155,11 @@ def test_what_two_calibrations_may_differ_in(tiny: Made) -> None:
 
 
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
-    llama, gpt2 = (tiny_models.build(name, tmp_path / name) for name in ("llama", "gpt2"))
+    llama, olmo2 = (tiny_models.build(name, tmp_path / name) for name in ("llama", "olmo2"))
     run = huref("commit", llama, "--out", tmp_path / "a", "--proofs", 4, "--json")
     assert run.code == 0 and validate(run.json, "committed")["inference"] is True and "calibrate:" in run.err
     run = huref("commit", llama, "--out", tmp_path / "b", "--proofs", 4, "--no-inference", "--json")
     assert run.code == 0 and run.json["inference"] is False and NO_PROGRAM not in run.err
-    run = huref("commit", gpt2, "--out", tmp_path / "c", "--proofs", 4)
+    run = huref("commit", olmo2, "--out", tmp_path / "c", "--proofs", 4)
     assert run.code == 0 and run.err.count(NO_PROGRAM) == 1
-    assert huref("commit", gpt2, "--out", tmp_path / "d", "--inference").code == Unsupported.exit_code
+    assert huref("commit", olmo2, "--out", tmp_path / "d", "--inference").code == Unsupported.exit_code

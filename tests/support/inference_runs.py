@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.facts import Activation, Facts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.inference.sites import InferenceProgram
-from huref.circuits.model.tensors import STEP, whole_model
+from huref.circuits.model.tensors import DIGIT, DIGITS, READ_UNIT, STEP, WRITE_UNIT, whole_model
 from huref.circuits.program.program import Weight
 from huref.circuits.relations.program import Relations
 from huref.prover.run.inference.calibrate import calibrate
@@ -31,8 +31,29 @@ TINY = replace(
     SMOL, hidden=32, heads=2, kv_heads=1, head_dim=16, rotary_dim=16, ffn=48, vocab=70, layers=2, head=True
 )
 """Grouped queries; the FFN and the vocabulary leave a column block of 32 partly empty."""
+UNTURNED = replace(
+    TINY,
+    norm="layer",
+    gated=False,
+    rotary=None,
+    rotary_dim=0,
+    positions=40,
+    biases=("q", "o", "up", "down", "head"),
+)
+"""GPT-2's layout."""
+NORMED = replace(TINY, qk_norm=True)
+"""Qwen3's layout."""
+BIASED = replace(TINY, biases=("q", "k", "o", "gate", "up", "down"))
+"""Qwen2's layout, with biases in the FFN as well."""
 UNEVEN = replace(TINY, hidden=40, heads=3, kv_heads=3, head_dim=12, rotary_dim=12, ffn=56, vocab=64)
 """Three heads, of a size that is no power of two and does not divide a block."""
+
+LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
+    "llama": (TINY, "silu"),
+    "qwen2": (BIASED, "gelu_tanh"),
+    "qwen3": (NORMED, "silu"),
+    "gpt2": (UNTURNED, "gelu"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,18 @@ def random_weights(shape: ModelShape, seed: int) -> dict[str, Ints]:
     """Entries in ±127 and steps such that the model's values are of ordinary size."""
     rng, found = np.random.default_rng(seed), dict[str, Ints]()
     for tensor in whole_model(shape):
-        if tensor.name.endswith(STEP):
+        of, _, kind = tensor.name.removesuffix(STEP).rpartition("_")
+        if kind == "bias":
+            written = of.rpartition(".")[2] in ("o", "down")
+            if tensor.name.endswith(STEP):
+                steps = DIGIT * np.arange(DIGITS) - (WRITE_UNIT if written else READ_UNIT)
+                found[tensor.name] = steps[None].astype(np.int8)
+            else:
+                found[tensor.name] = rng.integers(-64, 64, (tensor.rows, tensor.cols)).astype(np.int8)
+                found[tensor.name][2 if written else 3 :] = 0
+        elif kind == "gain" and tensor.name.endswith(STEP):
+            found[tensor.name] = np.array([[-5, -12]], np.int8)
+        elif tensor.name.endswith(STEP):
             found[tensor.name] = rng.integers(-9, -6, (tensor.rows, tensor.cols)).astype(np.int8)
         else:
             entries = np.rint(rng.standard_normal((tensor.rows, tensor.cols)) * 40)
@@ -80,12 +112,17 @@ def random_weights(shape: ModelShape, seed: int) -> dict[str, Ints]:
 
 
 def make_run(
-    shape: ModelShape = TINY, tokens: int = 5, positions: Sequence[int] = (1, 4), seed: int = 0, gap: int = 3
+    shape: ModelShape = TINY,
+    tokens: int = 5,
+    positions: Sequence[int] = (1, 4),
+    seed: int = 0,
+    gap: int = 3,
+    activation: Activation = "silu",
 ) -> Run:
     """A run on random ids. The claimed tokens are the best ones, claimed to be within `gap` of themselves."""
     weights, rng = random_weights(shape, seed), np.random.default_rng(seed + 1)
     texts = [rng.integers(0, shape.vocab, max(24, tokens)).tolist() for _ in range(3)]
-    facts = calibrate(shape, Settings("silu", "1e-05", 10000), weights, texts)
+    facts = calibrate(shape, Settings(activation, "1e-05", 10000), weights, texts)
     ids = tuple(int(i) for i in texts[0][:tokens])
     logits = execute_inference(compile_inference(shape, facts, tokens), weights, ids).values["head"]
     best = logits[list(positions)].argmax(axis=1)

@@ -18,11 +18,13 @@ from huref.circuits.relations.products import (
     FlatProduct,
     Gathered,
     Hadamard,
+    HeadSquares,
     Outer,
     Product,
     Projection,
     RowScale,
     Squares,
+    StoredScale,
     Transposed,
 )
 from huref.circuits.relations.program import Look, Number, Own, Relations, Repeated, Spread
@@ -114,8 +116,8 @@ class Checker:
                 return values * self.factor(factor, f.inner)
             case Along(matrix, factor):
                 return self.of(matrix) * self.factor(factor, f.inner)
-            case Stored(tensors, factor):
-                rows = np.stack([self.tensors[name].reshape(-1) for name in tensors]).astype(np.int64)
+            case Stored(tensors, factor, row):
+                rows = np.stack([self.tensors[name][row] for name in tensors]).astype(np.int64)
                 return rows[None, :, None, :] * self.factor(factor, f.inner)
             case StoredAt(tensor, index, factor):
                 return (
@@ -179,6 +181,12 @@ class Checker:
             case ColumnScale(_, matrices, scale, factor):
                 total = sum(self.of(matrix) * number for matrix, number in matrices)
                 return total * self.of(scale) * self.factor(factor, f.inner)
+            case StoredScale(_, matrix, tensors, numbers, factor):
+                stored = [np.array(numbers) @ self.tensors[name].astype(np.int64) for name in tensors]
+                return self.of(matrix) * np.stack(stored)[None, :, None] * self.factor(factor, f.inner)
+            case HeadSquares(_, matrix, size, factor):
+                x = self.of(matrix)[:, :, 0].reshape(f.outer, f.inner, -1, size)
+                return (x * x).sum(axis=3, keepdims=True) * self.factor(factor, f.inner)
             case RowScale(_, matrices, scale, factor):
                 total = sum(self.of(matrix) * number for matrix, number in matrices)
                 by = self.of(scale)[:, :, :, 0]

@@ -108,8 +108,10 @@ def toy(
     stack: list[Weight] = []
     for n in range(layers):
         stack += [Weight(f"read{n}", cols, cols), Weight(f"row{n}", 1, cols), Weight(f"write{n}", cols, 24)]
+        stack.append(Weight(f"rows{n}", 3, cols))
     stack.append(Weight("embed", 11, cols))
-    read, row, write = ([f"{name}{n}" for n in range(layers)] for name in ("read", "row", "write"))
+    names = ("read", "row", "write", "rows")
+    read, row, write, more = ([f"{name}{n}" for n in range(layers)] for name in names)
     ids = tuple(int(i) for i in rng.integers(0, 11, tokens))
     claimed, columns = (0, tokens - 1, tokens - 1), (cols - 1, 0, cols // 2)
     by_layer = tuple(3 - 2 * n for n in range(layers))
@@ -121,6 +123,7 @@ def toy(
         ("along", rows, (t.Along(once, by_layer), t.Sparse(((0, cols - 1, 5), (1, 2, -3)))), ()),
         ("beside", rows, (t.Beside(scalar, 3, turned), t.Public(4)), ()),
         ("stored", Frame(1, layers, 1, cols), (t.Stored(tuple(row), by_layer), t.Sparse(((1, 0, 4),))), ()),
+        ("stored row", rows, (t.Stored(tuple(more), by_layer, 2), t.Stored(tuple(more), -1, 0)), ()),
         ("stored at", Frame(tokens, 1), (t.StoredAt("row0", tuple(i * 3 % cols for i in ids), -2),), ()),
         ("at", Frame(3, 1), (t.At(logits, columns, 5), t.PublicTokens((1, -2, 3))), ()),
         ("sum", Frame(tokens, layers), (t.RowSum(x, by_layer), t.Beside(other, -1), t.Public(-1)), ()),
@@ -146,6 +149,7 @@ def toy(
             (p.Transposed("transposed", x, tuple(write), by_layer, ((0, cols - 1, 3), (1, 1, 1))),),
         ),
         ("column", rows, (), (p.ColumnScale("column", ((x, 4), (y, -1)), once, by_layer),)),
+        ("vector", rows, (), (p.StoredScale("vector", x, tuple(more), (5, -2, 1), by_layer),)),
         ("row", rows, (), (p.RowScale("row", ((x, 4), (y, -1)), scalar, by_layer),)),
         ("heads", wide.frame, (t.Cells(wide),), (p.RowScale("heads", ((wide, 2),), per_head, by_layer),)),
         ("gathered", Frame(tokens, 1, 1, cols), (), (p.Gathered("gathered", "embed", ids, scale, -3),)),
@@ -153,6 +157,7 @@ def toy(
         ("squares", Frame(tokens, layers), (), (p.Squares("squares", "mixed", "low", x, y),)),
         ("mixed", Frame(tokens, layers), (), ()),
         ("low", Frame(tokens, layers), (), ()),
+        ("lengths", Frame(tokens, layers, heads), (), (p.HeadSquares("lengths", query, size, by_layer),)),
         ("flat", Frame(tokens, layers), (), (p.FlatProduct("flat", scalar, other, by_layer),)),
         ("mix", Frame(tokens, layers, 1, heads * size), (), (p.CausalMix("mix", share, value, size, group, by_layer),)),
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.common.errors import Malformed
-from huref.prover.checkpoint.architectures.layout import Layout
+from huref.prover.checkpoint.architectures.layout import Layout, read_vector
 from huref.prover.checkpoint.formats.base import Float32
 
 _EPSILON = ("layer_norm_epsilon", "layer_norm_eps", "norm_eps", "rms_norm_eps")
@@ -28,6 +28,11 @@ class EmbeddingReader:
         if self.entry.row_norm is not None:
             rows = self._normalize(rows, f"{self.prefix}{self.entry.row_norm}")
         return rows
+
+    def positions(self) -> Float32:
+        """All rows of the learned position embedding, (positions, d)."""
+        name = f"{self.prefix}{self.entry.positions}.weight"
+        return read_vector(self.checkpoint, name, self.shape.positions, self.shape.hidden)
 
     def _project(self, rows: Float32, name: str) -> Float32:
         weight = self.checkpoint.read(name)

@@ -115,6 +115,7 @@ class Architecture:
     embedding_projection: str | None = None
     head: str | None = None
     final_norm: str | None = None
+    positions: str | None = None  # learned position embedding, behind the prefix
     parallel: bool = False
 
     rotary: Rotary | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from huref.circuits.fingerprint.shape import Block, ModelShape
+from huref.circuits.fingerprint.shape import BIASES, Block, ModelShape
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.architectures.config import HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS
 from huref.prover.checkpoint.architectures.entry import Architecture
@@ -53,7 +53,7 @@ def model_shape(layout: Layout) -> ModelShape:
         if entry.latent is not None:
             rotary_dim = config.required("qk_rope_head_dim")
     try:
-        return ModelShape(
+        shape = ModelShape(
             family=entry.family,
             hidden=hidden,
             heads=heads,
@@ -73,8 +73,58 @@ def model_shape(layout: Layout) -> ModelShape:
             rotary_sections=entry.rotary_sections,
             head=layout.head is not None,
         )
+        positions = _positions(layout, shape)
+        return replace(shape, positions=positions, biases=_biases(layout, shape, positions))
     except Malformed as error:
         raise Malformed(f"{checkpoint.path}: {error.message}") from None
+
+
+def _runs(layout: Layout, shape: ModelShape) -> bool:
+    """Whether all layers are a kind of attention and FFN, one after the other, that a program may run."""
+    return (
+        shape.head
+        and (shape.norm_position, shape.parallel, shape.output_norm) == ("pre", False, False)
+        and layout.entry.latent is None
+        and all(
+            layout.attends(n)
+            and layout.feeds(n)
+            and not layout.is_sparse(n)
+            and not layout.mixes_otherwise(n)
+            for n in range(shape.layers)
+        )
+    )
+
+
+def _positions(layout: Layout, shape: ModelShape) -> int:
+    """Rows of a learned position embedding, 0 without one."""
+    name = f"{layout.prefix}{layout.entry.positions}.weight"
+    if layout.entry.positions is None or not _runs(layout, shape) or name not in layout.checkpoint:
+        return 0
+    return layout.checkpoint.shape(name)[0]
+
+
+def _biases(layout: Layout, shape: ModelShape, positions: int) -> tuple[str, ...]:
+    """What has biases of its own, or reads a norm that adds one, in some layer.
+
+    Empty where no program runs the model. A bias of k without a rotary embedding moves all scores of a query alike.
+    """
+    if not _runs(layout, shape) or (shape.rotary is None and not positions):
+        return ()
+    entry, found = layout.entry, {name for names in layout.blocks.values() for name in names}
+    of = {
+        "q": (entry.q, entry.qkv, entry.attn_norm),
+        "k": (entry.k, entry.qkv, entry.attn_norm),
+        "o": (entry.o, entry.v, entry.qkv, entry.attn_norm),
+        "gate": (entry.gate, entry.gate_up, entry.ffn_norm),
+        "up": (entry.up, entry.gate_up, entry.ffn_norm),
+        "down": (entry.down,),
+    }
+    there = {name for name, stored in of.items() if any(f"{part}.bias" in found for part in stored)}
+    of_head = ((layout.head or "").removesuffix(".weight"), f"{layout.prefix}{entry.final_norm}")
+    if any(f"{name}.bias" in layout.checkpoint for name in of_head):
+        there.add("head")
+    there -= {name for name, has in (("k", shape.rotary is not None), ("gate", shape.gated)) if not has}
+    return tuple(name for name in BIASES if name in there)
 
 
 def whole_shape(layout: Layout, shape: ModelShape) -> ModelShape:

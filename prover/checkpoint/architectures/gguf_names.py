@@ -80,7 +80,15 @@ _GLM4 = replace(
     ffn_output_norm="post_ffw_norm",
 )
 
-_GPT2 = _fused(replace(PLAIN, family="gpt2", model_types=("gpt2",), gate=None, norm="layer", rotary=None))
+_GPT2 = replace(
+    _fused(PLAIN),
+    family="gpt2",
+    model_types=("gpt2",),
+    gate=None,
+    norm="layer",
+    rotary=None,
+    positions="position_embd",
+)
 _GPTJ = replace(
     PLAIN,
     family="gptj",
@@ -91,7 +99,9 @@ _GPTJ = replace(
     parallel=True,
     rotary="interleaved",
 )
-_NEOX = replace(_GPT2, family="gpt_neox", model_types=("gptneox",), rotary="half", adapt=_parallel)
+_NEOX = replace(
+    _GPT2, family="gpt_neox", model_types=("gptneox",), rotary="half", positions=None, adapt=_parallel
+)
 _FALCON = replace(
     _NEOX, family="falcon", model_types=("falcon",), ffn_norm="attn_norm", parallel=True, adapt=None
 )

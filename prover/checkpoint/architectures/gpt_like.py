@@ -24,6 +24,7 @@ GPT2 = Architecture(
     ffn_norm="ln_2",
     head="lm_head",
     final_norm="ln_f",
+    positions="wpe",
 )
 
 
@@ -49,6 +50,7 @@ GPT_NEO = replace(
     v="attn.attention.v_proj",
     o="attn.attention.out_proj",
     transposed=False,
+    positions=None,  # its attention is local in every second layer
 )
 
 GPTJ = replace(

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.common.errors import Malformed, Unsupported
-from huref.prover.checkpoint.architectures.layout import Layout, stored_name
+from huref.common.errors import Unsupported
+from huref.prover.checkpoint.architectures.layout import Layout, read_vector, stored_name
 from huref.prover.checkpoint.formats.base import Float32
 
 
@@ -29,7 +29,14 @@ class HeadReader:
         if self.entry.final_norm is None:
             return None
         full = stored_name(self.checkpoint, self.prefix + self.entry.final_norm)
-        if self.checkpoint.shape(full) != (self.shape.hidden,):
-            got = self.checkpoint.shape(full)
-            raise Malformed(f"{self.checkpoint.path}: tensor {full} has shape {got}")
-        return self.checkpoint.read(full) + np.float32(self.entry.gain_offset)
+        return read_vector(self.checkpoint, full, self.shape.hidden) + np.float32(self.entry.gain_offset)
+
+    def shift(self) -> Float32 | None:
+        """What that norm adds behind its gain, (d,); None where it adds nothing."""
+        full = f"{self.prefix}{self.entry.final_norm}.bias"
+        return read_vector(self.checkpoint, full, self.shape.hidden) if full in self.checkpoint else None
+
+    def bias(self) -> Float32 | None:
+        """Bias of the logits, (vocab,); None where there is none."""
+        full = self.name.removesuffix("weight") + "bias"
+        return read_vector(self.checkpoint, full, self.shape.vocab) if full in self.checkpoint else None

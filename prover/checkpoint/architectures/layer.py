@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.common.errors import Malformed
 from huref.prover.checkpoint.architectures.latent import latent_output, latent_rows
-from huref.prover.checkpoint.architectures.layout import Layout, stored_name
+from huref.prover.checkpoint.architectures.layout import Layout, read_vector, stored_name
 from huref.prover.checkpoint.architectures.mixture import Expert, Mixture
 from huref.prover.checkpoint.formats.base import Float32
 
@@ -31,6 +30,8 @@ class LayerTensors:
     belongs to o / down's columns. None without such a norm.
     q_gain, k_gain: (h·e,), (g·e,) gains of the norms on q and k: belong to their rows (whose scale, per
     head, is then without effect). None without them.
+    q_bias, k_bias, v_bias, gate_bias, up_bias: (rows,) biases of the rows; o_bias, down_bias: (d,). attn_shift,
+    ffn_shift: (d,) what the norm that feeds q,k,v / gate,up adds behind its gain. None where there is none.
     router: (E, d) of a mixture, whose up, gate and down are those of one expert after another, the shared one last.
     A layer without attention has no rows in q, k, v and o, one without an FFN none in up, gate and down.
     """
@@ -51,6 +52,15 @@ class LayerTensors:
     q_gain: Float32 | None = None
     k_gain: Float32 | None = None
     router: Float32 | None = None
+    q_bias: Float32 | None = None
+    k_bias: Float32 | None = None
+    v_bias: Float32 | None = None
+    o_bias: Float32 | None = None
+    gate_bias: Float32 | None = None
+    up_bias: Float32 | None = None
+    down_bias: Float32 | None = None
+    attn_shift: Float32 | None = None
+    ffn_shift: Float32 | None = None
     scales: ClassVar[bool] = True
 
     @property
@@ -181,6 +191,74 @@ class LayerReader:
     def k_gain(self) -> Float32 | None:
         return self._head_gain(self.entry.k_norm, self.shape.kv_heads)
 
+    @property
+    def q_bias(self) -> Float32 | None:
+        return self._attention_bias("q")
+
+    @property
+    def k_bias(self) -> Float32 | None:
+        return self._attention_bias("k")
+
+    @property
+    def v_bias(self) -> Float32 | None:
+        return self._attention_bias("v")
+
+    @property
+    def o_bias(self) -> Float32 | None:
+        return self._vector(self.entry.o, self.shape.hidden) if self.attends else None
+
+    @property
+    def gate_bias(self) -> Float32 | None:
+        return self._feed_bias(self.entry.gate, 0)
+
+    @property
+    def up_bias(self) -> Float32 | None:
+        return self._feed_bias(self.entry.up, 1)
+
+    @property
+    def down_bias(self) -> Float32 | None:
+        return self._vector(self.entry.down, self.shape.hidden) if self._dense else None
+
+    @property
+    def attn_shift(self) -> Float32 | None:
+        return self._vector(self.entry.attn_norm, self.shape.hidden)
+
+    @property
+    def ffn_shift(self) -> Float32 | None:
+        return self._vector(self.entry.ffn_norm, self.shape.hidden)
+
+    @property
+    def _dense(self) -> bool:
+        return self.mixture is None and self.layout.feeds(self.index)
+
+    def _attention_bias(self, name: Literal["q", "k", "v"]) -> Float32 | None:
+        """Bias of the rows of q, k or v, in the order of the rows."""
+        entry, s = self.entry, self.shape
+        if not self.attends or entry.latent is not None or entry.q_gate:
+            return None
+        count = s.q_rows if name == "q" else s.kv_rows
+        rows = np.arange(count) if entry.qkv is None else self._fused_rows(name)
+        if entry.rotary_permuted and name != "v":
+            rows = self._unpermute(rows)
+        stored = {"q": entry.q, "k": entry.k, "v": entry.v}[name] if entry.qkv is None else entry.qkv
+        whole = self._vector(stored, count if entry.qkv is None else s.q_rows + 2 * s.kv_rows)
+        return None if whole is None else whole[rows]
+
+    def _feed_bias(self, name: str | None, half: int) -> Float32 | None:
+        if not self._dense or self.entry.gate_up is None:
+            return self._vector(name, self.shape.ffn) if self._dense else None
+        whole = self._vector(self.entry.gate_up, 2 * self.shape.ffn)
+        return None if whole is None else whole[half * self.shape.ffn :][: self.shape.ffn]
+
+    def _vector(self, name: str | None, size: int) -> Float32 | None:
+        """The bias beside a weight of the block, (size,); None where there is none."""
+        if name is None or "{" in name:
+            return None
+        full = f"{self.layout.block(self.index)}{name}.bias"
+        if full not in self.checkpoint and not self.checkpoint.lost(full):
+            return None
+        return read_vector(self.checkpoint, full, size)
+
     def _linear(
         self, name: str | None, rows: NDArray[np.int64] | None = None, *, written: bool = False
     ) -> Float32:
@@ -273,7 +351,5 @@ class LayerReader:
         return np.tile(self._read_gain(full, size), heads)
 
     def _read_gain(self, full: str, *shape: int) -> Float32:
-        want, got = shape or (self.shape.hidden,), self.checkpoint.shape(full)
-        if got != want:
-            raise Malformed(f"{self.checkpoint.path}: tensor {full} has shape {got}, expected {want}")
-        return self.checkpoint.read(full) + np.float32(self.entry.gain_offset)
+        values = read_vector(self.checkpoint, full, *(shape or (self.shape.hidden,)))
+        return values + np.float32(self.entry.gain_offset)

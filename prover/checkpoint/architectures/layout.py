@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from huref.common.errors import HurefError, Unsupported
+from huref.common.errors import HurefError, Malformed, Unsupported
 from huref.prover.checkpoint.architectures.config import LAYERS, Config
 from huref.prover.checkpoint.architectures.defaults import DEFAULTS
 from huref.prover.checkpoint.architectures.entry import Architecture, Experts
-from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.checkpoint.formats.base import Checkpoint, Float32
 
 _HARMLESS = (
     *("bias", "*.bias", "*.beta", "*_bias", "*.masked_bias"),
@@ -39,6 +39,14 @@ def stored_name(checkpoint: Checkpoint, name: str) -> str:
     """`name`.weight, or `name`.gamma as the oldest BERT files call the gain of a LayerNorm."""
     gamma = f"{name}.gamma"
     return gamma if gamma in checkpoint else f"{name}.weight"
+
+
+def read_vector(checkpoint: Checkpoint, name: str, *shape: int) -> Float32:
+    """A small tensor of exactly this shape. Raises `Malformed` for another, and what `Checkpoint.read` raises."""
+    got = checkpoint.shape(name)
+    if got != shape:
+        raise Malformed(f"{checkpoint.path}: tensor {name} has shape {got}, expected {shape}")
+    return checkpoint.read(name)
 
 
 @dataclass(frozen=True)

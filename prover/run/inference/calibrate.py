@@ -18,6 +18,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import (
     GATE_BITS,
     GATE_FINER,
+    HEAD_UNIT,
     LIMB,
     LOGIT_CLAMP,
     MIXED_HIGH,
@@ -33,7 +34,7 @@ from huref.circuits.inference.compile import (
 from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
 from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import BIAS, LOWEST_STEP, STEP, WRITE_UNIT
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
@@ -81,11 +82,30 @@ def calibrate(
         activation=settings.activation,
         epsilon=settings.epsilon,
         theta=settings.theta,
+        window=settings.window,
         embedding=run.first,
         logits=logits,
         shifts=(low, high),
         layers=tuple(layers),
     )
+
+
+def _silu(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(x / (1 + np.exp(-x)))
+
+
+def _gelu(x: Floats) -> Floats:
+    flat = x.reshape(-1)
+    found = np.fromiter((math.erfc(-real) for real in (flat / math.sqrt(2)).tolist()), np.float32, len(flat))
+    return np.asarray(x * found.reshape(x.shape) / 2)
+
+
+def _gelu_tanh(x: Floats) -> Floats:
+    return np.asarray(x * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + 0.044715 * x**3))) / 2)
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh}
 
 
 def _peak(values: Floats) -> float:
@@ -106,16 +126,40 @@ class _FloatRun:
         ids = np.concatenate([np.asarray(text, np.int64) for text in texts])
         ends = np.cumsum([len(text) for text in texts])
         self.texts = [slice(end - len(text), end) for end, text in zip(ends.tolist(), texts, strict=True)]
-        steps = self.steps("embed")
-        self.x: Floats = np.ldexp(weights["embed"][ids].astype(np.float32), steps[ids][:, None])
+        self.x = self.rows("embed", ids)
+        steps = [self.steps("embed")]
+        if shape.positions:
+            if max(len(text) for text in texts) > shape.positions:
+                raise ProverError(f"inference: a calibration text is longer than {shape.positions} positions")
+            self.x += self.rows("positions", np.concatenate([np.arange(len(text)) for text in texts]))
+            steps.append(self.steps("positions"))
+        alive = np.concatenate([part[part > LOWEST_STEP] for part in steps])
+        if not len(alive):
+            raise ProverError("inference: an embedding of zeros")
         self.bits = stream_bits(shape.hidden)
-        largest = self.bits - 7 - int(steps.max())  # 127 · 2^(unit + step) stays below 2^bits
+        # 127 · 2^(unit + step) stays below 2^bits, and the sum of two
+        largest = self.bits - 6 - len(steps) - int(alive.max())
         self.first = self.unit = min(_FINEST_STREAM, largest)
-        if self.first + int(steps.min()) < 0:
+        if self.first + int(alive.min()) < 0:
             raise ProverError("inference: rows of the embedding are too different in size")
 
     def steps(self, name: str) -> NDArray[np.int32]:
         return self.weights[name + STEP].reshape(-1).astype(np.int32)
+
+    def rows(self, name: str, index: NDArray[np.int64]) -> Floats:
+        """Rows of a matrix as real numbers."""
+        return np.ldexp(self.weights[name][index].astype(np.float32), self.steps(name)[index][:, None])
+
+    def bias(self, name: str) -> Floats | None:
+        """The bias behind a matrix, real numbers; None without one."""
+        kind = name.rpartition(".")[2]
+        if kind not in self.shape.biases:
+            return None
+        digits = self.weights[name + BIAS].astype(np.float64)
+        real = (np.ldexp(digits, self.steps(name + BIAS)[:, None])).sum(axis=0)
+        if kind not in ("o", "down"):
+            real = np.ldexp(real, self.steps(name))
+        return real.astype(np.float32)
 
     def blocks(self, name: str) -> Iterator[tuple[slice, Floats]]:
         """A matrix as real numbers, rows after rows; the pages of a mapped file are given back."""
@@ -126,13 +170,18 @@ class _FloatRun:
             release(stored[rows])
 
     def read(self, name: str, n: Floats) -> Floats:
-        """n · Wᵀ."""
-        return np.concatenate([n @ real.T for _, real in self.blocks(name)], axis=1)
+        """n · Wᵀ + b."""
+        found = np.concatenate([n @ real.T for _, real in self.blocks(name)], axis=1)
+        bias = self.bias(name)
+        return found if bias is None else found + bias
 
     def write(self, name: str, y: Floats) -> None:
-        """x += y · W."""
+        """x += y · W + b."""
         for rows, real in self.blocks(name):
             self.x += y[:, rows] @ real
+        bias = self.bias(name)
+        if bias is not None:
+            self.x += bias
 
     def normed(self) -> Floats:
         scale = np.sqrt((self.x * self.x).mean(axis=1, keepdims=True) + np.float32(self.settings.epsilon))
@@ -149,6 +198,15 @@ class _FloatRun:
         """Add the attention to the stream; the stream's unit, and the other units by name."""
         s, n = self.shape, self.normed()
         q, k, v = (self.read(tag + name, n).reshape(len(n), -1, s.head_dim) for name in ("q", "k", "v"))
+        units: dict[str, Any] = {"value": self.linear(f"{tag}v", _unit(VALUE_CLAMP, _peak(v)))}
+        for side, name, rows in (("query", "q", q), ("key", "k", k)):
+            if not s.qk_norm:
+                units[side] = self.linear(tag + name, _unit(QUERY_CLAMP, _peak(rows)))
+                continue
+            units[f"raw_{side}"] = self.linear(tag + name, _unit(turned_clamp(s.head_dim), _peak(rows)))
+            rows[:], step = self.head_normed(tag + name, rows)
+            units[f"{side}_gain"] = step
+            units[side] = min(_unit(QUERY_CLAMP, _peak(rows)), HEAD_UNIT + 7 - step)
         mixed, turned = np.empty_like(q), [0.0, 0.0]
         for text in self.texts:
             (turned_q, out_q), (turned_k, out_k) = self.turned(q[text]), self.turned(k[text])
@@ -156,20 +214,27 @@ class _FloatRun:
             mixed[text] = self.attended(turned_q, turned_k, v[text])
         y = mixed.reshape(len(n), -1)
         self.write(f"{tag}o", y)
-        units = {
-            "query": self.linear(f"{tag}q", _unit(QUERY_CLAMP, _peak(q))),
-            "key": self.linear(f"{tag}k", _unit(QUERY_CLAMP, _peak(k))),
-            "value": self.linear(f"{tag}v", _unit(VALUE_CLAMP, _peak(v))),
-        }
         length, f = query_scale(s.head_dim)
         kappa = math.log2(math.e) * 2.0**f / math.sqrt(length)
         clamp = turned_clamp(s.head_dim)
         units["query_shift"] = max(0, units["query"] + ROTARY_BITS - _unit(clamp, turned[0] * kappa))
         units["key_shift"] = max(0, units["key"] + ROTARY_BITS - _unit(clamp, turned[1]))
         peak = _peak(y * np.exp2(self.steps(f"{tag}o")))
-        unit = _unit((MIXED_HIGH - 1) << LIMB, peak, WIDE_MARGIN)
+        unit = self.bounded("o", _unit((MIXED_HIGH - 1) << LIMB, peak, WIDE_MARGIN))
         units["mixed"] = self.secret(f"{tag}o", 15 + units["value"], unit, ())
         return self.stream(units["mixed"]), units
+
+    def head_normed(self, name: str, rows: Floats) -> tuple[Floats, int]:
+        """Heads behind their norm and gain, and the step of the gain."""
+        steps = self.steps(f"{name}_gain")
+        gain = np.ldexp(self.weights[f"{name}_gain"].astype(np.float32), steps[:, None]).sum(axis=0)
+        scale = np.sqrt((rows * rows).mean(axis=2, keepdims=True) + np.float32(1e-12))
+        normed = (rows / scale).reshape(len(rows), -1) * gain
+        return normed.reshape(rows.shape).astype(np.float32), int(steps[0])
+
+    def bounded(self, tensor: str, unit: int) -> int:
+        """`unit`, or the finest one at which a bias of what is written fits."""
+        return min(unit, WRITE_UNIT + LIMB) if tensor in self.shape.biases else unit
 
     def attended(self, q: Floats, k: Floats, v: Floats) -> Floats:
         """Softmax attention of one text, per head."""
@@ -185,23 +250,30 @@ class _FloatRun:
 
     def feed_forward(self, tag: str) -> tuple[int, dict[str, Any]]:
         """Add the feed-forward part to the stream; the stream's unit, and the other units by name."""
-        n = self.normed()
-        gate, up = self.read(f"{tag}gate", n), self.read(f"{tag}up", n)
-        with np.errstate(over="ignore"):
-            a = gate / (1 + np.exp(-gate)) * up
-        self.write(f"{tag}down", a)
+        n, gated = self.normed(), self.shape.gated
+        first = "gate" if gated else "up"
+        gate = self.read(tag + first, n)
+        a = ACTIVATIONS[self.settings.activation](gate)
         peak = min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, _peak(gate)))
-        gate_unit = self.linear(f"{tag}gate", peak)
-        up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
-        up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
+        gate_unit = self.linear(tag + first, peak)
+        up_outliers: Outliers = ()
+        up_unit = 0
+        if gated:
+            up = self.read(f"{tag}up", n)
+            a *= up
+            up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
+            up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
+        self.write(f"{tag}down", a)
         scaled = np.abs(a).max(axis=0) * np.exp2(self.steps(f"{tag}down"))
         product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, WIDE_MARGIN)
-        coarser = dict(outliers)
+        product, coarser = self.bounded("down", product), dict(outliers)
         for row, by in up_outliers:
             coarser[row] = coarser.get(row, 0) - by
         base = gate_unit + GATE_FINER + up_unit
         product = self.secret(f"{tag}down", base, product, sorted(coarser.items()))
         units = {"gate": gate_unit, "up": up_unit, "product": product}
+        if not gated:
+            units["gate"], units["up"] = 0, gate_unit
         return self.stream(product), {**units, "up_outliers": up_outliers, "product_outliers": outliers}
 
     def turned(self, x: Floats) -> tuple[Floats, Floats]:
@@ -209,7 +281,7 @@ class _FloatRun:
         planes, _ = rotary_planes(self.shape)
         pairs = np.arange(len(planes))
         angle = np.arange(len(x))[:, None] * float(self.settings.theta) ** (
-            -2 * pairs / self.shape.rotary_dim
+            -2 * pairs / max(1, self.shape.rotary_dim)
         )
         cosine, sine = (f(angle)[:, None].astype(np.float32) for f in (np.cos, np.sin))
         out = x.copy()
@@ -243,7 +315,11 @@ class _FloatRun:
     def logits(self) -> int:
         """Unit of the logits."""
         n = self.normed()
-        peak = max(_peak(n @ block.T) for _, block in self.blocks("head"))
+        bias = self.bias("head")
+        peak = max(
+            _peak(n @ block.T if bias is None else n @ block.T + bias[rows])
+            for rows, block in self.blocks("head")
+        )
         return self.linear("head", min(_FINEST_LOGITS, _unit(LOGIT_CLAMP, peak)))
 
 

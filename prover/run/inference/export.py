@@ -1,7 +1,8 @@
 """The committed integers as an ordinary checkpoint, so that what is served is what is committed.
 
 Integers of at most eight bits times a power of two are exact in bfloat16. Gains are one (they are folded in), the head
-is untied, and the stream is rotated: any server of LLaMA's class loads it.
+is untied, and the stream is rotated: any server of LLaMA's class, or Qwen3's where q and k are normed, loads it. Biases
+and gains on q and k have more bits and are stored in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
-from huref.circuits.model.tensors import STEP, matrices
+from huref.circuits.model.tensors import BIAS, STEP, matrices
 from huref.common.errors import Unsupported
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
@@ -25,7 +26,9 @@ from huref.prover.run.inference.settings import Settings
 _BLOCKS = {
     **{name: f"self_attn.{name}_proj" for name in ("q", "k", "v", "o")},
     **{name: f"mlp.{name}_proj" for name in ("gate", "up", "down")},
+    **{f"{name}_gain": f"self_attn.{name}_norm" for name in ("q", "k")},
 }
+_ATTENTION, _FEED = ("q", "k", "v", "o"), ("gate", "up", "down")
 _TRANSPOSED = ("o", "down")
 _ROWS = 4096
 """Rows of a matrix that are held as floats at a time."""
@@ -38,16 +41,17 @@ Weights = Mapping[str, NDArray[np.int8]]
 
 @dataclass(frozen=True)
 class _Stored:
-    """A tensor of the checkpoint; `source` is the committed one, "" for a gain of ones."""
+    """A tensor of the checkpoint; `source` is the committed one, "" for a gain of ones. `wide`: in float32."""
 
     name: str
     size: tuple[int, ...]
     source: str
+    wide: bool = False
 
     @property
     def bytes(self) -> int:
-        """In bfloat16."""
-        return 2 * int(np.prod(self.size))
+        """As it is stored."""
+        return (4 if self.wide else 2) * int(np.prod(self.size))
 
 
 def write_checkpoint(
@@ -66,9 +70,17 @@ def write_checkpoint(
     transposed matrix of integers.
 
     Raises:
-        Unsupported: a shape that LLaMA's class has not. OSError: something cannot be written.
+        Unsupported: a shape that LLaMA's and Qwen3's class have not. OSError: something cannot be written.
     """
     check_supported(shape)
+    if shape.subtracts_mean or not shape.gated:
+        raise Unsupported(
+            "no class that servers load has norms without means and an FFN without a gate, as the committed integers "
+            "of this model need",
+            hint="serve the checkpoint itself; its gaps are larger (docs/inference.md)",
+        )
+    if shape.qk_norm and {"gate", "up", "down"} & set(shape.biases):
+        raise Unsupported("Qwen3's class has no biases in the FFN; this model does")
     if shape.rotary != "half" or shape.rotary_dim != shape.head_dim:
         raise Unsupported("LLaMA's class turns whole heads in halves; this model does not")
     config = {**_config(shape, settings), **(more or {})}
@@ -96,6 +108,9 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: _Stored) -> None:
     if not tensor.source:
         file.write(np.full(tensor.size, _ONE, "<u2").tobytes())
         return
+    if tensor.wide:
+        file.write(_vector(weights, tensor).astype("<f4").tobytes())
+        return
     values, steps = weights[tensor.source], weights[tensor.source + STEP].reshape(-1).astype(np.int32)
     transposed = tensor.source.rpartition(".")[2] in _TRANSPOSED
     stored = np.ascontiguousarray(values.T) if transposed else values
@@ -106,20 +121,52 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: _Stored) -> None:
     release(values)
 
 
+def _vector(weights: Weights, tensor: _Stored) -> NDArray[np.float64]:
+    """A bias, or the gain of one head."""
+    size, source = tensor.size[0], tensor.source
+    if source not in weights:
+        return np.zeros(size)
+    steps = weights[source + STEP].reshape(-1).astype(np.int32)
+    real = np.ldexp(weights[source].astype(np.float64), steps[:, None]).sum(axis=0)
+    of = source.removesuffix(BIAS)
+    if source.endswith("_gain"):
+        heads = real.reshape(-1, size)
+        if (heads != heads[0]).any():
+            raise Unsupported("Qwen3's class has one gain for all heads; this model does not")
+        return np.asarray(heads[0])
+    if of.rpartition(".")[2] in _TRANSPOSED:
+        return np.asarray(real)
+    return np.ldexp(real, weights[of + STEP].reshape(-1).astype(np.int32))
+
+
 def _tensors(shape: ModelShape) -> Iterator[_Stored]:
     """All of the checkpoint in order: what is committed, and gains of one."""
     for matrix in matrices(shape):
         size = (matrix.rows, matrix.cols)
         layer, _, kind = matrix.name.rpartition(".")
+        if kind.endswith(BIAS):
+            continue
+        if kind.endswith("_gain"):
+            yield _Stored(
+                f"model.layers.{layer[1:]}.{_BLOCKS[kind]}.weight", (shape.head_dim,), matrix.name, wide=True
+            )
+            continue
         if not layer:
             name = {"embed": "model.embed_tokens", "head": "lm_head"}[kind]
         else:
             name = f"model.layers.{layer[1:]}.{_BLOCKS[kind]}"
         yield _Stored(f"{name}.weight", size[::-1] if kind in _TRANSPOSED else size, matrix.name)
+        if (kind in _ATTENTION and _biased(shape, _ATTENTION)) or (kind in _FEED and _biased(shape, _FEED)):
+            rows = shape.hidden if kind in _TRANSPOSED else matrix.rows
+            yield _Stored(f"{name}.bias", (rows,), matrix.name + BIAS, wide=True)
     for n in range(shape.layers):
         for norm in ("input_layernorm", "post_attention_layernorm"):
             yield _Stored(f"model.layers.{n}.{norm}.weight", (shape.hidden,), "")
     yield _Stored("model.norm.weight", (shape.hidden,), "")
+
+
+def _biased(shape: ModelShape, names: tuple[str, ...]) -> bool:
+    return bool(set(names) & set(shape.biases))
 
 
 def _shards(shape: ModelShape, limit: int) -> list[list[_Stored]]:
@@ -139,7 +186,8 @@ def _header(shard: list[_Stored]) -> bytes:
     start = 0
     for tensor in shard:
         stop = start + tensor.bytes
-        header[tensor.name] = {"dtype": "BF16", "shape": list(tensor.size), "data_offsets": [start, stop]}
+        kind = "F32" if tensor.wide else "BF16"
+        header[tensor.name] = {"dtype": kind, "shape": list(tensor.size), "data_offsets": [start, stop]}
         start = stop
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -148,8 +196,8 @@ def _header(shard: list[_Stored]) -> bytes:
 
 def _config(shape: ModelShape, settings: Settings) -> dict[str, Any]:
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "architectures": ["Qwen3ForCausalLM" if shape.qk_norm else "LlamaForCausalLM"],
+        "model_type": "qwen3" if shape.qk_norm else "llama",
         "hidden_size": shape.hidden,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
@@ -160,9 +208,9 @@ def _config(shape: ModelShape, settings: Settings) -> dict[str, Any]:
         "rms_norm_eps": float(settings.epsilon),
         "rope_theta": float(settings.theta),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(settings.theta)},
-        "hidden_act": settings.activation,
-        "attention_bias": False,
-        "mlp_bias": False,
+        "hidden_act": {"gelu_tanh": "gelu_pytorch_tanh"}.get(settings.activation, settings.activation),
+        "attention_bias": _biased(shape, _ATTENTION),
+        "mlp_bias": _biased(shape, _FEED),
         "tie_word_embeddings": False,
         "torch_dtype": "bfloat16",
     }

@@ -15,19 +15,29 @@ from huref.circuits.inference.relate_norm import CARRY, DIGITS, LARGEST_E, PIECE
 from huref.circuits.inference.sites import (
     Divide,
     Embed,
+    Gain,
+    HeadNorm,
     InferenceProgram,
     Linear,
     Low,
     Mix,
     Multiply,
     Norm,
+    Rescale,
     Scores,
     Site,
     Turn,
     Write,
 )
 from huref.circuits.model.tensors import STEP
-from huref.circuits.program.functions import EXP_BITS, EXP_ZERO, OCTAVE, inverse_roots, reciprocal
+from huref.circuits.program.functions import (
+    EXP_BITS,
+    EXP_ZERO,
+    OCTAVE,
+    ROOT_LOW,
+    inverse_roots,
+    reciprocal,
+)
 from huref.circuits.relations.program import Relations
 from huref.common.errors import ProverError
 from huref.prover.run.inference.executor import FastEvaluator
@@ -107,11 +117,15 @@ class _Recorder(FastEvaluator):
         self.put(f"{name}.half", inner, np.left_shift(1, shift) >> 1)
 
     def embed(self, site: Embed) -> Ints:
-        shift = site.unit + self.weights["embed" + STEP].reshape(-1)[self.ids].astype(np.int64)
         out = super().embed(site)
-        for name, values in (("shift", shift), ("power", 1 << shift), ("half", (1 << shift) >> 1)):
-            self.put(f"embed.{name}", 0, values)
         self.streamed(0, out)
+        return out
+
+    def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
+        shift = site.unit + self.weights[tensor + STEP].reshape(-1)[index].astype(np.int64)
+        out = super().rows(site, tensor, index)
+        for name, values in (("shift", shift), ("power", 1 << shift), ("half", (1 << shift) >> 1)):
+            self.put(f"{tensor}.{name}", 0, values)
         return out
 
     def streamed(self, inner: int, values: Ints) -> None:
@@ -131,7 +145,7 @@ class _Recorder(FastEvaluator):
         m, e = self.trace.scalars[site.name].T
         if int(e.max()) > LARGEST_E:
             raise ProverError(f"{site.name}: the stream is too large to be normed")
-        c = inverse_roots(site.cols, site.scale)[m - (1 << 12)]
+        c = inverse_roots(site.cols, site.scale)[m - ROOT_LOW]
         self._digits(site, inner, r, m, e)
         shift = site.shift + e
         power = np.left_shift(1, shift)
@@ -188,7 +202,7 @@ class _Recorder(FastEvaluator):
         self.stepped(name, inner)
         self.put(f"{name}.h", inner, self.last[1])
         self.rest(f"{name}.rest", inner)
-        if name != "gate":
+        if name in self.relations.matrix:
             self.put(name, inner, out)
         return out
 
@@ -196,6 +210,8 @@ class _Recorder(FastEvaluator):
         claims = self.claims
         normed = self.value(site.source)[list(claims.positions)]
         acc = self.product(site.source, normed, self.weights[site.tensor])
+        if site.bias:
+            acc = acc + self.digits(site.bias)
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
         own = h[np.arange(len(h)), list(claims.tokens)] + np.array(claims.gaps)
@@ -212,11 +228,34 @@ class _Recorder(FastEvaluator):
         return h
 
     def turn(self, site: Turn) -> Ints:
+        return self.clamped(site, super().turn(site))
+
+    def gain(self, site: Gain) -> Ints:
+        return self.clamped(site, super().gain(site))
+
+    def clamped(self, site: Turn | Gain, out: Ints) -> Ints:
+        """`out`, what it was before it was clipped, and the remainder."""
         inner, name = self.place(site)
-        out = super().turn(site)
         self.put(f"{name}.h", inner, self.last[1])
         self.rest(f"{name}.rest", inner)
         self.put(name, inner, out)
+        return out
+
+    def head_norm(self, site: HeadNorm) -> Ints:
+        out = super().head_norm(site)
+        inner, name = self.place(site)
+        m, e = np.moveaxis(self.trace.scalars[site.name], 2, 0)
+        x = self.value(site.source).reshape(*m.shape, site.size)
+        power = np.left_shift(1, 2 * e)
+        scale = inverse_roots(site.size, site.scale)[m - ROOT_LOW] << (site.top - e)
+        base = f"{name.removesuffix('ed')}."
+        for part, values in (
+            ("m", m), ("e", e), ("scale", scale), ("power", power), ("bits", 2 * e),
+            ("rest", (x * x).sum(axis=2) + site.constant - m * power),
+        ):  # fmt: skip
+            self.put(base + part, inner, values)
+        self.put(name, inner, out)
+        self.rest(f"{name}.rest", inner)
         return out
 
     def scores(self, site: Scores) -> Ints:
@@ -250,9 +289,11 @@ class _Recorder(FastEvaluator):
         self.put("active", inner, self.value(site.left))
         return super().multiply(site)
 
-    def limbs(self, site: Divide | Multiply, out: Ints) -> Ints:
+    def limbs(self, site: Divide | Multiply | Rescale, out: Ints) -> Ints:
         out = super().limbs(site, out)
         inner, name = self.place(site)
+        if isinstance(site, Rescale):
+            self.put("active", inner, self.value(site.source))
         high, low = split(out, site.limb)
         self.stepped(name, inner)
         self.put(f"{name}.high", inner, high)
@@ -267,6 +308,16 @@ class _Recorder(FastEvaluator):
         self.limbs_of(out, inner, f"{base}.low1", f"{base}.low0")
         self.rest(f"{base}.low.rest", inner)
         return out
+
+    def written_bias(self, site: Write) -> Ints | int:
+        found = super().written_bias(site)
+        if site.bias:
+            inner, name = self.place(site)
+            number = self.digits(site.bias) << max(0, -site.bias_shift)
+            power = 1 << max(0, site.bias_shift)
+            self.limbs_of(np.asarray(found)[None], inner, f"{name}.bias1", f"{name}.bias0")
+            self.put(f"{name}.bias.rest", inner, number + (power >> 1) - found * power)
+        return found
 
     def write(self, site: Write) -> Ints:
         inner, name = self.place(site)

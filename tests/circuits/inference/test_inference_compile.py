@@ -40,6 +40,7 @@ FACTS = Facts(
     activation="silu",
     epsilon="1e-05",
     theta=10000,
+    window=0,
     embedding=13,
     logits=9,
     shifts=(2, 16),
@@ -76,10 +77,8 @@ def test_outliers_reach_the_sites() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"norm": "layer"},
+        {"norm": "layer", "qk_norm": True},
         {"norm_position": "post"},
-        {"qk_norm": True},
-        {"gated": False},
         {"rotary": None, "rotary_dim": 0},
         {"head": False},
         {"parallel": True},
@@ -136,7 +135,9 @@ def test_facts_pass_through_json() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"activation": "gelu"},
+        {"activation": "relu"},
+        {"window": -1},
+        {"window": True},
         {"epsilon": "1e-05x"},
         {"epsilon": 1e-5},
         {"theta": 1},

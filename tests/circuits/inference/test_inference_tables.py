@@ -49,7 +49,7 @@ def test_reciprocals() -> None:
 
 @pytest.mark.parametrize("unit", [9, 7])
 def test_silu(unit: int) -> None:
-    table = functions.silu(unit, unit + 2, 16)
+    table = functions.activation("silu", unit, unit + 2, 16)
     for h in [*range(-(1 << 15), 1 << 15, 1777), -1, 0, 1, (1 << 15) - 1]:
         x = mpmath.mpf(h) / 2**unit
         assert table[h + (1 << 15)] == nearest(2 ** (unit + 2) * x / (1 + mpmath.exp(-x))), h

@@ -7,8 +7,9 @@ Nothing here reads the bounds that the compiler states. Sums over a norm's outpu
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from math import isqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from huref.circuits.relations import products, terms
 from huref.circuits.relations.program import Look, Number, Own, Relations
 from huref.circuits.relations.terms import by_inner
 from huref.common.algebra.field import P
-from tests.support.inference_runs import TINY, UNEVEN, Ints, make_run
+from tests.support.inference_runs import LAYOUTS, UNEVEN, Ints, make_run
 from tests.support.shapes import SMOL
 
 WEIGHT = 128  # what the proof of range admits
@@ -33,13 +34,23 @@ LAYER = LayerFacts(
     up_outliers=((5, 2),), product_outliers=((5, 3), (9, 4)),
 )  # fmt: skip
 FACTS = Facts(
-    activation="silu", epsilon="1e-05", theta=10000, embedding=13, logits=9, shifts=(2, 16), layers=(LAYER, LAYER)
+    activation="silu", epsilon="1e-05", theta=10000, window=0, embedding=13, logits=9, shifts=(2, 16),
+    layers=(LAYER, LAYER),
 )  # fmt: skip
 
 
-def smol(tokens: int, hidden: int = 576) -> Relations:
-    shape = replace(SMOL, hidden=hidden, vocab=1000, layers=2, head=True)
-    program = compile_inference(shape, FACTS, tokens)
+def of_layout(name: str) -> Relations:
+    shape, activation = LAYOUTS[name]
+    return make_run(shape, activation=activation).relations
+
+
+def smol(tokens: int, hidden: int = 576, **changes: Any) -> Relations:
+    shape = replace(SMOL, hidden=hidden, vocab=1000, layers=2, head=True, **changes)
+    facts = FACTS
+    if shape.qk_norm:
+        layer = replace(LAYER, raw_query=7, raw_key=7, query_gain=-7, key_gain=-7)
+        facts = replace(FACTS, layers=(layer, layer))
+    program = compile_inference(shape, facts, tokens)
     stack = tuple(Weight(tensor.name, tensor.rows, tensor.cols) for tensor in whole_model(shape))
     return relate(program, [1] * tokens, Claims((tokens - 1,), (3,), (5,)), stack)
 
@@ -143,6 +154,12 @@ class Bounds:
                 return factor * sum(abs(by) * self.of(m, i) for m, by in matrices) * self.of(scale, i)
             case products.RowScale(matrices=matrices, scale=scale) if scale.name == "norm.power":
                 return self.shifted()
+            case products.RowScale(scale=scale) if scale.name.endswith("_norm.scale"):
+                return self.headed(scale.name)
+            case products.StoredScale(matrix=matrix, numbers=numbers):
+                return factor * WEIGHT * sum(abs(by) for by in numbers) * self.of(matrix, i)
+            case products.HeadSquares(matrix=matrix, size=size):
+                return factor * size * self.of(matrix, i) ** 2
             case products.RowScale(matrices=matrices, scale=scale):
                 return factor * sum(abs(by) * self.of(m, i) for m, by in matrices) * self.of(scale, i)
             case products.Gathered(scale=scale):
@@ -158,6 +175,12 @@ class Bounds:
             case _:
                 raise AssertionError(product)
 
+    def headed(self, name: str) -> int:
+        """Entry times F of a head whose square is below (m + 1)·4^e, for the pairs that the table has."""
+        table = next(look.table for look in self.relations.looks if look.label == name)
+        e, m, scale = (column.astype(np.int64) for column in table.columns())
+        return int((np.sqrt((m + 1.0) * 4.0**e) * scale).max()) + 1
+
     def shifted(self) -> int:
         """h·2^s of a norm, for the pairs that the table has."""
         table = next(look.table for look in self.relations.looks if look.label == "norm.clamp")
@@ -166,11 +189,17 @@ class Bounds:
 
 
 CASES = {
-    "tiny": lambda: make_run(TINY).relations,
+    **{name: partial(of_layout, name) for name in LAYOUTS},
+    "heads of 128 with norms": lambda: smol(5, 576, head_dim=128, rotary_dim=128, qk_norm=True),
+    "biases at the largest size": lambda: smol(3, 960, biases=("q", "k", "o", "gate", "up", "down", "head")),
     "uneven": lambda: make_run(UNEVEN, 3, (2,)).relations,
     "SmolLM2's sizes": lambda: smol(40),
     "the widest of the next size": lambda: smol(3, 960),
 }
+
+
+def one_sides(name: str) -> bool:
+    return name in ("norm.low", "norm.high", "q_norm", "k_norm") or name.startswith("norm.digit")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -182,9 +211,7 @@ def test_every_equation_is_one_of_integers(case: str) -> None:
         assert max(bounds.largest[name]) <= matrix.largest, name
     tight = {}
     for equation in relations.equations:
-        one_sided = equation.name in ("norm.low", "norm.mixed", "norm.high") or equation.name.startswith(
-            "norm.digit"
-        )
+        one_sided = one_sides(equation.name) or equation.name == "norm.mixed"
         for i in range(equation.frame.inner):
             bound = bounds.equation(equation.name, i)
             tight[equation.name] = max(tight.get(equation.name, 0), bound)
@@ -199,10 +226,14 @@ def test_sums_of_digits_stay_below_p_on_each_side(case: str) -> None:
     relations = CASES[case]()
     bounds = Bounds(relations)
     for equation in relations.equations:
-        if equation.name not in ("norm.low", "norm.high") and not equation.name.startswith("norm.digit"):
+        if not one_sides(equation.name):
             continue
-        plus = sum(bounds.product(product, equation.name, 0) for product in relations.products)
-        minus = 0
+        plus = minus = 0
+        for product in relations.products:
+            if getattr(product, "factor", 1) == -1:
+                minus += bounds.product(product, equation.name, 0)
+            else:
+                plus += bounds.product(product, equation.name, 0)
         for term in equation.linear:
             factors = by_inner(
                 term.values if isinstance(term, terms.Public) else term.factor, equation.frame.inner

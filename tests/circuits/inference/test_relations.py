@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,19 @@ from huref.circuits.relations.frame import Matrix
 from huref.circuits.relations.program import Own
 from huref.common.errors import UsageError
 from tests.support.inference_forger import Deviation, forge, forger_logits
-from tests.support.inference_runs import TINY, UNEVEN, Ints, Run, make_run
+from tests.support.inference_runs import LAYOUTS, TINY, UNEVEN, Ints, Run, make_run
 from tests.support.relations import Checker
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
     return make_run()
+
+
+@cache
+def of_layout(name: str) -> Run:
+    shape, activation = LAYOUTS[name]
+    return make_run(shape, activation=activation)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +41,10 @@ def test_honest_runs(shape: Any, tokens: int, positions: tuple[int, ...]) -> Non
     assert make_run(shape, tokens, positions, seed=4).wrong() == []
 
 
-def test_every_matrix_is_bounded_by_a_lookup(run: Run) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_matrix_is_bounded_by_a_lookup(layout: str) -> None:
     """No free integers: each is an operand of its own in some table, over its whole frame."""
+    run = of_layout(layout)
     looked = {
         operand.matrix.name
         for look in run.relations.looks
@@ -55,7 +64,9 @@ def an_entry(matrix: Matrix, rng: np.random.Generator) -> int:
     return row * f.cols + int(rng.integers(token + 1 if f.causal else f.cols))
 
 
-def test_every_single_change_is_seen(run: Run) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_single_change_is_seen(layout: str) -> None:
+    run = of_layout(layout)
     assert run.wrong() == []
     rng, free = np.random.default_rng(8), []
     for name, matrix in run.relations.matrix.items():
@@ -89,9 +100,9 @@ def other_weights(run: Run, **tensors: str) -> dict[str, Ints]:
     return {**run.weights, **{name: run.weights[other] for name, other in tensors.items()}}
 
 
-def flipped(run: Run, name: str) -> dict[str, Ints]:
+def flipped(run: Run, name: str, row: int = 3) -> dict[str, Ints]:
     weights = {key: value.copy() for key, value in run.weights.items()}
-    weights[name][3] *= -1
+    weights[name][row] *= -1
     return weights
 
 
@@ -143,6 +154,81 @@ def test_a_deviation_is_found_by_the_check_meant_for_it(name: str, run: Run) -> 
     how, expected = DEVIATIONS[name]
     found = how(run)
     assert set(run.wrong(found)) - {"head.gap"} == expected
+
+
+OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = {
+    "a bias of q": ("qwen2", lambda r: forge(r, weights=flipped(r, "l1.q_bias", 1)), {"q"}),
+    "a bias of the gate": ("qwen2", lambda r: forge(r, weights=flipped(r, "l0.gate_bias", 0)), {"gate"}),
+    "a bias that is written": ("gpt2", lambda r: forge(r, weights=flipped(r, "l1.down_bias", 1)), {"down.bias"}),
+    "another layer's bias": (
+        "gpt2",
+        lambda r: forge(r, weights=other_weights(r, **{"l1.o_bias": "l0.o_bias"})),
+        {"o.bias"},
+    ),
+    "a bias of the logits": ("gpt2", lambda r: forge(r, weights=flipped(r, "head_bias", 2)), {"head"}),
+    "another position": (
+        "gpt2",
+        lambda r: forge(r, weights={**r.weights, "positions": np.roll(r.weights["positions"], 1, axis=0)}),
+        {"embed"},
+    ),
+    "positions of other steps": (
+        "gpt2",
+        lambda r: forge(r, weights={**r.weights, "positions.step": r.weights["positions.step"] + 1}),
+        {"positions.shift"},
+    ),
+    "another activation": (
+        "gpt2",
+        lambda r: forge(r, program=other_program(r, activation="gelu_tanh")),
+        {"active"},
+    ),
+    "another gain": ("qwen3", lambda r: forge(r, weights=flipped(r, "l1.q_gain", 0)), {"q_gained"}),
+    "a gain at another step": (
+        "qwen3",
+        lambda r: forge(r, program=other_program(r, layers=(moved(r.facts.layers[0]), *r.facts.layers[1:])),
+                        weights={**r.weights, "l0.k_gain.step": r.weights["l0.k_gain.step"] + 1}),
+        {"k_gained"},
+    ),
+    "a head's norm of another head": (
+        "qwen3",
+        lambda r: forge(r, weights=other_weights(r, **{"l1.k": "l0.k"})),
+        {"k"},
+    ),
+}  # fmt: skip
+
+
+def moved(layer: Any) -> Any:
+    """The step of a gain one larger, at a unit one coarser, so that no shift changes but what is multiplied does."""
+    return replace(layer, key_gain=layer.key_gain + 1)
+
+
+@pytest.mark.parametrize("name", OF_LAYOUTS)
+def test_a_deviation_in_another_layout(name: str) -> None:
+    layout, how, expected = OF_LAYOUTS[name]
+    run = of_layout(layout)
+    assert set(run.wrong(how(run))) - {"head.gap"} == expected
+
+
+def test_a_step_of_a_gain_that_is_not_among_the_facts() -> None:
+    run = of_layout("qwen3")
+    weights = {**run.weights, "l0.q_gain.step": run.weights["l0.q_gain.step"] + 1}
+    assert Checker(run.relations, run.found, weights).wrong() == ["q_gain.step"]
+    uneven = {**run.weights, "l1.k_gain.step": run.weights["l1.k_gain.step"] + np.array([[0, 1]], np.int8)}
+    assert Checker(run.relations, run.found, uneven).wrong() == ["k_gain.step"]
+
+
+@pytest.mark.parametrize("larger", [1, -1])
+def test_a_head_normed_with_another_exponent(larger: int) -> None:
+    """4 times the mantissa and a smaller exponent, or the reverse: no table has such a mantissa."""
+    run = of_layout("qwen3")
+    found = {name: values.astype(np.int64) for name, values in run.found.items()}
+    square = found["q_norm.m"] * found["q_norm.power"] + found["q_norm.rest"]
+    e = found["q_norm.e"] + larger
+    m = square >> (2 * e)
+    changed = {
+        "q_norm.e": e, "q_norm.bits": 2 * e, "q_norm.power": 1 << (2 * e), "q_norm.m": m,
+        "q_norm.rest": square - (m << (2 * e)),
+    }  # fmt: skip
+    assert set(run.wrong(changed)) == {"q_norm.scale"}
 
 
 def test_a_mantissa_too_small(run: Run) -> None:

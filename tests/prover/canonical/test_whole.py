@@ -49,7 +49,7 @@ def test_stream_and_shape_agree(family: str, tmp_path: Path) -> None:
         assert rounded.values.dtype == rounded.steps.dtype == np.int8
         assert rounded.steps.shape == (len(rounded.values),)
         assert int(rounded.values.min()) >= -127
-        if len(rounded.values) > 2:
+        if len(rounded.values) > 2 and not rounded.name.endswith("_bias"):
             assert rounded.values.any(axis=1).mean() > 0.9
 
 

@@ -196,11 +196,11 @@ def test_an_unknown_tensor_of_a_block_is_refused_by_name(name: str, copy: Path) 
         assert "merge" in caught.value.hint
 
 
-def test_biases_and_tables_of_a_block_are_no_terms(llama: Path, copy: Path) -> None:
+def test_masks_and_tables_of_a_block_are_no_terms(llama: Path, copy: Path) -> None:
     extra = {
         f"model.layers.{i}.self_attn.{n}": torch.ones(16)
         for i in range(3)
-        for n in ("q_proj.bias", "rotary_emb.inv_freq")
+        for n in ("masked_bias", "rotary_emb.inv_freq")
     }
     save_file({**load_file(copy / WEIGHTS), **extra}, copy / WEIGHTS)
     assert_same(open_model(copy), open_model(llama))

@@ -30,9 +30,9 @@ def _permute(rows: Rows, heads: int) -> Rows:
 
 
 def _llama(name: str, tensor: Rows, model: Model) -> Rows:
-    if name.endswith("q_proj.weight"):
+    if ".q_proj." in name:
         return _permute(tensor, model.shape.heads)
-    return _permute(tensor, model.shape.kv_heads) if name.endswith("k_proj.weight") else tensor
+    return _permute(tensor, model.shape.kv_heads) if ".k_proj." in name else tensor
 
 
 def _gemma(name: str, tensor: Rows, model: Model) -> Rows:
@@ -153,10 +153,11 @@ def convert(
         writer.add_sliding_window(config["sliding_window"])
     names = gguf.get_tensor_name_map(architecture, shape.layers)
     for name in checkpoint.names():
-        if name.endswith(".bias") and "embed" not in name:
-            continue  # no reader here looks at it
-        changed = change(name, checkpoint.read(name), model)
+        stored = checkpoint.read(name)
+        bias = name.endswith(".bias") and stored.ndim == 1
+        changed = change(name, stored[:, None] if bias else stored, model)
         for new, tensor in (changed if isinstance(changed, dict) else {name: changed}).items():
+            tensor = tensor.reshape(-1) if bias else tensor
             short = new.removeprefix("bert.")
             short = short.removeprefix("transformer.") if architecture in _UNPREFIXED else short
             short = f"model.{short}" if architecture in _BASE_CLASS else short

@@ -14,7 +14,7 @@ from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.evaluate import InferenceTrace, Weights, run_inference
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.sites import InferenceProgram
-from huref.common.errors import ProverError, Unsupported, UsageError
+from huref.common.errors import Malformed, ProverError, Unsupported, UsageError
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.run.inference.calibrate import calibrate
@@ -40,8 +40,8 @@ class Ready:
     trace: InferenceTrace
 
 
-def make(folder: Path, **overrides: Any) -> Ready:
-    real = tiny_models.random_model("llama", **overrides)
+def make(folder: Path, family: str = "llama", **overrides: Any) -> Ready:
+    real = tiny_models.random_model(family, **overrides)
     real.save_pretrained(folder)
     model = open_model(folder)
     weights = integer_weights(whole_model(model))
@@ -98,6 +98,49 @@ def test_logits_are_those_of_the_integers_in_float(ready: Ready) -> None:
     close_to_float(ready)
 
 
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama with biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "a window": ("mistral", {"sliding_window": 32}),
+    "qwen2": ("qwen2", {}),
+    "qwen3": ("qwen3", {}),
+    "qwen3 with biases": ("qwen3", {"attention_bias": True, "head_dim": 16}),
+    "phi3": ("phi3", {}),
+    "part of a head turned": (
+        "phi3",
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}},
+    ),
+    "gpt2": ("gpt2", {}),
+    "gpt2 with another activation": ("gpt2", {"activation_function": "gelu", "tie_word_embeddings": False}),
+}
+
+
+@pytest.mark.parametrize("case", FAMILIES)
+def test_logits_of_other_layouts_are_those_of_the_real_class(case: str, tmp_path: Path) -> None:
+    """To what eight bits leave of random weights; parts that are left out would show at once."""
+    family, overrides = FAMILIES[case]
+    made = make(tmp_path, family, **overrides)
+    same(run_inference(made.program, made.weights, made.ids), made.trace)
+    found = made.trace.values["head"] / 2.0**made.facts.logits
+    expected = logits_of(made.real, made.ids)
+    assert np.std(found - expected) < 0.06 * np.std(expected)
+
+
+def logits_of(real: Any, ids: list[int]) -> Any:
+    with torch.no_grad():
+        return real(torch.tensor([ids])).logits[0].numpy()
+
+
+def test_more_tokens_than_a_window_or_than_positions(tmp_path: Path) -> None:
+    seen = make(tmp_path / "window", "mistral", sliding_window=32)
+    assert seen.facts.window == 32
+    with pytest.raises(UsageError, match="at most the model's 32 tokens that attention sees, not 33"):
+        compile_inference(seen.model.shape, seen.facts, 33)
+    learned = make(tmp_path / "positions", "gpt2")
+    compile_inference(learned.model.shape, learned.facts, 64)
+    with pytest.raises(UsageError, match="at most the model's 64 positions, not 65"):
+        compile_inference(learned.model.shape, learned.facts, 65)
+
+
 def test_a_token_sees_only_what_came_before(ready: Ready) -> None:
     other = list(ready.ids)
     other[20] = (other[20] + 1) % ready.model.vocab
@@ -152,14 +195,15 @@ def test_settings_of_a_checkpoint(ready: Ready) -> None:
 @pytest.mark.parametrize(
     ("family", "overrides", "message"),
     [
-        ("qwen3", {}, "no norms on q and k"),
-        ("gpt2", {}, "RMSNorm"),
-        ("qwen2", {}, "biases"),
+        ("olmo2", {}, "pre-norms"),
+        ("starcoder2", {}, "starcoder2 models"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scaled attention"),
+        ("gpt2", {"activation_function": "relu"}, "relu"),
+        ("qwen2", {"sliding_window": -1, "use_sliding_window": True}, "sliding window of -1"),
         ("smollm3-unrotated", {}, "llama models of this kind"),
         ("granite", {}, "attention_multiplier|embedding_multiplier"),
-        ("mistral", {"sliding_window": 16}, "sliding_window"),
         ("gemma", {}, "gemma models"),
-        ("llama", {"hidden_act": "gelu"}, "gelu"),
+        ("llama", {"hidden_act": "relu"}, "relu"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
@@ -171,5 +215,5 @@ def test_what_the_program_does_not_know_is_refused(
     family: str, overrides: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     model = open_model(tiny_models.build(family, tmp_path, **overrides))
-    with pytest.raises(Unsupported, match=message):
+    with pytest.raises((Unsupported, Malformed), match=message):
         read_settings(model)
