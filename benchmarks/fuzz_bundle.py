@@ -46,6 +46,7 @@ from huref.verifier.compare import compare_fingerprints
 from huref.verifier.published import load_vector
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import Inspection, inspect
+from huref.verifier.verification import verify
 
 _EXITS = (ExitCode.VERIFIED, ExitCode.REJECTED, ExitCode.USAGE, ExitCode.MALFORMED, ExitCode.IO)
 Result = dict[str, Any]
@@ -158,6 +159,15 @@ def load(bundle: Path) -> Files:
     return {path.name: path.read_bytes() for path in bundle.iterdir() if path.name in form.CAPS}
 
 
+def valid(bundle: Path) -> Files:
+    """The files of a bundle that verifies. SystemExit if it does not: any mutation of it would be refused for that."""
+    try:
+        verify(bundle)
+    except HurefError as error:
+        raise SystemExit(f"{bundle} does not verify: {error.message}") from None
+    return load(bundle)
+
+
 def unsigned(changed: Files, files: Files) -> bool:
     """Whether nothing but audit.sig is gone, which no manifest covers: the bundle is that of before the audit."""
     return changed == {name: data for name, data in files.items() if name != form.COSIGNATURES}
@@ -219,7 +229,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=500, help="mutations of each seed")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    bundles = [load(path) for path in options.bundles]
+    bundles = [valid(path) for path in options.bundles]
     digests = [hashlib.sha256(files[form.MANIFEST]).hexdigest() for files in bundles]
     total = resumed(options.out, digests)
     first, last = map(int, options.seeds.split("-"))

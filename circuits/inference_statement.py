@@ -9,6 +9,7 @@ from pydantic import Field
 
 from huref.circuits.commitment import inference_facts, knobs_for
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.claim import ODDS_LIMIT
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.relate_head import Claims
@@ -32,8 +33,9 @@ class InferenceStatement(StrictModel):
     """Everything public about one run but what the model id stands for.
 
     Token `ids[i]` for i ≥ `first` is claimed to follow those before it, within `gaps[i − first]` of the largest logit
-    in the logits' unit; one gap stands for all. `odds`: the sum of Σ_u e^−D over the claims, in quarters, where D is how
-    far the logit of token u is below that of the claimed one plus its gap. `prompt` and `answer` are the texts as the owner gives them.
+    in the logits' unit; one gap stands for all. `odds` is the sum of Σ_u e^−D over the claims, in quarters, where D is
+    how far the logit of token u is below that of the claimed one plus its gap. `prompt` and `answer` are the texts as
+    the owner gives them.
     """
 
     format: Literal["huref-statement/1"] = FORMAT
@@ -56,6 +58,8 @@ class InferenceStatement(StrictModel):
         """The claims of the run on all ids but the last. Raises `Malformed`."""
         if not self.claimed > 0 or len(self.gaps) not in (1, self.claimed):
             raise Malformed("inference: gaps and the first claimed token do not go with the ids")
+        if self.odds >= ODDS_LIMIT * self.claimed:
+            raise Malformed(f"inference.odds: more than {self.claimed} tokens can have")
         gaps = self.gaps * self.claimed if len(self.gaps) == 1 else self.gaps
         positions = range(self.first - 1, len(self.ids) - 1)
         return Claims(tuple(positions), tuple(self.ids[self.first :]), tuple(gaps), self.odds)

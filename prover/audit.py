@@ -2,9 +2,10 @@
 
 An auditor sees what nobody else may: the checkpoint and the commitment's private seed. Success means that
 everything a reader takes from the bundle as a fact was made again and is the same: shape, source files, tokens,
-facts of inference, root, shifts, sums, vector, fidelity, picture. The signature is over the digest of manifest.json,
-which holds the statement (model id, shifts, sums, vector, generator) and the digests of commitment.json (directory,
-root, source files), fingerprint.json (fidelity) and the picture. Only timings in there are not recomputed.
+facts of inference, texts beside a proof of inference, root, shifts, sums, vector, fidelity, picture. The signature is
+over the digest of manifest.json, which holds the statement (model id, shifts, sums, vector, generator) and the digests
+of commitment.json (directory, root, source files), fingerprint.json (fidelity), the picture and inference.json (ids,
+texts). Only timings in there are not recomputed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import compile_directory, inference_facts, knobs_for, pinned_profile
+from huref.circuits.inference_statement import InferenceStatement
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import Statement
 from huref.common.errors import ProverError, Rejected, Unsupported, UsageError
@@ -40,6 +42,7 @@ from huref.prover.run.fingerprint import find_tokens, quantize_model
 from huref.prover.run.inference.units import first_difference
 from huref.prover.run.program import fit_term_weights, run_program
 from huref.prover.run.whole import fill_whole
+from huref.prover.vocabulary.encode import TextCoder
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
 
@@ -56,6 +59,7 @@ class Claims:
     root: str
     sources: Sequence[SourceFile]
     fidelity: FidelityReport
+    answer: InferenceStatement | None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Claims:
@@ -68,6 +72,9 @@ class Claims:
             commitment.root,
             commitment.sources,
             parse_fingerprint(files[form.FINGERPRINT], form.FINGERPRINT).fidelity,
+            InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
+            if form.INFERENCE in files
+            else None,
         )
 
 
@@ -122,8 +129,8 @@ def recompute(
     """Make everything again that `claims` says; returns what was found to agree, in sentences.
 
     Raises:
-        Rejected: at audit.shape.…, sources, tokens.…, root, inference.…, term_weights, shifts, calibration_sums, v or
-            fidelity.…
+        Rejected: at audit.shape.…, sources, tokens.…, prompt, answer, root, inference.…, term_weights, shifts,
+            calibration_sums, v or fidelity.…
         UsageError: a token list is needed, or not.
     """
     said, statement = claims.directory, claims.statement
@@ -132,6 +139,7 @@ def recompute(
         _check_shape(said, model)
         _check_sources(claims.sources, describe_files(model, pinned_profile(said.profile)))
         rule = _check_tokens(said, model, tokens)
+        texts = _check_texts(claims.answer, model)
         challenge = bytes.fromhex(statement.challenge or "")
         program, knobs = compile_directory(said, challenge), knobs_for(said)
     with progress.stage("quantize") as step:
@@ -169,6 +177,7 @@ def recompute(
         "the fingerprint program on it gives the vector, the shifts and the sums",
         inference,
         "it gives the published fidelity" if measured else "no fidelity is published",
+        *texts,
     )
 
 
@@ -205,6 +214,27 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
     if listed is not None:
         return "the tokens are those of the owner's list; what is in that list is the owner's choice"
     return "the tokens are those that the rule selects for its tokenizer"
+
+
+def _check_texts(said: InferenceStatement | None, model: Model) -> list[str]:
+    """Cut the texts beside a proof of inference into tokens again; that the ids give the answer is proven."""
+    if said is None or (said.prompt is None and said.answer is None):
+        return []
+    coder = TextCoder.of(model.checkpoint, model.shape.vocab)
+    begun, behind = said.ids[: said.first], said.ids[said.first :]
+    try:
+        if said.prompt is not None and said.answer is not None:
+            ids, first = coder.continued(said.prompt, said.answer)
+            found = {"prompt": (begun, ids[:first]), "answer": (behind, ids[first:])}
+        elif said.prompt is not None:
+            found = {"prompt": (begun, coder.encode(said.prompt))}
+        else:
+            found = {"answer": (behind, coder.encode(said.answer or ""))}
+    except UsageError as error:
+        raise Rejected("audit.texts", f"a published text has no token ids ({error.message})") from None
+    for name, (ours, theirs) in found.items():
+        _agree(name, ours, theirs)
+    return [f"its tokenizer cuts the published {' and '.join(found)} into the published token ids"]
 
 
 def _check_inference(

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from huref.common.errors import UsageError
+from huref.common.files import bundle as form
 from huref.common.files import commitment_file
 from huref.common.files.capped import read_capped
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.text import parse_hex, shorten
 
-_ELSEWHERE = "take the commitment from where its owner published it, not from the bundle"
+_ELSEWHERE = "take it from where its owner published it, not from the bundle"
 
 
 def parse_root(text: str, bundle: Path | None = None) -> str:
@@ -32,8 +33,8 @@ def parse_root(text: str, bundle: Path | None = None) -> str:
             f"root: {shorten(text)} is neither 64 hex digits nor a {commitment_file.FILE_NAME}",
             hint=_ELSEWHERE,
         )
-    if bundle is not None and os.path.isdir(bundle) and os.path.samefile(path.parent, bundle):
-        raise UsageError("root: a file of the bundle itself, which agrees with itself", hint=_ELSEWHERE)
+    if bundle is not None:
+        refuse_own("root", path, bundle)
     data = read_capped(path, commitment_file.MAX_BYTES)
     return CommitmentFile.decode(data, str(path)).model_id
 
@@ -44,6 +45,15 @@ def parse_digest(text: str, name: str) -> str:
     if found is None:
         raise UsageError(f"{name}: expected 64 hex digits, got {shorten(text)}")
     return found
+
+
+def refuse_own(name: str, path: Path, bundle: Path) -> None:
+    """Raise `UsageError` where `path` is the bundle, or what it says of itself, by whatever link."""
+    for own in (bundle, bundle / form.COMMITMENT, bundle / form.FINGERPRINT):
+        if os.path.exists(path) and os.path.exists(own) and os.path.samefile(path, own):
+            raise UsageError(
+                f"{name}: a file of the bundle itself, which agrees with itself", hint=_ELSEWHERE
+            )
 
 
 def given(name: str, text: str) -> str:

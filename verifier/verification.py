@@ -24,7 +24,7 @@ from huref.common.files.identity import AuditSignatures, OwnerSignature, check_a
 from huref.common.files.keys import read_public_key
 from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.expectations import given, parse_digest, parse_root
+from huref.verifier.expectations import given, parse_digest, parse_root, refuse_own
 from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.inference import require_answer, verify_inference
 from huref.verifier.ranges import verify_range
@@ -55,8 +55,8 @@ def verify(
     Args:
         bundle: a folder, a zip of one, the https address of a zip, or one that was read before.
         root: the model id that it must be about: 64 hex digits or a commitment.json that is not the bundle's own.
-        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json, or another bundle,
-            which is verified first.
+        expect: the fingerprint that it must prove: its 64 hex digits, a fingerprint.json that is not the bundle's
+            own, or another bundle, which is verified first.
         min_security: fewest provable bits.
         challenge: the challenge that its tables must be drawn from, in hex.
         signer: public key that must have signed it, in hex or as a file.
@@ -80,7 +80,7 @@ def verify(
     named = list(dict.fromkeys(read_public_key(key) for key in auditors))
     wanted_challenge = None if challenge is None else parse_digest(challenge, "challenge")
     wanted_generator = None if generator is None else parse_digest(generator, "generator")
-    wanted = None if expect is None else expected_fingerprint(expect)
+    wanted = None if expect is None else expected_fingerprint(expect, place)
     watch = _Watch()
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
@@ -149,11 +149,16 @@ def verify(
     )
 
 
-def expected_fingerprint(expect: str | Path) -> str:
-    """The fingerprint's hex name: given as such, or that of a bundle (verified here) or a fingerprint.json."""
+def expected_fingerprint(expect: str | Path, bundle: Path | None = None) -> str:
+    """The fingerprint's hex name: given as such, or that of another bundle (verified here) or a fingerprint.json.
+
+    UsageError if it is one of `bundle`, which agrees with itself.
+    """
     name = parse_hex(given("expect", str(expect)), 64)
     if name is not None:
         return name
+    if bundle is not None:
+        refuse_own("expect", Path(expect), bundle)
     if is_bundle(expect):
         return verify(expect).fingerprint
     file = read_fingerprint(Path(expect))

@@ -42,8 +42,6 @@ class Reference:
         from py_ecc.bls.g2_primitives import G1_to_pubkey, pubkey_to_G1
         from py_ecc.optimized_bls12_381 import Z1, add, multiply
 
-        if len(keys) != len(weights) or not keys:
-            return False
         scheme, decode = _scheme(), cast(Callable[[bytes], Any], pubkey_to_G1)
         try:
             total: Any = Z1

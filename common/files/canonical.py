@@ -48,7 +48,11 @@ def parse_canonical(data: bytes, name: str) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, name: str) -> dict[str, Any]:
-    """The object in ASCII JSON `data`, in any spelling. Raises `Malformed`: no object, repeated keys, too large."""
+    """The object in ASCII JSON `data`, in any spelling.
+
+    Raises:
+        Malformed: no object, repeated keys, too large, or a string that is no Unicode text.
+    """
     if nesting(data) > MAX_NESTING:
         raise Malformed(f"{name}: nested too deeply")
     if np.isin(_outside_strings(data), _SEPARATORS).sum() > MAX_VALUES:
@@ -61,6 +65,8 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
             parse_float=_finite,
             object_pairs_hook=_once,
         )
+        if b"\\u" in data:  # half of a surrogate pair is no text: libraries raise on it, each in its own way
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Malformed(f"{name}: not a JSON object") from None
     if not isinstance(value, dict):

@@ -73,9 +73,9 @@ class SecretKey:
         data, mode = _read(path)
         if os.name == "posix" and mode & 0o077:
             raise UsageError(f"{path} is readable by others", hint=f"chmod 600 {path}")
-        content = _key_file(data)
-        secret = "" if content is None else content.get("secret_key")
-        if content is not None and isinstance(secret, str) and re.fullmatch("[0-9a-f]{64}", secret):
+        content = _key_file(data) or {}
+        secret = content.get("secret_key")
+        if isinstance(secret, str) and re.fullmatch("[0-9a-f]{64}", secret):
             value = int(secret, 16)
             if 0 < value < bls.GROUP_ORDER and cls(value).public_key == content.get("public_key"):
                 return cls(value)

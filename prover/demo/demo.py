@@ -72,7 +72,7 @@ def demo(
     say(f"   verified in {sum(verdict.seconds.values()):.1f} s: {bundle} ({verdict.size / 1e6:.2f} MB)")
     say(
         f"   These integers, run as a language model, give this picture and this answer: {found.argmaxes} of "
-        f"{said.claimed} tokens are proven to be their best ones."
+        f"{said.claimed} tokens are proven to be their best ones, of probability {found.probability:.2f} on average."
     )
     say("2. Forge it, all hashes repaired.")
     rejections = tuple(
@@ -91,9 +91,6 @@ def demo(
     say(
         f"   {false.argmaxes} of the answer's {said.claimed} tokens are its best ones; they are up to "
         f"{max(false.gaps):.1f} logits below, and huref verify --max-gap 0.25 rejects whatever says so."
-    )
-    say(
-        "   (Integers whose logits are all equal would leave no gap: an auditor rules them out, an answer does not.)"
     )
     sheet = folder / "pictures.png"
     real, imitated = (

@@ -10,7 +10,7 @@ from unittest.mock import ANY
 import pytest
 
 from benchmarks import fuzz_bundle
-from benchmarks.fuzz_bundle import Files, load, merged, resumed, run, show, unsigned
+from benchmarks.fuzz_bundle import Files, load, merged, resumed, run, show, unsigned, valid
 from benchmarks.mutations import follow, mutate, reseal
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
@@ -24,6 +24,15 @@ def test_an_unchanged_bundle_counts_as_verified(tiny: Made, tmp_path: Path) -> N
     assert reseal(follow(files)) == files, "following and resealing change nothing by themselves"
     assert show(files, tmp_path / "bundle", random.Random(1), files) == "verified"
     assert not (tmp_path / "bundle").exists()
+
+
+def test_only_a_bundle_that_verifies_is_mutated(tiny: Made, tmp_path: Path) -> None:
+    files = load(tiny.bundle)
+    assert valid(tiny.bundle) == files
+    for name, data in {**files, form.PICTURE: files[form.PICTURE] + b"x"}.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(SystemExit, match="does not verify"):
+        valid(tmp_path)
 
 
 def test_a_crash_and_a_disagreement_are_seen(

@@ -125,12 +125,20 @@ def test_outputs_and_challenge_go_with_the_profile() -> None:
         prepared({**GOOD, "e": None})
 
 
+def test_the_tables_are_drawn_from_the_challenge() -> None:
+    challenges = (None, "0" * 64, "0" * 63 + "1")
+    programs = [prepared({**GOOD, "challenge": challenge}).program for challenge in challenges]
+    tables = {program.output.bucket[0].tobytes() for program in programs}
+    assert len(tables) == len(challenges)
+
+
 @pytest.mark.parametrize("place", [0, 255, 511])
 def test_v_is_what_is_made_of_e(place: int) -> None:
     for name, index in (("v", place), ("e", 8 * place + 7)):
         with pytest.raises(Rejected) as caught:
             prepared(changed(GOOD, (name, index), lambda x: x + 1))
         assert caught.value.path == "statement.v"
+        assert None not in (caught.value.expected, caught.value.got)
 
 
 @pytest.mark.parametrize("value", [P, -P, 1 << 80])

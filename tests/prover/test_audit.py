@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from huref.circuits.fingerprint.profiles import get_profile
+from huref.circuits.inference_statement import InferenceStatement
 from huref.common.errors import Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import read_bundle
 from huref.common.files.keys import SecretKey
-from huref.prover.audit import Claims, audit, recompute
+from huref.prover.audit import Claims, _check_texts, audit, recompute
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment.folder import describe_files, read_seed
+from huref.prover.inference.prove import Answered
 from huref.prover.owner import Options, prove
 from huref.prover.progress import Progress
+from huref.prover.vocabulary.encode import TextCoder
 from huref.verifier import image, verify
 from tests.conftest import Made
 from tests.support import tiny_models
@@ -85,6 +88,7 @@ def _swapped(entries: list[str] | None) -> list[str]:
 FACTS: dict[str, Callable[[Claims], Claims]] = {
     "audit.sources": lambda c: _first_source(c, name="another.safetensors"),
     "audit.sources.model.safetensors": lambda c: _first_source(c, sha256="0" * 64),
+    "audit.shape": lambda c: _under(c, shape={**c.directory.shape, "other_mixers": True}),
     "audit.shape.vocab": lambda c: _under(
         c, shape={**c.directory.shape, "vocab": c.directory.shape["vocab"] + 1}
     ),
@@ -94,6 +98,7 @@ FACTS: dict[str, Callable[[Claims], Claims]] = {
     "audit.tokens.source": lambda c: _tokens(c, source="corpus"),
     "audit.tokens.tokenizer": lambda c: _tokens(c, tokenizer_digest="0" * 64),
     "audit.tokens.frequencies": lambda c: _tokens(c, frequency_digest="0" * 64),
+    "audit.tokens.k": lambda c: _under(c, k=c.directory.k - 1),
     "audit.tokens.p": lambda c: _under(c, p=c.directory.p * 2),
     "audit.tokens.ids": lambda c: _tokens(c, ids=c.directory.tokens.ids[::-1]),
     "audit.root": lambda c: replace(c, root="0" * 64),
@@ -190,6 +195,38 @@ def test_another_checkpoint_or_seed_is_found(tiny: Made, other: Made, claims: Cl
 def test_true_claims_agree(tiny: Made, claims: Claims) -> None:
     checks = recompute(claims, tiny.checkpoint, read_seed(tiny.commitment / "private"), None, Progress())
     assert len(checks) == 7 and claims.fidelity.v is None
+
+
+@pytest.mark.parametrize("published", [("prompt",), ("answer",), ("prompt", "answer")])
+def test_texts_that_are_not_those_of_the_ids(tmp_path: Path, published: tuple[str, ...]) -> None:
+    """The texts beside a proof of inference are a reader's facts too; ids without texts are what is proven."""
+    model = open_model(tiny_models.build("llama", tmp_path / "model"))
+    coder = TextCoder.of(model.checkpoint, model.shape.vocab)
+    said = {"prompt": coder.decode(range(3, 9)), "answer": " " + coder.decode(range(20, 23))}
+    texts = {name: said.get(name) if name in published else None for name in said}
+    ids, first = coder.continued(said["prompt"], said["answer"])
+    if len(published) == 1:
+        begun, behind = coder.encode(said["prompt"]), coder.encode(said["answer"])
+        ids, first = begun + behind, len(begun)
+    fields = {"format": "huref-statement/1", "protocol": "huref/proof/1", "kind": "inference", "model_id": "0" * 64,
+              "ids": ids, "first": first, "gaps": [0]}  # fmt: skip
+    true = InferenceStatement.read({**fields, **texts}, "inference")
+    (sentence,) = _check_texts(true, model)
+    assert all(name in sentence for name in published)
+    for name in published:
+        with pytest.raises(Rejected) as caught:
+            _check_texts(true.model_copy(update={name: " " + coder.decode([40, 41])}), model)
+        assert caught.value.path == f"audit.{name}"
+    assert _check_texts(true.model_copy(update={"prompt": None, "answer": None}), model) == []
+
+
+def test_an_answers_texts_are_checked_with_the_rest(tiny: Made, claims: Claims, answered: Answered) -> None:
+    found = Claims.of(read_bundle(answered.path)).answer
+    assert found is not None and found.prompt is None
+    coder = TextCoder.of(tiny.checkpoint)
+    for prompt, path in ((coder.decode([40, 41]), "audit.prompt"), ("", "audit.texts")):
+        lied = replace(claims, answer=found.model_copy(update={"prompt": prompt}))
+        assert failure(tiny, lied) == path
 
 
 def test_tokens_by_another_rule(tiny: Made, claims: Claims, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from huref.prover.run.inference.companions import copy_companions, kept_config
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
+from tests.support.schemas import validate
 
 
 def test_what_is_served_is_what_is_committed(tiny: Made, tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_an_export_that_fails_leaves_nothing(
 def test_the_command(tiny: Made, tmp_path: Path) -> None:
     place = ("--commitment", tiny.commitment)
     run = huref("export", *place, "--checkpoint", tiny.checkpoint, "--out", tmp_path / "a", "--json")
-    assert run.code == 0 and run.json["model_id"] == tiny.proved.verdict.model_id
+    assert run.code == 0 and validate(run.json, "exported")["model_id"] == tiny.proved.verdict.model_id
     assert "tokenizer.json" in run.json["copied"]
     run = huref("export", "--commitment", tiny.commitment, "--out", tmp_path / "b")
     assert run.code == 0 and "--checkpoint copies the tokenizer" in run.err

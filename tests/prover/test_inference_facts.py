@@ -25,6 +25,7 @@ from huref.prover.vocabulary.tokens import load_vocabulary
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
+from tests.support.schemas import validate
 
 ONE_PROOF = Options(proofs=1)
 
@@ -158,7 +159,7 @@ def test_what_two_calibrations_may_differ_in(tiny: Made) -> None:
 def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     llama, olmo2 = (tiny_models.build(name, tmp_path / name) for name in ("llama", "olmo2"))
     run = huref("commit", llama, "--out", tmp_path / "a", "--proofs", 4, "--json")
-    assert run.code == 0 and run.json["inference"] is True and "calibrate:" in run.err
+    assert run.code == 0 and validate(run.json, "committed")["inference"] is True and "calibrate:" in run.err
     run = huref("commit", llama, "--out", tmp_path / "b", "--proofs", 4, "--no-inference", "--json")
     assert run.code == 0 and run.json["inference"] is False and NO_PROGRAM not in run.err
     run = huref("commit", olmo2, "--out", tmp_path / "c", "--proofs", 4)

@@ -21,6 +21,7 @@ from huref.verifier import verify
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
+from tests.support.schemas import validate
 
 OPTIONS = Options(proofs=16)
 
@@ -84,7 +85,7 @@ def test_the_command_makes_it_once(tmp_path: Path) -> None:
     assert huref("range", opened.folder).code == 0 and path.read_bytes() == made
     path.unlink()
     run = huref("range", opened.folder, "--json")
-    assert run.code == 0 and '"made": true' in run.out
+    assert run.code == 0 and validate(run.json, "ranged")["made"] is True
     remade = path.read_bytes()
     assert huref("range", opened.folder, "--again").code == 0
     assert path.read_bytes() != remade

@@ -1,8 +1,8 @@
 """Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
 
 Tiny models with random weights: one with an owner and two auditors, one that answers a challenge, one of the paper's
-profile. Beside each bundle lies what a reader must find in it, and the configurations whose hashes the transcripts
-absorb first.
+profile, one with a proof of inference. Beside each bundle lies what a reader must find in it, and the configurations
+whose hashes the transcripts absorb first.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from huref.circuits.inference_statement import prepare_inference
 from huref.circuits.statement import needs_range, prepare_range, prepare_statement
 from huref.common.files.keys import SecretKey
 from huref.prover.audit import audit
+from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, Proved, prove
 from tests import ROOT
 from tests.support import tiny_models
@@ -39,9 +41,14 @@ def main() -> None:
             "paper",
             prove(gpt2, work / "paper.huref", Options(profile="paper", k=512, security=128, proofs=1)),
         )
+        model = prove(tiny_models.build("llama", work / "small"), work / "model.huref", Options(proofs=16))
+        question = Question([3, 7, 11, 20], 4, generate=3)
+        _keep(
+            "answered", prove_inference(model.commitment, work / "a.huref", question, fingerprint=model.path)
+        )
 
 
-def _keep(name: str, made: Proved) -> None:
+def _keep(name: str, made: Proved | Answered) -> None:
     shutil.copytree(made.path, FOLDER / f"{name}.huref")
     verdict = made.verdict
     expected = {
@@ -53,6 +60,10 @@ def _keep(name: str, made: Proved) -> None:
         "v": verdict.v,
     }
     (FOLDER / f"{name}.json").write_text(json.dumps(expected, sort_keys=True) + "\n", encoding="utf-8")
+    if verdict.inference is not None:
+        relations = prepare_inference(verdict.inference.statement, verdict.commitment)
+        (FOLDER / f"{name}.config.json").write_text(relations.configuration(), encoding="utf-8")
+        return
     setup = prepare_statement(verdict.statement, verdict.commitment)
     (FOLDER / f"{name}.config.json").write_text(setup.configuration(), encoding="utf-8")
     if needs_range(verdict.commitment):

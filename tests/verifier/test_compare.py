@@ -170,3 +170,11 @@ def test_how_many_tokens_is_the_vocabularys_business() -> None:
     for change in ({"p": 64}, {"profile": "paper-1"}):
         with pytest.raises(UsageError, match="differ in"):
             compare_fingerprints(PUBLIC, PUBLIC.model_copy(update=change))
+
+
+def test_paper_is_compared_at_one_k_and_as_what_was_asked_for() -> None:
+    with pytest.raises(UsageError, match="differ in k"):
+        compare_fingerprints(PAPER, PAPER.model_copy(update={"k": 2 * PAPER.k}))
+    assert compare_fingerprints(PAPER, PAPER, "paper").first == PAPER
+    with pytest.raises(UsageError, match="not what was asked for"):
+        compare_fingerprints(PAPER, PAPER, "hardened")

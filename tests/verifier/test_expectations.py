@@ -9,7 +9,7 @@ import pytest
 
 from huref.common.errors import HurefError, InputOutputError, Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
-from huref.common.files.bundle import read_bundle
+from huref.common.files.bundle import pack_bundle, read_bundle
 from huref.common.text import parse_hex
 from huref.verifier.expectations import parse_digest, parse_root
 from huref.verifier.verification import expected_fingerprint, verify
@@ -64,9 +64,26 @@ def test_a_bundle_is_no_witness_of_its_own_root(
         for bundle in (tiny.bundle, read_bundle(tiny.bundle)):
             with pytest.raises(UsageError, match="agrees with itself"):
                 verify(bundle, root=text)
+    packed, link = tmp_path / "a.zip", tmp_path / "linked.json"
+    packed.write_bytes(pack_bundle(read_bundle(tiny.bundle)))
+    link.symlink_to(tiny.bundle / form.COMMITMENT)
+    for bundle, own in ((tiny.bundle, link), (packed, packed)):
+        with pytest.raises(UsageError, match="root: a file of the bundle itself"):
+            verify(bundle, root=str(own))
     published = tmp_path / form.COMMITMENT
     published.write_bytes((tiny.bundle / form.COMMITMENT).read_bytes())
     assert verify(tiny.bundle, root=str(published)).expected == ("model_id",)
+
+
+def test_a_bundle_is_no_witness_of_its_own_fingerprint(tiny: Made, tmp_path: Path) -> None:
+    link = tmp_path / "linked.json"
+    link.hardlink_to(tiny.bundle / form.FINGERPRINT)
+    for text in (tiny.bundle, tiny.bundle / form.FINGERPRINT, link):
+        with pytest.raises(UsageError, match="expect: a file of the bundle itself"):
+            verify(tiny.bundle, expect=text)
+    copied = tmp_path / form.FINGERPRINT
+    copied.write_bytes((tiny.bundle / form.FINGERPRINT).read_bytes())
+    assert verify(tiny.bundle, expect=copied).expected == ("fingerprint",)
 
 
 def test_a_root_file_is_read_through_the_capped_reader(tmp_path: Path) -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from huref.circuits.inference_statement import InferenceStatement, prepare_inference
 from huref.circuits.statement import prepare_range, prepare_statement
-from huref.common.files.bundle import RANGE, read_bundle
+from huref.common.files.bundle import COMMITMENT, INFERENCE, INFERENCE_PROOF, RANGE, read_bundle
+from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier.argument.verify import verify_program
+from huref.verifier.relations.verify import verify_relations
 from huref.verifier.verification import read_claim, verify
 from tests import ROOT
 from tests.vectors.make_bundles import KEYS
 
 FOLDER = ROOT / "tests" / "vectors" / "bundles"
-NAMES = ("paper", "signed", "whole")
+NAMES = ("answered", "paper", "signed", "whole")
 
 
 def _expected(name: str) -> dict[str, Any]:
@@ -53,20 +56,38 @@ def test_a_frozen_bundle_verifies(name: str) -> None:
     assert verdict.cosigners == tuple(auditors)
 
 
-@pytest.mark.parametrize("name", NAMES)
+class _Absorbed(list[tuple[str, bytes]]):
+    """The messages that a transcript absorbs."""
+
+    def record(self, kind: str, label: str, data: bytes) -> None:
+        if kind == "absorb":
+            self.append((label, data))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "answered"])
 def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
     published = (FOLDER / f"{name}.config.json").read_text(encoding="utf-8")
-    seen: list[tuple[str, bytes]] = []
-
-    def record(kind: str, label: str, data: bytes) -> None:
-        if kind == "absorb":
-            seen.append((label, data))
-
+    seen = _Absorbed()
     bundle = read_bundle(_path(name))
-    verify(bundle, recorder=record)
+    verify(bundle, recorder=seen.record)
     assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())
     assert prepare_statement(*read_claim(bundle)).configuration() == published
     assert seen[1] == ("statement", read_claim(bundle)[0].encode())
+
+
+def test_the_published_configuration_of_a_proof_of_inference() -> None:
+    published = (FOLDER / "answered.config.json").read_text(encoding="utf-8")
+    files = read_bundle(_path("answered")).files
+    commitment = CommitmentFile.decode(files[COMMITMENT], COMMITMENT)
+    statement = InferenceStatement.decode(files[INFERENCE], INFERENCE)
+    setup = prepare_inference(statement, commitment)
+    assert setup.configuration() == published
+    seen, root = _Absorbed(), bytes.fromhex(commitment.root)
+    verify_relations(setup, statement.encode(), root, files[INFERENCE_PROOF], recorder=seen.record)
+    assert seen[:2] == [
+        ("config", hashlib.sha256(published.encode()).digest()),
+        ("statement", statement.encode()),
+    ]
 
 
 def test_the_published_configuration_of_a_range_proof() -> None:
@@ -75,9 +96,9 @@ def test_the_published_configuration_of_a_range_proof() -> None:
     _, commitment = read_claim(bundle)
     statement, setup = prepare_range(commitment)
     assert setup.configuration() == published
-    seen: list[tuple[str, bytes]] = []
+    seen = _Absorbed()
     verify_program(
         setup, statement.encode(), bytes.fromhex(commitment.root), bundle.files[RANGE],
-        recorder=lambda kind, label, data: seen.append((label, data)),
+        recorder=seen.record,
     )  # fmt: skip
     assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())

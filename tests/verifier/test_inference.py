@@ -15,7 +15,7 @@ from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, commit
-from huref.verifier.inference import TIES, InferenceVerdict
+from huref.verifier.inference import FLAT, UNLIKELY, InferenceVerdict
 from huref.verifier.measured import measured
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import inspect
@@ -47,8 +47,8 @@ def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, t
     assert (found.statement.claimed, found.argmaxes, found.largest, found.median) == (3, 3, 0.0, 0.0)
     assert verdict.fingerprint == tiny.proved.verdict.fingerprint
     assert any("give each of the last 3 tokens of 7 published ones" in line for line in verdict.proven())
-    assert NO_MODEL in verdict.not_proven() and TIES in verdict.not_proven()
-    assert TIES not in tiny.proved.verdict.not_proven()
+    assert NO_MODEL in verdict.not_proven()
+    assert 0 < found.probability <= 1 and f"at least {found.probability:.2g}." in found.proven()[0]
     assert any("ever served" in line for line in verdict.not_proven())
     assert validate(verdict.to_dict(), "verdict")["inference"]["answer_ids"] == found.statement.ids[4:]
 
@@ -62,6 +62,15 @@ def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: 
     assert "own choice" in lines[2] and "\x1b" not in lines[3] and "\n" not in lines[3]
 
 
+def test_unlikely_tokens_are_said_to_be(answered: Answered, statement: InferenceStatement) -> None:
+    """Three claims of 384 equal logits each; a gap of ln 2 halves what is left of the probability."""
+    for odds, gap, probability in ((4 * 384 * 3, 0.0, 1 / 384), (4 * 3 * 10, math.log(2), 1 / 20)):
+        said = statement.model_copy(update={"odds": odds})
+        found = replace(_found(answered), statement=said, gaps=(gap,) * 3)
+        assert math.isclose(found.probability, probability)
+        assert (UNLIKELY in found.not_proven()) == (found.probability < FLAT)
+
+
 @pytest.mark.parametrize(
     ("options", "path"),
     [
@@ -69,6 +78,9 @@ def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: 
         ({"min_argmax": 1.0}, None),
         ({"max_gap": -0.1}, "expect.max_gap"),
         ({"min_argmax": 1.01}, "expect.min_argmax"),
+        ({"min_probability": 1e-4}, None),
+        ({"min_probability": 1.01}, "expect.min_probability"),
+        ({"min_probability": math.nan}, "expect.min_probability"),
         ({"max_gap": math.nan}, "expect.max_gap"),
         ({"min_argmax": math.nan}, "expect.min_argmax"),
     ],
@@ -124,6 +136,8 @@ CHANGES: dict[str, Change] = {
     "one token less": lambda s: {"ids": s.ids[:-1]},
     "another beginning": lambda s: {"first": s.first - 1},
     "another gap": lambda s: {"gaps": [1]},
+    "more likely": lambda s: {"odds": s.odds - 1},
+    "less likely": lambda s: {"odds": s.odds + 1},
     "gaps of their own": lambda s: {"gaps": [0, 0, 0]},
     "another text": lambda s: {"prompt": "a text"},
 }
@@ -140,6 +154,8 @@ FORMS: dict[str, tuple[dict[str, object], type[HurefError]]] = {
     "a token that is none": ({"ids": [3, 7, 11, 20, 384]}, Malformed),
     "no claim": ({"first": 7}, Malformed),
     "too few gaps": ({"gaps": [0, 0]}, Malformed),
+    "no odds": ({"odds": 0}, Malformed),
+    "odds of more tokens": ({"odds": 3 << 18}, Malformed),
     "a gap too large": ({"gaps": [1 << 17]}, Malformed),
     "another model": ({"model_id": "0" * 64}, Rejected),
 }

@@ -252,7 +252,9 @@ def test_claims_of_what_is_not_so(run: Run) -> None:
     false = replace(run, claims=Claims(run.claims.positions, tokens, run.claims.gaps, run.claims.odds))
     true = replace(run, claims=run.claimed(tokens, (gap, *run.claims.gaps[1:])))
     assert true.wrong() == []
-    assert Checker(false.relations, true.found, run.weights).wrong() == ["head.gap"]  # the odds differ by less
+    assert Checker(false.relations, true.found, run.weights).wrong() == [
+        "head.gap"
+    ]  # the odds differ by less
     lowered = {name: values.astype(np.int32) for name, values in true.found.items()}
     for name in ("head.distance", "head.claimed"):
         lowered[name][0] -= gap - 3

@@ -11,7 +11,14 @@ import pytest
 
 from huref.common.errors import Malformed
 from huref.common.files import canonical
-from huref.common.files.canonical import MAX_NESTING, MAX_VALUES, canonical_json, nesting, parse_canonical
+from huref.common.files.canonical import (
+    MAX_NESTING,
+    MAX_VALUES,
+    canonical_json,
+    nesting,
+    parse_canonical,
+    parse_json,
+)
 
 SIZE = 1 << 20
 HOSTILE = {
@@ -118,3 +125,12 @@ def test_one_spelling_of_each_value() -> None:
     for data in (b"[]", b"1", b'"a"', b"null", b""):
         with pytest.raises(Malformed, match="not a JSON object"):
             canonical.parse_json(data, "value")
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "a\\udfff", "\\udc00\\ud800"])
+@pytest.mark.parametrize("form", ['{"a":"%s"}', '{"%s":0}', '{"a":{"%s":0}}', '{"a":[{"b":["%s"]}]}'])
+def test_half_a_surrogate_pair_is_no_text(text: str, form: str) -> None:
+    """As a key in a field of any content it made the library of records raise, and `huref inspect` exit with 70."""
+    with pytest.raises(Malformed, match="not a JSON object"):
+        parse_json((form % text).encode(), "file")
+    assert parse_json((form % "\\ud83d\\ude00").encode(), "file")

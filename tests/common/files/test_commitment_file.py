@@ -51,6 +51,8 @@ REFUSED: list[tuple[Place, Any]] = [
     (("sources",), [{**SOURCE, "size": -1}]),
     (("sources",), [{**SOURCE, "sha256": "A" * 64}]),
     (("sources",), [{**SOURCE, "name": "a/b"}]),
+    (("sources",), [{**SOURCE, "name": "a\\b"}]),
+    (("sources",), [{**SOURCE, "name": "a\u202eb"}]),
     (("directory", "format"), "huref-directory/2"),
     (("directory", "protocol"), "huref/proof/2"),
     (("directory", "profile"), "a b"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from huref.common.errors import InputOutputError, Malformed, UsageError
+from huref.common.files.bls import GROUP_ORDER
 from huref.common.files.keys import SecretKey, read_public_key
 
 KEY = SecretKey(1234567)
@@ -60,7 +61,19 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
         b'{"format":"huref-key/1","secret_key":7,"public_key":"00"}',
         json.dumps({"format": "huref-key/1", "secret_key": f"{7:064x}", "public_key": PUBLIC}).encode(),
         json.dumps({"format": "huref-key/2", "secret_key": f"{1234567:064x}", "public_key": PUBLIC}).encode(),
-        json.dumps({"format": "huref-key/1", "secret_key": "f" * 64, "public_key": PUBLIC}).encode(),
+        *(
+            json.dumps({"format": "huref-key/1", "secret_key": secret, "public_key": PUBLIC}).encode()
+            for secret in (
+                "f" * 64,
+                "0" * 64,
+                f"{GROUP_ORDER:064x}",
+                f"{1234567:x}",
+                f"0x{1234567:062x}",
+                f"{1234567:064X}",
+                f" {1234567:063x}",
+                f"{GROUP_ORDER + 1234567:064x}",
+            )  # one key has one spelling
+        ),
         PUBLIC.encode(),
     ],
 )

@@ -19,6 +19,7 @@ from huref.common.files import bundle as form
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.forge import load, reseal, with_manifest
+from tests.support.schemas import validate
 
 HTML_FORBIDDEN = ("<script", "http://", "https://", 'src="/', "@import")
 
@@ -156,6 +157,8 @@ def test_commit_prove_verify_as_an_owner_does(huref, tmp_path: Path) -> None:  #
     assert left["positions_left"] >= 0 == left["challenges_left"], "the public fingerprint is the one answer"
     done = huref("prove", "--commitment", folder, "--out", tmp_path / "third.huref", "--key", key)
     assert done.code == ExitCode.USAGE and "opening budget" in done.err
+    restored = validate(json.loads(huref("restore", folder, "--json").out), "restored")
+    assert restored["positions_declared_spent"] == restored["proofs_left"] == 0
     done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder)
     assert done.code == ExitCode.VERIFIED and "nothing was signed" in done.err and "auditor" not in done.out
     done = huref("audit", bundle, "--checkpoint", checkpoint, "--private", folder, "--key", key)
