@@ -209,7 +209,7 @@ def test_texts_that_are_not_those_of_the_ids(tmp_path: Path, published: tuple[st
         begun, behind = coder.encode(said["prompt"]), coder.encode(said["answer"])
         ids, first = begun + behind, len(begun)
     fields = {"format": "huref-statement/1", "protocol": "huref/proof/1", "kind": "inference", "model_id": "0" * 64,
-              "ids": ids, "first": first, "gaps": [0]}  # fmt: skip
+              "ids": ids, "first": first, "gaps": [0], "odds": 9}  # fmt: skip
     true = InferenceStatement.read({**fields, **texts}, "inference")
     (sentence,) = _check_texts(true, model)
     assert all(name in sentence for name in published)

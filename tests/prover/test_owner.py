@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.profiles import HARDENED
+from huref.circuits.inference_statement import InferenceStatement, prepare_inference
 from huref.circuits.statement import prepare_range, prepare_statement
 from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected, UsageError
 from huref.common.files import bundle as form
@@ -29,10 +30,12 @@ from huref.prover.commitment.budget import OpeningBudget
 from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights_file import new_weights
+from huref.prover.inference.prove import Answered
 from huref.prover.owner import Options, commit, prove
 from huref.prover.run.fingerprint import derive
 from huref.verifier import verify
 from huref.verifier.argument.verify import verify_program
+from huref.verifier.relations.verify import verify_relations
 from tests import ROOT
 from tests.conftest import Made
 from tests.proof.programs import chain
@@ -328,7 +331,7 @@ def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
     assert not (tmp_path / "x.huref").exists() and not (tmp_path / "y").exists()
 
 
-def test_every_opened_position_is_counted(tiny: Made) -> None:
+def test_every_opened_position_is_counted(tiny: Made, answered: Answered) -> None:
     from huref.verifier import inspect
 
     shown = set(inspect(tiny.bundle).positions["opening.weights"])
@@ -336,8 +339,17 @@ def test_every_opened_position_is_counted(tiny: Made) -> None:
     said, setup = prepare_range(public)
     proof = (tiny.bundle / form.RANGE).read_bytes()
     verify_program(setup, said.encode(), bytes.fromhex(public.root), proof, recorder=of_range)
+    files, of_answer = load(answered.path), OpenedPositions()
+    answer = InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
+    relations, root, proof = (
+        prepare_inference(answer, public),
+        bytes.fromhex(public.root),
+        files[form.INFERENCE_PROOF],
+    )
+    verify_relations(relations, answer.encode(), root, proof, public.directory.security, of_answer)
     with OpeningBudget.load(tiny.commitment / "private", root_of(tiny.commitment)) as budget:
-        assert budget.opened == shown | set(of_range.found.tolist()) > shown
+        parts = shown, set(of_range.found.tolist()), set(of_answer.found.tolist())
+        assert budget.opened == set().union(*parts) and all(part < budget.opened for part in parts)
 
 
 def test_a_bundle_with_128_bits(tmp_path: Path) -> None:

@@ -209,5 +209,5 @@ DIRECTORY: Changes = {
     "shape.rotary": (set_shape(rotary="interleaved"), PROOF),
     "shape unknown": (set_shape(experts=8), "Malformed: shape"),
     "shape absurd": (set_shape(hidden=1 << 24), "Malformed: directory: no such program"),
-    "shape exhausting": (set_shape(ffn=250000, hidden=20000), "Unsupported: directory.shape"),
+    "shape exhausting": (set_shape(ffn=1_000_000, hidden=20000), "Unsupported: directory.shape"),
 }  # fmt: skip
