@@ -6,6 +6,7 @@ import ast
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,22 +143,25 @@ def test_blur_keeps_the_mass_and_layers_mix() -> None:
     assert canvas.picture()[210, 210, 0] < 80
 
 
+def _raw(z: np.ndarray[Any, Any]) -> list[int]:
+    traits = read_traits(z)
+    return [traits.raw(name) for name in NAMES]
+
+
 def test_traits_are_independent_smooth_and_bounded() -> None:
     basis = np.zeros((512, len(NAMES)))
     for index in range(512):
         z = np.zeros(512, dtype=np.int64)
         z[index] = 400
-        basis[index] = [read_traits(z).raw(name) for name in NAMES]
+        basis[index] = _raw(z)
     directions = basis / np.linalg.norm(basis, axis=0)
     assert np.abs(directions.T @ directions - np.eye(len(NAMES))).max() < 0.05
     assert np.abs(np.abs(directions) * math.sqrt(512) - 1).max() < 0.1
-    values = (
-        np.array([[read_traits(_latent(seed)).raw(name) for name in NAMES] for seed in range(300)]) / UNIT
-    )
+    values = np.array([_raw(_latent(seed)) for seed in range(300)]) / UNIT
     assert np.abs(values).max() < 1 and np.abs(values.mean(0)).max() < 0.2
     assert values.std(0).min() > 0.4
     near = np.rint(_latent(1) * 0.9999 + _latent(2) * 0.0141).astype(np.int64)
-    change = [read_traits(near).raw(n) - read_traits(_latent(1)).raw(n) for n in NAMES]
+    change = np.array(_raw(near)) - np.array(_raw(_latent(1)))
     assert 0 < np.abs(change).max() < UNIT // 15
 
 

@@ -237,7 +237,7 @@ def test_many_clients_and_a_writer(tmp_path: Path) -> None:
 
     def read(url: str) -> None:
         server = Server(url)
-        for _ in range(25):
+        for _ in range(12):
             latest = server.checkpoint()
             leaves = [one.entry.leaf for one in server.items(0, latest.size)]
             assert tree_root(leaves).hex() == latest.root
