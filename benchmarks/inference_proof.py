@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.environment import store
 from huref.circuits.fingerprint.profiles import get_profile
-from huref.circuits.inference.claim import odds_of
+from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
@@ -71,8 +71,8 @@ def main() -> None:
         own = (ids * (1 + tokens // len(ids)))[:tokens]
         program = compile_inference(model.shape, facts, tokens)
         logits = execute_inference(program, weights, own).values[program.logits]
-        odds = int(odds_of(logits.max(axis=1, keepdims=True) - logits, facts.logits).sum())
         best = tuple(int(x) for x in logits.argmax(axis=1))
+        odds = claimed_odds(logits, list(enumerate(best)), [0], facts.logits)
         claims = Claims(tuple(range(tokens)), best, (0,) * tokens, odds)
         found: dict[str, Any] = {}
         for attempt in range(2):

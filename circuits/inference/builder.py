@@ -87,6 +87,12 @@ class Builder:
         """0 ≤ entry + offset < 2^bits."""
         self.remainder(label, Number(bits), Own(matrix, offset), (bits,))
 
+    def number(self, name: str, frame: Frame, bits: int) -> Matrix:
+        """A new flat matrix of numbers of so many bits."""
+        made = self.matrix(name, frame, (1 << bits) - 1, flat=True)
+        self.bits(name, made, bits)
+        return made
+
     @staticmethod
     def _look(label: str, table: Table, operands: tuple[Operand, ...]) -> Look:
         own = next(operand.matrix for operand in operands if isinstance(operand, Own))

@@ -48,15 +48,29 @@ def odds_digit(vocabulary: int) -> int:
     return bits
 
 
+def likelihoods(distances: NDArray[np.int64], unit: int) -> tuple[NDArray[np.int64], int]:
+    """2^(2b) · e^(−D), rounded up, of distances D (claims × vocabulary) at `unit`; and b."""
+    bits, size = odds_digit(distances.shape[1]), 1 << DISTANCE_BITS
+    return odds(unit, 2 * bits, size)[np.clip(distances, 0, size - 1)], bits
+
+
 def odds_of(distances: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """Σ_u e^(−D_u), in quarters and rounded up, of every row of distances D (claims × vocabulary) at `unit`.
 
     Behind a claim with the gap 0 that is the inverse of the claimed token's probability.
     """
-    bits = odds_digit(distances.shape[1])
-    size = 1 << DISTANCE_BITS
-    found = odds(unit, 2 * bits, size)[np.clip(distances, 0, size - 1)].sum(axis=1)
-    return -(-found >> (2 * bits - ODDS_BITS))
+    found, bits = likelihoods(distances, unit)
+    return -(-found.sum(axis=1) >> (2 * bits - ODDS_BITS))
+
+
+def claimed_odds(
+    logits: NDArray[np.int64], claims: Sequence[tuple[int, int]], gaps: Sequence[int], unit: int
+) -> int:
+    """The sum of `odds_of` over claims (position t, token y) with these gaps, or one for all."""
+    positions, tokens = np.array(claims).T
+    rows = logits[positions]
+    own = rows[np.arange(len(rows)), tokens] + np.array(gaps)
+    return int(odds_of(own[:, None] - rows, unit).sum())
 
 
 def answer_claims(ids: Sequence[int], first: int) -> list[tuple[int, int]]:

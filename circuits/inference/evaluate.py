@@ -200,14 +200,17 @@ class Evaluator:
 
     def linear(self, site: Linear) -> Ints:
         """A product with a weight whose rows are outputs."""
-        acc = self.product(site.source, self.value(site.source), self.weights[site.tensor])
-        if site.bias:
-            acc = acc + self.digits(site.bias)
+        acc = self.accumulated(site, self.value(site.source))
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
         if max(-int(h.min()), int(h.max())) >= 4 * (site.clamp + 1):
             raise ProverError(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
+
+    def accumulated(self, site: Linear, read: Ints) -> Ints:
+        """The site's product with rows of what it reads, and its bias."""
+        acc = self.product(site.source, read, self.weights[site.tensor])
+        return acc + self.digits(site.bias) if site.bias else acc
 
     def digits(self, bias: str) -> Ints:
         """The number in the digits of a bias."""

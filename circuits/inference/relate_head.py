@@ -97,13 +97,9 @@ def _relate_odds(
     Both sides of either equation are numbers from 0 to below p.
     """
 
-    def number(name: str, width: int) -> Matrix:
-        made = builder.matrix(name, rows, (1 << width) - 1, flat=True)
-        builder.bits(name, made, width)
-        return made
-
-    carry, low = number("odds.carry", ODDS_LIMIT.bit_length() - 1), number("odds.low", bits)
-    found, high = number("odds", ODDS_LIMIT.bit_length() - 1), number("odds.high", bits - ODDS_BITS)
+    limit = ODDS_LIMIT.bit_length() - 1
+    carry, low = builder.number("odds.carry", rows, limit), builder.number("odds.low", rows, bits)
+    found, high = builder.number("odds", rows, limit), builder.number("odds.high", rows, bits - ODDS_BITS)
     bound = (1 << 30) + (1 << 20)
     builder.equation("odds.low", rows, bound, RowSum(digits[1]), Beside(low), Beside(carry, -(1 << bits)))
     unit = Beside(found, -(1 << bits - ODDS_BITS))

@@ -13,7 +13,7 @@ from huref.circuits.program.functions import ROOT_HIGH
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import FlatProduct, RowScale, Squares
-from huref.circuits.relations.program import Number, Own, Spread
+from huref.circuits.relations.program import Own, Spread
 from huref.circuits.relations.terms import Beside, Cells, Public
 from huref.common.errors import Unsupported
 
@@ -142,9 +142,7 @@ class _Scalars:
 
     def bits(self, name: str, bits: int) -> Matrix:
         """A digit of so many bits."""
-        made = self.matrix(name, (1 << bits) - 1)
-        self.builder.remainder(name, Number(bits), Own(made), (bits,))
-        return made
+        return self.builder.number(name, self.frame, bits)
 
     def number(self, name: str, bits: int) -> Callable[[int], list[Beside]]:
         """A number in digits; called with a factor it gives the terms of its multiple."""

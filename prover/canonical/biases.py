@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.tensors import BIAS, DIGIT, DIGITS, LOWEST_STEP, READ_UNIT, WRITE_UNIT
 from huref.common.errors import Malformed
-from huref.prover.canonical.factors import Layer, all_ones, folded, shifted
+from huref.prover.canonical.factors import Layer, all_ones, folded, grouped, own, shifted
 from huref.prover.canonical.steps import Rounded
 from huref.prover.checkpoint.architectures.head import HeadReader
-from huref.prover.checkpoint.formats.base import Float32
 from huref.prover.kernels import pinned
 from huref.prover.kernels.pinned import Float64
 
 LIMIT = 63 << (DIGIT * (DIGITS - 1))
 """Larger numbers become this: they lie far beyond every clamp."""
-_BLOCK = 4096
-"""Rows of the head that are held as floats at a time."""
+BLOCK = 4096
+"""Rows of the embedding or head that are held as floats at a time."""
 
 
 def round_read(name: str, bias: Float64, steps: NDArray[np.int8]) -> Rounded:
@@ -40,25 +39,18 @@ def round_written(name: str, bias: Float64, shape: ModelShape) -> Rounded:
 
 def attended_bias(tensors: Layer, shape: ModelShape) -> Float64:
     """What attention adds to the stream, whatever it attends to, (d,)."""
-    per_row = shifted(tensors.v, tensors.v_bias, tensors.attn_shift)
-    heads = per_row.reshape(shape.kv_heads, 1, shape.head_dim)
-    spread = np.repeat(heads, shape.group, axis=1).reshape(1, -1)
-    found: Float64 = pinned.product(spread, tensors.o.astype(np.float64))[0]
+    spread = grouped(shifted(tensors.v, tensors.v_bias, tensors.attn_shift), shape)
+    found: Float64 = pinned.product(spread[None], tensors.o.astype(np.float64))[0]
     return found + own(tensors.o_bias, shape.hidden)
 
 
 def head_bias(head: HeadReader, shape: ModelShape) -> Float64:
     """What is added to the logits, (vocab,)."""
     shift, found = head.shift(), np.empty(shape.vocab)
-    for start in range(0, shape.vocab, _BLOCK):
-        ids = np.arange(start, min(start + _BLOCK, shape.vocab))
+    for start in range(0, shape.vocab, BLOCK):
+        ids = np.arange(start, min(start + BLOCK, shape.vocab))
         found[ids] = shifted(head.rows(ids), None, shift)
     return found + own(head.bias(), shape.vocab)
-
-
-def own(bias: Float32 | None, size: int) -> Float64:
-    """A bias (size,), zeros where there is none."""
-    return np.zeros(size) if bias is None else bias.astype(np.float64)
 
 
 def _digits(name: str, real: Float64, unit: int) -> Rounded:

@@ -59,9 +59,20 @@ def all_ones(shape: ModelShape) -> Float32 | None:
     return np.ones(shape.hidden, np.float32) if shape.subtracts_mean else None
 
 
+def own(bias: Float32 | None, size: int) -> Float64:
+    """A bias (size,), zeros where there is none."""
+    return np.zeros(size) if bias is None else bias.astype(np.float64)
+
+
+def grouped(factor: Float64, shape: ModelShape) -> Float64:
+    """Per kv head and row → per head and row."""
+    heads = factor.reshape(shape.kv_heads, 1, shape.head_dim)
+    return np.repeat(heads, shape.group, axis=1).reshape(-1)
+
+
 def shifted(rows: Float32, bias: Float32 | None, shift: Float32 | None) -> Float64:
     """What rows (m, d) give for a norm's shift (d,), plus their own bias (m,); zeros where there is neither."""
-    found: Float64 = np.zeros(len(rows)) if bias is None else bias.astype(np.float64)
+    found = own(bias, len(rows))
     if shift is None:
         return found
     column = shift.astype(np.float64)[:, None]

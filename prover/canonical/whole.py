@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
-from huref.prover.canonical.biases import attended_bias, head_bias, own, round_read, round_written
+from huref.prover.canonical.biases import BLOCK, attended_bias, head_bias, round_read, round_written
 from huref.prover.canonical.factors import (
     Feed,
     Layer,
@@ -32,7 +32,9 @@ from huref.prover.canonical.factors import (
     balance,
     balance_planes,
     folded,
+    grouped,
     inverse,
+    own,
     reading,
     shifted,
     writing,
@@ -41,9 +43,6 @@ from huref.prover.canonical.steps import Rounded, round_blocks, round_full, roun
 from huref.prover.checkpoint.families import Model
 from huref.prover.checkpoint.formats.base import Float32
 from huref.prover.kernels.pinned import Float64
-
-_BLOCK = 4096
-"""Rows of the embedding or head that are held as floats at a time."""
 
 Ids = NDArray[np.int64]
 
@@ -75,7 +74,7 @@ def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Roun
     if tensors.attends:
         yield from _scores(prefix, tensors, shape)
         v, o = attention_values(tensors, shape)
-        yield from _against(prefix, ("v", v), ("o", o), lambda factor: _grouped(factor, shape))
+        yield from _against(prefix, ("v", v), ("o", o), lambda factor: grouped(factor, shape))
         del v, o
         if "o" in shape.biases:
             yield round_written(f"{prefix}o", attended_bias(tensors, shape), shape)
@@ -101,31 +100,30 @@ def _gate(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterato
         return
     gate = feed.gate
     assert gate is not None
-    bias = _fed_bias(gate, "gate", tensors, shape)
-    scaled = reading(gate, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
-    rounded = round_tensor(f"{prefix}gate", scaled.mixed())
+    yield from _rounded(f"{prefix}gate", _fed(gate, "gate", tensors, shape))
+
+
+def _fed(rows: Float32, name: str, tensors: Layer, shape: ModelShape) -> Scaled:
+    """Rows of the FFN that read the stream, with what is added to them."""
+    bias = None
+    if name in shape.biases:
+        bias = shifted(rows, getattr(tensors, f"{name}_bias"), tensors.ffn_shift)
+    return reading(rows, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
+
+
+def _rounded(name: str, side: Scaled) -> Iterator[Rounded]:
+    """Rows that keep their scale, and their bias if they have one."""
+    rounded = round_tensor(name, side.mixed())
     yield rounded
-    if bias is not None:
-        yield round_read(f"{prefix}gate", bias, rounded.steps)
-
-
-def _fed_bias(rows: Float32, name: str, tensors: Layer, shape: ModelShape) -> Float64 | None:
-    """What is added to rows of the FFN, None where nothing is."""
-    if name not in shape.biases:
-        return None
-    return shifted(rows, getattr(tensors, f"{name}_bias"), tensors.ffn_shift)
+    if side.bias is not None:
+        yield round_read(name, side.bias * side.factor, rounded.steps)
 
 
 def _neurons(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
-    rows = feed.up
-    bias = _fed_bias(rows, "up", tensors, shape)
-    up = reading(rows, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
+    up = _fed(feed.up, "up", tensors, shape)
     down = writing(feed.down, tensors.ffn_output_gain, shape)
     if not (shape.gated and feed.scales):
-        rounded = round_tensor(f"{prefix}up", up.mixed())
-        yield rounded
-        if bias is not None:
-            yield round_read(f"{prefix}up", bias, rounded.steps)
+        yield from _rounded(f"{prefix}up", up)
         yield round_tensor(f"{prefix}down", down.mixed())
     else:
         factor = balance(up.norms(), down.norms())
@@ -163,7 +161,7 @@ def _rows(
     def mixed(ids: Ids) -> Float32:
         return folded(read(ids), gain, all_ones(shape)).mixed()
 
-    blocks = (np.arange(i, min(i + _BLOCK, count)) for i in range(0, count, _BLOCK))
+    blocks = (np.arange(i, min(i + BLOCK, count)) for i in range(0, count, BLOCK))
     sizes, parts = (count, shape.hidden), (mixed(ids) for ids in blocks)
     return round_blocks(name, sizes, parts, mixed, stepped=stepped)
 
@@ -185,27 +183,15 @@ def _against(
     yield round_tensor(prefix + other[0], other[1].mixed())
 
 
-def _grouped(factor: Float64, shape: ModelShape) -> Float64:
-    """Per kv head and row → per head and row."""
-    heads = factor.reshape(shape.kv_heads, 1, shape.head_dim)
-    return np.repeat(heads, shape.group, axis=1).reshape(-1)
-
-
 def _scores(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
     q, k = attention_scores(tensors, shape, gains=False)
     if shape.qk_norm:
-        for name, side in (("q", q), ("k", k)):
-            rounded = round_tensor(prefix + name, side.mixed())
-            yield rounded
-            if side.bias is not None:
-                yield round_read(prefix + name, side.bias * side.factor, rounded.steps)
+        yield from _rounded(f"{prefix}q", q)
+        yield from _rounded(f"{prefix}k", k)
         return
     keys, factor = round_full(f"{prefix}k", k.mixed(), lambda size: _per_plane(size, shape))
-    q.scale(_grouped(factor, shape))
-    rounded = round_tensor(f"{prefix}q", q.mixed())
-    yield rounded
-    if q.bias is not None:
-        yield round_read(f"{prefix}q", q.bias * q.factor, rounded.steps)
+    q.scale(grouped(factor, shape))
+    yield from _rounded(f"{prefix}q", q)
     yield keys
     if k.bias is not None:
         yield round_read(f"{prefix}k", k.bias * k.factor * inverse(factor), keys.steps)

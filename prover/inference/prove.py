@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huref.circuits.inference.claim import answer_claims, odds_of
+from huref.circuits.inference.claim import answer_claims, claimed_odds
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference_statement import (
@@ -168,9 +168,7 @@ def _answer(
                     hint="the answer is another model's, or was cut into tokens in another way",
                 )
             gaps = gaps if each else [max(gaps)]
-            rows = logits[[position for position, _ in claims]]
-            own = rows[np.arange(len(rows)), [token for _, token in claims]] + np.array(gaps)
-            odds = int(odds_of(own[:, None] - rows, facts.logits).sum())
+            odds = claimed_odds(logits, claims, gaps, facts.logits)
     return InferenceStatement(
         model_id=opened.public.model_id,
         ids=ids,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.claim import odds_of
+from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Activation, Facts
 from huref.circuits.inference.relate_head import Claims
@@ -142,7 +142,5 @@ def claims_of(
     logits: Ints, positions: tuple[int, ...], tokens: tuple[int, ...], gaps: tuple[int, ...], facts: Facts
 ) -> Claims:
     """Claims with the odds of a run with these logits (tokens × vocabulary)."""
-    rows = logits[list(positions)]
-    own = rows[np.arange(len(rows)), list(tokens)] + np.array(gaps)
-    odds = odds_of(own[:, None] - rows, facts.logits)
-    return Claims(positions, tokens, gaps, int(odds.sum()))
+    odds = claimed_odds(logits, list(zip(positions, tokens, strict=True)), gaps, facts.logits)
+    return Claims(positions, tokens, gaps, odds)

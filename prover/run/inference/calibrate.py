@@ -36,10 +36,11 @@ from huref.circuits.inference.compile import (
 from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
 from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import BIAS, LOWEST_STEP, STEP, WRITE_UNIT
+from huref.circuits.model.tensors import LOWEST_STEP, STEP, WRITE_UNIT
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
+from huref.prover.run.inference.weights import real_bias, real_sum
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.int8]]
@@ -154,14 +155,9 @@ class _FloatRun:
 
     def bias(self, name: str) -> Floats | None:
         """The bias behind a matrix, real numbers; None without one."""
-        kind = name.rpartition(".")[2]
-        if kind not in self.shape.biases:
+        if name.rpartition(".")[2] not in self.shape.biases:
             return None
-        digits = self.weights[name + BIAS].astype(np.float64)
-        real = (np.ldexp(digits, self.steps(name + BIAS)[:, None])).sum(axis=0)
-        if kind not in ("o", "down"):
-            real = np.ldexp(real, self.steps(name))
-        return real.astype(np.float32)
+        return real_bias(self.weights, name).astype(np.float32)
 
     def blocks(self, name: str) -> Iterator[tuple[slice, Floats]]:
         """A matrix as real numbers, rows after rows; the pages of a mapped file are given back."""
@@ -229,11 +225,10 @@ class _FloatRun:
 
     def head_normed(self, name: str, rows: Floats) -> tuple[Floats, int]:
         """Heads behind their norm and gain, and the step of the gain."""
-        steps = self.steps(f"{name}_gain")
-        gain = np.ldexp(self.weights[f"{name}_gain"].astype(np.float32), steps[:, None]).sum(axis=0)
+        gain = real_sum(self.weights, f"{name}_gain").astype(np.float32)
         scale = np.sqrt((rows * rows).mean(axis=2, keepdims=True) + np.float32(1e-12))
         normed = (rows / scale).reshape(len(rows), -1) * gain
-        return normed.reshape(rows.shape).astype(np.float32), int(steps[0])
+        return normed.reshape(rows.shape).astype(np.float32), int(self.steps(f"{name}_gain")[0])
 
     def coarser_scores(self, units: dict[str, Any]) -> None:
         """Shift more of q and k away where scores are so small that their own shift would be too large."""

@@ -22,6 +22,7 @@ from huref.circuits.model.tensors import BIAS, STEP, matrices
 from huref.common.errors import Unsupported
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
+from huref.prover.run.inference.weights import real_bias, real_sum
 
 _BLOCKS = {
     **{name: f"self_attn.{name}_proj" for name in ("q", "k", "v", "o")},
@@ -126,17 +127,12 @@ def _vector(weights: Weights, tensor: _Stored) -> NDArray[np.float64]:
     size, source = tensor.size[0], tensor.source
     if source not in weights:
         return np.zeros(size)
-    steps = weights[source + STEP].reshape(-1).astype(np.int32)
-    real = np.ldexp(weights[source].astype(np.float64), steps[:, None]).sum(axis=0)
-    of = source.removesuffix(BIAS)
-    if source.endswith("_gain"):
-        heads = real.reshape(-1, size)
-        if (heads != heads[0]).any():
-            raise Unsupported("Qwen3's class has one gain for all heads; this model does not")
-        return np.asarray(heads[0])
-    if of.rpartition(".")[2] in _TRANSPOSED:
-        return np.asarray(real)
-    return np.ldexp(real, weights[of + STEP].reshape(-1).astype(np.int32))
+    if source.endswith(BIAS):
+        return real_bias(weights, source.removesuffix(BIAS))
+    heads = real_sum(weights, source).reshape(-1, size)
+    if (heads != heads[0]).any():
+        raise Unsupported("Qwen3's class has one gain for all heads; this model does not")
+    return np.asarray(heads[0])
 
 
 def _tensors(shape: ModelShape) -> Iterator[_Stored]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, odds_digit
+from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
 from huref.circuits.inference.compile import STREAM_LIMB
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.relate_head import Claims
@@ -37,10 +37,8 @@ from huref.circuits.program.functions import (
     OCTAVE,
     ROOT_LOW,
     inverse_roots,
-    odds,
     reciprocal,
 )
-from huref.circuits.program.wide_tables import DISTANCE_BITS
 from huref.circuits.relations.program import Relations
 from huref.common.errors import ProverError
 from huref.prover.run.inference.executor import FastEvaluator
@@ -212,9 +210,7 @@ class _Recorder(FastEvaluator):
     def _head(self, site: Linear) -> Ints:
         claims = self.claims
         normed = self.value(site.source)[list(claims.positions)]
-        acc = self.product(site.source, normed, self.weights[site.tensor])
-        if site.bias:
-            acc = acc + self.digits(site.bias)
+        acc = self.accumulated(site, normed)
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
         own = h[np.arange(len(h)), list(claims.tokens)] + np.array(claims.gaps)
@@ -233,8 +229,7 @@ class _Recorder(FastEvaluator):
 
     def _odds(self, distance: Ints) -> None:
         """Both digits of e^−D, and their sums rounded up."""
-        bits, size = odds_digit(distance.shape[1]), 1 << DISTANCE_BITS
-        found = odds(self.program.facts.logits, 2 * bits, size)[np.clip(distance, 0, size - 1)]
+        found, bits = likelihoods(distance, self.program.facts.logits)
         high, low = found >> bits, found & ((1 << bits) - 1)
         self.put("head.odds1", 0, high)
         self.put("head.odds0", 0, low)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import BIAS, STEP
 from huref.prover.canonical.steps import Rounded
 
 
@@ -18,3 +18,17 @@ def integer_weights(stream: Iterable[Rounded]) -> dict[str, NDArray[np.int8]]:
         weights[rounded.name] = rounded.values
         weights[rounded.name + STEP] = rounded.steps[None]
     return weights
+
+
+def real_sum(weights: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.float64]:
+    """The real numbers (cols,) that the rows of a gain or of a bias's digits add up to."""
+    steps = weights[name + STEP].reshape(-1).astype(np.int32)
+    return np.asarray(np.ldexp(weights[name].astype(np.float64), steps[:, None]).sum(axis=0))
+
+
+def real_bias(weights: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.float64]:
+    """The bias of a matrix (circuits/model/tensors.py), real numbers; of what is read it counts steps of its row."""
+    real = real_sum(weights, name + BIAS)
+    if name.rpartition(".")[2] in ("o", "down"):
+        return real
+    return np.ldexp(real, weights[name + STEP].reshape(-1).astype(np.int32))
