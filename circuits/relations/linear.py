@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.argument.runs import flat_term
+from huref.circuits.model.rotation import rotation
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import (
@@ -18,6 +22,7 @@ from huref.circuits.relations.terms import (
     Mapped,
     Public,
     PublicTokens,
+    Rotated,
     RowSum,
     Sparse,
     Stored,
@@ -85,6 +90,8 @@ class _Builder:
                 flat_term(self.into, self.layout.placed[matrix.name].start, np.ascontiguousarray(rows))
             case Mapped():
                 self._mapped(name, frame, term)
+            case Rotated(matrix, bits, back):
+                self._rotated(name, frame, matrix, rotation(frame.cols, bits), back=back)
 
     def _inner_heads(
         self,
@@ -182,8 +189,21 @@ class _Builder:
                 column = self.into.columns.add(f"{name}.{t}.{block}", padded[block * w : (block + 1) * w])
                 self.into.rows("A", place.start + block * place.rows + t * len(rows), rows, column)
 
+    def _rotated(
+        self, name: str, frame: Frame, matrix: Matrix, rotation: NDArray[np.int32], *, back: bool
+    ) -> None:
+        """Σ_c (weight of column c) · Q[i, c] is the weight of entry i."""
+        place, w = self.layout.placed[matrix.name], self.layout.w
+        weights = _times(self.weights.cols(frame.cols)[None], rotation if back else rotation.T)[0]
+        padded = kzero((place.blocks * w,))
+        padded[: frame.cols] = weights
+        rows = kouter(self.weights.outer(frame.outer), self.weights.inner(name, 1)).reshape(-1, DEGREE)
+        for block in range(place.blocks):
+            column = self.into.columns.add(f"{name}.{block}", padded[block * w : (block + 1) * w])
+            self.into.rows("A", place.start + block * place.rows, rows, column)
 
-def _times(vectors: Array, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Array:
+
+def _times(vectors: Array, matrix: NDArray[Any]) -> Array:
     """vectors (n, size, 5) · matrix (size × size integers below 2^24), over the middle axis."""
     limbs = vectors.swapaxes(1, 2).reshape(-1, len(matrix))  # a limb at a time: the matrix is over F
     return fdot(limbs, to_field(matrix)).reshape(len(vectors), DEGREE, -1).swapaxes(1, 2)

@@ -36,7 +36,7 @@ LAYER = LayerFacts(
     up_outliers=((5, 2),), product_outliers=((5, 3), (9, 4)),
 )  # fmt: skip
 FACTS = Facts(
-    activation="silu", epsilon="1e-05", theta=10000, window=0, embedding=13, logits=9, shifts=(2, 16),
+    activation="silu", epsilon="1e-05", score_square=64, window=0, embedding=13, logits=9, shifts=(2, 16),
     layers=(LAYER, LAYER),
 )  # fmt: skip
 

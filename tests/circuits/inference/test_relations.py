@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.facts import LayerFacts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.relations.frame import Matrix
@@ -100,6 +101,10 @@ def other_program(run: Run, **facts: Any) -> Any:
     return compile_inference(run.shape, replace(run.facts, **facts), len(run.ids))
 
 
+def turned(layers: tuple[LayerFacts, ...], theta: int) -> tuple[LayerFacts, ...]:
+    return tuple(replace(layer, theta=theta) for layer in layers)
+
+
 def other_weights(run: Run, **tensors: str) -> dict[str, Ints]:
     return {**run.weights, **{name: run.weights[other] for name, other in tensors.items()}}
 
@@ -125,7 +130,7 @@ DEVIATIONS: dict[str, tuple[Callable[[Run], dict[str, Ints]], set[str]]] = {
     "a layer's v used twice": (lambda r: forge(r, weights=other_weights(r, **{"l1.v": "l0.v"})), {"v"}),
     "other ids": (lambda r: forge(r, ids=other_ids(r)), {"embed"}),
     "another rotary table": (
-        lambda r: forge(r, program=other_program(r, theta=9000)),
+        lambda r: forge(r, program=other_program(r, layers=turned(r.facts.layers, 9000))),
         {"q_turned", "k_turned"},
     ),
     "another epsilon": (
