@@ -27,7 +27,7 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
     """round(W·n / 2^s), clipped; norms 2n + half are read."""
     sites = family.all(name, Linear)
     first, layers = sites[0], len(sites)
-    reach = first.clamp + (1 << first.limb) if first.limb else 4 * (first.clamp + 1)
+    reach = first.clamp + (3 << first.limb >> 1) if first.limb else 4 * (first.clamp + 1)
     tensors = family.tensors(name)
     steps = builder.steps(
         name,
@@ -39,7 +39,7 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
         first.bound,
     )
     frame = Frame(builder.tokens, layers, 1, first.cols)
-    out = builder.matrix(name, frame, first.clamp + (1 << first.limb >> 1))
+    out = builder.matrix(name, frame, reach if first.limb else first.clamp)
     if first.limb:
         h = out
         high = builder.matrix(f"{name}.high", frame, RAW_HIGH)

@@ -44,13 +44,13 @@ def _normed(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
     bound = max(first.squares + first.constant, ROOT_HIGH + 1 << 2 * top)
     equation = builder.equation(f"{name}_norm", heads, bound, Public(first.constant), Beside(rest, -1))
     builder.product(HeadSquares(equation, source, first.size))
+    builder.product(FlatProduct(equation, mantissa, power, -1))
     # high limbs whose squares are few keep the sum of all squares below p
     few = builder.number(f"{name}_norm.few", heads, first.high)
     equation = builder.equation(
         f"{name}_norm.few", heads, max(first.size * RAW_HIGH**2, few.largest), Beside(few, -1)
     )
     builder.product(HeadSquares(equation, builder.named(f"{name}.high"), first.size))
-    builder.product(FlatProduct(equation, mantissa, power, -1))
     width = ((first.bound >> first.shift) + 1).bit_length() + 1
     normed = builder.matrix(f"{name}_normed", source.frame, 1 << (width - 1))
     builder.bits(f"{name}_normed", normed, width, 1 << (width - 1))

@@ -44,8 +44,8 @@ def linear_part(weights: EquationWeights) -> tuple[Functional, KS]:
     """What all linear terms of all equations add up to."""
     builder = _Builder(weights)
     for equation in weights.layout.relations.equations:
-        for term in equation.linear:
-            builder.add(equation, term)
+        for number, term in enumerate(equation.linear):
+            builder.add(equation, term, f"{equation.name}.{number}")
     return builder.into, builder.constant
 
 
@@ -54,7 +54,8 @@ class _Builder:
         self.weights, self.layout = weights, weights.layout
         self.into, self.constant = Functional(weights.columns), KS(0)
 
-    def add(self, equation: Equation, term: Linear) -> None:
+    def add(self, equation: Equation, term: Linear, label: str) -> None:
+        """Add a term; `label` is what column vectors of its own are called."""
         name, frame = equation.name, equation.frame
         match term:
             case Cells(matrix, factor, select):
@@ -89,9 +90,10 @@ class _Builder:
                 rows = np.broadcast_to(once, (matrix.frame.rows, DEGREE))
                 flat_term(self.into, self.layout.placed[matrix.name].start, np.ascontiguousarray(rows))
             case Mapped():
-                self._mapped(name, frame, term)
+                self._mapped(name, frame, term, label)
             case Rotated(matrix, bits, back):
-                self._rotated(name, frame, matrix, rotation(frame.cols, bits), back=back)
+                turn = rotation(frame.cols, bits)
+                self._rotated(name, frame, matrix, turn if back else turn.T, label)
 
     def _inner_heads(
         self,
@@ -174,7 +176,7 @@ class _Builder:
         for t, part in enumerate(by_token):
             causal_row(self.into, self.layout.w, place.start, place.rows, t, part, blocks, ONES)
 
-    def _mapped(self, name: str, frame: Frame, term: Mapped) -> None:
+    def _mapped(self, name: str, frame: Frame, term: Mapped, label: str) -> None:
         """Σ_j c_j · maps[t][j, i] is the weight of column i at token t."""
         place, w = self.layout.placed[term.matrix.name], self.layout.w
         size = term.maps.shape[1]
@@ -186,20 +188,18 @@ class _Builder:
             padded[: len(mapped)] = mapped
             rows = kmul(inner, outer[t])
             for block in range(place.blocks):
-                column = self.into.columns.add(f"{name}.{t}.{block}", padded[block * w : (block + 1) * w])
+                column = self.into.columns.add(f"{label}.{t}.{block}", padded[block * w : (block + 1) * w])
                 self.into.rows("A", place.start + block * place.rows + t * len(rows), rows, column)
 
-    def _rotated(
-        self, name: str, frame: Frame, matrix: Matrix, rotation: NDArray[np.int32], *, back: bool
-    ) -> None:
-        """Σ_c (weight of column c) · Q[i, c] is the weight of entry i."""
+    def _rotated(self, name: str, frame: Frame, matrix: Matrix, turn: NDArray[np.int32], label: str) -> None:
+        """Σ_c (weight of column c) · turn[c, i] is the weight of entry i."""
         place, w = self.layout.placed[matrix.name], self.layout.w
-        weights = _times(self.weights.cols(frame.cols)[None], rotation if back else rotation.T)[0]
+        weights = _times(self.weights.cols(frame.cols)[None], turn)[0]
         padded = kzero((place.blocks * w,))
         padded[: frame.cols] = weights
         rows = kouter(self.weights.outer(frame.outer), self.weights.inner(name, 1)).reshape(-1, DEGREE)
         for block in range(place.blocks):
-            column = self.into.columns.add(f"{name}.{block}", padded[block * w : (block + 1) * w])
+            column = self.into.columns.add(f"{label}.{block}", padded[block * w : (block + 1) * w])
             self.into.rows("A", place.start + block * place.rows, rows, column)
 
 

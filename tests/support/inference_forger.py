@@ -57,11 +57,11 @@ class Forger(_Recorder):
         if site.name != name:
             return super().norm(site)
         super().norm(site)
-        inner, r = self.norms.index(site.name), self.value(site.source)
+        inner, r = self.norms[site.behind].index(site.name), self.value(site.source)
         m, e = self.trace.scalars[site.name].T
         e = e + larger
         m = ((r * r).sum(axis=1) + site.constant >> (2 * e)) + more
-        self._digits(site, inner, r, m, e)
+        self._digits(site, "norm", inner, r, m, e)
         table = inverse_roots(site.cols, site.scale)
         c = table[np.clip(m - (1 << 12), 0, len(table) - 1)]
         shift = site.shift + e
