@@ -136,9 +136,9 @@ def _written(
     if writes[0].bias:
         added = _bias(builder, name, tensors, writes, table, reach)
     bound += reach if added else 0
+    residual: tuple[Linear, ...] = ()
     if branch is None:
-        added = (
-            *added,
+        residual = (
             Cells(high, tuple(x << limb for x in raised), before),
             Cells(low, tuple(raised), before),
         )
@@ -148,6 +148,7 @@ def _written(
         bound,
         Cells(first, 1 << limb),
         Cells(second),
+        *residual,
         rest,
         half_up,
         Cells(to_high, tuple(-(1 << (limb + s)) for s in shifts), after),

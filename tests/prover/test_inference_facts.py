@@ -74,7 +74,8 @@ def test_a_model_without_a_program_is_committed_without(tmp_path: Path) -> None:
     assert (
         facts is None
         and len(notes) == 1
-        and notes[0].startswith(f"{NO_PROGRAM}: the inference program knows")
+        and notes[0].startswith(f"{NO_PROGRAM}: ")
+        and "no inference program yet for olmo2" in notes[0]
     )
     with pytest.raises(Unsupported, match="inference program"):
         commit(checkpoint, tmp_path / "b", replace(ONE_PROOF, inference=True))
