@@ -15,6 +15,7 @@ from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import FlatProduct, RowScale, Squares
 from huref.circuits.relations.program import Own, Spread
 from huref.circuits.relations.terms import Beside, Cells, Public
+from huref.common.algebra.field import P
 from huref.common.errors import Unsupported
 
 LIMB = 9
@@ -64,7 +65,7 @@ def relate_norms(builder: Builder, norms: Sequence[Norm], high: Matrix, low: Mat
     mixed_sum = builder.equation(
         "norm.mixed",
         scalars,
-        first.squares + (1 << (mixed_bits + 8)) + (1 << low_bits) + (1 << 9),
+        first.squares + (1 << (mixed_bits + 7)) + (1 << low_bits) + (1 << 9),  # half of the carry is offset
         Public(tuple(((c >> 10) & 255) + (1 << (mixed_bits - 1) + 8) for c in constants)),
         *low_carry(1),
         Beside(q[1], -1),
@@ -121,7 +122,7 @@ def _outputs(
     h, rest = builder.matrix("norm.h", frame, reach), builder.matrix("norm.rest", frame, (1 << most) - 1)
     out = builder.matrix("norm", frame, norm.clamp)
     builder.remainder("norm.rest", Spread(shift), Own(rest), range(least, most + 1))
-    heights = [min(reach, 1 << ((norm.bound >> s) + 1).bit_length()) for s in range(least, most + 1)]
+    heights = [_height(norm.bound, s, reach) for s in range(least, most + 1)]
     table = Table("shifted", (norm.clamp, least, *heights))
     builder.look("norm.clamp", table, Spread(shift), Own(h), Own(out))
     bound = norm.bound + max(height + 2 << s for s, height in enumerate(heights, least))
@@ -129,6 +130,14 @@ def _outputs(
     builder.product(RowScale(equation, ((high, 1 << LIMB), (low, 1)), root))
     builder.product(RowScale(equation, ((h, 1),), power, -1))
     return out
+
+
+def _height(bound: int, shift: int, reach: int) -> int:
+    """H of h in [−H, H): the power of two above all that |acc| ≤ bound gives at this shift, or the least H that holds
+    them where with that power two solutions h would fit the field (hidden sizes of 896 and 3584, say).
+    """
+    height = min(reach, 1 << ((bound >> shift) + 1).bit_length())
+    return height if bound + (height + 2 << shift) < P else (bound >> shift) + 2
 
 
 class _Scalars:
