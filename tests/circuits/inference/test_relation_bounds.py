@@ -277,7 +277,7 @@ def test_the_sum_with_an_offset_carry_is_one_of_integers(case: str) -> None:
 
 
 def test_wider_models_than_a_sum_has_room_for_are_refused() -> None:
-    with pytest.raises(Unsupported, match="norm.mixed"):
+    with pytest.raises(Unsupported, match=r"norm\.mixed"):
         smol(3, 14336)
 
 
