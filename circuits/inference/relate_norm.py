@@ -16,6 +16,7 @@ from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import FlatProduct, RowScale, Squares
 from huref.circuits.relations.program import Own, Spread
 from huref.circuits.relations.terms import Beside, Cells, Public
+from huref.common.algebra.field import P
 from huref.common.errors import Unsupported
 
 TOP = 10
@@ -83,7 +84,8 @@ def relate_norms(
     mixed_sum = builder.equation(
         f"{named}.mixed",
         scalars,
-        first.squares + (1 << (mixed_bits + limb - 1)) + (1 << low_bits) + (1 << limb),
+        # half of the carry is offset
+        first.squares + (1 << (mixed_bits + limb - 2)) + (1 << low_bits) + (1 << limb),
         Public(
             tuple(
                 ((c >> limb + 1) & ((1 << limb - 1) - 1)) + (1 << (mixed_bits - 1) + limb - 1)
@@ -157,7 +159,7 @@ def _outputs(
     )
     out = builder.matrix(named, frame, norm.clamp)
     builder.remainder(f"{named}.rest", Spread(shift), Own(rest), range(least, most + 1))
-    heights = [min(reach, 1 << ((norm.bound >> s) + 1).bit_length()) for s in range(least, most + 1)]
+    heights = [_height(norm.bound, s, reach) for s in range(least, most + 1)]
     table = Table("shifted", (norm.clamp, least, *heights))
     builder.look(f"{named}.clamp", table, Spread(shift), Own(h), Own(out))
     bound = norm.bound + max(height + 2 << s for s, height in enumerate(heights, least))
@@ -165,6 +167,14 @@ def _outputs(
     builder.product(RowScale(equation, ((high, 1 << norm.limb), (low, 1)), root))
     builder.product(RowScale(equation, ((h, 1),), power, -1))
     return out
+
+
+def _height(bound: int, shift: int, reach: int) -> int:
+    """H of h in [−H, H): the power of two above all that |acc| ≤ bound gives at this shift, or the least H that holds
+    them where with that power two solutions h would fit the field (hidden sizes of 896 and 3584, say).
+    """
+    height = min(reach, 1 << ((bound >> shift) + 1).bit_length())
+    return height if bound + (height + 2 << shift) < P else (bound >> shift) + 2
 
 
 class _Scalars:

@@ -86,6 +86,17 @@ def test_a_bundle_is_no_witness_of_its_own_fingerprint(tiny: Made, tmp_path: Pat
     assert verify(tiny.bundle, expect=copied).expected == ("fingerprint",)
 
 
+def test_what_is_not_there_is_named_as_such(tiny: Made, tmp_path: Path) -> None:
+    for bundle in (None, tiny.bundle):
+        with pytest.raises(UsageError, match="neither 64 hex digits nor a commitment"):
+            parse_root(str(tmp_path / "none"), bundle)
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "none")
+    for options in ({"root": dangling}, {"expect": tmp_path / "none"}, {"expect": dangling}):
+        with pytest.raises(InputOutputError):
+            verify(tiny.bundle, **{name: str(path) for name, path in options.items()})  # type: ignore[arg-type]
+
+
 def test_a_root_file_is_read_through_the_capped_reader(tmp_path: Path) -> None:
     path = tmp_path / "commitment.json"
     path.write_bytes(b"{}")

@@ -49,7 +49,9 @@ def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, t
     assert any("give each of the last 3 tokens of 7 published ones" in line for line in verdict.proven())
     assert NO_MODEL in verdict.not_proven()
     assert 0 < found.probability <= 1 and f"at least {found.probability:.2g}." in found.proven()[0]
+    assert "published ones, behind those before it, the largest logit, and" in found.proven()[0]
     assert any("ever served" in line for line in verdict.not_proven())
+    assert not any("own choice" in line for line in verdict.not_proven())
     assert validate(verdict.to_dict(), "verdict")["inference"]["answer_ids"] == found.statement.ids[4:]
 
 
@@ -92,6 +94,13 @@ def test_conditions(files: Files, options: dict[str, float], path: str | None) -
     with pytest.raises(Rejected) as caught:
         check(files, **options)
     assert caught.value.path == path
+
+
+def test_a_condition_that_is_just_met(files: Files, answered: Answered) -> None:
+    found = _found(answered)
+    check(files, max_gap=found.largest, min_argmax=1.0, min_probability=found.probability)
+    with pytest.raises(Rejected):
+        check(files, min_probability=math.nextafter(found.probability, 1))
 
 
 def test_conditions_need_an_answer(tiny: Made) -> None:

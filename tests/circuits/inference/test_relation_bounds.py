@@ -223,6 +223,10 @@ CASES = {
     "uneven": lambda: make_run(UNEVEN, 3, (2,)).relations,
     "SmolLM2's sizes": lambda: smol(40),
     "the widest of the next size": lambda: smol(3, 960),
+    # where p / 2 is hardly above what a norm multiplies
+    **{f"hidden {d}": partial(smol, 3, d) for d in (208, 896, 3200, 3584)},
+    # where Σ r1·r0 needs a bit more
+    **{f"hidden {d}": partial(smol, 3, d) for d in (5120, 8192, 12288, 14304)},
 }
 
 
@@ -274,6 +278,30 @@ def test_sums_of_digits_stay_below_p_on_each_side(case: str) -> None:
             else:
                 plus += bounds.linear(term, equation.frame.inner, 0)
         assert max(plus, minus) < P, (equation.name, plus, minus)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_sum_with_an_offset_carry_is_one_of_integers(case: str) -> None:
+    """norm.mixed: of what is linear, numbers with fixed signs and an offset, only the two ends count."""
+    relations = CASES[case]()
+    bounds, equation = Bounds(relations), relations.equation["norm.mixed"]
+    squares = next(p for p in relations.products if isinstance(p, products.Squares))
+    for i in range(equation.frame.inner):
+        low = high = 0
+        for term in equation.linear:
+            size = bounds.linear(term, equation.frame.inner, i)
+            if isinstance(term, terms.Public):
+                low, high = low + size, high + size
+            elif term.factor > 0:  # type: ignore[union-attr]
+                high += size
+            else:
+                low -= size
+        assert bounds.product(squares, "norm.mixed", i) + max(-low, high) < P
+
+
+def test_wider_models_than_a_sum_has_room_for_are_refused() -> None:
+    with pytest.raises(Unsupported, match=r"norm\.mixed"):
+        smol(3, 14336)
 
 
 @pytest.mark.parametrize("vocabulary", [2, 70, 49152, 1 << 18, (1 << 18) + 1, 1 << 22])

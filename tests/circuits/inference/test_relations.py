@@ -35,8 +35,13 @@ def of_layout(name: str) -> Run:
 
 @pytest.mark.parametrize(
     "shape,tokens,positions",
-    [(TINY, 2, (0, 1)), (UNEVEN, 6, (5,)), (TINY, 37, (0, 20, 36))],
-    ids=["two tokens", "uneven heads", "more tokens than a block"],
+    [
+        (TINY, 2, (0, 1)),
+        (UNEVEN, 6, (5,)),
+        (TINY, 37, (0, 20, 36)),
+        (replace(TINY, hidden=208), 3, (2,)),  # the least tables of a norm
+    ],
+    ids=["two tokens", "uneven heads", "more tokens than a block", "a full norm"],
 )
 def test_honest_runs(shape: Any, tokens: int, positions: tuple[int, ...]) -> None:
     assert make_run(shape, tokens, positions, seed=4).wrong() == []
