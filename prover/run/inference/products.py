@@ -1,4 +1,4 @@
-"""Sizes of what attention and the FFN write, where norms behind them make the scale of it free (docs/inference.md §1)."""
+"""Sizes of what attention and the FFN write, where norms behind them leave its scale free (docs/inference.md §1)."""
 
 from __future__ import annotations
 
