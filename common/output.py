@@ -124,6 +124,12 @@ def exit_on_error(
     except OSError as error:
         _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
         raise SystemExit(ExitCode.IO) from None
+    except MemoryError:
+        _report(
+            InputOutputError("memory ran out", hint="docs/memory.md says what a model of some size takes"),
+            as_json,
+        )
+        raise SystemExit(ExitCode.IO) from None
     except KeyboardInterrupt:
         note(f"interrupted: {interrupted if isinstance(interrupted, str) else interrupted()}")
         raise SystemExit(ExitCode.INTERRUPTED) from None
