@@ -63,7 +63,7 @@ def export(
         elif checkpoint is not None:
             check_sources(opened.public, checkpoint, folder)
         read = checkpoint if isinstance(checkpoint, Checkpoint | None) else open_checkpoint(Path(checkpoint))
-        settings = Settings(facts.activation, facts.epsilon, facts.theta)
+        settings = Settings.of(facts)
         with progress.stage("export") as step:
             try:
                 kept = {} if read is None else kept_config(read)

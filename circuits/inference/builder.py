@@ -56,6 +56,10 @@ class Builder:
         self.matrices.append(made)
         return made
 
+    def named(self, name: str) -> Matrix:
+        """A matrix that is there."""
+        return next(matrix for matrix in self.matrices if matrix.name == name)
+
     def look(self, label: str, table: Table, *operands: Operand) -> None:
         """The operands' tuples are in the table; the first `Own` gives the frame."""
         self._looks.append((self._look(label, table, operands), False))

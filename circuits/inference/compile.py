@@ -12,6 +12,38 @@ from math import isqrt
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
+from huref.circuits.inference.limits import (
+    BIAS_BOUND,
+    GATE_BITS,
+    GATE_FINER,
+    HEAD_CONSTANT,
+    HEAD_TOP,
+    HEAD_UNIT,
+    LIMB,
+    LOGIT_CLAMP,
+    MAX_TOKENS,
+    MIXED_HIGH,
+    NORM_CLAMP,
+    NORM_LENGTH,
+    NORM_UNIT,
+    QUERY_CLAMP,
+    RAW_CLAMP,
+    RAW_LIMB,
+    RAW_SQUARES,
+    UP_CLAMP,
+    VALUE_CLAMP,
+    embedding_high,
+    head_norm_scale,
+    largest_score_shift,
+    norm_scale,
+    product_high,
+    query_scale,
+    raw_squares,
+    score_unit,
+    stream_size,
+    turned_clamp,
+)
+from huref.circuits.inference.plain import Plain, Reading
 from huref.circuits.inference.sites import (
     Activate,
     Divide,
@@ -31,107 +63,18 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import ADMITTED, BIAS, DIGIT, DIGITS, READ_UNIT, WRITE_UNIT
+from huref.circuits.model.tensors import ADMITTED, BIAS, WRITE_UNIT
 from huref.circuits.program.bounds import fits
-from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE, ROOT_LOW, inverse_roots
-from huref.common.algebra.field import P
+from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
 from huref.common.errors import Unsupported, UsageError
-
-MAX_TOKENS = 1 << 14
-STREAM_LIMB = 9
-"""Residual entries are r1 · 2^9 + r0."""
-STREAM_OVER = 1 << (STREAM_LIMB - 1)
-"""By how much the limbs reach further than −2^S."""
-NORM_UNIT = READ_UNIT
-NORM_CLAMP = 4095
-_NORM_LENGTH = 514
-"""‖n‖ ≤ 514 · √d follows from S, m, e, c and the rounding (docs/inference.md §4)."""
-QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 2047, (1 << 15) - 1
-GATE_BITS, GATE_FINER = 16, 2
-LIMB = 8
-MIXED_HIGH = 1 << 8
-"""High limbs of y are smaller than this."""
-OCTAVE_BITS = 10
-"""|M| is below 2^9: no score is further than 512 octaves from zero."""
-SCORE_REACH = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
-"""Largest |z + 256·M|."""
-HEAD_UNIT = 8
-"""Unit of heads of norm one."""
-HEAD_CONSTANT = ROOT_LOW
-"""What is added to the square of a head, so that one of zeros can be normed."""
-HEAD_TOP = 8
-"""4^HEAD_TOP · 2^14 is above every square of a head."""
-BIAS_BOUND = ADMITTED * sum(1 << (DIGIT * row) for row in range(DIGITS))
-"""The largest number in a bias's digits."""
-
-
-def stream_bits(hidden: int) -> int:
-    """S: residual entries lie in [−2^S, 2^S). At most 19; the sum of the squared high limbs stays below p/2."""
-    bits = 19
-    while not fits(hidden << (2 * (bits - STREAM_LIMB))):
-        bits -= 1
-    return bits
-
-
-def norm_scale(hidden: int) -> int:
-    """Largest x for which r · c(m), c(m) ≤ √hidden · 2^(x−6), stays below p/2, with c(m) of at most 12 bits."""
-    scale = 17
-    while (c := int(inverse_roots(hidden, scale)[0])) >= 1 << 12 or not fits(
-        c * ((1 << stream_bits(hidden)) + STREAM_OVER)
-    ):
-        scale -= 1
-    return scale
-
-
-def product_high(ffn: int) -> int:
-    """High limbs of a are smaller than this: 2^11, or what leaves room for half as much again of outliers."""
-    high = 1 << 11
-    while not fits(3 * ffn * ADMITTED * high // 2):
-        high >>= 1
-    return high
-
-
-def turned_clamp(size: int) -> int:
-    """Largest C with size · C² < p/2: clamp of q and k behind the rotary embedding, at most 4095."""
-    clamp = QUERY_CLAMP
-    while not fits(size * clamp * clamp):
-        clamp -= 1
-    return clamp
-
-
-def head_norm_scale(size: int) -> int:
-    """Largest x with c(2^12) ≤ √size · 2^(x−6) of at most 12 bits."""
-    scale = 17
-    while int(inverse_roots(size, scale)[0]) >= 1 << 12:
-        scale -= 1
-    return scale
-
-
-def query_scale(size: int) -> tuple[int, int]:
-    """(size, f) with log2(e) · 2^f / √size in (½, 1]."""
-    f = 0
-    while 2.0813689810056077 * 4 ** (f + 1) <= size:  # log2(e)²
-        f += 1
-    return size, f
-
-
-def score_unit(size: int, units: int, shifts: int) -> int:
-    """Unit of q·k behind the rotary embedding, in octaves, from the sums of both sides' units and shifts."""
-    return units + block(size).bit_length() - 1 + 2 * ROTARY_BITS + query_scale(size)[1] - shifts
-
-
-def largest_score_shift(size: int) -> int:
-    """The largest shift of scores whose equation has one solution: bound + SCORE_REACH · 2^shift < p."""
-    bound, shift = size * turned_clamp(size) ** 2, 0
-    while bound + (SCORE_REACH << shift + 1) < P:
-        shift += 1
-    return shift
 
 
 def check_supported(shape: ModelShape) -> None:
     """Raise `Unsupported` unless the program is known for models of this shape."""
     wanted = {
-        "pre-norms": shape.norm_position == "pre" and not shape.output_norm and not shape.parallel,
+        "pre-norms": shape.norm_position == "pre" and not shape.parallel,
+        "plain norms where there are some behind": not shape.output_norm
+        or (shape.norm == "rms" and not shape.biases and not shape.positions),
         "positions": (shape.rotary is not None and shape.rotary_sections == 1) or shape.positions > 0,
         "one kind of norm": shape.norm == "rms" or not shape.qk_norm,
         "a head": shape.head,
@@ -171,9 +114,19 @@ class _Builder:
         self.shape, self.facts, self.tokens = shape, facts, tokens
         self.sites: list[Site] = []
         self.stream, self.unit = "embedded", facts.embedding
-        self.limit = 1 << stream_bits(shape.hidden)
+        self.size = stream_size(shape)
+        self.limit = 1 << self.size.bits
+        if shape.output_norm:
+            self.plain = Plain(self)
+            self.plain.embedded()
+            return
         positions = "positions" if shape.positions else ""
-        self.add(Embed("embedded", shape.hidden, facts.embedding, self.limit, self.limit, positions))
+        square = facts.embedding_square
+        site = Embed(
+            "embedded", shape.hidden, facts.embedding, self.limit, self.limit, positions, square,
+            embedding_high(square),
+        )  # fmt: skip
+        self.add(site)
 
     def add(self, site: Site) -> str:
         bounds = [getattr(site, name) for name in ("bound", "squares") if hasattr(site, name)]
@@ -185,30 +138,52 @@ class _Builder:
         self.sites.append(site)
         return site.name
 
-    def norm(self, name: str) -> str:
+    def read(self, name: str, layer: LayerFacts | None, half: int) -> Reading:
+        """The norm before attention (`half` 0), the FFN (1) or the head (no layer), and what is read of it."""
+        if self.shape.output_norm:
+            return self.plain.read(name, layer, half)
+        d = self.shape.hidden
+        return Reading(self.norm(f"{name}_norm"), NORM_UNIT, ADMITTED * d * min(NORM_CLAMP, NORM_LENGTH))
+
+    def norm(self, name: str, source: str = "", clamp: int = NORM_CLAMP, scaled: str = "") -> str:
+        """A norm of the stream, or of `source`, which is written and has no ε; `scaled` is what it scales instead."""
         d = self.shape.hidden
         constant = round(Fraction(self.facts.epsilon) * d * Fraction(4) ** self.unit)
-        scale = norm_scale(d)
-        squares = d * max((self.limit >> STREAM_LIMB) ** 2, 1 << (2 * STREAM_LIMB - 2))
+        limb, reach = self.size.limb, (1 << self.size.narrow) + self.size.over
+        scale = norm_scale(d, reach)
+        high = (1 << self.size.narrow if source else self.limit) >> limb
+        squares = d * max(high**2, high << (limb - 1), 1 << (2 * limb - 2))
         return self.add(
             Norm(
                 name,
                 d,
-                self.stream,
-                constant,
+                source or self.stream,
+                ROOT_LOW if source else constant,
                 scale,
                 scale - NORM_UNIT,
-                NORM_CLAMP,
-                (self.limit + STREAM_OVER) * int(inverse_roots(d, scale)[0]),
+                clamp,
+                reach * int(inverse_roots(d, scale)[0]),
                 squares,
+                limb,
+                bool(source),
+                scaled,
             )
         )
 
-    def linear(self, name: str, source: str, rows: int, unit: int, clamp: int, extra: Outliers = ()) -> str:
-        bound = ADMITTED * self.shape.hidden * min(NORM_CLAMP, _NORM_LENGTH)
+    def linear(
+        self,
+        name: str,
+        read: Reading,
+        rows: int,
+        unit: int,
+        clamp: int = RAW_CLAMP,
+        extra: Outliers = (),
+        limb: int = 0,
+    ) -> str:
         bias = self.bias(name)
-        bound += BIAS_BOUND if bias else 0
-        return self.add(Linear(name, rows, source, name, NORM_UNIT - unit, extra, clamp, bound, bias))
+        bound = read.bound + (BIAS_BOUND if bias else 0)
+        base = read.unit - unit
+        return self.add(Linear(name, rows, read.source, name, base, extra, clamp, bound, bias, limb))
 
     def bias(self, tensor: str) -> str:
         """The name of a tensor's bias, "" if it has none."""
@@ -217,13 +192,24 @@ class _Builder:
     def normed_head(self, name: str, source: str, rows: int, gain: int, unit: int) -> str:
         """q or k behind its norm and gain."""
         size, scale = self.shape.head_dim, head_norm_scale(self.shape.head_dim)
-        squares = size * turned_clamp(size) ** 2
+        squares = raw_squares(size)
         # |q|² ≤ (m + 1) · 4^e and c(m) ≤ √size · 2^x / √m + ½
         bound = (isqrt(size << (2 * scale)) + isqrt((1 << 14) + 1) + 2) << HEAD_TOP
         shift = scale + HEAD_TOP - HEAD_UNIT
         normed = self.add(
             HeadNorm(
-                f"{name}_normed", rows, source, size, HEAD_CONSTANT, scale, HEAD_TOP, shift, bound, squares
+                f"{name}_normed",
+                rows,
+                source,
+                size,
+                HEAD_CONSTANT,
+                scale,
+                HEAD_TOP,
+                shift,
+                bound,
+                squares,
+                RAW_LIMB,
+                RAW_SQUARES,
             )
         )
         bound = ((bound >> shift) + 1) * ADMITTED * ((1 << 7) + 1)
@@ -232,11 +218,10 @@ class _Builder:
 
     def attention(self, tag: str, layer: LayerFacts) -> None:
         s, size = self.shape, self.shape.head_dim
-        n = self.norm(f"{tag}attn_norm")
+        n = self.read(f"{tag}attn", layer, 0)
         if s.qk_norm:
-            clamp = turned_clamp(size)
-            q = self.linear(f"{tag}q", n, s.q_rows, layer.raw_query, clamp)
-            k = self.linear(f"{tag}k", n, s.kv_rows, layer.raw_key, clamp)
+            q = self.linear(f"{tag}q", n, s.q_rows, layer.raw_query, limb=RAW_LIMB)
+            k = self.linear(f"{tag}k", n, s.kv_rows, layer.raw_key, limb=RAW_LIMB)
             q = self.normed_head(q, q, s.q_rows, layer.query_gain, layer.query)
             k = self.normed_head(k, k, s.kv_rows, layer.key_gain, layer.key)
         else:
@@ -247,13 +232,27 @@ class _Builder:
         # |cos| + |sin| ≤ √2, and rounding
         bound = block(size) * QUERY_CLAMP * (isqrt(2 << (2 * ROTARY_BITS)) + 2)
         query, key = (
-            self.add(Turn(f"{tag}{name}_turned", cols, source, size, scale, shift, clamp, bound))
+            self.add(
+                Turn(
+                    f"{tag}{name}_turned",
+                    cols,
+                    source,
+                    size,
+                    layer.theta,
+                    layer.stretch,
+                    scale,
+                    shift,
+                    clamp,
+                    bound,
+                )
+            )
             for name, cols, source, scale, shift in (
-                ("q", s.q_rows, q, query_scale(size), layer.query_shift),
+                ("q", s.q_rows, q, query_scale(self.facts.score_square), layer.query_shift),
                 ("k", s.kv_rows, k, (0, 0), layer.key_shift),
             )
         )
-        shift = score_unit(size, layer.query + layer.key, layer.query_shift + layer.key_shift) - 8
+        shifts = layer.query_shift + layer.key_shift
+        shift = score_unit(size, self.facts.score_square, layer.query + layer.key, shifts) - 8
         if shift > largest_score_shift(size):
             raise UsageError(f"{tag}scores: these units leave no room for scores in the field")
         scores = self.add(
@@ -268,13 +267,13 @@ class _Builder:
         y = self.add(
             Divide(f"{tag}y", s.q_rows, size, mixed, scores, f"{tag}o.step", base, LIMB, MIXED_HIGH, largest)
         )
-        self.write(tag, "o", y, s.q_rows, layer.mixed, MIXED_HIGH, layer.stream[0], ())
+        self.write(tag, "o", y, s.q_rows, layer.mixed, MIXED_HIGH, layer, 0, ())
 
     def feed_forward(self, tag: str, layer: LayerFacts) -> None:
         ffn = self.shape.ffn
         if any(row >= ffn for row, _ in layer.up_outliers):
             raise UsageError(f"{tag}up: an outlier that is none of its {ffn} rows")
-        n = self.norm(f"{tag}ffn_norm")
+        n = self.read(f"{tag}ffn", layer, 1)
         name, gate_unit = ("gate", layer.gate) if self.shape.gated else ("up", layer.up)
         gate = self.linear(f"{tag}{name}", n, ffn, gate_unit, (1 << (GATE_BITS - 1)) - 1)
         unit = gate_unit + GATE_FINER
@@ -300,50 +299,63 @@ class _Builder:
                 f"{tag}a", ffn, active, up, f"{tag}down.step", base, extra, LIMB, product_high(ffn), bound
             )
         )
-        self.write(
-            tag, "down", a, ffn, layer.product, product_high(ffn), layer.stream[1], layer.product_outliers
-        )
+        self.write(tag, "down", a, ffn, layer.product, product_high(ffn), layer, 1, layer.product_outliers)
 
     def rescaled(self, tag: str, layer: LayerFacts, active: str, base: int) -> None:
         """The FFN's output without a gate."""
         ffn, bound, high = self.shape.ffn, 1 << (GATE_BITS - 1 + GATE_FINER), product_high(self.shape.ffn)
         extra = layer.product_outliers
         a = self.add(Rescale(f"{tag}a", ffn, active, f"{tag}down.step", base, extra, LIMB, high, bound))
-        self.write(tag, "down", a, ffn, layer.product, high, layer.stream[1], layer.product_outliers)
+        self.write(tag, "down", a, ffn, layer.product, high, layer, 1, layer.product_outliers)
 
     def write(
-        self, tag: str, tensor: str, source: str, inner: int, unit: int, high: int, to: int, weight: Outliers
+        self,
+        tag: str,
+        tensor: str,
+        source: str,
+        inner: int,
+        unit: int,
+        high: int,
+        layer: LayerFacts,
+        half: int,
+        weight: Outliers,
     ) -> None:
-        """stream += tensorᵀ · source, at unit `to`; the accumulator's unit is the finer of the two that meet."""
-        d = self.shape.hidden
+        """stream += tensorᵀ · source; the accumulator's unit is the finer of the two that meet.
+
+        With a norm behind it, what is written stands alone.
+        """
+        d, alone, to = self.shape.hidden, self.shape.output_norm, layer.stream[half]
+        kept, to = (layer.written[half],) * 2 if alone else (self.unit, to)
         terms = inner + sum((1 << by) - 1 for _, by in weight)
-        left = max(0, self.unit - (unit - LIMB))
-        raised = max(0, unit - LIMB - self.unit)
+        left = max(0, kept - (unit - LIMB))
+        raised = 0 if alone else max(0, unit - LIMB - kept)
         low_bound = terms * ADMITTED << (LIMB - 1)
         name = f"{tag}{tensor}"
         if any(row >= inner for row, _ in weight):
             raise UsageError(f"{name}: an outlier that is none of its {inner} rows")
         low = self.add(Low(f"{name}_low", d, source, name, weight, LIMB, LIMB - left, low_bound))
         bound = (terms * ADMITTED * high << left) + (low_bound >> (LIMB - left)) + 1
-        bound += self.limit + STREAM_OVER << raised
+        bound += 0 if alone else self.limit + self.size.over << raised
         shift = unit - LIMB + left - to
         bias, bias_shift = self.bias(name), 0
         if bias:
             bias_shift = WRITE_UNIT - (unit - LIMB + left)
-            bound += self.limit + STREAM_OVER
+            bound += self.limit + self.size.over
             if not fits(
-                (BIAS_BOUND << max(0, -bias_shift)) + (self.limit + STREAM_OVER + 2 << max(0, bias_shift))
+                (BIAS_BOUND << max(0, -bias_shift)) + (self.limit + self.size.over + 2 << max(0, bias_shift))
             ):
                 raise UsageError(f"{name}: the bias may exceed p/2 at this unit")
-        self.stream = self.add(
+        residual, limit = ("", 1 << self.size.narrow) if alone else (self.stream, self.limit)
+        written = self.add(
             Write(
-                name, d, source, name, weight, LIMB, low, self.stream, left, raised, shift, self.limit, bound,
+                name, d, source, name, weight, LIMB, low, residual, left, raised, shift, limit, bound,
                 bias, bias_shift,
             )
         )  # fmt: skip
-        self.unit = to
+        self.stream = self.plain.added(written, layer, half) if alone else written
+        self.unit = layer.stream[half]
 
     def finish(self) -> InferenceProgram:
-        n = self.norm("final_norm")
+        n = self.read("final", None, 0)
         logits = self.linear("head", n, self.shape.vocab, self.facts.logits, LOGIT_CLAMP)
         return InferenceProgram(self.shape, self.facts, self.tokens, tuple(self.sites), logits)

@@ -12,19 +12,27 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.inference.evaluate_plain import Ints, PlainSites, Weights, rounded, split
 from huref.circuits.inference.sites import (
     Activate,
+    Add,
     Divide,
     Embed,
     Gain,
     HeadNorm,
+    HighGain,
     InferenceProgram,
+    Lift,
     Linear,
     Low,
+    LowGain,
     Mix,
     Multiply,
     Norm,
+    OutputGain,
     Rescale,
+    Rotate,
+    Rows,
     Scores,
     Site,
     Turn,
@@ -42,13 +50,11 @@ from huref.circuits.program.functions import (
     ROOT_LOW,
     activation,
     inverse_roots,
+    multiples,
     powers,
     reciprocal,
 )
 from huref.common.errors import ProverError, UsageError
-
-Ints = NDArray[np.int64]
-Weights = Mapping[str, NDArray[np.int8]]
 
 
 @dataclass
@@ -65,18 +71,6 @@ class InferenceTrace:
     scalars: dict[str, Ints] = field(default_factory=dict)
 
 
-def rounded(acc: Ints, shift: Ints | int) -> Ints:
-    """⌊acc / 2^shift + ½⌋."""
-    s = np.asarray(shift, np.int64)
-    return (acc + (np.left_shift(1, s) >> 1)) >> s
-
-
-def split(values: Ints, limb: int) -> tuple[Ints, Ints]:
-    """(hi, lo) with values = hi · 2^limb + lo, lo in [−2^(limb−1), 2^(limb−1))."""
-    hi = (values + (1 << (limb - 1))) >> limb
-    return hi, values - (hi << limb)
-
-
 def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:
     """Execute `program` on token ids; `weights` has every tensor of circuits/model/tensors.py by name.
 
@@ -86,7 +80,7 @@ def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int
     return Evaluator(program, weights, ids).run()
 
 
-class Evaluator:
+class Evaluator(PlainSites):
     """Runs the sites in order; faster executors override the products."""
 
     def __init__(
@@ -142,6 +136,20 @@ class Evaluator:
                 return self.low(site)
             case Write():
                 return self.write(site)
+            case Rows():
+                return self.embedded_rows(site)
+            case Rotate():
+                return self.rotate(site)
+            case Lift():
+                return self.lift(site)
+            case LowGain():
+                return self.low_gain(site)
+            case HighGain():
+                return self.high_gain(site)
+            case OutputGain():
+                return self.output_gain(site)
+            case Add():
+                return self.added(site)
 
     def value(self, name: str) -> Ints:
         """The values of an earlier site."""
@@ -157,12 +165,10 @@ class Evaluator:
 
     def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
         """Rows of a tensor at the stream's first unit."""
-        shift = site.unit + self.weights[tensor + STEP].reshape(-1)[index].astype(np.int64)
-        if shift.min() < 0 or shift.max() > 17:
-            raise ProverError(f"{site.name}: a row's step in {tensor} does not fit the unit of the stream")
-        return np.asarray(self.weights[tensor][index].astype(np.int64) << shift[:, None])
+        factor = multiples(site.square, site.high)[self.exponents(site, tensor, index)]
+        return np.asarray(self.weights[tensor][index].astype(np.int64) * factor[:, None])
 
-    def stream(self, site: Embed | Write, values: Ints) -> Ints:
+    def stream(self, site: Embed | Write | Lift | HighGain | OutputGain | Add, values: Ints) -> Ints:
         """`values`, checked to fit the residual stream."""
         if values.min() < -site.limit or values.max() >= site.limit:
             raise ProverError(f"{site.name}: the residual stream leaves its range")
@@ -181,6 +187,8 @@ class Evaluator:
             scalars.append((m, e))
         found = np.array(scalars, np.int64)
         self.trace.scalars[site.name] = found
+        if site.scaled:
+            r = self.value(site.scaled)
         acc, shift = r * table[found[:, 0] - ROOT_LOW][:, None], site.shift + found[:, 1:]
         return np.clip(self.round(site, acc, shift), -site.clamp, site.clamp)
 
@@ -203,7 +211,8 @@ class Evaluator:
         acc = self.accumulated(site, self.value(site.source))
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
-        if max(-int(h.min()), int(h.max())) >= 4 * (site.clamp + 1):
+        largest = site.clamp if site.limb else 4 * site.clamp + 3
+        if max(-int(h.min()), int(h.max())) > largest:
             raise ProverError(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
 
@@ -219,6 +228,8 @@ class Evaluator:
     def head_norm(self, site: HeadNorm) -> Ints:
         """Heads brought to norm one; notes m and e."""
         x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
+        if ((split(x, site.limb)[0] ** 2).sum(axis=2) >> site.high).any():
+            raise ProverError(f"{site.name}: a head is too large to be normed")
         square = (x * x).sum(axis=2) + site.constant
         e = np.maximum(0, (np.frexp(square)[1].astype(np.int64) - 13) // 2)  # exact: below 2^53
         m = square >> (2 * e)
@@ -228,11 +239,8 @@ class Evaluator:
         return self.round(site, acc, site.shift)
 
     def gain(self, site: Gain) -> Ints:
-        """The gain behind a head's norm."""
-        gain, steps = self.weights[site.tensor].astype(np.int64), self.weights[site.tensor + STEP].reshape(-1)
-        if steps.tolist() != [site.step, site.step - 7]:
-            raise ProverError(f"{site.name}: the step of the gain is not the one among the facts")
-        acc = self.value(site.source) * ((gain[0] << 7) + gain[1])
+        """The gain behind a norm."""
+        acc = self.value(site.source) * self.gain_of(site)
         return np.clip(self.round(site, acc, site.shift), -site.clamp, site.clamp)
 
     def product(self, name: str, left: Ints, right: NDArray[np.int8]) -> Ints:
@@ -251,8 +259,9 @@ class Evaluator:
             self.start + self.program.tokens,
             len(planes),
             self.program.shape.rotary_dim,
-            self.program.facts.theta,
+            site.theta,
             site.scale,
+            site.stretch,
         )
         first = int(turns(1, 1, 2, 2, site.scale)[0][0, 0])
         cosine, sine = cosine[self.start :, None], sine[self.start :, None]
@@ -357,6 +366,8 @@ class Evaluator:
     def write(self, site: Write) -> Ints:
         """The next residual stream."""
         acc = self.written(site, split(self.value(site.source), site.limb)[0]) << site.lifted
-        acc = acc + self.value(site.low) + (self.value(site.residual) << site.raised)
+        acc = acc + self.value(site.low)
+        if site.residual:
+            acc = acc + (self.value(site.residual) << site.raised)
         acc = np.asarray(acc + self.written_bias(site), np.int64)
         return self.stream(site, self.round(site, acc, site.shift))

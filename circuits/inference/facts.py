@@ -24,6 +24,8 @@ MAX_LAYERS = 1 << 10
 _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
+_BOUNDS = {"theta": (2, 1 << 40), "stretch": (1, 1 << 10)}
+_PAIRS = ("stream", "gained", "read_gain", "read", "written", "write_gain", "branch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,11 @@ class LayerFacts:
     gate, `gate` is 0 and `up` that of what the activation reads. With norms on q and k, `raw_query` and `raw_key` are
     units of what they norm, and `query_gain`, `key_gain` the steps of the gains behind them; 0 without. The unit of y
     and a is that of rows whose step is 2^0. `up_outliers`, `product_outliers`: neurons with a coarser unit of u or a.
+
+    `theta`: base of the rotary frequencies, 10000 where nothing is turned; `stretch`: what positions are divided by.
+    With norms behind attention and FFN, pairs for both: `gained`, `read`: units behind the gain of the norm before it
+    and of what is read, `read_gain`: the step of this gain; `written`, `branch`: units of what is written, before its
+    norm and behind its gain, `write_gain`: the step of that gain. (0, 0) without.
     """
 
     stream: tuple[int, int]
@@ -53,33 +60,49 @@ class LayerFacts:
     key_gain: int = 0
     up_outliers: Outliers = ()
     product_outliers: Outliers = ()
+    theta: int = 10000
+    stretch: int = 1
+    gained: tuple[int, int] = (0, 0)
+    read_gain: tuple[int, int] = (0, 0)
+    read: tuple[int, int] = (0, 0)
+    written: tuple[int, int] = (0, 0)
+    write_gain: tuple[int, int] = (0, 0)
+    branch: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Facts of a whole model. `epsilon`: of its norms, as a decimal; `theta`: base of the rotary frequencies, 10000
-    where nothing is turned; `window`: how many tokens attention sees at most, 0 for all.
+    """Facts of a whole model. `epsilon`: of its norms, as a decimal; `window`: how many tokens attention sees at most,
+    0 for all; `embedding_square`, `score_square`: squares of what the embedding is multiplied by and scores are divided
+    by.
 
     `embedding`: unit of the residual stream before the first layer; `logits`: unit of the logits; `shifts`: the least
-    and the largest secret shift that a lookup table holds.
+    and the largest secret shift that a lookup table holds. With norms behind attention and FFN, `lifted`: unit of
+    what rows of the embedding are multiplied by, `final`: what a layer has as `gained`, `read_gain`, `read`, of the
+    norm before the head; 0 without.
     """
 
     activation: Activation
     epsilon: str
-    theta: int
     window: int
     embedding: int
     logits: int
     shifts: tuple[int, int]
     layers: tuple[LayerFacts, ...]
+    embedding_square: int = 1
+    score_square: int
+    lifted: int = 0
+    final: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
         if self.activation not in get_args(Activation):
             raise Malformed("inference.activation: not known")
         if not isinstance(self.epsilon, str) or not re.fullmatch(_EPSILON, self.epsilon):
             raise Malformed("inference.epsilon: expected a short decimal number")
-        if type(self.theta) is not int or not 1 < self.theta < 1 << 40:
-            raise Malformed("inference.theta: expected an integer in 2..2^40")
+        for name, least in (("embedding_square", 1), ("score_square", 3)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= MAX_DIMENSION:
+                raise Malformed(f"inference.{name}: expected an integer in {least}..{MAX_DIMENSION}")
         if type(self.window) is not int or not 0 <= self.window < 1 << 24:
             raise Malformed("inference.window: expected an integer in 0..2^24")
         if len(self.layers) > MAX_LAYERS:
@@ -87,8 +110,8 @@ class Facts:
         low, high = self.shifts
         if not 0 <= low <= high <= 20:
             raise Malformed("inference.shifts: expected 0 <= least <= largest <= 20")
-        for name in ("embedding", "logits"):
-            _check_unit(f"inference.{name}", getattr(self, name))
+        for name in ("embedding", "logits", "lifted", "final"):
+            _check_units(f"inference.{name}", getattr(self, name))
         for n, layer in enumerate(self.layers):
             _check_layer(f"inference.layers[{n}]", layer)
 
@@ -96,7 +119,7 @@ class Facts:
         """Plain JSON values."""
         plain = asdict(self)
         layers = [{name: _plain(value) for name, value in layer.items()} for layer in plain["layers"]]
-        return {**plain, "shifts": list(self.shifts), "layers": layers}
+        return {**plain, "shifts": list(self.shifts), "final": list(self.final), "layers": layers}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
@@ -106,6 +129,7 @@ class Facts:
         ):
             raise Malformed("inference: missing or unknown fields")
         members = {**value, "shifts": _integers(value["shifts"], "shifts", 2)}
+        members["final"] = _integers(value["final"], "final", 3)
         members["layers"] = tuple(_layer(n, layer) for n, layer in enumerate(value["layers"]))
         return cls(**members)
 
@@ -114,9 +138,10 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
-def _check_unit(where: str, unit: Any) -> None:
-    if type(unit) is not int or abs(unit) > MAX_UNIT:
-        raise Malformed(f"{where}: expected a unit within ±{MAX_UNIT}")
+def _check_units(where: str, units: Any) -> None:
+    for unit in units if isinstance(units, tuple) else (units,):
+        if type(unit) is not int or abs(unit) > MAX_UNIT:
+            raise Malformed(f"{where}: expected a unit within ±{MAX_UNIT}")
 
 
 def _check_layer(where: str, layer: LayerFacts) -> None:
@@ -130,9 +155,12 @@ def _check_layer(where: str, layer: LayerFacts) -> None:
                 not 0 <= row < MAX_DIMENSION or not 0 < by <= MAX_OUTLIER for row, by in value
             ):
                 raise Malformed(f"{where}.{field.name}: expected ascending rows with 1..{MAX_OUTLIER} bits")
-            continue
-        for unit in value if field.name == "stream" else (value,):
-            _check_unit(f"{where}.{field.name}", unit)
+        elif field.name in _BOUNDS:
+            low, high = _BOUNDS[field.name]
+            if type(value) is not int or not low <= value <= high:
+                raise Malformed(f"{where}.{field.name}: expected an integer in {low}..{high}")
+        else:
+            _check_units(f"{where}.{field.name}", value)
 
 
 def _layer(n: int, value: Any) -> LayerFacts:
@@ -140,7 +168,8 @@ def _layer(n: int, value: Any) -> LayerFacts:
     if not isinstance(value, Mapping) or set(value) != {field.name for field in fields(LayerFacts)}:
         raise Malformed(f"inference.{where}: missing or unknown fields")
     members = dict(value)
-    members["stream"] = _integers(members["stream"], where, 2)
+    for name in _PAIRS:
+        members[name] = _integers(members[name], where, 2)
     for name in ("up_outliers", "product_outliers"):
         if not isinstance(members[name], list | tuple):
             raise Malformed(f"inference.{where}.{name}: expected pairs")

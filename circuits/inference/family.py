@@ -21,6 +21,10 @@ class Family:
     def _sites(self) -> dict[str, Site]:
         return {site.name: site for site in self.program.sites}
 
+    def one(self, name: str) -> Site:
+        """A site by its whole name."""
+        return self._sites[name]
+
     def all(self, name: str, kind: type[S]) -> list[S]:
         """The site of every layer."""
         found = [self._sites[f"l{n}.{name}"] for n in range(self.program.shape.layers)]

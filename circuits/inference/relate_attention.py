@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.builder import Builder
-from huref.circuits.inference.compile import OCTAVE_BITS, SCORE_REACH
 from huref.circuits.inference.family import Family
+from huref.circuits.inference.limits import OCTAVE_BITS, RAW_HIGH, SCORE_REACH
 from huref.circuits.inference.relate_heads import relate_heads
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
 from huref.circuits.inference.tables import block, head_signs, turns
@@ -27,7 +27,7 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
     """round(W·n / 2^s), clipped; norms 2n + half are read."""
     sites = family.all(name, Linear)
     first, layers = sites[0], len(sites)
-    reach = 4 * (first.clamp + 1)
+    reach = first.clamp + (3 << first.limb >> 1) if first.limb else 4 * (first.clamp + 1)
     tensors = family.tensors(name)
     steps = builder.steps(
         name,
@@ -39,8 +39,16 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
         first.bound,
     )
     frame = Frame(builder.tokens, layers, 1, first.cols)
-    h, out = builder.matrix(f"{name}.h", frame, reach), builder.matrix(name, frame, first.clamp)
-    builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
+    out = builder.matrix(name, frame, reach if first.limb else first.clamp)
+    if first.limb:
+        h = out
+        high = builder.matrix(f"{name}.high", frame, RAW_HIGH)
+        low = builder.matrix(f"{name}.low", frame, 1 << first.limb >> 1)
+        table = Table("joined", (RAW_HIGH, first.limb))
+        builder.look(f"{name}.limbs", table, Own(high), Own(low), Own(out))
+    else:
+        h = builder.matrix(f"{name}.h", frame, reach)
+        builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
     equation = builder.rounded(name, frame, steps, ((h, 1),), *builder.bias(tensors, first.bias))
     select = tuple(2 * n + half for n in range(layers))
     builder.product(Projection(equation, normed, tensors, 1, select))
@@ -52,7 +60,7 @@ def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
     size, n = site.size, block(site.size)
     planes, rest = rotary_planes(program.shape)
     cosine, sine = turns(
-        program.tokens, len(planes), program.shape.rotary_dim, program.facts.theta, site.scale
+        program.tokens, len(planes), program.shape.rotary_dim, site.theta, site.scale, site.stretch
     )
     turned = np.zeros((program.tokens, size, size), np.int64)
     a, b = planes[:, 0], planes[:, 1]
@@ -69,11 +77,20 @@ def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
     first, shifts = sites[0], tuple(site.shift for site in sites)
     frame = source.frame
     out, rest, half, h = builder.clamped(f"{name}_turned", frame, first.clamp, shifts)
+    kinds = {(site.theta, site.stretch): site for site in sites}
+    maps = [
+        Mapped(
+            source,
+            head_maps(family.program, site),
+            1 if len(kinds) == 1 else tuple(int((each.theta, each.stretch) == kind) for each in sites),
+        )
+        for kind, site in kinds.items()
+    ]
     builder.equation(
         f"{name}_turned",
         frame,
         first.bound + (h.largest + 2 << max(shifts)),
-        Mapped(source, head_maps(family.program, first)),
+        *maps,
         half,
         rest,
         Cells(h, tuple(-(1 << s) for s in shifts)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from huref.circuits.inference.builder import Builder
-from huref.circuits.inference.compile import GATE_FINER
 from huref.circuits.inference.family import Family
+from huref.circuits.inference.limits import GATE_FINER
 from huref.circuits.inference.relate_attention import relate_linear
 from huref.circuits.inference.sites import Activate, Linear, Multiply, Rescale
 from huref.circuits.program.tables import Table

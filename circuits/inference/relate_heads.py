@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.family import Family
-from huref.circuits.inference.sites import Gain, HeadNorm
+from huref.circuits.inference.limits import RAW_HIGH
+from huref.circuits.inference.sites import Gain, HeadNorm, HighGain, OutputGain
 from huref.circuits.model.tensors import STEP
 from huref.circuits.program.functions import ROOT_HIGH
 from huref.circuits.program.tables import Table
@@ -42,6 +45,12 @@ def _normed(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
     equation = builder.equation(f"{name}_norm", heads, bound, Public(first.constant), Beside(rest, -1))
     builder.product(HeadSquares(equation, source, first.size))
     builder.product(FlatProduct(equation, mantissa, power, -1))
+    # high limbs whose squares are few keep the sum of all squares below p
+    few = builder.number(f"{name}_norm.few", heads, first.high)
+    equation = builder.equation(
+        f"{name}_norm.few", heads, max(first.size * RAW_HIGH**2, few.largest), Beside(few, -1)
+    )
+    builder.product(HeadSquares(equation, builder.named(f"{name}.high"), first.size))
     width = ((first.bound >> first.shift) + 1).bit_length() + 1
     normed = builder.matrix(f"{name}_normed", source.frame, 1 << (width - 1))
     builder.bits(f"{name}_normed", normed, width, 1 << (width - 1))
@@ -62,18 +71,26 @@ def _gained(builder: Builder, family: Family, name: str, normed: Matrix) -> Matr
     """Times the gain, whose steps are those among the facts."""
     sites = family.all(f"{name}_gained", Gain)
     first, shifts = sites[0], tuple(site.shift for site in sites)
-    tensors = family.tensors(f"{name}_gain")
-    builder.equation(
-        f"{name}_gain.step",
-        Frame(1, len(sites), 1, 2),
-        1 << 9,
-        Stored(tuple(tensor + STEP for tensor in tensors)),
-        Public(tuple(-site.step for site in sites)),
-        Sparse(tuple((n, 1, 7) for n in range(len(sites)))),
-    )
+    tensors = relate_gain_steps(builder, f"{name}_gain", sites)
     out, rest, half, h = builder.clamped(f"{name}_gained", normed.frame, first.clamp, shifts)
     bound = first.bound + (h.largest + 2 << max(shifts))
     taken = Cells(h, tuple(-(1 << s) for s in shifts))
     equation = builder.equation(f"{name}_gained", normed.frame, bound, half, rest, taken)
     builder.product(StoredScale(equation, normed, tensors, (1 << 7, 1)))
     return out
+
+
+def relate_gain_steps(
+    builder: Builder, name: str, sites: Sequence[Gain] | Sequence[HighGain] | Sequence[OutputGain]
+) -> tuple[str, ...]:
+    """The gains of sites, whose steps are those among the facts."""
+    tensors = tuple(site.tensor for site in sites)
+    builder.equation(
+        f"{name}.step",
+        Frame(1, len(sites), 1, 2),
+        1 << 9,
+        Stored(tuple(tensor + STEP for tensor in tensors)),
+        Public(tuple(-site.step for site in sites)),
+        Sparse(tuple((n, 1, 7) for n in range(len(sites)))),
+    )
+    return tensors

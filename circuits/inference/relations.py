@@ -6,26 +6,25 @@ All layers are instances of one family of matrices, so that the number of relati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from huref.circuits.inference.builder import Builder
-from huref.circuits.inference.compile import BIAS_BOUND, STREAM_LIMB, STREAM_OVER
 from huref.circuits.inference.family import Family
+from huref.circuits.inference.limits import BIAS_BOUND, STREAM_LIMB, STREAM_OVER, stream_size
 from huref.circuits.inference.relate_attention import relate_attention
 from huref.circuits.inference.relate_ffn import relate_ffn
 from huref.circuits.inference.relate_head import Claims, relate_head
 from huref.circuits.inference.relate_norm import relate_norms
+from huref.circuits.inference.relate_plain import relate_branch, relate_gained, relate_reading, relate_rows
+from huref.circuits.inference.relate_rows import LARGEST_MULTIPLE, row_multiples
 from huref.circuits.inference.sites import Embed, InferenceProgram, Low, Norm, Write
-from huref.circuits.model.tensors import ADMITTED, STEP
+from huref.circuits.model.tensors import ADMITTED
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, Transposed
 from huref.circuits.relations.program import Own, Relations
-from huref.circuits.relations.terms import Along, Beside, Cells, Public, StoredAt
+from huref.circuits.relations.terms import Along, Cells, Linear
 from huref.common.errors import UsageError
-
-LARGEST_EMBEDDING_SHIFT = 17
 
 
 def relate(
@@ -42,20 +41,28 @@ def relate(
     claims.check(program.tokens, program.shape.vocab)
     builder, family = Builder(program.tokens, program.facts.shifts), Family(program)
     shape, d = program.shape, program.shape.hidden
-    embed = cast(Embed, program.sites[0])
+    size = stream_size(shape)
+    limit, limb = 1 << size.bits, size.limb
     stream = Frame(program.tokens, 2 * shape.layers + 1, 1, d)
-    high = builder.matrix("stream.high", stream, embed.limit >> STREAM_LIMB)
-    low = builder.matrix("stream.low", stream, 1 << (STREAM_LIMB - 1))
-    limbs = Table("limbs", (embed.limit >> STREAM_LIMB, STREAM_LIMB))
+    high = builder.matrix("stream.high", stream, limit >> limb)
+    low = builder.matrix("stream.low", stream, size.over)
+    limbs = Table("limbs", (limit >> limb, limb))
     builder.look("stream", limbs, Own(high), Own(low))
-    _embedded(builder, embed, ids, high, low)
-    norms = [site for site in program.sites if isinstance(site, Norm)]
-    normed = relate_norms(builder, norms, high, low)
-    y = relate_attention(builder, family, normed)
-    _written(builder, family, "o", y, limbs, high, low, 0)
-    a = relate_ffn(builder, family, normed)
-    _written(builder, family, "down", a, limbs, high, low, 1)
-    relate_head(builder, program, normed, claims)
+    if isinstance(program.sites[0], Embed):
+        _embedded(builder, program.sites[0], ids, high, low)
+    else:
+        relate_rows(builder, family, ids, high, low)
+    norms = [site for site in program.sites if isinstance(site, Norm) and not site.behind]
+    narrow = Table("limbs", (1 << size.narrow >> limb, limb))
+    gained = relate_gained(builder, family, narrow, high, low) if shape.output_norm else None
+    normed = relate_norms(builder, "norm", norms, high, low, gained)
+    read = relate_reading(builder, family, normed) if shape.output_norm else normed
+    branch = relate_branch(builder, family, (limbs, narrow), high, low) if shape.output_norm else None
+    y = relate_attention(builder, family, read)
+    _written(builder, family, "o", y, narrow, (high, low), 0, branch)
+    a = relate_ffn(builder, family, read)
+    _written(builder, family, "down", a, narrow, (high, low), 1, branch)
+    relate_head(builder, program, read, claims)
     return builder.finish(stack)
 
 
@@ -64,31 +71,19 @@ def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, l
     read = {"embed": tuple(int(i) for i in ids)}
     if site.positions:
         read[site.positions] = tuple(range(builder.tokens))
-    powers = {tensor: _row_powers(builder, site, tensor, index) for tensor, index in read.items()}
+    powers = {
+        tensor: row_multiples(builder, tensor, index, site.unit, site.square, site.high)
+        for tensor, index in read.items()
+    }
     equation = builder.equation(
         "embed",
         Frame(builder.tokens, 1, 1, site.cols),
-        len(read) * (ADMITTED << LARGEST_EMBEDDING_SHIFT) + site.limit + STREAM_OVER,
+        len(read) * (ADMITTED << LARGEST_MULTIPLE) + site.limit + STREAM_OVER,
         Cells(high, -(1 << STREAM_LIMB), (0,)),
         Cells(low, -1, (0,)),
     )
     for tensor, index in read.items():
         builder.product(Gathered(equation, tensor, index, powers[tensor]))
-
-
-def _row_powers(builder: Builder, site: Embed, tensor: str, index: tuple[int, ...]) -> Matrix:
-    """2^(unit + step) of the rows `index` of a tensor."""
-    tokens = Frame(builder.tokens, 1)
-    shift = builder.matrix(f"{tensor}.shift", tokens, LARGEST_EMBEDDING_SHIFT, flat=True)
-    power, half = (
-        builder.matrix(f"{tensor}.{name}", tokens, 1 << LARGEST_EMBEDDING_SHIFT, flat=True)
-        for name in ("power", "half")
-    )
-    table = Table("power", (0, LARGEST_EMBEDDING_SHIFT))
-    builder.look(f"{tensor}.power", table, Own(shift), Own(power), Own(half))
-    step = StoredAt(tensor + STEP, index, -1)
-    builder.equation(f"{tensor}.shift", tokens, 1 << 9, Beside(shift), step, Public(-site.unit))
-    return power
 
 
 def _written(
@@ -97,20 +92,25 @@ def _written(
     name: str,
     limbs: tuple[Matrix, Matrix],
     table: Table,
-    high: Matrix,
-    low: Matrix,
+    stream: tuple[Matrix, Matrix],
     half: int,
+    branch: tuple[Matrix, Matrix] | None,
 ) -> None:
-    """What attention (`half` 0) or the FFN (1) adds to the stream, from instance 2n + half to the next."""
+    """What attention (`half` 0) or the FFN (1) adds to the stream, from instance 2n + half to the next, or what it
+    writes into instance 2n + half of `branch`.
+    """
+    high, low = stream
     lows = family.all(f"{name}_low", Low)
     writes = family.all(name, Write)
     layers, d = len(writes), writes[0].cols
     frame = Frame(builder.tokens, layers, 1, d)
     tensors = family.tensors(name)
     outliers = tuple((n, row, (1 << by) - 1) for n, site in enumerate(writes) for row, by in site.weight)
-    reach = (high.largest << STREAM_LIMB) + STREAM_OVER
-    first = builder.matrix(f"{name}.low1", frame, high.largest)
-    second = builder.matrix(f"{name}.low0", frame, 1 << (STREAM_LIMB - 1))
+    limb = table.parameters[1]
+    over = 1 << (limb - 1)
+    reach = (high.largest << limb) + over
+    first = builder.matrix(f"{name}.low1", frame, table.parameters[0])
+    second = builder.matrix(f"{name}.low0", frame, over)
     builder.look(f"{name}.low", table, Own(first), Own(second))
     shifts = tuple(site.shift for site in lows)
     rest, half_up = builder.rest(f"{name}.low.rest", frame, shifts)
@@ -119,7 +119,7 @@ def _written(
         f"{name}.low",
         frame,
         bound,
-        Cells(first, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts)),
+        Cells(first, tuple(-(1 << (limb + s)) for s in shifts)),
         Cells(second, tuple(-(1 << s) for s in shifts)),
         rest,
         half_up,
@@ -128,23 +128,31 @@ def _written(
     shifts = tuple(site.shift for site in writes)
     rest, half_up = builder.rest(f"{name}.rest", frame, shifts)
     before = tuple(2 * n + half for n in range(layers))
-    after = tuple(n + 1 for n in before)
+    after = before if branch else tuple(n + 1 for n in before)
+    to_high, to_low = branch or stream
     bound = max(site.bound + reach + (reach + 2 << site.shift) for site in writes)
     raised = [1 << site.raised for site in writes]
-    added = _bias(builder, name, tensors, writes, table, reach) if writes[0].bias else ()
+    added: tuple[Linear, ...] = ()
+    if writes[0].bias:
+        added = _bias(builder, name, tensors, writes, table, reach)
     bound += reach if added else 0
+    residual: tuple[Linear, ...] = ()
+    if branch is None:
+        residual = (
+            Cells(high, tuple(x << limb for x in raised), before),
+            Cells(low, tuple(raised), before),
+        )
     equation = builder.equation(
         name,
         frame,
         bound,
-        Cells(first, 1 << STREAM_LIMB),
+        Cells(first, 1 << limb),
         Cells(second),
-        Cells(high, tuple(x << STREAM_LIMB for x in raised), before),
-        Cells(low, tuple(raised), before),
+        *residual,
         rest,
         half_up,
-        Cells(high, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts), after),
-        Cells(low, tuple(-(1 << s) for s in shifts), after),
+        Cells(to_high, tuple(-(1 << (limb + s)) for s in shifts), after),
+        Cells(to_low, tuple(-(1 << s) for s in shifts), after),
         *added,
     )
     factors = tuple(1 << site.lifted for site in writes)

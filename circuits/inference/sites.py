@@ -18,7 +18,8 @@ Extra = tuple[tuple[int, int], ...]
 class Embed:
     """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`).
 
-    With `positions` the same of row t of that tensor is added.
+    With `positions` the same of row t of that tensor is added. Exponents are at most `high`; the power is that of the
+    table `multiples(square, high)`.
     """
 
     name: str
@@ -26,16 +27,125 @@ class Embed:
     unit: int
     limit: int
     bound: int
-    positions: str = ""
+    positions: str
+    square: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """out[t] = embed[id_t], as it is committed."""
+
+    name: str
+    cols: int
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """out[t, j] = ⌊Σ_i Q[i, j] · source[t, i] / 2^shift⌉, Q the integers of `rotation(cols, bits)`; `back`: Q[j, i].
+
+    With a `clamp` clipped to ±clamp. Nothing is larger than `largest` before that.
+    """
+
+    name: str
+    cols: int
+    source: str
+    back: bool
+    bits: int
+    shift: int
+    clamp: int
+    largest: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Lift:
+    """out[t, i] = ⌊source[t, i] · F / 2^shift⌉ in [−`limit`, `limit`), F entry `unit` + embed.step[id_t] of the table
+    `multiples(square, high)`.
+    """
+
+    name: str
+    cols: int
+    source: str
+    square: int
+    high: int
+    unit: int
+    shift: int
+    limit: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class LowGain:
+    """out[t, i] = ⌊lo[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) / 2^shift⌉, lo the low limb of `source`."""
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    step: int
+    limb: int
+    shift: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class HighGain:
+    """out[t, i] = ⌊(2^lifted · hi[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) + low[t, i]) / 2^shift⌉ in
+    [−`limit`, `limit`): the stream `source` times a gain; hi is its high limb, `low` what `LowGain` makes of the other.
+    """
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    step: int
+    limb: int
+    low: str
+    lifted: int
+    shift: int
+    limit: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class OutputGain:
+    """out[t, i] = ⌊source[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) / 2^shift⌉ in [−`limit`, `limit`); the tensor's
+    steps are `step` and `step` − 7.
+    """
+
+    name: str
+    cols: int
+    source: str
+    tensor: str
+    step: int
+    shift: int
+    limit: int
+    bound: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """out = ⌊(2^lifted · branch + 2^raised · residual) / 2^shift⌉ in [−`limit`, `limit`)."""
+
+    name: str
+    cols: int
+    branch: str
+    residual: str
+    lifted: int
+    raised: int
+    shift: int
+    limit: int
+    bound: int
 
 
 @dataclass(frozen=True)
 class Norm:
     """S = Σ_i r[t, i]² + constant = m · 4^e + ρ, m in [2^12, 2^14), 0 ≤ ρ < 4^e.
 
-    out = [⌊r · c(m) / 2^(shift + e)⌉]_clamp.
-    c is the table `inverse_roots(cols, scale)`. r = r1 · 2^9 + r0 with r0 in [−2^8, 2^8), so that Σr1², Σr1·r0 and Σr0²
-    are below p/2 (`squares`).
+    out = [⌊x · c(m) / 2^(shift + e)⌉]_clamp, x = r, or `scaled` where that is given.
+    c is the table `inverse_roots(cols, scale)`. r = r1 · 2^limb + r0 with r0 in [−2^(limb−1), 2^(limb−1)), so that
+    Σr1², Σr1·r0 and Σr0² are below p/2 (`squares`).
     """
 
     name: str
@@ -47,6 +157,10 @@ class Norm:
     clamp: int
     bound: int
     squares: int
+    limb: int
+    behind: bool = False
+    """Whether it norms what is written, and not the stream."""
+    scaled: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +168,7 @@ class Linear:
     """out[t, j] = [h]_clamp, h = ⌊(Σ_i tensor[j, i] · source[t, i] + b_j) / 2^s_j⌉ with the secret shift s_j.
 
     |h| < 4 · (clamp + 1): outside there is no proof. b is the number in the digits of the tensor `bias`, if there is
-    one.
+    one. With a `limb` nothing is clipped: h = hi · 2^limb + lo, |hi| < `clamp` >> limb + 1, else there is no proof.
     """
 
     name: str
@@ -66,6 +180,7 @@ class Linear:
     clamp: int
     bound: int
     bias: str = ""
+    limb: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +188,8 @@ class HeadNorm:
     """Per head of `size` entries: S = Σ source² + constant = m · 4^e + ρ, m in [2^12, 2^14), 0 ≤ ρ < 4^e.
 
     out = ⌊source · F / 2^shift⌉, F = c(m) · 2^(top − e), c the table `inverse_roots(size, scale)`, e at most `top`.
-    `squares` bounds S; |source · F| ≤ `bound` follows from S.
+    `squares` bounds S where the squares of the high limbs of `source` add up to less than 2^`high`: else there is no
+    proof. |source · F| ≤ `bound` follows from S.
     """
 
     name: str
@@ -86,6 +202,8 @@ class HeadNorm:
     shift: int
     bound: int
     squares: int
+    limb: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +226,7 @@ class Gain:
 class Turn:
     """Per head of `size` entries: out = [⌊H · D · R_t · source / 2^shift⌉]_clamp.
 
-    R_t turns every plane by the public integer tables of `turns(…, scale)`, entries that are not turned are multiplied
+    R_t turns every plane by the public integer tables of `turns`, entries that are not turned are multiplied
     by cos of angle 0; D are public signs; H is the unscaled Walsh–Hadamard matrix of blocks of `block(size)` entries.
     """
 
@@ -116,6 +234,8 @@ class Turn:
     cols: int
     source: str
     size: int
+    theta: int
+    stretch: int
     scale: tuple[int, int]
     shift: int
     clamp: int
@@ -237,7 +357,8 @@ class Write:
     / 2^shift⌉.
 
     The result lies in [−`limit`, `limit`): outside there is no proof. b = ⌊B / 2^`bias_shift`⌉ of the number B in the
-    digits of the tensor `bias`, or B · 2^−`bias_shift` where that is negative; it lies in the same range.
+    digits of the tensor `bias`, or B · 2^−`bias_shift` where that is negative; it lies in the same range. Without a
+    `residual` (""), r is zero.
     """
 
     name: str
@@ -259,7 +380,7 @@ class Write:
 
 Site = (
     Embed | Norm | Linear | HeadNorm | Gain | Turn | Scores | Mix | Divide | Activate | Multiply | Rescale | Low
-    | Write
+    | Write | Rows | Rotate | Lift | LowGain | HighGain | OutputGain | Add
 )  # fmt: skip
 
 

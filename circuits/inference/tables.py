@@ -15,22 +15,24 @@ ROTARY_BITS = 10
 """Sines and cosines count 2^−10."""
 
 
-def turns(positions: int, pairs: int, size: int, theta: int, scale: tuple[int, int]) -> tuple[Ints, Ints]:
-    """cos and sin (positions × pairs): round(1024 · κ · cos(t · θ^(−2i/size))) and the same with sin.
+def turns(
+    positions: int, pairs: int, size: int, theta: int, scale: tuple[int, int], stretch: int = 1
+) -> tuple[Ints, Ints]:
+    """cos and sin (positions × pairs): round(1024 · κ · cos(t/stretch · θ^(−2i/size))) and the same with sin.
 
     Args:
         theta: θ, the base of the frequencies.
         scale: (n, f): κ = log2(e) · 2^f / √n; (0, 0) means κ = 1.
     """
     frequency = np.float64(theta) ** (-2 * np.arange(pairs) / max(1, size))
-    angle = np.arange(positions)[:, None] * frequency
+    angle = np.arange(positions)[:, None] / stretch * frequency
     factor = 2.0**ROTARY_BITS * (
         1 if scale == (0, 0) else np.log2(np.e) * 2.0 ** scale[1] / np.sqrt(scale[0])
     )
 
     def exact(i: int, part: int) -> Decimal:
         t, pair = divmod(i, pairs)
-        turned = Decimal(t) * Decimal(theta) ** (Decimal(-2 * pair) / Decimal(size))
+        turned = Decimal(t) / stretch * Decimal(theta) ** (Decimal(-2 * pair) / Decimal(size))
         kappa = Decimal(1)
         if scale != (0, 0):
             kappa = Decimal(2) ** scale[1] / Decimal(2).ln() / Decimal(scale[0]).sqrt()
@@ -69,5 +71,5 @@ def head_signs(size: int) -> Ints:
 
 
 def block(size: int) -> int:
-    """The largest power of two that divides a head's size: entries are mixed in blocks of so many."""
-    return size & -size
+    """The largest power of two up to 128 that divides a head's size: entries are mixed in blocks of so many."""
+    return min(128, size & -size)

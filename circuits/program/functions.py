@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
+from math import isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,11 @@ def inverse_roots(hidden: int, x: int) -> Ints:
     m = np.arange(ROOT_LOW, ROOT_HIGH)
     approximate = np.sqrt(hidden / m) * 2.0**x
     return nearest(approximate, lambda i: (Decimal(hidden) / Decimal(int(m[i]))).sqrt() * Decimal(2) ** x)
+
+
+def multiples(square: int, high: int) -> Ints:
+    """Entry s ≤ `high` is round(√square · 2^s)."""
+    return np.array([(isqrt(square << (2 * s + 2)) + 1) // 2 for s in range(high + 1)], np.int64)
 
 
 @lru_cache(maxsize=_KEPT)

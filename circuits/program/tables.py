@@ -28,7 +28,7 @@ from huref.circuits.program.influence import IDLE, octaves
 Kind = Literal[
     "abs", "absclamp", "absscaled", "clamp", "digits", "octaves", "remainder", "scaled",
     "limbs", "power", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
-    "gelu", "gelu_tanh", "scales", "odds",
+    "gelu", "gelu_tanh", "scales", "odds", "multiples", "joined",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Lookup tables of the inference program, by kind (protocol §6.5). Tuples and parameters:
 
 - limbs (H, b): hi in [−H, H), lo in [−2^(b−1), 2^(b−1)) → (hi, lo)
+- joined (H, b): the same → (hi, lo, hi · 2^b + lo)
 - power (low, high): s in [low, high] → (s, 2^s, ⌊2^s / 2⌋)
 - shifted (C, low, H₀, H₁, …): s = low + i, h in [−H_i, H_i) → (s, h, h clipped to ±C)
 - quads (start, width, top): e in [0, top] → (e, f, b), f = 2^(2e − start) if that is in [1, 2^width), else 0;
@@ -11,6 +12,7 @@
   clipped to ±C, at the unit k + finer)
 - roots (d, x): m in [2^12, 2^14) → (m, √d · 2^x / √m)
 - odds (k, b): D in [0, 2^17) → (D, E div 2^b, E mod 2^b), E = 2^(2b) · e^(−D · 2^−k), rounded up
+- multiples (n, high): s in [0, high] → (s, √n · 2^s)
 - scales (d, x, top): e in [0, top], m in [2^12, 2^14) → (e, m, c(m) · 2^(top − e)), c as in roots
 """
 
@@ -33,6 +35,7 @@ from huref.circuits.program.functions import (
     ROOT_LOW,
     activation,
     inverse_roots,
+    multiples,
     odds,
     powers,
     reciprocal,
@@ -77,6 +80,15 @@ class Limbs:
 
     def index(self, values: tuple[Ints, ...]) -> Ints:
         return ((values[0] + self.height) << self.bits) + values[1] + (1 << (self.bits - 1))
+
+
+@dataclass(frozen=True)
+class Joined(Limbs):
+    """Pairs of signed limbs, and the number that they are."""
+
+    def columns(self, index: Ints) -> tuple[Ints, ...]:
+        high, low = super().columns(index)
+        return high, low, (high << self.bits) + low
 
 
 @dataclass(frozen=True)
@@ -232,12 +244,17 @@ def _reciprocals(low: int, high: int) -> Function:
     return Function(low, reciprocal(np.arange(low, high)))
 
 
+def _multiples(square: int, high: int) -> Function:
+    return Function(0, multiples(square, high))
+
+
 def _roots(hidden: int, scale: int) -> Function:
     return Function(ROOT_LOW, inverse_roots(hidden, scale)[: ROOT_HIGH - ROOT_LOW])
 
 
 KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "limbs": (2, Limbs),
+    "joined": (3, Joined),
     "power": (3, Power),
     "shifted": (3, Shifted),
     "quads": (3, Quads),
@@ -247,6 +264,7 @@ KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "gelu": (3, partial(Activation, "gelu")),
     "gelu_tanh": (3, partial(Activation, "gelu_tanh")),
     "roots": (2, _roots),
+    "multiples": (2, _multiples),
     "scales": (3, Scales),
     "odds": (3, Odds),
 }

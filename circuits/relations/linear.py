@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.argument.runs import flat_term
+from huref.circuits.model.rotation import rotation
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import (
@@ -18,6 +22,7 @@ from huref.circuits.relations.terms import (
     Mapped,
     Public,
     PublicTokens,
+    Rotated,
     RowSum,
     Sparse,
     Stored,
@@ -39,8 +44,8 @@ def linear_part(weights: EquationWeights) -> tuple[Functional, KS]:
     """What all linear terms of all equations add up to."""
     builder = _Builder(weights)
     for equation in weights.layout.relations.equations:
-        for term in equation.linear:
-            builder.add(equation, term)
+        for number, term in enumerate(equation.linear):
+            builder.add(equation, term, f"{equation.name}.{number}")
     return builder.into, builder.constant
 
 
@@ -49,7 +54,8 @@ class _Builder:
         self.weights, self.layout = weights, weights.layout
         self.into, self.constant = Functional(weights.columns), KS(0)
 
-    def add(self, equation: Equation, term: Linear) -> None:
+    def add(self, equation: Equation, term: Linear, label: str) -> None:
+        """Add a term; `label` is what column vectors of its own are called."""
         name, frame = equation.name, equation.frame
         match term:
             case Cells(matrix, factor, select):
@@ -84,7 +90,10 @@ class _Builder:
                 rows = np.broadcast_to(once, (matrix.frame.rows, DEGREE))
                 flat_term(self.into, self.layout.placed[matrix.name].start, np.ascontiguousarray(rows))
             case Mapped():
-                self._mapped(name, frame, term)
+                self._mapped(name, frame, term, label)
+            case Rotated(matrix, bits, back):
+                turn = rotation(frame.cols, bits)
+                self._rotated(name, frame, matrix, turn if back else turn.T, label)
 
     def _inner_heads(
         self,
@@ -167,7 +176,7 @@ class _Builder:
         for t, part in enumerate(by_token):
             causal_row(self.into, self.layout.w, place.start, place.rows, t, part, blocks, ONES)
 
-    def _mapped(self, name: str, frame: Frame, term: Mapped) -> None:
+    def _mapped(self, name: str, frame: Frame, term: Mapped, label: str) -> None:
         """Σ_j c_j · maps[t][j, i] is the weight of column i at token t."""
         place, w = self.layout.placed[term.matrix.name], self.layout.w
         size = term.maps.shape[1]
@@ -179,11 +188,22 @@ class _Builder:
             padded[: len(mapped)] = mapped
             rows = kmul(inner, outer[t])
             for block in range(place.blocks):
-                column = self.into.columns.add(f"{name}.{t}.{block}", padded[block * w : (block + 1) * w])
+                column = self.into.columns.add(f"{label}.{t}.{block}", padded[block * w : (block + 1) * w])
                 self.into.rows("A", place.start + block * place.rows + t * len(rows), rows, column)
 
+    def _rotated(self, name: str, frame: Frame, matrix: Matrix, turn: NDArray[np.int32], label: str) -> None:
+        """Σ_c (weight of column c) · turn[c, i] is the weight of entry i."""
+        place, w = self.layout.placed[matrix.name], self.layout.w
+        weights = _times(self.weights.cols(frame.cols)[None], turn)[0]
+        padded = kzero((place.blocks * w,))
+        padded[: frame.cols] = weights
+        rows = kouter(self.weights.outer(frame.outer), self.weights.inner(name, 1)).reshape(-1, DEGREE)
+        for block in range(place.blocks):
+            column = self.into.columns.add(f"{label}.{block}", padded[block * w : (block + 1) * w])
+            self.into.rows("A", place.start + block * place.rows, rows, column)
 
-def _times(vectors: Array, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Array:
+
+def _times(vectors: Array, matrix: NDArray[Any]) -> Array:
     """vectors (n, size, 5) · matrix (size × size integers below 2^24), over the middle axis."""
     limbs = vectors.swapaxes(1, 2).reshape(-1, len(matrix))  # a limb at a time: the matrix is over F
     return fdot(limbs, to_field(matrix)).reshape(len(vectors), DEGREE, -1).swapaxes(1, 2)

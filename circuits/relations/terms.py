@@ -110,7 +110,8 @@ class Total:
 
 @dataclass(frozen=True)
 class Mapped:
-    """factor · Σ_i maps[t][j, i] · (entry (t, …, i) of a matrix), for every head of `size` columns.
+    """factor · Σ_i maps[t][j, i] · (entry (t, …, i) of a matrix), for every head of `size` columns; a factor of zero
+    leaves an inner index out.
 
     `maps` are public integers (tokens × size × size).
     """
@@ -129,8 +130,18 @@ class Mapped:
     __hash__ = None  # type: ignore[assignment]
 
 
+@dataclass(frozen=True)
+class Rotated:
+    """Σ_i Q[i, c] · (entry i of a matrix's row), or Q[c, i] if `back`; Q are the integers of `rotation(cols, bits)`."""
+
+    matrix: Matrix
+    bits: int
+    back: bool
+
+
 Linear = (
     Cells | Along | Beside | Stored | StoredAt | At | Public | PublicTokens | Sparse | RowSum | Total | Mapped
+    | Rotated
 )  # fmt: skip
 
 

@@ -178,10 +178,13 @@ def _scored(
     return reading(rows, *attn, shape, bias)
 
 
-def attention_values(tensors: Layer, shape: ModelShape) -> tuple[Scaled, Scaled]:
-    """v and o, per kv head the balanced factors of their product."""
+def attention_values(tensors: Layer, shape: ModelShape, *, gains: bool = True) -> tuple[Scaled, Scaled]:
+    """v and o, per kv head the balanced factors of their product.
+
+    `gains`: the gain of a norm behind attention is multiplied into o.
+    """
     v = reading(tensors.v, tensors.attn_gain, tensors.attn_stream_gain, shape)
-    o = writing(tensors.o, tensors.attn_output_gain, shape)
+    o = writing(tensors.o, tensors.attn_output_gain if gains else None, shape)
     stored = v.rows.reshape(shape.kv_heads, shape.head_dim, shape.hidden)
     grouped = o.rows.reshape(shape.kv_heads, shape.group, shape.head_dim, shape.hidden)
     pinned.balance_factors(stored, grouped, "vo")

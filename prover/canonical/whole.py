@@ -5,8 +5,9 @@ the integers must also compute what the model computes, so only what leaves the 
 rotated, the gains of the norms before attention, FFN and head are folded into what reads them, planes of q and k and
 heads of v and o are balanced, and up is scaled against down where the FFN is gated (an activation in between lets no
 scale through). Where the scale of a row is free (k per rotary plane, v, gated up), it is chosen such that the row fills
-the range of int8. Gains on q and k stay tensors of their own, and so do biases (biases.py). Of attention through
-latents the products are committed, without the norms of the latents.
+the range of int8. Gains on q and k stay tensors of their own, and so do biases (biases.py), and all gains where norms
+stand behind attention and FFN (columns.py). Of attention through latents the products are committed, without the norms
+of the latents.
 
 Two tensors of floats are held at a time, of a mixture those of one expert, and blocks of the embedding and the head.
 Every bit is pinned.
@@ -21,7 +22,17 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.rotary import rotary_planes
+from huref.common.errors import Unsupported
 from huref.prover.canonical.biases import BLOCK, attended_bias, head_bias, round_read, round_written
+from huref.prover.canonical.columns import (
+    column_gain,
+    divide,
+    one_size,
+    output_gain,
+    side_columns,
+    sum_columns,
+    without,
+)
 from huref.prover.canonical.factors import (
     Feed,
     Layer,
@@ -62,8 +73,13 @@ def whole_model(model: Model) -> Iterator[Rounded]:
     for n in range(shape.layers):
         yield from whole_layer(f"l{n}.", model.layer_reader(n), model.layer_shape(n))
     if shape.head:
-        head = model.head()
-        rounded = _rows("head", shape, shape.vocab, head.rows, head.gain(), stepped=True)
+        head, gain = model.head(), model.head().gain()
+        if shape.output_norm:
+            folded_rows = _blocks(shape.vocab, lambda ids: folded(head.rows(ids), gain, None).rows)
+            columns = column_gain("head", sum_columns(folded_rows))
+            yield columns
+            gain = without(columns) if gain is None else gain * without(columns)
+        rounded = _rows("head", shape, shape.vocab, head.rows, gain, stepped=True)
         yield rounded
         if "head" in shape.biases:
             yield round_read("head", head_bias(head, shape), rounded.steps)
@@ -72,40 +88,70 @@ def whole_model(model: Model) -> Iterator[Rounded]:
 def whole_layer(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
     """The committed tensors of one layer; those of `LayerTensors` are used up."""
     if tensors.attends:
-        yield from _scores(prefix, tensors, shape)
-        v, o = attention_values(tensors, shape)
+        q, k = attention_scores(tensors, shape, gains=False)
+        columns = column_gain(f"{prefix}attn", side_columns((q, k))) if shape.output_norm else None
+        if columns is not None:
+            yield columns
+            divide(q, columns)
+            divide(k, columns)
+        yield from _scores(prefix, q, k, shape)
+        del q, k
+        v, o = attention_values(tensors, shape, gains=False)
+        if columns is not None:
+            o.scale(one_size(o, shape.kv_rows))
+            divide(v, columns)
         yield from _against(prefix, ("v", v), ("o", o), lambda factor: grouped(factor, shape))
         del v, o
         if "o" in shape.biases:
             yield round_written(f"{prefix}o", attended_bias(tensors, shape), shape)
+        if shape.output_norm:
+            yield output_gain(f"{prefix}o", tensors.attn_output_gain, shape)
         if shape.qk_norm:
             yield from _gains(prefix, tensors, shape)
     router = tensors.router
     if router is None:
         for feed in tensors.feeds():
-            yield from _gate(prefix, tensors, feed, shape)
-            yield from _neurons(prefix, tensors, feed, shape)
+            yield from _feed_forward(prefix, tensors, feed, shape)
         return
+    if shape.output_norm:
+        raise Unsupported(f"{prefix.rstrip('.')}: a norm behind a mixture of experts is not supported")
     parts = (_gate(prefix, tensors, feed, shape) for feed in tensors.feeds())
     yield from _joined(parts)
-    parts = (_neurons(prefix, tensors, feed, shape) for feed in tensors.feeds())
+    parts = (
+        _neurons(prefix, tensors, feed, _fed(feed, "up", tensors, shape), shape) for feed in tensors.feeds()
+    )
     yield from _joined(parts)
     yield round_tensor(
         f"{prefix}router", reading(router, tensors.ffn_gain, tensors.ffn_stream_gain, shape).mixed()
     )
 
 
+def _feed_forward(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
+    """The FFN of a layer that is no mixture."""
+    columns = None
+    for name in ("gate", "up") if shape.gated else ("up",):
+        side = _fed(feed, name, tensors, shape)
+        if shape.output_norm:
+            if columns is None:
+                columns = column_gain(f"{prefix}ffn", side_columns((side,)))
+                yield columns
+            divide(side, columns)
+        if name == "gate":
+            yield from _rounded(prefix + name, side)
+        else:
+            yield from _neurons(prefix, tensors, feed, side, shape)
+    if shape.output_norm:
+        yield output_gain(f"{prefix}down", tensors.ffn_output_gain, shape)
+
+
 def _gate(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
-    if not shape.gated:
-        return
-    gate = feed.gate
-    assert gate is not None
-    yield from _rounded(f"{prefix}gate", _fed(gate, "gate", tensors, shape))
+    if shape.gated:
+        yield from _rounded(f"{prefix}gate", _fed(feed, "gate", tensors, shape))
 
 
-def _fed(rows: Float32, name: str, tensors: Layer, shape: ModelShape) -> Scaled:
+def _fed(feed: Feed, name: str, tensors: Layer, shape: ModelShape) -> Scaled:
     """Rows of the FFN that read the stream, with what is added to them."""
-    bias = None
+    rows, bias = getattr(feed, name), None
     if name in shape.biases:
         bias = shifted(rows, getattr(tensors, f"{name}_bias"), tensors.ffn_shift)
     return reading(rows, tensors.ffn_gain, tensors.ffn_stream_gain, shape, bias)
@@ -119,16 +165,19 @@ def _rounded(name: str, side: Scaled) -> Iterator[Rounded]:
         yield round_read(name, side.bias * side.factor, rounded.steps)
 
 
-def _neurons(prefix: str, tensors: Layer, feed: Feed, shape: ModelShape) -> Iterator[Rounded]:
-    up = _fed(feed.up, "up", tensors, shape)
-    down = writing(feed.down, tensors.ffn_output_gain, shape)
+def _neurons(prefix: str, tensors: Layer, feed: Feed, up: Scaled, shape: ModelShape) -> Iterator[Rounded]:
+    down = writing(feed.down, None, shape)
     if not (shape.gated and feed.scales):
+        if shape.output_norm:
+            down.scale(np.sqrt(one_size(down, len(down.rows))))
         yield from _rounded(f"{prefix}up", up)
         yield round_tensor(f"{prefix}down", down.mixed())
     else:
         factor = balance(up.norms(), down.norms())
         up.scale(factor)
         down.scale(inverse(factor))
+        if shape.output_norm:
+            down.scale(one_size(down, len(down.rows)))
         yield from _against(prefix, ("up", up), ("down", down), lambda factor: factor)
     if "down" in shape.biases:
         yield round_written(f"{prefix}down", own(tensors.down_bias, shape.hidden), shape)
@@ -161,9 +210,12 @@ def _rows(
     def mixed(ids: Ids) -> Float32:
         return folded(read(ids), gain, all_ones(shape)).mixed()
 
-    blocks = (np.arange(i, min(i + BLOCK, count)) for i in range(0, count, BLOCK))
-    sizes, parts = (count, shape.hidden), (mixed(ids) for ids in blocks)
-    return round_blocks(name, sizes, parts, mixed, stepped=stepped)
+    return round_blocks(name, (count, shape.hidden), _blocks(count, mixed), mixed, stepped=stepped)
+
+
+def _blocks(count: int, read: Callable[[Ids], Float32]) -> Iterator[Float32]:
+    """All rows, a block at a time."""
+    return (read(np.arange(i, min(i + BLOCK, count))) for i in range(0, count, BLOCK))
 
 
 def _against(
@@ -183,8 +235,7 @@ def _against(
     yield round_tensor(prefix + other[0], other[1].mixed())
 
 
-def _scores(prefix: str, tensors: Layer, shape: ModelShape) -> Iterator[Rounded]:
-    q, k = attention_scores(tensors, shape, gains=False)
+def _scores(prefix: str, q: Scaled, k: Scaled, shape: ModelShape) -> Iterator[Rounded]:
     if shape.qk_norm:
         yield from _rounded(f"{prefix}q", q)
         yield from _rounded(f"{prefix}k", k)

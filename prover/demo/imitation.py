@@ -49,7 +49,7 @@ def imitate(verdict: Verdict, said: InferenceStatement) -> Imitation:
     e = [int(x) for x in run(program, {**tensors, **joined}).v]
     rng = np.random.default_rng(0)
     texts = [rng.integers(0, vocab, _TEXT).tolist() for _ in range(_TEXTS)]
-    facts = calibrate(shape, Settings("silu", "1e-05", 10000), tensors, texts)
+    facts = calibrate(shape, Settings.alike(shape, "silu", "1e-05"), tensors, texts)
     answering = compile_inference(shape, facts, len(said.ids) - 1)
     logits = execute_inference(answering, tensors, said.ids[:-1]).values[answering.logits]
     found = gaps(logits, answer_claims(said.ids, said.first))

@@ -200,7 +200,8 @@ FFN, LAYERS = GOOD["shape"]["ffn"], GOOD["shape"]["layers"]
 BAD_FACTS: list[tuple[Place, Any, str]] = [
     ((*FACTS, "activation"), "relu", "activation: not known"),
     ((*FACTS, "epsilon"), "0.1.2", "epsilon: expected"),
-    ((*FACTS, "theta"), 1 << 40, "theta: expected"),
+    ((*LAYER, "theta"), 1 << 41, "layers[1].theta: expected"),
+    ((*FACTS, "score_square"), 2, "score_square: expected"),
     ((*FACTS, "shifts"), [0, 21], "shifts: expected"),
     ((*FACTS, "logits"), 41, "logits: expected a unit"),
     ((*FACTS, "layers"), lambda layers: layers * 1025, "layers: more than 1024"),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import rounded
-from huref.circuits.inference.sites import InferenceProgram, Linear, Norm, Scores, Write
+from huref.circuits.inference.sites import Add, InferenceProgram, Linear, Norm, Scores, Write
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
 from huref.prover.run.inference.record import _Recorder
 from tests.support.inference_runs import Run
@@ -57,25 +57,26 @@ class Forger(_Recorder):
         if site.name != name:
             return super().norm(site)
         super().norm(site)
-        inner, r = self.norms.index(site.name), self.value(site.source)
+        inner, r = self.norms[site.behind].index(site.name), self.value(site.source)
         m, e = self.trace.scalars[site.name].T
         e = e + larger
         m = ((r * r).sum(axis=1) + site.constant >> (2 * e)) + more
-        self._digits(site, inner, r, m, e)
+        named = "branch.norm" if site.behind else "norm"
+        self._digits(site, named, inner, r, m, e)
         table = inverse_roots(site.cols, site.scale)
         c = table[np.clip(m - (1 << 12), 0, len(table) - 1)]
         shift = site.shift + e
         power = np.left_shift(1, shift)
-        acc = r * c[:, None]
+        acc = (self.value(site.scaled) if site.scaled else r) * c[:, None]
         h = rounded(acc, shift[:, None])
         out = np.clip(h, -site.clamp, site.clamp)
         for label, values in (
             ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1), ("h", h),
         ):  # fmt: skip
-            self.put(f"norm.{label}", inner, values)
+            self.put(f"{named}.{label}", inner, values)
         self.last = acc, h, shift[:, None]
-        self.rest("norm.rest", inner)
-        self.put("norm", inner, out)
+        self.rest(f"{named}.rest", inner)
+        self.put(named, inner, out)
         return out
 
     def linear(self, site: Linear) -> Ints:
@@ -119,6 +120,9 @@ class Forger(_Recorder):
 
     def write(self, site: Write) -> Ints:
         return super().write(replace(site, residual=self.how.residual.get(site.name, site.residual)))
+
+    def added(self, site: Add) -> Ints:
+        return super().added(replace(site, residual=self.how.residual.get(site.name, site.residual)))
 
 
 def forge(run: Run, how: Deviation | None = None, **other: Any) -> dict[str, Ints]:

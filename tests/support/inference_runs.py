@@ -46,6 +46,8 @@ NORMED = replace(TINY, qk_norm=True)
 """Qwen3's layout."""
 BIASED = replace(TINY, biases=("q", "k", "o", "gate", "up", "down"))
 """Qwen2's layout, with biases in the FFN as well."""
+BEHIND = replace(TINY, output_norm=True, qk_norm=True, hidden=40)
+"""Gemma 3's layout, of a width that is no power of two."""
 UNEVEN = replace(TINY, hidden=40, heads=3, kv_heads=3, head_dim=12, rotary_dim=12, ffn=56, vocab=64)
 """Three heads, of a size that is no power of two and does not divide a block."""
 
@@ -54,6 +56,7 @@ LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
     "qwen2": (BIASED, "gelu_tanh"),
     "qwen3": (NORMED, "silu"),
     "gpt2": (UNTURNED, "gelu"),
+    "gemma3": (BEHIND, "gelu_tanh"),
 }
 
 
@@ -128,7 +131,11 @@ def make_run(
     """A run on random ids. The claimed tokens are the best ones, claimed to be within `gap` of themselves."""
     weights, rng = random_weights(shape, seed), np.random.default_rng(seed + 1)
     texts = [rng.integers(0, shape.vocab, max(24, tokens)).tolist() for _ in range(3)]
-    facts = calibrate(shape, Settings(activation, "1e-05", 10000), weights, texts)
+    settings = Settings.alike(shape, activation, "1e-05")
+    if shape.output_norm:  # as Gemma 3: layers that turn differently, an embedding with a factor
+        turns = tuple(((10000, 1), (100000, 4))[n % 2] for n in range(shape.layers))
+        settings = replace(settings, turns=turns, embedding_square=shape.hidden, score_square=11)
+    facts = calibrate(shape, settings, weights, texts)
     ids = tuple(int(i) for i in texts[0][:tokens])
     logits = execute_inference(compile_inference(shape, facts, tokens), weights, ids).values["head"]
     best = logits[list(positions)].argmax(axis=1)

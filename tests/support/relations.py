@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.model.rotation import rotation
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import (
@@ -37,6 +38,7 @@ from huref.circuits.relations.terms import (
     Mapped,
     Public,
     PublicTokens,
+    Rotated,
     RowSum,
     Sparse,
     Stored,
@@ -143,6 +145,9 @@ class Checker:
                 return values.sum(axis=3, keepdims=True) * self.factor(factor, f.inner)
             case Total(matrix, factor):
                 return factor * self.of(matrix).sum(keepdims=True)
+            case Rotated(matrix, bits, back):
+                turn = rotation(f.cols, bits).astype(np.int64)
+                return np.asarray(self.of(matrix) @ (turn.T if back else turn))
             case Mapped(matrix, maps, factor):
                 values = self.of(matrix)[:, :, 0]
                 by_head = values.reshape(*values.shape[:2], -1, maps.shape[1])

@@ -136,6 +136,7 @@ def toy(
         ),
         ("total", Frame(1, 1), (t.Total(scalar, -3), t.Public(2)), ()),
         ("mapped", rows, (t.Mapped(x, maps, by_layer),), ()),
+        ("rotated", rows, (t.Rotated(x, 9, False), t.Rotated(x, 4, True)), ()),
         ("projection", rows, (), (p.Projection("projection", x, tuple(read), by_layer, turned),)),
         (
             "positions",

@@ -186,7 +186,7 @@ DIRECTORY: Changes = {
     "width": (_set("width", 512), "directory.width"),
     "tensor left out": (lambda d: d["tensors"].pop(), "directory.tensors"),
     "owner": (_set("owner", "0" * 96), PROOF),
-    "base of the rotary angles": (_entry("inference", "theta", lambda x: x + 1), PROOF),
+    "divisor of the scores": (_entry("inference", "score_square", lambda x: x + 1), PROOF),
     "unit of the logits": (_entry("inference", "logits", lambda x: x - 1), PROOF),
     "facts of inference left out": (_set("inference", None), PROOF),
     "unit out of range": (_entry("inference", "logits", lambda _: 41), "Malformed: directory.inference.logits"),

@@ -1,62 +1,17 @@
-"""The public units of an inference program, from a run of the committed integers in float (docs/inference.md §5).
-
-Every unit is as fine as the largest value of the run allows, with a margin of 1.3, or 4 for y and a, which a proof
-cannot clip. A few neurons per layer are far larger than the others, most of all at the first token; these get a coarser
-unit of their own. The run uses BLAS: units are facts of the directory, which nobody has to find again.
-"""
+"""The public units of an inference program, from a run of the committed integers in float (docs/inference.md §5)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.compile import (
-    GATE_BITS,
-    GATE_FINER,
-    HEAD_UNIT,
-    LIMB,
-    LOGIT_CLAMP,
-    MIXED_HIGH,
-    NORM_UNIT,
-    QUERY_CLAMP,
-    UP_CLAMP,
-    VALUE_CLAMP,
-    largest_score_shift,
-    product_high,
-    query_scale,
-    score_unit,
-    stream_bits,
-    turned_clamp,
-)
-from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
-from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
-from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import LOWEST_STEP, STEP, WRITE_UNIT
+from huref.circuits.inference.facts import Facts
 from huref.common.errors import ProverError
-from huref.prover.kernels.mapped import release
+from huref.prover.run.inference.float_run import FloatRun, Weights
+from huref.prover.run.inference.plain_run import PlainRun
 from huref.prover.run.inference.settings import Settings
-from huref.prover.run.inference.weights import real_bias, real_sum
 
-Floats = NDArray[np.float32]
-Weights = Mapping[str, NDArray[np.int8]]
-
-MARGIN, WIDE_MARGIN = 1.3, 4.0
-_FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
-_OUTLIERS = 8
-"""Neurons of a layer that do not count for the common unit of u or a."""
 _LARGEST_SHIFT = 20
-_BLOCK = 4096
-"""Rows of a matrix that are held as floats at a time."""
-
-
-def _unit(limit: float, peak: float, margin: float = MARGIN) -> int:
-    """The finest unit at which peak · margin is at most `limit`."""
-    return int(np.floor(np.log2(limit / (margin * max(peak, 1e-9)))))
 
 
 def calibrate(
@@ -71,7 +26,7 @@ def calibrate(
     Raises:
         ProverError: values so large or so small that no units fit.
     """
-    run = _FloatRun(shape, settings, weights, texts)
+    run = (PlainRun if shape.output_norm else FloatRun)(shape, settings, weights, texts)
     layers = []
     for n in range(shape.layers):
         if progress is not None:
@@ -84,255 +39,12 @@ def calibrate(
     return Facts(
         activation=settings.activation,
         epsilon=settings.epsilon,
-        theta=settings.theta,
         window=settings.window,
+        embedding_square=settings.embedding_square,
+        score_square=settings.score_square,
         embedding=run.first,
         logits=logits,
         shifts=(low, high),
         layers=tuple(layers),
+        **run.more,
     )
-
-
-def _silu(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return np.asarray(x / (1 + np.exp(-x)))
-
-
-def _gelu(x: Floats) -> Floats:
-    flat = x.reshape(-1)
-    found = np.fromiter((math.erfc(-real) for real in (flat / math.sqrt(2)).tolist()), np.float32, len(flat))
-    return np.asarray(x * found.reshape(x.shape) / 2)
-
-
-def _gelu_tanh(x: Floats) -> Floats:
-    return np.asarray(x * (1 + np.tanh(np.float32(math.sqrt(2 / math.pi)) * (x + 0.044715 * x**3))) / 2)
-
-
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": _silu, "gelu": _gelu, "gelu_tanh": _gelu_tanh}
-
-
-def _peak(values: Floats) -> float:
-    return float(np.abs(values).max())
-
-
-class _FloatRun:
-    """The model in float32, layer after layer, for the tokens of all texts at once; a block of rows is real at a time.
-
-    `x` is the residual stream (tokens of all texts × hidden), `texts` the slices of it.
-    """
-
-    def __init__(
-        self, shape: ModelShape, settings: Settings, weights: Weights, texts: Sequence[Sequence[int]]
-    ) -> None:
-        self.shape, self.settings, self.weights = shape, settings, weights
-        self.shifts: list[int] = []
-        ids = np.concatenate([np.asarray(text, np.int64) for text in texts])
-        ends = np.cumsum([len(text) for text in texts])
-        self.texts = [slice(end - len(text), end) for end, text in zip(ends.tolist(), texts, strict=True)]
-        self.x = self.rows("embed", ids)
-        steps = [self.steps("embed")]
-        if shape.positions:
-            if max(len(text) for text in texts) > shape.positions:
-                raise ProverError(f"inference: a calibration text is longer than {shape.positions} positions")
-            self.x += self.rows("positions", np.concatenate([np.arange(len(text)) for text in texts]))
-            steps.append(self.steps("positions"))
-        alive = np.concatenate([part[part > LOWEST_STEP] for part in steps])
-        if not len(alive):
-            raise ProverError("inference: an embedding of zeros")
-        self.bits = stream_bits(shape.hidden)
-        # 127 · 2^(unit + step) stays below 2^bits, and the sum of two
-        largest = self.bits - 6 - len(steps) - int(alive.max())
-        self.first = self.unit = min(_FINEST_STREAM, largest)
-        if self.first + int(alive.min()) < 0:
-            raise ProverError("inference: rows of the embedding are too different in size")
-
-    def steps(self, name: str) -> NDArray[np.int32]:
-        return self.weights[name + STEP].reshape(-1).astype(np.int32)
-
-    def rows(self, name: str, index: NDArray[np.int64]) -> Floats:
-        """Rows of a matrix as real numbers."""
-        return np.ldexp(self.weights[name][index].astype(np.float32), self.steps(name)[index][:, None])
-
-    def bias(self, name: str) -> Floats | None:
-        """The bias behind a matrix, real numbers; None without one."""
-        if name.rpartition(".")[2] not in self.shape.biases:
-            return None
-        return real_bias(self.weights, name).astype(np.float32)
-
-    def blocks(self, name: str) -> Iterator[tuple[slice, Floats]]:
-        """A matrix as real numbers, rows after rows; the pages of a mapped file are given back."""
-        stored, scale = self.weights[name], np.ldexp(np.float32(1), self.steps(name))
-        for start in range(0, len(stored), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            yield rows, np.multiply(stored[rows], scale[rows, None], dtype=np.float32)
-            release(stored[rows])
-
-    def read(self, name: str, n: Floats) -> Floats:
-        """n · Wᵀ + b."""
-        found = np.concatenate([n @ real.T for _, real in self.blocks(name)], axis=1)
-        bias = self.bias(name)
-        return found if bias is None else found + bias
-
-    def write(self, name: str, y: Floats) -> None:
-        """x += y · W + b."""
-        for rows, real in self.blocks(name):
-            self.x += y[:, rows] @ real
-        bias = self.bias(name)
-        if bias is not None:
-            self.x += bias
-
-    def normed(self) -> Floats:
-        scale = np.sqrt((self.x * self.x).mean(axis=1, keepdims=True) + np.float32(self.settings.epsilon))
-        return np.asarray(self.x / scale)
-
-    def layer(self, n: int) -> LayerFacts:
-        """Run one layer; its units."""
-        tag = f"l{n}."
-        between, attention = self.attention(tag)
-        behind, feed_forward = self.feed_forward(tag)
-        return LayerFacts(stream=(between, behind), **attention, **feed_forward)
-
-    def attention(self, tag: str) -> tuple[int, dict[str, Any]]:
-        """Add the attention to the stream; the stream's unit, and the other units by name."""
-        s, n = self.shape, self.normed()
-        q, k, v = (self.read(tag + name, n).reshape(len(n), -1, s.head_dim) for name in ("q", "k", "v"))
-        units: dict[str, Any] = {"value": self.linear(f"{tag}v", _unit(VALUE_CLAMP, _peak(v)))}
-        for side, name, rows in (("query", "q", q), ("key", "k", k)):
-            if not s.qk_norm:
-                units[side] = self.linear(tag + name, _unit(QUERY_CLAMP, _peak(rows)))
-                continue
-            units[f"raw_{side}"] = self.linear(tag + name, _unit(turned_clamp(s.head_dim), _peak(rows)))
-            rows[:], step = self.head_normed(tag + name, rows)
-            units[f"{side}_gain"] = step
-            units[side] = min(_unit(QUERY_CLAMP, _peak(rows)), HEAD_UNIT + 7 - step)
-        mixed, turned = np.empty_like(q), [0.0, 0.0]
-        for text in self.texts:
-            (turned_q, out_q), (turned_k, out_k) = self.turned(q[text]), self.turned(k[text])
-            turned = [max(turned[0], _peak(out_q)), max(turned[1], _peak(out_k))]
-            mixed[text] = self.attended(turned_q, turned_k, v[text])
-        y = mixed.reshape(len(n), -1)
-        self.write(f"{tag}o", y)
-        length, f = query_scale(s.head_dim)
-        kappa = math.log2(math.e) * 2.0**f / math.sqrt(length)
-        clamp = turned_clamp(s.head_dim)
-        units["query_shift"] = max(0, units["query"] + ROTARY_BITS - _unit(clamp, turned[0] * kappa))
-        units["key_shift"] = max(0, units["key"] + ROTARY_BITS - _unit(clamp, turned[1]))
-        self.coarser_scores(units)
-        peak = _peak(y * np.exp2(self.steps(f"{tag}o")))
-        unit = self.bounded("o", _unit((MIXED_HIGH - 1) << LIMB, peak, WIDE_MARGIN))
-        units["mixed"] = self.secret(f"{tag}o", 15 + units["value"], unit, ())
-        return self.stream(units["mixed"]), units
-
-    def head_normed(self, name: str, rows: Floats) -> tuple[Floats, int]:
-        """Heads behind their norm and gain, and the step of the gain."""
-        gain = real_sum(self.weights, f"{name}_gain").astype(np.float32)
-        scale = np.sqrt((rows * rows).mean(axis=2, keepdims=True) + np.float32(1e-12))
-        normed = (rows / scale).reshape(len(rows), -1) * gain
-        return normed.reshape(rows.shape).astype(np.float32), int(self.steps(f"{name}_gain")[0])
-
-    def coarser_scores(self, units: dict[str, Any]) -> None:
-        """Shift more of q and k away where scores are so small that their own shift would be too large."""
-        size, shifts = self.shape.head_dim, units["query_shift"] + units["key_shift"]
-        unit = score_unit(size, units["query"] + units["key"], shifts)
-        excess = unit - 8 - largest_score_shift(size)
-        if excess > 0:
-            units["query_shift"] += (excess + 1) // 2
-            units["key_shift"] += excess // 2
-
-    def bounded(self, tensor: str, unit: int) -> int:
-        """`unit`, or the finest one at which a bias of what is written fits."""
-        return min(unit, WRITE_UNIT + LIMB) if tensor in self.shape.biases else unit
-
-    def attended(self, q: Floats, k: Floats, v: Floats) -> Floats:
-        """Softmax attention of one text, per head."""
-        mixed = np.empty_like(q)
-        seen = np.tril(np.ones((len(q), len(q)), bool))
-        for head in range(self.shape.heads):
-            kv = head // self.shape.group
-            scores = q[:, head] @ k[:, kv].T / np.float32(np.sqrt(self.shape.head_dim))
-            scores = np.where(seen, scores, -np.inf)
-            e = np.exp(scores - scores.max(axis=1, keepdims=True))
-            mixed[:, head] = e @ v[:, kv] / e.sum(axis=1, keepdims=True)
-        return mixed
-
-    def feed_forward(self, tag: str) -> tuple[int, dict[str, Any]]:
-        """Add the feed-forward part to the stream; the stream's unit, and the other units by name."""
-        n, gated = self.normed(), self.shape.gated
-        first = "gate" if gated else "up"
-        gate = self.read(tag + first, n)
-        a = ACTIVATIONS[self.settings.activation](gate)
-        peak = min(_FINEST_GATE, _unit((1 << (GATE_BITS - 1)) - 1, _peak(gate)))
-        gate_unit = self.linear(tag + first, peak)
-        up_outliers: Outliers = ()
-        up_unit = 0
-        if gated:
-            up = self.read(f"{tag}up", n)
-            a *= up
-            up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
-            up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
-        self.write(f"{tag}down", a)
-        scaled = np.abs(a).max(axis=0) * np.exp2(self.steps(f"{tag}down"))
-        product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, WIDE_MARGIN)
-        product, coarser = self.bounded("down", product), dict(outliers)
-        for row, by in up_outliers:
-            coarser[row] = coarser.get(row, 0) - by
-        base = gate_unit + GATE_FINER + up_unit
-        product = self.secret(f"{tag}down", base, product, sorted(coarser.items()))
-        units = {"gate": gate_unit, "up": up_unit, "product": product}
-        if not gated:
-            units["gate"], units["up"] = 0, gate_unit
-        return self.stream(product), {**units, "up_outliers": up_outliers, "product_outliers": outliers}
-
-    def turned(self, x: Floats) -> tuple[Floats, Floats]:
-        """Heads behind the rotary embedding, and mixed as the program mixes them."""
-        planes, _ = rotary_planes(self.shape)
-        pairs = np.arange(len(planes))
-        angle = np.arange(len(x))[:, None] * float(self.settings.theta) ** (
-            -2 * pairs / max(1, self.shape.rotary_dim)
-        )
-        cosine, sine = (f(angle)[:, None].astype(np.float32) for f in (np.cos, np.sin))
-        out = x.copy()
-        a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
-        out[:, :, planes[:, 0]], out[:, :, planes[:, 1]] = a * cosine - b * sine, b * cosine + a * sine
-        n = block(self.shape.head_dim)
-        hadamard = np.ones((1, 1), np.float32)
-        while len(hadamard) < n:
-            hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
-        mixed = (out * head_signs(self.shape.head_dim)).reshape(-1, n) @ hadamard
-        return out, mixed.astype(np.float32)
-
-    def linear(self, tensor: str, unit: int, outliers: Outliers = ()) -> int:
-        """`unit`, or what the secret shifts of a weight that reads the stream allow."""
-        return self.secret(tensor, NORM_UNIT, unit, outliers)
-
-    def secret(self, tensor: str, base: int, unit: int, extra: Sequence[tuple[int, int]]) -> int:
-        """The finest unit up to `unit` at which no shift base − unit − step + extra is negative."""
-        shift = base - self.steps(tensor)
-        for row, by in extra:
-            shift[row] += by
-        unit = min(unit, int(shift.min()))
-        self.shifts += [int(shift.min()) - unit, int(shift.max()) - unit]
-        return unit
-
-    def stream(self, unit: int) -> int:
-        """The stream's next unit, never finer than it was."""
-        self.unit = min(self.unit, unit - LIMB + 2, _unit(1 << self.bits, _peak(self.x)))
-        return self.unit
-
-    def logits(self) -> int:
-        """Unit of the logits."""
-        n = self.normed()
-        bias = self.bias("head")
-        peak = max(
-            _peak(n @ block.T if bias is None else n @ block.T + bias[rows])
-            for rows, block in self.blocks("head")
-        )
-        return self.linear("head", min(_FINEST_LOGITS, _unit(LOGIT_CLAMP, peak)))
-
-
-def _common(limit: int, peaks: Floats, margin: float) -> tuple[int, Outliers]:
-    """The unit for all rows but a few, and by how many bits these are coarser."""
-    order = np.sort(peaks)[::-1]
-    unit = _unit(limit, float(order[min(_OUTLIERS, len(order) // 64)]), margin)
-    coarser = unit - np.floor(np.log2(limit / (margin * np.maximum(peaks, 1e-9)))).astype(np.int64)
-    return unit, tuple((int(j), int(coarser[j])) for j in np.flatnonzero(coarser > 0))

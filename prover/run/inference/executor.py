@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import Evaluator, InferenceTrace, Ints, Weights
-from huref.circuits.inference.sites import InferenceProgram, Low, Write
+from huref.circuits.inference.sites import InferenceProgram, Low, Rotate, Write
+from huref.circuits.model.rotation import rotation
 from huref.prover.kernels.integers.integer_gemm import product
 
 
@@ -28,6 +29,11 @@ class FastEvaluator(Evaluator):
 
     def head_products(self, left: Ints, right: Ints) -> Ints:
         return np.matmul(left.astype(np.float64), right.astype(np.float64)).astype(np.int64)
+
+    def rotated(self, site: Rotate) -> Ints:
+        matrix = rotation(site.cols, site.bits).astype(np.float64)
+        found = self.value(site.source).astype(np.float64) @ (matrix.T if site.back else matrix)
+        return found.astype(np.int64)
 
     def written(self, site: Low | Write, part: Ints) -> Ints:
         tensor = self.weights[site.tensor]

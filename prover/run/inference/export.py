@@ -74,11 +74,20 @@ def write_checkpoint(
         Unsupported: a shape that LLaMA's and Qwen3's class have not. OSError: something cannot be written.
     """
     check_supported(shape)
-    if shape.subtracts_mean or not shape.gated:
+    if shape.subtracts_mean or not shape.gated or shape.output_norm or settings.embedding_square != 1:
+        what = "norms without means" if shape.subtracts_mean else "a rotated stream"
+        what += (
+            " and an FFN without a gate"
+            if not shape.gated
+            else " and an embedding with a factor or norms behind"
+        )
         raise Unsupported(
-            "no class that servers load has norms without means and an FFN without a gate, as the committed integers "
-            "of this model need",
+            f"no class that servers load has {what}, as the committed integers of this model need",
             hint="serve the checkpoint itself; its gaps are larger (docs/inference.md)",
+        )
+    if len(set(settings.turns)) > 1 or settings.score_square != shape.head_dim:
+        raise Unsupported(
+            "LLaMA's class turns all layers alike and divides scores by the root of a head's size"
         )
     if shape.qk_norm and {"gate", "up", "down"} & set(shape.biases):
         raise Unsupported("Qwen3's class has no biases in the FFN; this model does")
@@ -190,6 +199,13 @@ def _header(shard: list[_Stored]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+def _rope(theta: int, stretch: int) -> dict[str, Any]:
+    turn: dict[str, Any] = (
+        {"rope_type": "default"} if stretch == 1 else {"rope_type": "linear", "factor": float(stretch)}
+    )
+    return {"rope_theta": float(theta), "rope_parameters": {**turn, "rope_theta": float(theta)}}
+
+
 def _config(shape: ModelShape, settings: Settings) -> dict[str, Any]:
     return {
         "architectures": ["Qwen3ForCausalLM" if shape.qk_norm else "LlamaForCausalLM"],
@@ -202,8 +218,7 @@ def _config(shape: ModelShape, settings: Settings) -> dict[str, Any]:
         "intermediate_size": shape.ffn,
         "vocab_size": shape.vocab,
         "rms_norm_eps": float(settings.epsilon),
-        "rope_theta": float(settings.theta),
-        "rope_parameters": {"rope_type": "default", "rope_theta": float(settings.theta)},
+        **_rope(*settings.turns[0]),
         "hidden_act": {"gelu_tanh": "gelu_pytorch_tanh"}.get(settings.activation, settings.activation),
         "attention_bias": _biased(shape, _ATTENTION),
         "mlp_bias": _biased(shape, _FEED),

@@ -9,22 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
-from huref.circuits.inference.compile import STREAM_LIMB
 from huref.circuits.inference.evaluate import Ints, Weights, split
+from huref.circuits.inference.limits import stream_size
 from huref.circuits.inference.relate_head import Claims
-from huref.circuits.inference.relate_norm import CARRY, DIGITS, LARGEST_E, PIECE, carry_bits, pieces
+from huref.circuits.inference.relate_norm import CARRY, PIECE, carry_bits, digits, largest_exponent, pieces
 from huref.circuits.inference.sites import (
     Divide,
     Embed,
     Gain,
     HeadNorm,
     InferenceProgram,
+    Lift,
     Linear,
     Low,
     Mix,
     Multiply,
     Norm,
     Rescale,
+    Rotate,
     Scores,
     Site,
     Turn,
@@ -37,11 +39,12 @@ from huref.circuits.program.functions import (
     OCTAVE,
     ROOT_LOW,
     inverse_roots,
+    multiples,
     reciprocal,
 )
 from huref.circuits.relations.program import Relations
 from huref.common.errors import ProverError
-from huref.prover.run.inference.executor import FastEvaluator
+from huref.prover.run.inference.record_plain import PlainRecorder
 
 Array = NDArray[Any]
 
@@ -63,7 +66,7 @@ def record_run(
     return recorder.found
 
 
-class _Recorder(FastEvaluator):
+class _Recorder(PlainRecorder):
     """Runs every site as its base does, and puts down what its last rounding saw."""
 
     def __init__(
@@ -77,7 +80,11 @@ class _Recorder(FastEvaluator):
         super().__init__(program, weights, ids)
         self.claims, self.relations = claims, relations
         self.found: dict[str, Array] = {}
-        self.norms = [site.name for site in program.sites if isinstance(site, Norm)]
+        self.limb = stream_size(program.shape).limb
+        norms = [site for site in program.sites if isinstance(site, Norm)]
+        self.norms = {
+            behind: [site.name for site in norms if site.behind is behind] for behind in (False, True)
+        }
         self.last: tuple[Ints, Ints, Ints | int]
 
     def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
@@ -95,11 +102,6 @@ class _Recorder(FastEvaluator):
             kind = np.int16 if matrix.largest < 1 << 15 else np.int32
             self.found[name] = np.zeros((frame.outer, frame.inner, frame.heads * frame.cols), kind)
         self.found[name][:, inner] = values.reshape(frame.outer, -1)
-
-    def place(self, site: Site) -> tuple[int, str]:
-        """The layer of a site, and its name behind the layer's tag."""
-        tag, _, name = site.name.partition(".")
-        return (int(tag[1:]), name) if name else (0, tag)
 
     def rest(self, name: str, inner: int) -> None:
         """The remainder of the last rounding."""
@@ -123,18 +125,21 @@ class _Recorder(FastEvaluator):
         return out
 
     def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
-        shift = site.unit + self.weights[tensor + STEP].reshape(-1)[index].astype(np.int64)
         out = super().rows(site, tensor, index)
-        for name, values in (("shift", shift), ("power", 1 << shift), ("half", (1 << shift) >> 1)):
-            self.put(f"{tensor}.{name}", 0, values)
+        self.multiples(site, tensor, self.exponents(site, tensor, index))
         return out
+
+    def multiples(self, site: Embed | Lift, tensor: str, shift: Ints) -> None:
+        """What rows are multiplied by."""
+        self.put(f"{tensor}.shift", 0, shift)
+        self.put(f"{tensor}.power", 0, multiples(site.square, site.high)[shift])
 
     def streamed(self, inner: int, values: Ints) -> None:
         self.limbs_of(values, inner, "stream.high", "stream.low")
 
     def limbs_of(self, values: Ints, inner: int, first: str, second: str) -> None:
         """Both limbs of values as large as the residual stream's; the table ends before the largest high one."""
-        high, low = split(values, STREAM_LIMB)
+        high, low = split(values, self.limb)
         if int(high.max()) >= self.relations.matrix[first].largest:
             raise ProverError(f"{first}: a value does not fit the proof", hint="the text is unlike any other")
         self.put(first, inner, high)
@@ -142,58 +147,61 @@ class _Recorder(FastEvaluator):
 
     def norm(self, site: Norm) -> Ints:
         out = super().norm(site)
-        inner, r = self.norms.index(site.name), self.value(site.source)
+        inner, r = self.norms[site.behind].index(site.name), self.value(site.source)
+        named = "branch.norm" if site.behind else "norm"
         m, e = self.trace.scalars[site.name].T
-        if int(e.max()) > LARGEST_E:
+        if int(e.max()) > largest_exponent(site.limb):
             raise ProverError(f"{site.name}: the stream is too large to be normed")
         c = inverse_roots(site.cols, site.scale)[m - ROOT_LOW]
-        self._digits(site, inner, r, m, e)
+        self._digits(site, named, inner, r, m, e)
         shift = site.shift + e
         power = np.left_shift(1, shift)
         for name, values in (
             ("m", m), ("c", c), ("e", e), ("shift", shift), ("power", power), ("half", power >> 1),
         ):  # fmt: skip
-            self.put(f"norm.{name}", inner, values)
-        self.put("norm.h", inner, self.last[1])
-        self.rest("norm.rest", inner)
-        self.put("norm", inner, out)
+            self.put(f"{named}.{name}", inner, values)
+        self.put(f"{named}.h", inner, self.last[1])
+        self.rest(f"{named}.rest", inner)
+        self.put(named, inner, out)
         return out
 
-    def _digits(self, site: Norm, inner: int, r: Ints, m: Ints, e: Ints) -> None:
+    def _digits(self, site: Norm, named: str, inner: int, r: Ints, m: Ints, e: Ints) -> None:
         """Both sums that Q is, digit by digit."""
-        high, low = split(r, STREAM_LIMB)
+        limb = site.limb
+        high, low = split(r, limb)
         sums = [(a * b).sum(axis=1) for a, b in ((low, low), (high, low), (high, high))]
-        limit = self.relations.matrix["stream.high"].largest << STREAM_LIMB
-        bits = carry_bits(site.cols, limit)
-        q0 = sums[0] + (site.constant & 1023)
-        carry0, q0 = q0 >> 10, q0 & 1023
-        q1 = sums[1] + carry0 + ((site.constant >> 10) & 255)
-        carry1, q1 = q1 >> 8, q1 & 255
-        rest = sums[2] + carry1 + (site.constant >> 18)
+        largest = self.relations.matrix["branch.high" if site.behind else "stream.high"].largest
+        bits = carry_bits(site.cols, largest, limb)
+        first, second = (1 << limb + 1) - 1, (1 << limb - 1) - 1
+        q0 = sums[0] + (site.constant & first)
+        carry0, q0 = q0 >> limb + 1, q0 & first
+        q1 = sums[1] + carry0 + ((site.constant >> limb + 1) & second)
+        carry1, q1 = q1 >> limb - 1, q1 & second
+        rest = sums[2] + carry1 + (site.constant >> 2 * limb)
         q = [q0, q1, rest & 1023, (rest >> 10) & 1023]
         top = rest >> 20
         for name, values, offset in (("carry0", carry0, 0), ("carry1", carry1, 1 << (bits[1] - 1))):
             number = values + offset
             widths = pieces(bits[name == "carry1"])
             for i, width in enumerate(widths):
-                self.put(f"norm.{name}.{i}", inner, (number >> (PIECE * i)) & ((1 << width) - 1))
-        self.put("norm.q38", inner, top)
-        carry = np.zeros_like(m)
-        remainder = (q0 + (q1 << 10) + (rest << 18)) - (m << (2 * e))
-        for number, (start, width) in enumerate(DIGITS):
+                self.put(f"{named}.{name}.{i}", inner, (number >> (PIECE * i)) & ((1 << width) - 1))
+        self.put(f"{named}.top", inner, top)
+        carry, places = np.zeros_like(m), digits(limb)
+        remainder = (q0 + (q1 << limb + 1) + (rest << 2 * limb)) - (m << (2 * e))
+        for number, (start, width) in enumerate(places):
             bit = 2 * e - start
             inside = (bit >= 0) & (bit < width)
             digit = np.where(inside, np.left_shift(1, np.where(inside, bit, 0)), 0)
             part = (remainder >> start) & ((1 << width) - 1)
-            self.put(f"norm.q{start}", inner, q[number])
-            self.put(f"norm.f{start}", inner, digit)
-            self.put(f"norm.b{start}", inner, np.clip(bit, 0, width))
-            self.put(f"norm.rho{start}", inner, part)
+            self.put(f"{named}.q{start}", inner, q[number])
+            self.put(f"{named}.f{start}", inner, digit)
+            self.put(f"{named}.b{start}", inner, np.clip(bit, 0, width))
+            self.put(f"{named}.rho{start}", inner, part)
             carry = (m * digit + part + carry - q[number]) >> width
-            if number < len(DIGITS) - 1:
+            if number < len(places) - 1:
                 if int(carry.max()) >= 1 << CARRY:
                     raise ProverError(f"{site.name}: a carry does not fit")
-                self.put(f"norm.kappa{start}", inner, carry)
+                self.put(f"{named}.kappa{start}", inner, carry)
 
     def linear(self, site: Linear) -> Ints:
         inner, name = self.place(site)
@@ -201,8 +209,13 @@ class _Recorder(FastEvaluator):
             return self._head(site)
         out = super().linear(site)
         self.stepped(name, inner)
-        self.put(f"{name}.h", inner, self.last[1])
         self.rest(f"{name}.rest", inner)
+        if site.limb:
+            high, low = split(out, site.limb)
+            self.put(f"{name}.high", inner, high)
+            self.put(f"{name}.low", inner, low)
+        else:
+            self.put(f"{name}.h", inner, self.last[1])
         if name in self.relations.matrix:
             self.put(name, inner, out)
         return out
@@ -250,9 +263,9 @@ class _Recorder(FastEvaluator):
     def gain(self, site: Gain) -> Ints:
         return self.clamped(site, super().gain(site))
 
-    def clamped(self, site: Turn | Gain, out: Ints) -> Ints:
+    def clamped(self, site: Turn | Gain | Rotate, out: Ints) -> Ints:
         """`out`, what it was before it was clipped, and the remainder."""
-        inner, name = self.place(site)
+        inner, name = self.where(site)
         self.put(f"{name}.h", inner, self.last[1])
         self.rest(f"{name}.rest", inner)
         self.put(name, inner, out)
@@ -269,6 +282,7 @@ class _Recorder(FastEvaluator):
         for part, values in (
             ("m", m), ("e", e), ("scale", scale), ("power", power), ("bits", 2 * e),
             ("rest", (x * x).sum(axis=2) + site.constant - m * power),
+            ("few", (split(x, site.limb)[0] ** 2).sum(axis=2)),
         ):  # fmt: skip
             self.put(base + part, inner, values)
         self.put(name, inner, out)
@@ -340,5 +354,8 @@ class _Recorder(FastEvaluator):
         inner, name = self.place(site)
         out = super().write(site)
         self.rest(f"{name}.rest", inner)
-        self.streamed(2 * inner + (1 if name == "o" else 2), out)
+        if site.residual:
+            self.streamed(2 * inner + (1 if name == "o" else 2), out)
+        else:
+            self.limbs_of(out, 2 * inner + (name == "down"), "branch.high", "branch.low")
         return out

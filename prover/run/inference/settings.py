@@ -10,7 +10,7 @@ import numpy as np
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
-from huref.circuits.inference.facts import Activation
+from huref.circuits.inference.facts import Activation, Facts
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import Model
 from huref.prover.checkpoint.formats.base import Checkpoint
@@ -20,9 +20,10 @@ _MULTIPLIERS = (
     *("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling", "logit_scale"),
     *("scale_emb", "scale_depth", "dim_model_base", "attn_logit_softcapping", "final_logit_softcapping"),
 )
-_FAMILIES = ("llama", "qwen3", "phi3", "gpt2")
-_TYPES = ("llama", "mistral", "ministral", "qwen2", "qwen3", "phi3", "gpt2")
-_GGUF = ("llama", "qwen2", "qwen3", "phi3", "gpt2")
+_FAMILIES = ("llama", "qwen3", "phi3", "gpt2", "gemma", "gemma2", "gemma3")
+_GEMMA = ("gemma", "gemma2", "gemma3", "gemma3_text")
+_TYPES = ("llama", "mistral", "ministral", "qwen2", "qwen3", "phi3", "gpt2", *_GEMMA)
+_GGUF = ("llama", "qwen2", "qwen3", "phi3", "gpt2", "gemma", "gemma3")
 _ACTIVATIONS: dict[Any, Activation] = {
     "silu": "silu",
     "swish": "silu",
@@ -33,18 +34,41 @@ _ACTIVATIONS: dict[Any, Activation] = {
 }
 _UNTURNED = 10000
 """What stands for θ where nothing is turned."""
+_LOCAL = 10000
+"""θ of Gemma 3's layers that attend to a window, unless its config says another."""
+_PATTERN = 6
+"""One of so many layers of Gemma 3 attends to all tokens, unless its config says otherwise."""
+_SLIDING, _FULL = "sliding_attention", "full_attention"
+_LARGEST_GEMMA = 62
+"""Layers of Gemma 3 27B."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Activation, ε of the norms as a decimal, θ of the rotary embedding, and how many tokens attention sees at most
-    (0: all of them).
+    """Activation, ε of the norms as a decimal, (θ, by what positions are divided) of every layer's rotary embedding,
+    how many tokens attention sees at most (0: all of them), and the squares of what the embedding is multiplied by and
+    of what scores are divided by.
     """
 
     activation: Activation
     epsilon: str
-    theta: int
+    turns: tuple[tuple[int, int], ...]
+    score_square: int
     window: int = 0
+    embedding_square: int = 1
+
+    @classmethod
+    def alike(cls, shape: ModelShape, activation: Activation, epsilon: str, theta: int = 10000) -> Settings:
+        """Those of a model whose layers turn alike and which has no multipliers."""
+        return cls(activation, epsilon, ((theta, 1),) * shape.layers, shape.head_dim)
+
+    @classmethod
+    def of(cls, facts: Facts) -> Settings:
+        """What the facts of a commitment repeat."""
+        turns = tuple((layer.theta, layer.stretch) for layer in facts.layers)
+        return cls(
+            facts.activation, facts.epsilon, turns, facts.score_square, facts.window, facts.embedding_square
+        )
 
 
 def read_settings(model: Model) -> Settings:
@@ -59,54 +83,133 @@ def read_settings(model: Model) -> Settings:
         raise Unsupported(
             f"{checkpoint.path}: no inference program yet for {shape.family} models of this kind"
         )
-    return _gguf(checkpoint) if isinstance(checkpoint, GgufCheckpoint) else _hugging_face(checkpoint, shape)
+    if isinstance(checkpoint, GgufCheckpoint):
+        return _gguf(checkpoint, shape)
+    return _hugging_face(checkpoint, shape)
 
 
-def _gguf(checkpoint: GgufCheckpoint) -> Settings:
-    architecture = checkpoint.metadata["general.architecture"]
-    prefix = f"{architecture}."
-    if architecture not in _GGUF or any(
-        name.startswith(f"{prefix}rope.scaling") or name.endswith("_scale") for name in checkpoint.metadata
-    ):
+def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
+    metadata, architecture = checkpoint.metadata, checkpoint.metadata["general.architecture"]
+    prefix, gemma = f"{architecture}.", architecture in _GEMMA
+    scaled = [
+        name for name in metadata if name.startswith(f"{prefix}rope.scaling") or name.endswith("_scale")
+    ]
+    kind = metadata.get(f"{prefix}rope.scaling.type")
+    stretch = _stretch(
+        checkpoint, metadata.get(f"{prefix}rope.scaling.factor", 1.0) if kind == "linear" else 1.0
+    )
+    plain = (
+        {f"{prefix}rope.scaling.{name}" for name in ("type", "factor")} if kind == "linear" else set[str]()
+    )
+    if architecture not in _GGUF or not set(scaled) <= plain:
         raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled {architecture} models")
     if any(name.startswith("rope_f") for name in checkpoint.names()):
         raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled rotary frequencies")
     found = (f"{prefix}attention.layer_norm_rms_epsilon", f"{prefix}attention.layer_norm_epsilon")
-    epsilon = next((checkpoint.metadata[name] for name in found if name in checkpoint.metadata), None)
+    epsilon = next((metadata[name] for name in found if name in metadata), None)
     if not isinstance(epsilon, float):
         raise Malformed(f"{checkpoint.path}: no epsilon of the norms")
-    window = checkpoint.metadata.get(f"{prefix}attention.sliding_window", 0)
-    theta = _theta(checkpoint, checkpoint.metadata.get(f"{prefix}rope.freq_base", _UNTURNED))
-    activation: Activation = "gelu_tanh" if architecture == "gpt2" else "silu"
-    return Settings(activation, _decimal(np.float32(epsilon)), theta, _window(checkpoint, window))
+    window = _window(checkpoint, metadata.get(f"{prefix}attention.sliding_window", 0))
+    main = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base", _UNTURNED)), stretch)
+    local = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base_swa", _LOCAL)), 1)
+    slides = (
+        _slides(_PATTERN, shape.layers) if architecture == "gemma3" and window else [False] * shape.layers
+    )
+    activation: Activation = "gelu_tanh" if architecture == "gpt2" or gemma else "silu"
+    return Settings(
+        activation,
+        _decimal(np.float32(epsilon)),
+        tuple(local if slide else main for slide in slides),
+        # the one model whose scores are not divided by the root of its heads' size
+        shape.hidden // shape.heads if gemma and shape.layers == _LARGEST_GEMMA else shape.head_dim,
+        window,
+        shape.hidden if gemma else 1,
+    )
 
 
 def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
     config = checkpoint.config
-    learned = shape.positions > 0
+    learned, gemma = shape.positions > 0, config.get("model_type") in _GEMMA
     name = config.get("activation_function", "gelu_new") if learned else config.get("hidden_act", "silu")
+    if gemma:
+        name = config.get("hidden_activation") or "gelu_pytorch_tanh"
     if name not in _ACTIVATIONS:
         raise Unsupported(f"{checkpoint.path}: no inference program yet for {name!r}")
     there = [name for name in _MULTIPLIERS if config.get(name) is not None]
     if config.get("scale_attn_by_inverse_layer_idx") or config.get("scale_attn_weights") is False:
         there.append("scaled attention weights")
+    if config.get("use_bidirectional_attention"):
+        there.append("attention to what follows")
     if there or config.get("model_type") not in _TYPES:
         what = there[0] if there else config.get("model_type")
         raise Unsupported(f"{checkpoint.path}: no inference program yet for {what}")
     by_default = not str(config.get("model_type")).startswith("qwen")
     used = config.get("sliding_window") is not None and config.get("use_sliding_window", by_default)
     window = _window(checkpoint, config["sliding_window"] if used else 0)
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(rope, dict):
-        raise Malformed(f"{checkpoint.path}: config rope_parameters must be an object")
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled rotary frequencies")
     key, default = ("layer_norm_epsilon", 1e-5) if learned else ("rms_norm_eps", 1e-6)
     epsilon = config.get(key, default)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
         raise Malformed(f"{checkpoint.path}: config {key} must be a number")
-    base = _UNTURNED if learned else rope.get("rope_theta", config.get("rope_theta", 1e4))
-    return Settings(_ACTIVATIONS[name], _decimal(epsilon), _theta(checkpoint, base), window)
+    turns = ((_UNTURNED, 1),) * shape.layers if learned else _turns(checkpoint, shape)
+    square = config.get("query_pre_attn_scalar", 256) if shape.output_norm else shape.head_dim
+    return Settings(
+        _ACTIVATIONS[name],
+        _decimal(epsilon),
+        turns,
+        _theta(checkpoint, square),
+        window,
+        shape.hidden if gemma else 1,
+    )
+
+
+def _turns(checkpoint: Checkpoint, shape: ModelShape) -> tuple[tuple[int, int], ...]:
+    """Of every layer the base of the rotary embedding, and by what positions are divided."""
+    config = checkpoint.config
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise Malformed(f"{checkpoint.path}: config rope_parameters must be an object")
+    kinds = config.get("layer_types")
+    if kinds is None and shape.family == "gemma3":
+        pattern = config.get("sliding_window_pattern", config.get("_sliding_window_pattern", _PATTERN))
+        if type(pattern) is not int or pattern < 1:
+            raise Malformed(f"{checkpoint.path}: config sliding_window_pattern must be a positive integer")
+        kinds = [_SLIDING if slide else _FULL for slide in _slides(pattern, shape.layers)]
+    if shape.family != "gemma3":
+        return (_turn(checkpoint, rope, config.get("rope_theta", 1e4)),) * shape.layers
+    if not isinstance(kinds, list) or len(kinds) != shape.layers or not set(kinds) <= {_SLIDING, _FULL}:
+        raise Malformed(f"{checkpoint.path}: config layer_types must name the attention of every layer")
+    if not {_SLIDING, _FULL} & set(rope):
+        local = {"rope_theta": config.get("rope_local_base_freq", _LOCAL)}
+        rope = {_FULL: {"rope_theta": config.get("rope_theta", 1e6), **rope}, _SLIDING: local}
+    for kind in set(kinds):
+        if not isinstance(rope.get(kind), dict):
+            raise Malformed(f"{checkpoint.path}: config rope_parameters says nothing of {kind}")
+    found = {kind: _turn(checkpoint, rope[kind], None) for kind in set(kinds)}
+    return tuple(found[kind] for kind in kinds)
+
+
+def _turn(checkpoint: Checkpoint, rope: dict[str, Any], base: Any) -> tuple[int, int]:
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "linear"):
+        raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled rotary frequencies")
+    stretch = _stretch(checkpoint, rope.get("factor") if kind == "linear" else 1)
+    return _theta(checkpoint, rope.get("rope_theta", base)), stretch
+
+
+def _slides(pattern: int, layers: int) -> list[bool]:
+    """Which layers attend to a window, where one of so many does not."""
+    return [(n + 1) % pattern != 0 for n in range(layers)]
+
+
+def _stretch(checkpoint: Checkpoint, value: Any) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or value != int(value)
+        or not 0 < value <= 1024
+    ):
+        raise Unsupported(f"{checkpoint.path}: positions divided by {value!r}, which is no integer")
+    return int(value)
 
 
 def _window(checkpoint: Checkpoint, value: Any) -> int:

@@ -12,7 +12,8 @@ from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
 from huref.common.errors import ProverError, Unsupported, UsageError
 from huref.prover.checkpoint.families import Model
-from huref.prover.run.inference.calibrate import Weights, calibrate
+from huref.prover.run.inference.calibrate import calibrate
+from huref.prover.run.inference.float_run import Weights
 from huref.prover.run.inference.settings import Settings, read_settings
 from huref.prover.run.inference.texts import calibration_texts
 from huref.prover.vocabulary.tokens import load_vocabulary
@@ -68,19 +69,24 @@ def first_difference(one: Facts, other: Facts) -> str | None:
     A run in floating point is not the same to the last bit everywhere, so a value may fall to either side of a power
     of two: units one apart are alike.
     """
-    exact = ("activation", "epsilon", "theta")
+    exact = ("activation", "epsilon", "window", "embedding_square", "score_square")
     found = [name for name in exact if getattr(one, name) != getattr(other, name)]
-    if not found and len(one.layers) != len(other.layers):
-        found = ["layers"]
+    if not found and _turns(one) != _turns(other):
+        found = ["theta"] if len(one.layers) == len(other.layers) else ["layers"]
     if not found:
         ours, theirs = _units(one), _units(other)
         found = [name for name in ours | theirs if abs(ours.get(name, 0) - theirs.get(name, 0)) > 1]
     return found[0] if found else None
 
 
+def _turns(facts: Facts) -> list[tuple[int, int]]:
+    return [(layer.theta, layer.stretch) for layer in facts.layers]
+
+
 def _units(facts: Facts) -> dict[str, int]:
     """All units by name; a neuron that is no outlier has none."""
-    units = {"embedding": facts.embedding, "logits": facts.logits}
+    units = {"embedding": facts.embedding, "logits": facts.logits, "lifted": facts.lifted}
+    units |= {f"final[{i}]": unit for i, unit in enumerate(facts.final)}
     units |= dict(zip(("shifts[0]", "shifts[1]"), facts.shifts, strict=True))
     for n, layer in enumerate(facts.layers):
         for field in fields(layer):
@@ -90,6 +96,6 @@ def _units(facts: Facts) -> dict[str, int]:
             else:
                 units |= {
                     f"{name}.{i}": unit
-                    for i, unit in enumerate(value if field.name == "stream" else (value,))
+                    for i, unit in enumerate(value if isinstance(value, tuple) else (value,))
                 }
     return units

@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 
 from huref.circuits.fingerprint.shape import Block, ModelShape
-from huref.circuits.inference.compile import (
-    compile_inference,
-    norm_scale,
-    product_high,
-    stream_bits,
-    turned_clamp,
-)
+from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts, LayerFacts
+from huref.circuits.inference.limits import norm_scale, product_high, stream_bits, turned_clamp
 from huref.circuits.inference.sites import Write
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported, UsageError
@@ -39,8 +34,8 @@ LAYER = LayerFacts(
 FACTS = Facts(
     activation="silu",
     epsilon="1e-05",
-    theta=10000,
     window=0,
+    score_square=64,
     embedding=13,
     logits=9,
     shifts=(2, 16),
@@ -82,7 +77,8 @@ def test_outliers_reach_the_sites() -> None:
         {"rotary": None, "rotary_dim": 0},
         {"head": False},
         {"parallel": True},
-        {"output_norm": True},
+        {"output_norm": True, "biases": ("q",)},
+        {"output_norm": True, "rotary": None, "rotary_dim": 0, "positions": 9},
         {"other_mixers": True},
         {"blocks": (Block(True, SHAPE.ffn, 4),) * SHAPE.layers},
     ],
@@ -140,8 +136,12 @@ def test_facts_pass_through_json() -> None:
         {"window": True},
         {"epsilon": "1e-05x"},
         {"epsilon": 1e-5},
-        {"theta": 1},
-        {"theta": 2.5},
+        {"score_square": 2},
+        {"embedding_square": 2.5},
+        {"embedding_square": 0},
+        {"lifted": 41},
+        {"final": [1, 2]},
+        {"final": [1, 2, 41]},
         {"shifts": [3]},
         {"shifts": [5, 4]},
         {"shifts": [0, 21]},
@@ -164,6 +164,13 @@ def test_bad_facts_are_malformed(change: dict[str, Any]) -> None:
         {"query": "7"},
         {"stream": [1]},
         {"stream": [1, 99]},
+        {"branch": 3},
+        {"written": [1, 41]},
+        {"theta": 1},
+        {"theta": 2.5},
+        {"theta": 1 << 41},
+        {"stretch": 0},
+        {"stretch": True},
         {"up_outliers": [[1, 2, 3]]},
         {"up_outliers": [[5, 1], [4, 1]]},
         {"up_outliers": [[5, 0]]},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.inference import tables
-from huref.circuits.inference.compile import norm_scale, query_scale, stream_bits
+from huref.circuits.inference.limits import norm_scale, query_scale, stream_bits
 from huref.circuits.program import functions
 
 

@@ -6,6 +6,7 @@ Nothing here reads the bounds that the compiler states. Sums over a norm's outpu
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache, partial
 from math import isqrt
@@ -17,12 +18,15 @@ import pytest
 from huref.circuits.inference.claim import odds_digit
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts, LayerFacts
+from huref.circuits.inference.limits import RAW_LIMB
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
+from huref.circuits.model.rotation import rotation
 from huref.circuits.model.tensors import whole_model
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations import products, terms
+from huref.circuits.relations.frame import Matrix
 from huref.circuits.relations.program import Look, Number, Own, Relations
 from huref.circuits.relations.terms import by_inner
 from huref.common.algebra.field import P
@@ -36,7 +40,7 @@ LAYER = LayerFacts(
     up_outliers=((5, 2),), product_outliers=((5, 3), (9, 4)),
 )  # fmt: skip
 FACTS = Facts(
-    activation="silu", epsilon="1e-05", theta=10000, window=0, embedding=13, logits=9, shifts=(2, 16),
+    activation="silu", epsilon="1e-05", score_square=64, window=0, embedding=13, logits=9, shifts=(2, 16),
     layers=(LAYER, LAYER),
 )  # fmt: skip
 
@@ -130,6 +134,8 @@ class Bounds:
                 return factor << 30  # by the choice of their digits
             case terms.RowSum(matrix):
                 return factor * matrix.frame.cols * self.of(matrix, i)
+            case terms.Rotated(matrix, bits, back):
+                return self.rotated(matrix, bits, i, back=back)
             case terms.Mapped(matrix, maps):
                 return factor * int(np.abs(maps).sum(axis=2).max()) * self.of(matrix, i)
 
@@ -150,6 +156,8 @@ class Bounds:
         factor = abs(by_inner(product.factor, inner)[i])
         match product:
             case products.Projection(matrix=matrix):
+                if matrix.name == "read":
+                    return factor * WEIGHT * matrix.frame.cols * self.of(matrix, i)
                 assert matrix.name == "norm"
                 return factor * WEIGHT * 514 * matrix.frame.cols
             case products.Transposed(matrix=matrix, outliers=outliers):
@@ -158,12 +166,14 @@ class Bounds:
             case products.ColumnScale(matrices=matrices, scale=scale):
                 # the reach of a quotient does not depend on its shift
                 return factor * sum(abs(by) * self.of(m, i) for m, by in matrices) * self.of(scale, i)
-            case products.RowScale(matrices=matrices, scale=scale) if scale.name == "norm.power":
-                return self.shifted()
+            case products.RowScale(matrices=matrices, scale=scale) if scale.name.endswith("norm.power"):
+                return self.shifted(scale.name.removesuffix(".power"))
             case products.RowScale(scale=scale) if scale.name.endswith("_norm.scale"):
                 return self.headed(scale.name)
             case products.StoredScale(matrix=matrix, numbers=numbers):
                 return factor * WEIGHT * sum(abs(by) for by in numbers) * self.of(matrix, i)
+            case products.HeadSquares(matrix=matrix, size=size) if not matrix.name.endswith(".high"):
+                return factor * self.squares(matrix.name, size, i)
             case products.HeadSquares(matrix=matrix, size=size):
                 return factor * size * self.of(matrix, i) ** 2
             case products.RowScale(matrices=matrices, scale=scale):
@@ -187,9 +197,21 @@ class Bounds:
         e, m, scale = (column.astype(np.int64) for column in table.columns())
         return int((np.sqrt((m + 1.0) * 4.0**e) * scale).max()) + 1
 
-    def shifted(self) -> int:
+    def squares(self, name: str, size: int, i: int) -> int:
+        """Squares of a head whose high limbs have few: their norm, and that of the low ones, together."""
+        few, low = (self.of(self.relations.matrix[f"{name}{part}"], i) for part in ("_norm.few", ".low"))
+        return math.ceil((2**RAW_LIMB * math.sqrt(few) + low * math.sqrt(size)) ** 2)
+
+    def rotated(self, matrix: Matrix, bits: int, i: int, *, back: bool) -> int:
+        """Row norms of the integer matrix times the norm of what it turns; behind a norm that is at most 514·√d."""
+        d, turn = matrix.frame.cols, rotation(matrix.frame.cols, bits).astype(float)
+        row = float(np.sqrt((turn**2).sum(axis=1 if back else 0)).max())
+        length = 514.0 if matrix.name == "branch.norm" else float(self.of(matrix, i))
+        return math.ceil(row * length * math.sqrt(d))
+
+    def shifted(self, name: str) -> int:
         """h·2^s of a norm, for the pairs that the table has."""
-        table = next(look.table for look in self.relations.looks if look.label == "norm.clamp")
+        table = next(look.table for look in self.relations.looks if look.label == f"{name}.clamp")
         s, h, _ = table.columns()
         return int((np.abs(h.astype(np.int64)) << s).max())
 
@@ -209,7 +231,8 @@ CASES = {
 
 
 def one_sides(name: str) -> bool:
-    named = ("norm.low", "norm.high", "q_norm", "k_norm", "odds.low", "odds.high")
+    name = name.removeprefix("branch.")
+    named = ("norm.low", "norm.high", "q_norm", "k_norm", "q_norm.few", "k_norm.few", "odds.low", "odds.high")
     return name in named or name.startswith("norm.digit")
 
 
@@ -222,7 +245,7 @@ def test_every_equation_is_one_of_integers(case: str) -> None:
         assert max(bounds.largest[name]) <= matrix.largest, name
     tight = {}
     for equation in relations.equations:
-        one_sided = one_sides(equation.name) or equation.name == "norm.mixed"
+        one_sided = one_sides(equation.name) or equation.name.endswith("norm.mixed")
         for i in range(equation.frame.inner):
             bound = bounds.equation(equation.name, i)
             tight[equation.name] = max(tight.get(equation.name, 0), bound)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.facts import LayerFacts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.relations.frame import Matrix
@@ -105,6 +106,10 @@ def other_program(run: Run, **facts: Any) -> Any:
     return compile_inference(run.shape, replace(run.facts, **facts), len(run.ids))
 
 
+def turned(layers: tuple[LayerFacts, ...], theta: int) -> tuple[LayerFacts, ...]:
+    return tuple(replace(layer, theta=theta) for layer in layers)
+
+
 def other_weights(run: Run, **tensors: str) -> dict[str, Ints]:
     return {**run.weights, **{name: run.weights[other] for name, other in tensors.items()}}
 
@@ -130,7 +135,7 @@ DEVIATIONS: dict[str, tuple[Callable[[Run], dict[str, Ints]], set[str]]] = {
     "a layer's v used twice": (lambda r: forge(r, weights=other_weights(r, **{"l1.v": "l0.v"})), {"v"}),
     "other ids": (lambda r: forge(r, ids=other_ids(r)), {"embed"}),
     "another rotary table": (
-        lambda r: forge(r, program=other_program(r, theta=9000)),
+        lambda r: forge(r, program=other_program(r, layers=turned(r.facts.layers, 9000))),
         {"q_turned", "k_turned"},
     ),
     "another epsilon": (
@@ -201,6 +206,47 @@ OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = 
         "qwen3",
         lambda r: forge(r, weights=other_weights(r, **{"l1.k": "l0.k"})),
         {"k"},
+    ),
+    "another gain before attention": (
+        "gemma3", lambda r: forge(r, weights=flipped(r, "l1.attn_gain", 0)), {"gained", "gained.small"},
+    ),
+    "another gain before the head": (
+        "gemma3", lambda r: forge(r, weights=flipped(r, "head_gain", 0)), {"gained", "gained.small"},
+    ),
+    "another gain behind the FFN": (
+        "gemma3", lambda r: forge(r, weights=flipped(r, "l0.down_gain", 0)), {"branch.gained"},
+    ),
+    "another layer's gain behind attention": (
+        "gemma3",
+        lambda r: forge(r, weights=other_weights(r, **{"l1.o_gain": "l0.o_gain"})),
+        {"branch.gained"},
+    ),
+    "layers that turn alike": (
+        "gemma3",
+        lambda r: forge(r, program=other_program(r, layers=turned(r.facts.layers, 10000))),
+        {"q_turned", "k_turned"},
+    ),
+    "positions that are not divided": (
+        "gemma3",
+        lambda r: forge(r, program=other_program(r, layers=tuple(replace(x, stretch=1) for x in r.facts.layers))),
+        {"q_turned", "k_turned"},
+    ),
+    "scores divided by something else": (
+        "gemma3", lambda r: forge(r, program=other_program(r, score_square=12)), {"q_turned"},
+    ),
+    "another factor of the embedding": (
+        "gemma3", lambda r: forge(r, program=other_program(r, embedding_square=50)), {"embed.power"},
+    ),
+    "rows of another embedding": (
+        "gemma3",
+        lambda r: forge(r, weights={**r.weights, "embed": np.roll(r.weights["embed"], 1, axis=0)}),
+        {"embed.rows"},
+    ),
+    "a residual that skips an FFN": (
+        "gemma3", lambda r: forge(r, Deviation(residual={"l1.o_added": "l0.o_added"})), {"added"},
+    ),
+    "a norm behind attention with a larger exponent": (
+        "gemma3", lambda r: forge(r, Deviation(norm=("l1.o_norm", 0, 1))), {"branch.norm.root"},
     ),
 }  # fmt: skip
 

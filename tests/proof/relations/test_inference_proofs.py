@@ -38,7 +38,7 @@ def test_more_tokens_than_a_block() -> None:
     made.verify(made.prove())
 
 
-@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2"])
+@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma3"])
 def test_other_layouts(layout: str) -> None:
     shape, activation = LAYOUTS[layout]
     made = of(make_run(shape, activation=activation))
@@ -61,7 +61,9 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
         replace(run, claims=replace(claims, gaps=(2, *claims.gaps[1:]))),
         replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps, claims.odds)),
         replace(run, ids=(run.ids[0] ^ 1, *run.ids[1:])),
-        replace(run, facts=replace(run.facts, theta=8000)),
+        replace(
+            run, facts=replace(run.facts, layers=tuple(replace(x, theta=8000) for x in run.facts.layers))
+        ),
         replace(run, facts=replace(run.facts, epsilon="1e-06")),
     ]
     for other in others:

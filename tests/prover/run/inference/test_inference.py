@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,10 @@ def test_logits_are_those_of_the_integers_in_float(ready: Ready) -> None:
     close_to_float(ready)
 
 
+_TWO_KINDS = {
+    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama with biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
     "a window": ("mistral", {"sliding_window": 32}),
@@ -109,6 +114,21 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "phi3",
         {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}},
     ),
+    "positions divided": (
+        "llama",
+        {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}},
+    ),
+    "gemma": ("gemma", {}),
+    "gemma2 without caps": ("gemma2", {"final_logit_softcapping": None, "sliding_window": 48}),
+    "gemma3": (
+        "gemma3",
+        {
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "sliding_window": 48,
+            "rope_parameters": _TWO_KINDS,
+        },
+    ),
+    "gemma3, another width and divisor": ("gemma3", {"hidden_size": 88, "query_pre_attn_scalar": 40}),
     "gpt2": ("gpt2", {}),
     "gpt2 with another activation": ("gpt2", {"activation_function": "gelu", "tie_word_embeddings": False}),
 }
@@ -188,25 +208,68 @@ def test_ids_must_fit(ready: Ready) -> None:
             execute_inference(ready.program, ready.weights, ids)
 
 
+def test_configs_of_gemma3_as_they_were_and_are(tmp_path: Path) -> None:
+    """Two bases and a pattern, or what every layer attends to and the turn of either kind."""
+    folder = tiny_models.build("gemma3", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("layer_types", "rope_parameters", "_sliding_window_pattern"):
+        config.pop(name, None)
+
+    def turns(**changes: Any) -> Any:
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+        return read_settings(open_model(folder)).turns
+
+    local, full = (10000, 1), (1000000, 1)
+    assert turns() == (local,) * 3  # one of six layers sees all
+    assert turns(sliding_window_pattern=2) == (local, full, local)
+    scaled = {"factor": 8.0, "rope_type": "linear"}
+    assert turns(sliding_window_pattern=3, rope_scaling=scaled, rope_theta=5e5, rope_local_base_freq=2e4) == (
+        *((20000, 1),) * 2,
+        (500000, 8),
+    )
+    kinds = ["full_attention", "full_attention", "sliding_attention"]
+    rope = {"full_attention": {"rope_theta": 3e5}, "sliding_attention": {"rope_theta": 7e4}}
+    assert turns(layer_types=kinds, rope_parameters=rope) == ((300000, 1), (300000, 1), (70000, 1))
+    for changes, message in (
+        ({"layer_types": kinds[:2]}, "layer_types must name"),
+        ({"layer_types": [*kinds[:2], "chunked_attention"]}, "layer_types must name"),
+        (
+            {"layer_types": kinds, "rope_parameters": {"full_attention": {}}},
+            "rotary base of None|says nothing of",
+        ),
+        ({"sliding_window_pattern": 0}, "positive integer"),
+    ):
+        with pytest.raises((Unsupported, Malformed), match=message):
+            turns(**changes)
+
+
 def test_settings_of_a_checkpoint(ready: Ready) -> None:
-    assert read_settings(ready.model) == Settings("silu", "1e-06", 10000)
+    assert read_settings(ready.model) == Settings.alike(ready.model.shape, "silu", "1e-06")
 
 
 @pytest.mark.parametrize(
     ("family", "overrides", "message"),
     [
-        ("olmo2", {}, "pre-norms"),
+        ("olmo2", {}, "olmo2 models"),
+        ("glm4", {}, "glm4 models"),
+        ("gemma2", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
+        ("gemma2", {}, "final_logit_softcapping"),
+        ("gemma3", {"use_bidirectional_attention": True}, "attention to what follows"),
         ("starcoder2", {}, "starcoder2 models"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scaled attention"),
         ("gpt2", {"activation_function": "relu"}, "relu"),
         ("qwen2", {"sliding_window": -1, "use_sliding_window": True}, "sliding window of -1"),
         ("smollm3-unrotated", {}, "llama models of this kind"),
         ("granite", {}, "attention_multiplier|embedding_multiplier"),
-        ("gemma", {}, "gemma models"),
         ("llama", {"hidden_act": "relu"}, "relu"),
         (
             "llama",
-            {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+            {"rope_parameters": {"rope_type": "linear", "factor": 2.5, "rope_theta": 10000.0}},
+            "positions divided by 2.5",
+        ),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}},
             "scaled rotary",
         ),
     ],

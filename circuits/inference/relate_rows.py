@@ -1,0 +1,26 @@
+"""What rows of the embedding are multiplied by, from their steps (docs/inference.md §4, protocol §13.7)."""
+
+from __future__ import annotations
+
+from huref.circuits.inference.builder import Builder
+from huref.circuits.model.tensors import STEP
+from huref.circuits.program.tables import Table
+from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.program import Own
+from huref.circuits.relations.terms import Beside, Public, StoredAt
+
+LARGEST_MULTIPLE = 17
+"""Nothing is multiplied by more than two to this power."""
+
+
+def row_multiples(
+    builder: Builder, tensor: str, index: tuple[int, ...], unit: int, square: int, high: int
+) -> Matrix:
+    """√square · 2^(unit + step) of the rows `index` of a tensor, whose exponents are in [0, high]."""
+    tokens = Frame(builder.tokens, 1)
+    shift = builder.matrix(f"{tensor}.shift", tokens, high, flat=True)
+    power = builder.matrix(f"{tensor}.power", tokens, 1 << LARGEST_MULTIPLE, flat=True)
+    builder.look(f"{tensor}.power", Table("multiples", (square, high)), Own(shift), Own(power))
+    step = StoredAt(tensor + STEP, index, -1)
+    builder.equation(f"{tensor}.shift", tokens, 1 << 9, Beside(shift), step, Public(-unit))
+    return power

@@ -1,0 +1,122 @@
+"""What a recorder puts down of models with norms behind attention and FFN (protocol §13.7)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from huref.circuits.inference.evaluate import Ints
+from huref.circuits.inference.sites import (
+    Add,
+    Embed,
+    Gain,
+    HighGain,
+    Lift,
+    LowGain,
+    OutputGain,
+    Rotate,
+    Rows,
+    Site,
+    Turn,
+)
+from huref.prover.run.inference.executor import FastEvaluator
+
+
+class PlainRecorder(FastEvaluator):
+    """Both halves of a layer are instances of one matrix."""
+
+    @abstractmethod
+    def put(self, name: str, inner: int, values: Ints) -> None:
+        """Instance `inner` of a matrix: values (outer, …)."""
+
+    @abstractmethod
+    def rest(self, name: str, inner: int) -> None:
+        """The remainder of the last rounding."""
+
+    @abstractmethod
+    def limbs_of(self, values: Ints, inner: int, first: str, second: str) -> None:
+        """Both limbs of values."""
+
+    @abstractmethod
+    def streamed(self, inner: int, values: Ints) -> None:
+        """Instance `inner` of the stream."""
+
+    @abstractmethod
+    def multiples(self, site: Embed | Lift, tensor: str, shift: Ints) -> None:
+        """What rows are multiplied by."""
+
+    @abstractmethod
+    def clamped(self, site: Turn | Gain | Rotate, out: Ints) -> Ints:
+        """`out`, what it was before it was clipped, and the remainder."""
+
+    def place(self, site: Site) -> tuple[int, str]:
+        """The layer of a site, and its name behind the layer's tag."""
+        tag, _, name = site.name.partition(".")
+        return (int(tag[1:]), name) if name else (0, tag)
+
+    def rotate(self, site: Rotate) -> Ints:
+        out = super().rotate(site)
+        if site.clamp:
+            return self.clamped(site, out)
+        inner, name = self.where(site)
+        self.put(name, inner, out)
+        self.rest(f"{name}.rest", inner)
+        return out
+
+    def embedded_rows(self, site: Rows) -> Ints:
+        out = super().embedded_rows(site)
+        self.put("embed.one", 0, np.ones(len(out), np.int64))
+        self.put("embed.rows", 0, out)
+        return out
+
+    def lift(self, site: Lift) -> Ints:
+        out = super().lift(site)
+        self.multiples(site, "embed", self.exponents(site, "embed", self.ids))
+        self.rest("embed.rest", 0)
+        self.streamed(0, out)
+        return out
+
+    def low_gain(self, site: LowGain) -> Ints:
+        out = super().low_gain(site)
+        inner, _ = self.where(site)
+        self.limbs_of(out, inner, "gained.small.high", "gained.small.low")
+        self.rest("gained.small.rest", inner)
+        return out
+
+    def high_gain(self, site: HighGain) -> Ints:
+        out = super().high_gain(site)
+        inner, name = self.where(site)
+        self.limbs_of(out, inner, f"{name}.high", f"{name}.low")
+        self.rest(f"{name}.rest", inner)
+        return out
+
+    def output_gain(self, site: OutputGain) -> Ints:
+        out = super().output_gain(site)
+        inner, name = self.where(site)
+        self.limbs_of(out, inner, f"{name}.high", f"{name}.low")
+        self.rest(f"{name}.rest", inner)
+        return out
+
+    def added(self, site: Add) -> Ints:
+        out = super().added(site)
+        inner, name = self.where(site)
+        self.rest(f"{name}.rest", inner)
+        self.streamed(inner + 1, out)
+        return out
+
+    def where(self, site: Site) -> tuple[int, str]:
+        """The instance of a site, and the matrix of its values; parts that both halves of a layer have are one."""
+        inner, name = self.place(site)
+        half, _, part = name.partition("_")
+        if half == "final":
+            return 2 * self.program.shape.layers, part
+        if half == "embedded":
+            return 0, f"embed.{part}"
+        if part in ("low", "gained", "read") and half in ("attn", "ffn"):
+            return 2 * inner + (half == "ffn"), part
+        if part in ("back", "branch", "added"):
+            return 2 * inner + (half == "down"), {"back": "branch.back", "branch": "branch.gained"}.get(
+                part, part
+            )
+        return inner, name
