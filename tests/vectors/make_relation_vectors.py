@@ -31,6 +31,7 @@ SHAPES = {
     "qwen3": (NORMED, "silu"),
     "phi3, partly turned": (replace(TINY, rotary="interleaved", rotary_dim=8), "silu"),
     "gpt2": (UNTURNED, "gelu"),
+    "gemma, layers that turn differently": (NORMED, "gelu_tanh"),
 }
 
 
@@ -60,6 +61,9 @@ def main() -> None:
         facts = make_run(shape, activation=activation).facts.to_dict()
         facts["layers"][1]["product_outliers"] = [[5, 2], [40, 1]]
         facts["layers"][0]["up_outliers"] = [[3, 1], [5, 2]] if shape.gated else []
+        if name.startswith("gemma"):
+            facts |= {"embedding_square": shape.hidden, "score_square": 20}
+            facts["layers"][1] |= {"theta": 500000, "stretch": 8}
         case = {
             "name": name, "shape": shape.to_dict(), "inference": facts, "security": 100, "proofs": 16,
             "ids": [1, 5, 3, 0, 7, 2], "first": 4, "gaps": [0, 9], "odds": 77,
