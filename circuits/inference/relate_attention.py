@@ -39,15 +39,14 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
         first.bound,
     )
     frame = Frame(builder.tokens, layers, 1, first.cols)
-    out = builder.matrix(name, frame, reach if first.limb else first.clamp)
     if first.limb:
-        h = out
+        h = out = builder.matrix(name, frame, reach)
         high = builder.matrix(f"{name}.high", frame, RAW_HIGH)
         low = builder.matrix(f"{name}.low", frame, 1 << first.limb >> 1)
         table = Table("joined", (RAW_HIGH, first.limb))
         builder.look(f"{name}.limbs", table, Own(high), Own(low), Own(out))
     else:
-        h = builder.matrix(f"{name}.h", frame, reach)
+        h, out = builder.matrix(f"{name}.h", frame, reach), builder.matrix(name, frame, first.clamp)
         builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
     equation = builder.rounded(name, frame, steps, ((h, 1),), *builder.bias(tensors, first.bias))
     select = tuple(2 * n + half for n in range(layers))

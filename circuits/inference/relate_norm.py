@@ -65,7 +65,7 @@ def relate_norms(
     low_bits, mixed_bits = carry_bits(first.cols, high.largest, limb)
     places = digits(limb)
     q = [add.bits(f"{named}.q{start}", width) for start, width in places]
-    top = add.bits(f"{named}.top", TOP)
+    top = add.bits(f"{named}.q{2 * limb + 20}", TOP)
     low_carry, mixed_carry = (
         add.number(f"{named}.carry0", low_bits),
         add.number(f"{named}.carry1", mixed_bits),

@@ -185,7 +185,7 @@ class _Recorder(PlainRecorder):
             widths = pieces(bits[name == "carry1"])
             for i, width in enumerate(widths):
                 self.put(f"{named}.{name}.{i}", inner, (number >> (PIECE * i)) & ((1 << width) - 1))
-        self.put(f"{named}.top", inner, top)
+        self.put(f"{named}.q{2 * limb + 20}", inner, top)
         carry, places = np.zeros_like(m), digits(limb)
         remainder = (q0 + (q1 << limb + 1) + (rest << 2 * limb)) - (m << (2 * e))
         for number, (start, width) in enumerate(places):
