@@ -24,6 +24,7 @@ from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.kernels import pinned
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings, read_settings
 from huref.prover.run.inference.texts import calibration_texts
 from huref.prover.run.inference.weights import integer_weights, real_sum
@@ -49,10 +50,10 @@ def network(model: Model, settings: Settings) -> Any:
     return Gemma3ForCausalLM(config).float().eval()
 
 
-def fill(net: Any, tensors: dict[str, Floats], epsilon: float) -> None:
+def fill(net: Any, tensors: dict[str, Floats], scaled: list[tuple[int, int]] | None = None) -> None:
     """Matrices by the names of circuits/model/tensors.py (o and down with rows that write), gains by theirs.
 
-    `epsilon` is that of norms whose input has no scale of its own as it is committed.
+    `scaled`: half-octaves by which what is written was brought to one size; heads have norm one then.
     """
 
     def put(place: Any, values: Floats) -> None:
@@ -72,9 +73,10 @@ def fill(net: Any, tensors: dict[str, Floats], epsilon: float) -> None:
                 put(getattr(layer.mlp, f"{name}_proj").weight, own[name])
             put(layer.self_attn.o_proj.weight, own["o"].T)
             put(layer.mlp.down_proj.weight, own["down"].T)
-            norms = layer.self_attn.q_norm, layer.self_attn.k_norm
-            for norm in (*norms, layer.post_attention_layernorm, layer.post_feedforward_layernorm):
-                norm.eps = epsilon
+            if scaled:
+                layer.self_attn.q_norm.eps = layer.self_attn.k_norm.eps = 1e-12
+                for half, name in enumerate(("o", "down")):
+                    getattr(layer, _NORMS[name]).eps *= 2.0 ** scaled[n][half]
             for name, norm in _NORMS.items():
                 put(getattr(layer, norm).weight, own[f"{name}_gain"] - 1)
             for name in ("q", "k"):
@@ -156,19 +158,21 @@ def main() -> None:
 
     runs = {}
     weights = integer_weights(whole_model(model))
-    facts = calibrate(model.shape, settings, weights, calibration_texts(vocabulary, model.vocab))
+    facts = calibrate(
+        model.shape, settings, weights, calibration_texts(vocabulary, model.vocab), own=OwnProducts(model)
+    )
     programs = [compile_inference(model.shape, facts, len(part)) for part in texts]
     runs["program"] = [
         execute_inference(program, weights, part).values["head"] / 2.0**facts.logits
         for program, part in zip(programs, texts, strict=True)
     ]
-    own = float(settings.epsilon)
-    for name, tensors, epsilon in (
-        ("integers", lambda: committed(model, weights), 1e-12),
-        ("folded", lambda: real(model, folded=True), own),
-        ("float32", lambda: real(model), own),
+    runs |= {"integers": [], "folded": [], "float32": []}
+    for name, tensors, scaled in (
+        ("float32", lambda: real(model), None),
+        ("folded", lambda: real(model, folded=True), None),
+        ("integers", lambda: committed(model, weights), [layer.scaled for layer in facts.layers]),
     ):
-        fill(net, tensors(), epsilon)
+        fill(net, tensors(), scaled)
         runs[name] = logits()
     best = {name: np.concatenate([part.argmax(1) for part in found]) for name, found in runs.items()}
     loss = {

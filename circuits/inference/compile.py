@@ -145,10 +145,13 @@ class _Builder:
         d = self.shape.hidden
         return Reading(self.norm(f"{name}_norm"), NORM_UNIT, ADMITTED * d * min(NORM_CLAMP, NORM_LENGTH))
 
-    def norm(self, name: str, source: str = "", clamp: int = NORM_CLAMP, scaled: str = "") -> str:
-        """A norm of the stream, or of `source`, which is written and has no ε; `scaled` is what it scales instead."""
-        d = self.shape.hidden
-        constant = round(Fraction(self.facts.epsilon) * d * Fraction(4) ** self.unit)
+    def norm(
+        self, name: str, written: tuple[str, int] = ("", 0), clamp: int = NORM_CLAMP, scaled: str = ""
+    ) -> str:
+        """A norm of the stream, or of what is written, at half this unit; `scaled` is what it scales instead."""
+        d, (source, half_unit) = self.shape.hidden, written
+        unit = Fraction(2) ** half_unit if source else Fraction(4) ** self.unit
+        constant = round(Fraction(self.facts.epsilon) * d * unit)
         limb, reach = self.size.limb, (1 << self.size.narrow) + self.size.over
         scale = norm_scale(d, reach)
         high = (1 << self.size.narrow if source else self.limit) >> limb
@@ -158,7 +161,7 @@ class _Builder:
                 name,
                 d,
                 source or self.stream,
-                ROOT_LOW if source else constant,
+                max(ROOT_LOW, constant) if source else constant,
                 scale,
                 scale - NORM_UNIT,
                 clamp,

@@ -25,7 +25,7 @@ _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
 _BOUNDS = {"theta": (2, 1 << 40), "stretch": (1, 1 << 10)}
-_PAIRS = ("stream", "gained", "read_gain", "read", "written", "write_gain", "branch")
+_PAIRS = ("stream", "gained", "read_gain", "read", "written", "write_gain", "branch", "scaled")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class LayerFacts:
     `theta`: base of the rotary frequencies, 10000 where nothing is turned; `stretch`: what positions are divided by.
     With norms behind attention and FFN, pairs for both: `gained`, `read`: units behind the gain of the norm before it
     and of what is read, `read_gain`: the step of this gain; `written`, `branch`: units of what is written, before its
-    norm and behind its gain, `write_gain`: the step of that gain. (0, 0) without.
+    norm and behind its gain, `write_gain`: the step of that gain; `scaled`: half-octaves by which what is written was
+    brought to one size. (0, 0) without.
     """
 
     stream: tuple[int, int]
@@ -68,6 +69,7 @@ class LayerFacts:
     written: tuple[int, int] = (0, 0)
     write_gain: tuple[int, int] = (0, 0)
     branch: tuple[int, int] = (0, 0)
+    scaled: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,9 @@ class Builder(Protocol):
     size: StreamSize
 
     def add(self, site: Site) -> str: ...
-    def norm(self, name: str, source: str = "", clamp: int = NORM_CLAMP, scaled: str = "") -> str: ...
+    def norm(
+        self, name: str, written: tuple[str, int] = ("", 0), clamp: int = NORM_CLAMP, scaled: str = ""
+    ) -> str: ...
 
 
 class Plain:
@@ -121,7 +123,8 @@ class Plain:
         """What is written, behind its norm and gain, added to the stream."""
         to, d = self.builder, self.builder.shape.hidden
         step, unit = layer.write_gain[half], layer.branch[half]
-        normed = to.norm(f"{written}_norm", written)
+        # ε is that of what was written before it was brought to one size
+        normed = to.norm(f"{written}_norm", (written, 2 * layer.written[half] + layer.scaled[half]))
         length = NORM_LENGTH * (isqrt(d) + 1)
         back = self.rotated(f"{written}_back", normed, length, 0, back=True)
         bound = back.largest * GAIN_LIMIT

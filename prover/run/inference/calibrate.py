@@ -9,6 +9,7 @@ from huref.circuits.inference.facts import Facts
 from huref.common.errors import ProverError
 from huref.prover.run.inference.float_run import FloatRun, Weights
 from huref.prover.run.inference.plain_run import PlainRun
+from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings
 
 _LARGEST_SHIFT = 20
@@ -20,13 +21,19 @@ def calibrate(
     weights: Weights,
     texts: Sequence[Sequence[int]],
     progress: Callable[[str], None] | None = None,
+    own: OwnProducts | None = None,
 ) -> Facts:
     """Units for a model's committed integers, from a float run on token ids; `progress` hears of every layer.
+
+    `own` tells how large what is written was before it was brought to one size; without it, it was of that size.
 
     Raises:
         ProverError: values so large or so small that no units fit.
     """
-    run = (PlainRun if shape.output_norm else FloatRun)(shape, settings, weights, texts)
+    if shape.output_norm:
+        run: FloatRun = PlainRun(shape, settings, weights, texts, own)
+    else:
+        run = FloatRun(shape, settings, weights, texts)
     layers = []
     for n in range(shape.layers):
         if progress is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.limits import (
     LIMB,
     NORM_UNIT,
@@ -27,10 +28,13 @@ from huref.prover.run.inference.float_run import (
     WIDE_MARGIN,
     FloatRun,
     Floats,
+    Weights,
     peak,
     unit_for,
     unit_rows,
 )
+from huref.prover.run.inference.products import OwnProducts, attention_product, feed_product
+from huref.prover.run.inference.settings import Settings
 from huref.prover.run.inference.weights import real_sum
 
 _BITS = 14
@@ -40,6 +44,35 @@ _ROOM = 28
 
 class PlainRun(FloatRun):
     """Gains and rotations between the stream and what matrices see."""
+
+    def __init__(
+        self,
+        shape: ModelShape,
+        settings: Settings,
+        weights: Weights,
+        texts: Sequence[Sequence[int]],
+        own: OwnProducts | None = None,
+    ) -> None:
+        self.own = own
+        super().__init__(shape, settings, weights, texts)
+
+    def matrix(self, name: str) -> Floats:
+        """All of a matrix as real numbers."""
+        return np.concatenate([real for _, real in self.blocks(name)])
+
+    def scaled(self, name: str) -> int:
+        """Half-octaves by which what `name` writes was brought to one size."""
+        if self.own is None:
+            return 0
+        tag, _, tensor = name.rpartition(".")
+        layer = int(tag[1:])
+        if tensor == "o":
+            before = self.own.attention(layer, self.gain(f"{tag}.attn")[0])
+            after = attention_product(self.matrix(f"{tag}.v"), self.matrix(name), self.shape)
+        else:
+            before = self.own.feed_forward(layer, self.gain(f"{tag}.ffn")[0])
+            after = feed_product(self.matrix(f"{tag}.up") if self.shape.gated else None, self.matrix(name))
+        return round(math.log2(after / before)) if before > 0 and after > 0 else 0
 
     def rotation(self) -> Floats:
         """Q."""
@@ -95,7 +128,9 @@ class PlainRun(FloatRun):
     def write(self, name: str, y: Floats, unit: int) -> int:
         found, (gain, step) = self.product(name, y), self.gain(name)
         self.note("written", min(unit - LIMB, unit_for(1 << self.size.narrow, peak(found), WIDE_MARGIN)))
-        found = np.asarray(unit_rows(found, 0) @ self.rotation().T * gain, np.float32)
+        half_octaves = self.note("scaled", self.scaled(name))
+        epsilon = float(self.settings.epsilon) * 2.0**half_octaves
+        found = np.asarray(unit_rows(found, epsilon) @ self.rotation().T * gain, np.float32)
         self.x += found
         largest = unit_for(1 << self.bits, peak(found), WIDE_MARGIN)
         apart = _ROOM - self.bits

@@ -14,6 +14,7 @@ from huref.common.errors import ProverError, Unsupported, UsageError
 from huref.prover.checkpoint.families import Model
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.float_run import Weights
+from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings, read_settings
 from huref.prover.run.inference.texts import calibration_texts
 from huref.prover.vocabulary.tokens import load_vocabulary
@@ -23,7 +24,7 @@ from huref.prover.vocabulary.tokens import load_vocabulary
 class Calibration:
     """What a calibration needs beside the integers: settings of the checkpoint, and texts as token ids.
 
-    `tokenizer` is where the texts' tokenizer lies, `digest` that of its vocabulary.
+    `tokenizer` is where the texts' tokenizer lies, `digest` that of its vocabulary, `own` as in `calibrate`.
     """
 
     shape: ModelShape
@@ -31,6 +32,7 @@ class Calibration:
     texts: list[list[int]]
     tokenizer: Path
     digest: str
+    own: OwnProducts | None = None
 
     def facts(self, weights: Weights, progress: Callable[[str], None] | None = None) -> Facts:
         """Facts that compile to a program.
@@ -38,7 +40,7 @@ class Calibration:
         Raises:
             ProverError: the values of the run have no units.
         """
-        facts = calibrate(self.shape, self.settings, weights, self.texts, progress)
+        facts = calibrate(self.shape, self.settings, weights, self.texts, progress, self.own)
         try:
             compile_inference(self.shape, facts, 1)
         except UsageError as error:
@@ -60,7 +62,8 @@ def plan(model: Model, profile: Profile, tokenizer: Path | None = None) -> Calib
     if vocabulary is None or not texts:
         raise Unsupported(f"{model.checkpoint.path}: no tokenizer to calibrate an inference program with")
     place = tokenizer or model.checkpoint.path
-    return Calibration(model.shape, settings, texts, place, vocabulary.digest)
+    own = OwnProducts(model) if model.shape.output_norm else None
+    return Calibration(model.shape, settings, texts, place, vocabulary.digest, own)
 
 
 def first_difference(one: Facts, other: Facts) -> str | None:

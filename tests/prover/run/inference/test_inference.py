@@ -20,6 +20,7 @@ from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings, read_settings
 from huref.prover.run.inference.weights import integer_weights
 from tests.support import tiny_models
@@ -143,6 +144,26 @@ def test_logits_of_other_layouts_are_those_of_the_real_class(case: str, tmp_path
     found = made.trace.values["head"] / 2.0**made.facts.logits
     expected = logits_of(made.real, made.ids)
     assert np.std(found - expected) < 0.06 * np.std(expected)
+
+
+def test_the_epsilon_of_a_norm_behind_what_is_brought_to_one_size(tmp_path: Path) -> None:
+    """Writers so small that ε counts; how small they were is known from the checkpoint alone."""
+    real = tiny_models.random_model("gemma3")
+    with torch.no_grad():
+        for layer in real.model.layers:
+            layer.self_attn.o_proj.weight *= 2e-4
+            layer.mlp.down_proj.weight *= 3e-5
+    real.save_pretrained(tmp_path)
+    model = open_model(tmp_path)
+    weights, rng = integer_weights(whole_model(model)), np.random.default_rng(5)
+    texts = [rng.integers(0, model.vocab, 40).tolist() for _ in range(3)]
+    ids, errors = texts[0][:TOKENS], []
+    expected = logits_of(real, ids)
+    for own in (OwnProducts(model), None):
+        facts = calibrate(model.shape, read_settings(model), weights, texts, own=own)
+        trace = execute_inference(compile_inference(model.shape, facts, TOKENS), weights, ids)
+        errors.append(np.std(trace.values["head"] / 2.0**facts.logits - expected) / np.std(expected))
+    assert errors[0] < 0.06 < 0.3 < errors[1]
 
 
 def logits_of(real: Any, ids: list[int]) -> Any:
