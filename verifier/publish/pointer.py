@@ -63,10 +63,10 @@ def _header(file: BinaryIO, name: str) -> dict[str, Any]:
     if len(data) != length or not length:
         raise Malformed(f"{name}: not a safetensors file")
     header = parse_json(data, f"{name}: not a safetensors file")
-    metadata = header.get(_METADATA, {}) if isinstance(header, dict) else None
+    metadata = header.get(_METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise Malformed(f"{name}: not a safetensors file")
-    return dict(header)
+    return header
 
 
 def _parts(header: dict[str, Any], file: BinaryIO, source: Path) -> Iterator[bytes]:

@@ -104,7 +104,8 @@ def test_an_envelope_that_does_not_hold(tiny: Made, other: Made, keys: Path, tmp
             check(**changes)
     malformed: list[dict[str, Any]] = [
         {"payloadType": "text/plain"}, {"signatures": "x"}, {"signatures": envelope["signatures"] * 17},
-        {"signatures": [{"sig": 1}]}, {"payload": "*"},
+        {"signatures": [{"sig": 1}]}, {"signatures": [1]}, {"signatures": [signed, None]}, {"signatures": None},
+        {"payload": "*"}, {"payload": 1}, {"payload": None}, {"payloadType": None},
     ]  # fmt: skip
     for changes in malformed:
         with pytest.raises(Malformed, match="DSSE"):
@@ -125,7 +126,10 @@ def test_keys_that_will_not_do(tiny: Made, keys: Path, tmp_path: Path) -> None:
     open_to_all.write_bytes((keys / "p256").read_bytes())
     open_to_all.chmod(0o644)
     assert huref("statement", tiny.bundle, "--key", open_to_all).code == ExitCode.USAGE
-    assert huref("statement", tiny.bundle, "--check", keys / "p256").code == ExitCode.USAGE
+    envelope, public = ("--check", keys / "p256"), ("--public", keys / "p256.pub")
+    for options in (envelope, public, (*envelope, *public, "--key", keys / "p256")):
+        ran = huref("statement", tiny.bundle, *options)
+        assert ran.code == ExitCode.USAGE and "go together" in ran.err
     assert huref("keygen", "--out", keys / "p256", "--kind", "p256").code == ExitCode.USAGE
     assert huref("keygen", "--out", tmp_path / "x", "--kind", "rsa").code == ExitCode.USAGE
     assert os.stat(keys / "p256").st_mode & 0o777 == 0o600
