@@ -20,7 +20,7 @@ from huref.common.errors import Malformed, Rejected
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.verify import verify_program
 from tests.proof import attacks, attacks_measured
-from tests.proof.attacks import below_calibration, forge, rejected, setup_for
+from tests.proof.attacks import Attack, below_calibration, forge, rejected, setup_for
 from tests.proof.cheating import lenient, lenient_multiplicities, rerun
 from tests.proof.programs import STATEMENT, Case, chain, secret
 
@@ -190,4 +190,11 @@ def test_one_that_counts_more_than_its_size_allows(row: str, joined: Case) -> No
 def test_scores_of_heads_that_write_nothing(joined: Case) -> None:
     with pytest.raises(Rejected) as caught:
         attacks_measured.ignored_gate(joined)
+    assert caught.value.path == "opening.final"
+
+
+@pytest.mark.parametrize("attack", [attacks_measured.unbounded_heads, attacks_measured.whole_share])
+def test_heads_that_count_more_than_their_share(attack: Attack, joined: Case) -> None:
+    with pytest.raises(Rejected) as caught:
+        attack(joined)
     assert caught.value.path == "opening.final"
