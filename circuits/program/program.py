@@ -227,8 +227,6 @@ class Site:
             raise ValueError(f"{self.name}: rows and calibration rows must be powers of two")
         if self.calibration_rows > min(MAX_CALIBRATION_ROWS, self.rows):
             raise ValueError(f"{self.name}: {self.calibration_rows} calibration rows of {self.rows}")
-        if self.full and self.clamp >= self.target:
-            raise ValueError(f"{self.name}: likenesses up to {self.clamp} would need a shift")
 
 
 @dataclass(frozen=True)

@@ -198,3 +198,15 @@ def test_heads_that_count_more_than_their_share(attack: Attack, joined: Case) ->
     with pytest.raises(Rejected) as caught:
         attack(joined)
     assert caught.value.path == "opening.final"
+
+
+@pytest.mark.parametrize("name", ["scores", "alike"])
+def test_what_compares_heads_has_no_shift(name: str, joined: Case) -> None:
+    """Their clamps are below the target, so that no sum could show that a shift is the smallest."""
+    site = joined.program.site[name]
+    most = site.calibration_rows * site.cols * site.clamp
+    for fine in (most, most + site.calibration_rows * site.cols * site.target):
+        with pytest.raises(Malformed, match="not the smallest"):
+            joined.setup(
+                shifts={**joined.public.shifts, name: 1}, sums={**joined.public.sums, name: (0, fine)}
+            )
