@@ -114,9 +114,9 @@ class Table:
                 h = index - np.int32(height)
                 return h, likeness(h, full, clamp).astype(np.int32)
             case "shares" | "bounds":
-                which, count = np.divmod(index.astype(np.int64), self.parameters[0] + 1)
+                which, number = np.divmod(index.astype(np.int64), self.parameters[0] + 1)
                 divided = np.array(self._before, np.int64)[which]
-                parts = (count, divided, self.divided(divided, count))
+                parts = (number, divided, self.divided(divided, number))
                 return tuple(part.astype(np.int32) for part in parts)
             case "octaves":
                 return self._octaves(index)
