@@ -47,7 +47,9 @@ def test_rewrites_leave_the_fingerprint_alone(name: str, tmp_path: Path) -> None
     stranger = tiny_experts.random_model(name, 7, vocab_size=VOCAB)
     other = outputs(save(stranger, tmp_path / "c"))
     same, foreign = similarity(before, after), similarity(before, other)
-    assert min(same.terms["qk"], same.terms["vo"]) > 0.97, same  # of a dozen heads each counts in half octaves
+    assert min(same.terms["qk"], same.terms["vo"]) > 0.95, (
+        same
+    )  # of a dozen heads each counts in half octaves
     assert same.terms["ud"] > 0.88, same  # octaves of rows of only 32 entries; dense models lose as much
     assert max(map(abs, foreign.terms.values())) < 0.3, foreign
 
