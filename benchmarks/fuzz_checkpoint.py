@@ -1,27 +1,35 @@
 """Random mutations of checkpoints' headers and configs: one line and a typed error, or a model, but never a crash.
 
-    python -m benchmarks.fuzz_checkpoint [--count 20000] [--seed 1] [--json FILE]
+    python -m benchmarks.fuzz_checkpoint [--seeds 1-40] [--count 500] [--json FILE]
 
-Seeds are the tiny checkpoints of `checkpoint_seeds`. A mutation changes bytes of a
-header, or values of a header or config as JSON. Every model that still opens is read as a whole. Prints one JSON object
-with the number of mutations by their outcome; anything but a `HurefError` propagates.
+Each seed of the random numbers mutates `count` times one of the tiny checkpoints of `checkpoint_seeds`. A mutation
+changes bytes of a header, or values of a header or config as JSON. Every model that still opens is read as a whole.
+Prints one JSON object with the number of mutations by their outcome; anything but a `HurefError` propagates, a warning
+of Python or numpy too: nobody who reads a checkpoint should see one.
+
+With --json, the result is written after every seed, and seeds that are in it are left out: a run that was stopped goes
+on when it is started again. A file of other checkpoints, or of another source, is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import struct
 import tempfile
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoint_seeds import Files, seeds
 from huref.common.errors import HurefError
+from huref.common.files.atomic import write_file
 from huref.common.output import result_json
 from huref.prover.canonical.whole import whole_model
+from huref.prover.checkpoint import families
 from huref.prover.checkpoint.families import Model, open_model
 
 JUNK: tuple[Any, ...] = (
@@ -38,6 +46,7 @@ JUNK: tuple[Any, ...] = (
         1 << 24,
         1 << 40,
         1 << 70,
+        10**400,
         1.5,
         1e308,
         "",
@@ -134,7 +143,8 @@ def outcome(files: Files, folder: Path) -> str:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     try:
-        read_all(open_model(folder))
+        with warnings.catch_warnings(action="error"):
+            read_all(open_model(folder))
     except HurefError as error:
         if "\n" in error.message or not 1 <= error.exit_code <= 4:
             raise
@@ -159,18 +169,43 @@ def run(count: int, seed: int) -> Counter[str]:
     return found
 
 
+def source_digest() -> str:
+    """SHA-256 of what is tried: the prover's reading of checkpoints, and the checkpoints that are mutated."""
+    total = hashlib.sha256(repr(seeds()).encode())
+    room = Path(families.__file__).parent
+    for path in sorted(room.rglob("*.py")):
+        total.update(f"\0{path.relative_to(room)}\0".encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def resumed(out: Path | None, source: str) -> dict[str, Any]:
+    """An earlier result of the same source, or an empty one. SystemExit if it is of another."""
+    if out is None or not out.exists():
+        return {"source": source, "count": 0, "seeds": [], "outcomes": {}}
+    found: dict[str, Any] = json.loads(out.read_text())
+    if found.get("source") != source:
+        raise SystemExit(f"{out} is the result of another source; move it away first")
+    return found
+
+
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(description="Mutate headers and configs of checkpoints at random.")
+    parser.add_argument("--seeds", default="1-40", metavar="FIRST-LAST")
+    parser.add_argument("--count", type=int, default=500, help="mutations of each seed")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found = run(options.count, options.seed)
-    result = {"count": options.count, "seed": options.seed, "outcomes": dict(found.most_common())}
-    result_json(result)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    total = resumed(options.json, source_digest())
+    first, last = map(int, options.seeds.split("-"))
+    for seed in range(first, last + 1):
+        if seed in total["seeds"]:
+            continue
+        found = Counter(total["outcomes"]) + run(options.count, seed)
+        total |= {"count": found.total(), "seeds": [*total["seeds"], seed]}
+        total["outcomes"] = dict(found.most_common())
+        if options.json is not None:
+            write_file(options.json, (json.dumps(total) + "\n").encode())
+    result_json(total)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
-from huref.common.errors import ExitCode
+from huref.common.errors import ExitCode, InputOutputError
 from huref.common.help import WholeHelp
-from huref.common.output import exit_on_error, is_verbose, note, result, set_level
+from huref.common.output import exit_on_error, finish, is_verbose, note, result, set_level
 
 app = typer.Typer(
     name="huref",
@@ -58,7 +58,11 @@ def main() -> None:
         with exit_on_error():
             for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
                 importlib.import_module(module).register(app)
-            app()
+            try:
+                app()
+            finally:
+                if not finish():
+                    raise InputOutputError("standard output: not all of the text could be written")
     except Exception as error:  # the last line of defence: never a traceback as the user's message
         note(f"internal error: {type(error).__name__}: {error}")
         if is_verbose():

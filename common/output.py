@@ -45,8 +45,12 @@ def note(*lines: str) -> None:
     `--quiet` leaves warnings and errors, which begin with these words.
     """
     shown = [line for line in lines if not _LEVEL.quiet or line.lower().startswith(_ALWAYS)]
-    with suppress(OSError, ValueError):
+    try:
         _print(sys.stderr, "".join(escape(line) + "\n" for line in shown))
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
 
 
 def shows_pictures() -> bool:
@@ -87,8 +91,30 @@ def _print_result(text: str) -> None:
         _print(sys.stdout, text)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
+        _discard(sys.stdout)
         reason = getattr(error, "strerror", None) or error
         raise InputOutputError(f"the result cannot be written to standard output: {reason}") from None
+
+
+def finish() -> bool:
+    """Write what is still buffered, at the end of a command; False if standard output does not take it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard(sys.stdout)
+        return False
+    return True
+
+
+def _discard(stream: TextIO | None) -> None:
+    """Let a stream that cannot be written lead nowhere: the interpreter tries again when it ends, with an exit code
+    of its own.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+        os.close(nowhere)
 
 
 def _print(stream: TextIO | None, text: str) -> None:
@@ -122,7 +148,14 @@ def exit_on_error(
         _report(error, as_json)
         raise SystemExit(error.exit_code) from None
     except OSError as error:
-        _report(InputOutputError(f"{error.filename or 'file'}: {error.strerror or error}"), as_json)
+        lost = error.filename or ("file" if finish() else "standard output")
+        _report(InputOutputError(f"{lost}: {error.strerror or error}"), as_json)
+        raise SystemExit(ExitCode.IO) from None
+    except MemoryError:
+        _report(
+            InputOutputError("memory ran out", hint="docs/memory.md says what a model of some size takes"),
+            as_json,
+        )
         raise SystemExit(ExitCode.IO) from None
     except KeyboardInterrupt:
         note(f"interrupted: {interrupted if isinstance(interrupted, str) else interrupted()}")

@@ -9,12 +9,17 @@ WORD = "REJECTED"
 CLAIMED = "Claimed, not proven"
 """Heading of what a bundle that failed says of itself."""
 
+_LESS = "The proof of inference holds, but shows less about its tokens than you ask for."
 _MEANINGS: dict[str, str] = {
     "files": "A file is not the one that the bundle's manifest lists: it was changed or exchanged after the bundle was "
     "made.",
     "statement": "The statement contradicts itself or the files beside it.",
     "expect": "The bundle is about something else than what you expect. It may be valid for another model or from "
     "another signer.",
+    "expect.inference": "The bundle has no proof of inference, so it shows nothing of what you ask about an answer.",
+    "expect.max_gap": _LESS,
+    "expect.min_argmax": _LESS,
+    "expect.min_probability": _LESS,
     "directory": "commitment.json contradicts itself: something in it is not what follows from the rest.",
     "fingerprint": "fingerprint.json does not describe what the proof is about.",
     "security": "The proof is weaker than you ask for, or the bundle says that it is stronger than it is.",
@@ -34,7 +39,7 @@ _PROOF = (
 
 def meaning(path: str) -> str:
     """Plain words for the failure of the check at dotted `path`; paths of no other kind are the proof's own."""
-    return _MEANINGS.get(path.split(".")[0], _PROOF)
+    return _MEANINGS.get(path) or _MEANINGS.get(path.split(".")[0], _PROOF)
 
 
 def rejection_lines(path: str, reason: str, expected: object = None, got: object = None) -> list[str]:

@@ -31,7 +31,14 @@ from huref.common.files.fingerprint_file import FidelityReport, parse_fingerprin
 from huref.common.files.identity import AuditSignatures, cosign
 from huref.common.files.keys import SecretKey
 from huref.prover.checkpoint.families import Model, open_model
-from huref.prover.commitment.folder import PRIVATE, Source, describe_files, read_seed
+from huref.prover.commitment.folder import (
+    PRIVATE,
+    Source,
+    describe_files,
+    private_part,
+    read_public,
+    read_seed,
+)
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.stacked import StackedWeights
 from huref.prover.commitment.weights import commit_weights
@@ -104,10 +111,15 @@ def audit(
     Raises:
         Rejected: at audit.…, the first thing that differs (`recompute`); or whatever `verify` rejects, with the
             picture drawn again.
-        UsageError: the key signed before. Other `HurefError`s: a file cannot be read.
+        UsageError: the key signed before, `bundle` is no folder that a signature could be added to, or `private` is
+            another commitment's. Other `HurefError`s: a file cannot be read.
     """
     progress = progress or Progress()
     with progress.stage("verify"):
+        if key is not None and not Path(bundle).is_dir():
+            raise UsageError(
+                f"{bundle}: a signature is added to a folder", hint=f"huref unpack {bundle}, and audit that"
+            )
         if key is not None:
             clear_leftovers(Path(bundle) / form.COSIGNATURES)  # a bundle with one is malformed
         read = read_bundle(bundle)
@@ -115,12 +127,30 @@ def audit(
     signed = verdict.unknown_cosigners
     if key is not None and key.public_key in signed:
         raise UsageError("this key has already co-signed the bundle")
-    folder = Path(private)
-    seed = read_seed(folder / PRIVATE if (folder / PRIVATE).is_dir() else folder)
+    seed = read_seed(_secrets(Path(private), verdict.model_id))
     checks = recompute(Claims.of(read), checkpoint, seed, tokens, progress)
     if key is not None:
         signed = _cosign(read, key)
     return AuditReport(verdict, (*checks, verdict.picture.message), signed)
+
+
+def _secrets(given: Path, model_id: str) -> Path:
+    """The private part that is named, or that lies in what is named.
+
+    Raises:
+        InputOutputError: there is none. UsageError: commitment.json beside it is of another model id.
+    """
+    private = given / PRIVATE if (given / PRIVATE).is_dir() else given
+    if not (private / "seed").exists():
+        private = private_part(given)
+    if (private.parent / form.COMMITMENT).is_file():
+        found = read_public(private.parent).model_id
+        if found != model_id:
+            raise UsageError(
+                f"{given} is the commitment of model id {found}, the bundle is about {model_id}",
+                hint="name the commitment that the bundle was made from",
+            )
+    return private
 
 
 def recompute(

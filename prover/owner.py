@@ -213,7 +213,7 @@ def _open_or_commit(
     with progress.stage("load"):
         public = commitment_folder.read_public(folder)
         _check_options(public, options, folder)
-        _check_key(public, key, folder)
+        check_key(public, key, folder)
         if checkpoint is not None:
             check_sources(public, checkpoint, folder)
     return open_commitment(folder, device, checkpoint, progress), None
@@ -326,8 +326,8 @@ def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, ND
     return verdict, opened.found
 
 
-def _check_key(public: CommitmentFile, key: SecretKey | None, folder: Path) -> None:
-    """Bundles are signed by the key that the commitment names, and by no other."""
+def check_key(public: CommitmentFile, key: SecretKey | None, folder: Path) -> None:
+    """Bundles are signed by the key that the commitment names, and by no other. Raises `UsageError`."""
     owner = public.directory.owner
     if owner is None and key is not None:
         raise UsageError(

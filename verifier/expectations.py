@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from huref.common.errors import UsageError
+from huref.common.errors import Malformed, UsageError
 from huref.common.files import bundle as form
 from huref.common.files import commitment_file
 from huref.common.files.capped import read_capped
@@ -29,14 +30,21 @@ def parse_root(text: str, bundle: Path | None = None) -> str:
     if os.path.isdir(path):
         path /= commitment_file.FILE_NAME
     if not os.path.lexists(path):
+        digits = text.strip().lower().removeprefix("0x")
+        counted = f" (it has {len(digits)})" if re.fullmatch("[0-9a-f]+", digits) else ""
         raise UsageError(
-            f"root: {shorten(text)} is neither 64 hex digits nor a {commitment_file.FILE_NAME}",
+            f"root: {shorten(text)} is neither 64 hex digits{counted} nor a {commitment_file.FILE_NAME}",
             hint=_ELSEWHERE,
         )
     if bundle is not None:
         refuse_own("root", path, bundle)
     data = read_capped(path, commitment_file.MAX_BYTES)
-    return CommitmentFile.decode(data, str(path)).model_id
+    try:
+        return CommitmentFile.decode(data, str(path)).model_id
+    except Malformed as error:
+        raise Malformed(
+            f"root: not a {commitment_file.FILE_NAME}: {error.message}", hint=error.hint or _ELSEWHERE
+        ) from None
 
 
 def parse_digest(text: str, name: str) -> str:

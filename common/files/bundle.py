@@ -33,6 +33,7 @@ COMMITMENT = "commitment.json"
 FINGERPRINT = "fingerprint.json"
 PICTURE = "fingerprint.png"
 
+_MADE = "the bundle is the folder NAME.huref that huref prove makes"
 CAPS: dict[str, int] = {
     MANIFEST: 8 << 20,
     PROOF: 64 << 20,
@@ -147,7 +148,7 @@ def read_bundle(path: str | Path) -> Bundle:
     else:
         data = read_capped(Path(path), MAX_ARCHIVE)
         if not data.startswith(MAGIC):
-            raise Malformed(f"{path}: a bundle is a folder or a zip of one, this is another file")
+            raise Malformed(f"{path}: a bundle is a folder or a zip of one, this is another file", hint=_MADE)
         files, ignored = read_archive(data, str(path), CAPS, MANIFEST)
     return parse_bundle(Path(path), files, ignored)
 
@@ -161,8 +162,9 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
         Rejected: a file's size or hash is not the manifest's.
     """
     missing = [name for name in (MANIFEST, *LISTED) if name not in files]
-    if len(missing) > len(LISTED):
-        raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
+    if set(files) <= {COMMITMENT, RANGE}:
+        hint = f"it holds a {COMMITMENT}; {_MADE}" if files else None
+        raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing", hint=hint)
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from huref.common.errors import InputOutputError
+from huref.common.errors import InputOutputError, Malformed
 from huref.common.files.atomic import write_file
 from huref.common.files.canonical import parse_json
 from huref.common.files.capped import read_capped
@@ -67,9 +67,10 @@ class FingerprintFile(StrictModel):
 
 def parse_fingerprint(data: bytes, name: str) -> FingerprintFile:
     """Read the bytes of fingerprint.json, in any spelling of JSON. Raises `Malformed`; `name` is the file's."""
-    return FingerprintFile.read(
-        parse_json(data, f"{name}: not a fingerprint file"), f"{name}: not a fingerprint file"
-    )
+    try:
+        return FingerprintFile.read(parse_json(data, "JSON"), "JSON")
+    except Malformed as error:
+        raise Malformed(f"{name}: not a fingerprint file ({error.message})") from None
 
 
 def read_fingerprint(path: Path) -> FingerprintFile:

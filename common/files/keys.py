@@ -71,6 +71,11 @@ class SecretKey:
             Malformed: it is not a key file.
         """
         data, mode = _read(path)
+        if _hex(data.decode("ascii", "replace")):
+            raise UsageError(
+                f"{path} holds a public key, which signs nothing",
+                hint="give the key file that huref keygen made with it",
+            )
         if os.name == "posix" and mode & 0o077:
             raise UsageError(f"{path} is readable by others", hint=f"chmod 600 {path}")
         content = _key_file(data) or {}

@@ -25,6 +25,7 @@ _CONVERT = (
     "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER); "
     "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
 )
+_OWN = "commitment.json"
 _FROM = "load it with the library that wrote it, and save it as safetensors"
 
 
@@ -43,7 +44,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         named = not path.is_absolute() and len(path.parts) == 2
         raise InputOutputError(
             f"{path}: no such file or folder",
-            hint="if that is a name on a model hub: download it, and give the folder" if named else None,
+            hint=f"if that is a name on a model hub: hf://{path}" if named else None,
         )
     return _open_file(path)
 
@@ -82,6 +83,11 @@ def _open_directory(folder: Path) -> Checkpoint:
     if candidates:
         return open_folder(folder) if candidates[0] == folder else _open_file(candidates[0])
     files = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    if any(file.name == _OWN for file in files):
+        raise UsageError(
+            f"{folder}: a bundle or commitment of huref's, not a checkpoint",
+            hint="name the model's own folder or file",
+        )
     named_otherwise = [file for file in files if _holds_weights(file)]
     if len(named_otherwise) == 1:
         return _open_file(named_otherwise[0])

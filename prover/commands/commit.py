@@ -11,7 +11,7 @@ from huref.common.errors import UsageError
 from huref.common.files.download import is_address
 from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
-from huref.prover.commands.located import CheckpointArgument, located
+from huref.prover.commands.located import CheckpointArgument, check_outside, located
 
 ProfileOption = Annotated[
     str | None,
@@ -128,6 +128,7 @@ def commit(
         keep_freed_memory()
         named = None if owner is None else read_public_key(owner)
         with located(checkpoint) as place, announced(*_STAGES), ProgressBar(_STAGES) as progress:
+            check_outside(out, place, "the commitment, with its secrets,")
             options = Options(profile, tokens, k, security, proofs, named, keep, inference)
             opened = make(place, out, options, device=device, scheduler=scheduler, progress=progress)
     public, said = opened.public, opened.public.directory

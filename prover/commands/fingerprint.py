@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from huref.common.errors import UsageError
 from huref.common.output import exit_on_error, result, result_json
 from huref.prover.commands.commit import ChallengeOption, DeviceOption
-from huref.prover.commands.located import CheckpointArgument, located
+from huref.prover.commands.located import CheckpointArgument, check_outside, located
 
 if TYPE_CHECKING:
     from huref.circuits.fingerprint.profiles import Profile
@@ -64,7 +63,7 @@ def fingerprint(
         chosen = get_profile(profile)
         check_writable(out)
         with located(checkpoint) as place:
-            _check_outside(out, place)
+            check_outside(out, place, "fingerprint.json")
             given = parse_challenge(challenge)
             found = derive_file(open_model(place), chosen, tokens, k, p, challenge=given, device=device)
         file = write_fingerprint(out, found)
@@ -106,12 +105,3 @@ def derive_file(
             model, profile, tokens=tokens, k=k, p=p, challenge=challenge, device=executor, progress=progress
         )
     return derivation.to_file()
-
-
-def _check_outside(out: Path, checkpoint: Path) -> None:
-    """A checkpoint's folder is read, never written to: its files are what others hash and publish."""
-    folder, target = checkpoint.resolve(), out.resolve()
-    if (folder.is_dir() and target.is_relative_to(folder)) or (target / "config.json").exists():
-        raise UsageError(
-            f"{out}: fingerprint.json would be written into a checkpoint", hint="choose a folder: --out DIR"
-        )

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from huref.common.errors import UsageError
 from huref.common.files.download import is_address
 from huref.common.output import note
 from huref.prover.commands.progress import on_terminal
@@ -16,6 +17,7 @@ from huref.prover.commands.progress import on_terminal
 CHECKPOINT = (
     "Checkpoint: a folder, a .safetensors or .gguf file, hf://OWNER/MODEL[@REVISION], or an https address."
 )
+_OUTSIDE = "choose a place outside the model's folder: --out DIR"
 CheckpointArgument = Annotated[str, typer.Argument(help=CHECKPOINT)]
 
 
@@ -41,6 +43,17 @@ def located(checkpoint: str) -> Iterator[Path]:
         if bar is not None:
             bar.close()
     note(f"network: {traffic.read / 1e6:.1f} MB read; the weights files have {traffic.total / 1e6:.1f} MB")
+
+
+def check_outside(out: Path, checkpoint: Path, what: str) -> None:
+    """A checkpoint's folder is read, never written to: its files are what others hash and publish.
+
+    Raises:
+        UsageError: `out`, where `what` goes, lies in it.
+    """
+    folder, target = checkpoint.resolve(), out.resolve()
+    if (folder.is_dir() and target.is_relative_to(folder)) or (target / "config.json").exists():
+        raise UsageError(f"{out}: {what} would be written into a checkpoint", hint=_OUTSIDE)
 
 
 def _bar() -> Any:

@@ -20,7 +20,7 @@ from huref.prover.commands.commit import (
     SizeOption,
     TokensOption,
 )
-from huref.prover.commands.located import CHECKPOINT, located
+from huref.prover.commands.located import CHECKPOINT, check_outside, located
 
 _INTERRUPTED = (
     "no bundle was written; a commitment that was made for it is whole or not there, and if a proof had begun, the "
@@ -72,6 +72,8 @@ def prove(
         signer = None if key is None else SecretKey.load(key)
         somewhere = nullcontext(None) if checkpoint is None else located(checkpoint)
         with somewhere as place, announced(*_STAGES[:-1]), ProgressBar(_STAGES) as progress:
+            if place is not None:
+                check_outside(out, place, "the bundle, and a commitment with its secrets,")
             done = make(
                 place,
                 out,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.text import quoted
 from huref.prover.commands.commit import DeviceOption
 
 if TYPE_CHECKING:
@@ -67,11 +70,13 @@ def prove_inference(
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
+        from huref.prover.inference.prove import check_commitment
         from huref.prover.inference.prove import prove_inference as make
 
         keep_freed_memory()
-        question = _question(commitment, prompt, answer, generate, prompt_ids, answer_ids, tokenizer)
         signer = None if key is None else SecretKey.load(key)
+        check_commitment(commitment, signer)
+        question = _question(commitment, prompt, answer, generate, prompt_ids, answer_ids, tokenizer)
         with announced("commit", "witness", "prove"), ProgressBar(_STAGES) as progress:
             done = make(
                 commitment,
@@ -84,6 +89,8 @@ def prove_inference(
                 device=device,
                 progress=progress,
             )
+    from huref.verifier.inference import FLAT
+
     verdict = done.verdict
     found = verdict.inference
     assert found is not None
@@ -94,7 +101,14 @@ def prove_inference(
     said = found.statement
     result(f"{done.path}: {said.claimed} tokens behind {said.first}, {found.argmaxes} proven argmaxes")
     result(f"  answer ids  {said.ids[said.first :]}")
+    if said.answer is not None:
+        result(f"  answer      {quoted(said.answer, 400)}")
     note(f"gaps: largest {found.largest:.3g}, median {found.median:.3g} logits")
+    if found.probability < FLAT:
+        note(
+            f"warning: on average a probability of {found.probability:.2g} is proven of these tokens, and readers are "
+            "told that many others are as good"
+        )
     note("time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items()))
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof of inference {found.size / 1e6:.2f} MB")
     note(f"{done.proofs_left} proofs left")
@@ -134,7 +148,10 @@ def _question(
         return Question(ids, first, 0, said_prompt, said_answer)
     begun = _ids(prompt_ids, "--prompt-ids") if said_prompt is None else coder.encode(said_prompt)
     behind = _ids(answer_ids, "--answer-ids") if said_answer is None else coder.encode(said_answer)
-    return Question(begun + behind, len(begun), generate or 0, said_prompt, said_answer)
+    told = None
+    if said_prompt is not None:
+        told = partial(coder.told, said_prompt, first=len(begun))
+    return Question(begun + behind, len(begun), generate or 0, said_prompt, said_answer, told)
 
 
 def _text(given: str | None) -> str | None:
@@ -143,6 +160,8 @@ def _text(given: str | None) -> str | None:
     from huref.common.files.capped import read_capped
 
     if given is None or len(given) > 4096 or "\n" in given or not Path(given).is_file():
+        if given is not None and re.fullmatch(r"\S*\.[a-z]{1,5}", given):
+            note(f"warning: there is no file {given}, so these letters are the text")
         return given
     try:
         return read_capped(Path(given), _MOST_TEXT).decode()

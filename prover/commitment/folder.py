@@ -33,7 +33,7 @@ from huref.circuits.fingerprint.profiles import LAYERS, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.facts import Facts
 from huref.circuits.program.program import Program
-from huref.common.errors import Malformed, ProverError, Rejected
+from huref.common.errors import InputOutputError, Malformed, ProverError, Rejected
 from huref.common.files.atomic import new_folder, write_file
 from huref.common.files.canonical import parse_json
 from huref.common.files.commitment_file import FILE_NAME, MAX_BYTES, CommitmentFile, SourceFile, TokenChoice
@@ -185,7 +185,7 @@ def load(folder: Path, device: Device = COMPILED, remake: Remake | None = None) 
         ProverError: the private part does not give the public root, or the checkpoint not the integers.
     """
     public = read_public(folder)
-    private = folder / PRIVATE
+    private = private_part(folder)
     source, program = _read_source(private, public)
     seed = read_seed(private)
     knobs = knobs_for(public.directory)
@@ -235,10 +235,21 @@ def restore(folder: Path, *, everything: bool = False, say: Say = warnings.warn)
     Returns the positions declared spent by this, those that are left, and how many a proof needs.
     """
     public = read_public(folder)
-    _, program = _read_source(folder / PRIVATE, public)
+    _, program = _read_source(private_part(folder), public)
     queries = weights_geometry(program.committed, knobs_for(public.directory)).code.queries
     with OpeningBudget.restore(folder / PRIVATE, public.root, everything=everything, say=say) as budget:
         return budget.declared, budget.remaining, queries
+
+
+def private_part(folder: Path) -> Path:
+    """The private folder of a commitment. InputOutputError where there is none: what is published has none."""
+    private = folder / PRIVATE
+    if not private.is_dir():
+        raise InputOutputError(
+            f"{folder}: the private part of a commitment is not there",
+            hint="name the folder that huref commit made, on the machine that made it; a bundle is none",
+        )
+    return private
 
 
 def read_seed(private: Path) -> SecretSeed:

@@ -6,7 +6,7 @@ As in `huref.prover.owner`, nothing appears under a bundle's name before its own
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,18 +22,19 @@ from huref.circuits.inference_statement import (
     inference_program,
     prepare_inference,
 )
-from huref.common.errors import HurefError, ProverError, Rejected, UsageError
+from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import new_folder
 from huref.common.files.bundle import Bundle, read_bundle
+from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.keys import SecretKey
 from huref.prover import bundle
-from huref.prover.commitment.folder import OpenedCommitment
+from huref.prover.commitment.folder import OpenedCommitment, private_part, read_public
 from huref.prover.commitment.positions import OpenedPositions
 from huref.prover.commitment.randomness import fresh_proof_seed
 from huref.prover.devices.choose import choose
 from huref.prover.kernels.mapped import released_at
-from huref.prover.owner import open_commitment
+from huref.prover.owner import check_key, open_commitment
 from huref.prover.owner import prove as prove_fingerprint
 from huref.prover.progress import Progress
 from huref.prover.relations.prove import prove_relations
@@ -48,7 +49,8 @@ from huref.verifier.verification import verify
 @dataclass(frozen=True)
 class Question:
     """What is to be proven: token ids, of which those from `first` on are the answer; no answer yet if `generate`
-    tokens of the model's own are wanted. `prompt` and `answer` are the texts, said and not proven.
+    tokens of the model's own are wanted. `prompt` and `answer` are the texts, said and not proven; `told` gives that of
+    a generated answer from all ids, where it leads back to them.
     """
 
     ids: Sequence[int]
@@ -56,6 +58,7 @@ class Question:
     generate: int = 0
     prompt: str | None = None
     answer: str | None = None
+    told: Callable[[Sequence[int]], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def prove_inference(
         Rejected: `fingerprint` does not hold, or is of another model.
     """
     folder, out, progress = Path(commitment), Path(out), progress or Progress()
+    _check_question(check_commitment(folder, key), question)
     with new_folder(out, replace=replace_existing) as temporary:
         opened = open_commitment(folder, choose(device), None, progress)
         statement = _answer(opened, question, each, progress)
@@ -104,6 +108,36 @@ def prove_inference(
             except HurefError as error:
                 raise _broken(error) from error
     return Answered(out, verdict, left, dict(progress.seconds))
+
+
+def check_commitment(folder: Path, key: SecretKey | None) -> CommitmentFile:
+    """The public part, where answers can be proven: known before the work.
+
+    Raises:
+        UsageError: no inference program, or not the key of the owner. InputOutputError: no private part.
+    """
+    public = read_public(folder)
+    private_part(folder)
+    if public.directory.inference is None:
+        raise UsageError(
+            f"{folder}: this model has no inference program, so no answer can be proven",
+            hint="huref commit --inference says what is missing",
+        )
+    check_key(public, key, folder)
+    return public
+
+
+def _check_question(public: CommitmentFile, question: Question) -> None:
+    """Raises `UsageError` where the question does not fit the model."""
+    vocab, ids = inference_program(public)[0].vocab, question.ids
+    if any(not 0 <= i < vocab for i in ids):
+        raise UsageError(f"token ids are integers from 0 to {vocab - 1}")
+    if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
+        raise UsageError(
+            "a prompt of at least one token is needed, and an answer or a number of tokens to generate"
+        )
+    if len(ids) + question.generate > MAX_IDS:
+        raise UsageError(f"one proof covers at most {MAX_IDS} tokens")
 
 
 def _broken(error: HurefError) -> ProverError:
@@ -137,25 +171,14 @@ def _answer(
     opened: OpenedCommitment, question: Question, each: bool, progress: Progress
 ) -> InferenceStatement:
     """The statement of a run: the answer is generated where there is none, and its gaps are measured."""
-    try:
-        shape, facts = inference_program(opened.public)
-    except Rejected:
-        raise UsageError(
-            f"{opened.folder}: this model has no inference program", hint="see huref commit's notes"
-        ) from None
+    shape, facts = inference_program(opened.public)
     ids, weights = [int(i) for i in question.ids], opened.source.weights
-    if any(not 0 <= i < shape.vocab for i in ids):
-        raise UsageError(f"token ids are integers from 0 to {shape.vocab - 1}")
-    if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
-        raise UsageError(
-            "a prompt of at least one token is needed, and an answer or a number of tokens to generate"
-        )
-    if len(ids) + question.generate > MAX_IDS:
-        raise UsageError(f"one proof covers at most {MAX_IDS} tokens")
+    answer = question.answer
     with progress.stage("run") as step:
         if question.generate:
             made, odds = generate(shape, facts, weights, ids, question.generate, step)
             ids += made
+            answer = None if question.told is None else question.told(ids)
             gaps = [0] * question.generate if each else [0]  # each is the best one
         else:
             program = compile_inference(shape, facts, len(ids) - 1)
@@ -176,7 +199,7 @@ def _answer(
         gaps=gaps,
         odds=odds,
         prompt=question.prompt,
-        answer=question.answer,
+        answer=answer,
     )
 
 

@@ -136,7 +136,7 @@ class _Filler:
         for i, column, extra in product.outliers:
             block, col = divmod(column, self.w)
             at = (block * inner + i) * self.w + col
-            scale = integers_to_mont(np.array([1 + extra]))
+            scale = integers_to_mont(np.array([1 + extra], np.int32))
             left[:, at : at + 1] = vectors.mul_base(left[:, at : at + 1], scale)
         self.put(self.left, left)
         for i, tensor in enumerate(product.tensors):

@@ -63,6 +63,14 @@ class TextCoder:
         behind = anchored[len(anchor) :] if anchored[: len(anchor)] == anchor else self._bare(answer)
         return begun + self._checked(behind, answer), len(begun)
 
+    def told(self, prompt: str, ids: Sequence[int], first: int) -> str | None:
+        """The text of the answer `ids[first:]` behind `prompt`; None where it is not cut into these ids again."""
+        try:
+            text = self.decode(ids[first:])
+            return text if self.continued(prompt, text) == (list(ids), first) else None
+        except UsageError:
+            return None
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens spelled out.
 

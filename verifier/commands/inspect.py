@@ -59,25 +59,23 @@ def describe(found: Inspection) -> list[str]:
     if found.verdict is not None:
         lines.append(f"  in words     {found.verdict.words}")
     lines += ignored_lines(found.ignored)
-    lines += [
-        f"{'Statement, as the bundle says it' if found.failure is None else CLAIMED}:",
-        *(f"  {line}" for line in found.words),
-    ]
-    lines += ["Geometry:", *(f"  {name}: {text}" for name, text in found.geometry.items())]
-    lines += ["Layers:"]
-    lines += [
-        f"  {layer.name:<8} {layer.rows:>5} x {layer.cols:<6} shift {layer.shift:<3} clamp {layer.clamp[1]:<5} "
-        f"{layer.formula}"
-        for layer in found.layers
-    ]
-    lines += ["Messages and challenges:"]
-    lines += _transcript(found.messages)
-    if found.security is not None:
-        lines += ["Soundness:"]
-        lines += [
-            f"  {term.bits:7.1f} bits  {term.label}"
-            for term in sorted(found.security.terms, key=lambda t: t.bits)
-        ]
+    parts = {
+        "Statement, as the bundle says it" if found.failure is None else CLAIMED: found.words,
+        "Geometry": [f"{name}: {text}" for name, text in found.geometry.items()],
+        "Layers": [
+            f"{layer.name:<8} {layer.rows:>5} x {layer.cols:<6} shift {layer.shift:<3} clamp {layer.clamp[1]:<5} "
+            f"{layer.formula}"
+            for layer in found.layers
+        ],
+        "Messages and challenges": _transcript(found.messages),
+        "Soundness": [
+            f"{term.bits:7.1f} bits  {term.label}"
+            for term in sorted(found.security.terms if found.security else (), key=lambda term: term.bits)
+        ],
+    }
+    for heading, said in parts.items():
+        if said:  # a bundle that cannot be read has none of them
+            lines += [f"{heading}:", *(f"  {line}" for line in said)]
     for name, positions in found.positions.items():
         lines.append(f"Opened at {name}: {len(positions)} positions, {positions[:8]} ...")
     for heading, said in found.verdict.sections() if found.verdict else []:
@@ -102,8 +100,8 @@ def _transcript(messages: Sequence[Message]) -> list[str]:
             found.setdefault((message.kind, message.label), []).append(message.size)
         rounds = max(len(sizes) for sizes in found.values())
         if rounds > 1:
-            lines.append(f"  {step}: {rounds} rounds")
+            lines.append(f"{step}: {rounds} rounds")
         for (kind, label), sizes in found.items():
             count = f"{len(sizes)} x " if len(sizes) > 1 else ""
-            lines.append(f"  {'->' if kind == 'absorb' else '<-'} {label:<28} {count}{sizes[0]} bytes")
+            lines.append(f"{'->' if kind == 'absorb' else '<-'} {label:<28} {count}{sizes[0]} bytes")
     return lines

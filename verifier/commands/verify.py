@@ -70,14 +70,19 @@ def verify(
     ] = None,
     max_gap: Annotated[
         float | None,
-        typer.Option(help="Largest gap, in logits, that its proof of inference may leave to a better token."),
+        typer.Option(
+            min=0, help="Largest gap, in logits, that its proof of inference may leave to a better token."
+        ),
     ] = None,
     min_argmax: Annotated[
-        float | None, typer.Option(help="Least share of its claimed tokens proven to be the best, 0 to 1.")
+        float | None,
+        typer.Option(min=0, max=1, help="Least share of its claimed tokens proven to be the best, 0 to 1."),
     ] = None,
     min_probability: Annotated[
         float | None,
-        typer.Option(help="Least mean probability (harmonic) of its claimed tokens that must be proven."),
+        typer.Option(
+            min=0, max=1, help="Least mean probability (harmonic) of its claimed tokens that must be proven."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

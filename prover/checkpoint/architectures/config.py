@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from huref.common.errors import Malformed
+from huref.common.text import shorten
 from huref.prover.checkpoint.architectures.defaults import DEFAULTS, Defaults
 
 HIDDEN = ("hidden_size", "n_embd", "n_embed", "d_model", "dim")
@@ -16,6 +18,9 @@ KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_gro
 HEAD_DIM = ("head_dim", "kv_channels", "d_kv")
 ROTARY_FRACTION = ("partial_rotary_factor", "rotary_pct", "rope_pct")
 
+_LARGEST = float(np.finfo(np.float32).max)
+_MOST = 1 << 53
+"""No size reaches this; what is larger is no number that floats hold."""
 
 _NESTED = ("text_config", "llm_config", "language_config")
 _TEXT_MODEL = {
@@ -64,8 +69,10 @@ class Config:
         value = self.get(*keys)
         if value is None:
             return None
-        if type(value) is not int or value < 1:
-            raise Malformed(f"{self.source}: config {keys[0]} must be a positive integer, got {value!r}")
+        if type(value) is not int or not 0 < value < _MOST:
+            raise Malformed(
+                f"{self.source}: config {keys[0]} must be a positive integer, got {shorten(repr(value), 40)}"
+            )
         return value
 
     def required(self, *keys: str) -> int:
@@ -76,12 +83,14 @@ class Config:
         return value
 
     def number(self, *keys: str, default: float) -> float:
-        """A positive number. Raises `Malformed` for anything else."""
+        """A positive number that float32 holds. Raises `Malformed` for anything else."""
         value = self.get(*keys)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise Malformed(f"{self.source}: config {keys[0]} must be a positive number, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
+            raise Malformed(
+                f"{self.source}: config {keys[0]} must be a positive number, got {shorten(repr(value), 40)}"
+            )
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def copy_companions(checkpoint: Checkpoint, folder: Path) -> list[str]:
     vocabulary = gguf_vocabulary(checkpoint.tokenizer_metadata())
     if vocabulary is not None:
         vocabulary.tokenizer.save(str(folder / "tokenizer.json"))
-        config = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config = {"tokenizer_class": "PreTrainedTokenizerFast", **_told(checkpoint.tokenizer_metadata())}
         (folder / "tokenizer_config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
         return ["tokenizer.json", "tokenizer_config.json"]
     beside = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
@@ -55,3 +56,15 @@ def copy_companions(checkpoint: Checkpoint, folder: Path) -> list[str]:
     for name in names:
         (folder / name).write_bytes(ready_whole(beside / name).read_bytes())
     return names
+
+
+def _told(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Special tokens and the chat template, as a GGUF file's metadata has them."""
+    tokens = metadata["tokenizer.ggml.tokens"]
+    found = {}
+    for theirs, ours in (("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")):
+        place = metadata.get(f"tokenizer.ggml.{theirs}_token_id")
+        if type(place) is int and 0 <= place < len(tokens):
+            found[f"{ours}_token"] = tokens[place]
+    template = metadata.get("tokenizer.chat_template")
+    return {**found, "chat_template": template} if isinstance(template, str) else found

@@ -173,6 +173,15 @@ def test_mixtures_that_do_not_fit(
     assert text in caught.value.message and "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize("factor", [1e308, 10**400, float("inf"), 0, "2"])
+def test_a_factor_on_experts_that_float32_does_not_hold(factor: object, tmp_path: Path) -> None:
+    folder = save(tiny_experts.random_model("deepseek_v3"), tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"routed_scaling_factor": factor}))
+    with pytest.raises(Malformed, match="routed_scaling_factor must be a positive number"):
+        terms(folder)
+
+
 def test_experts_of_four_bits_in_the_form_of_gpt_oss(tmp_path: Path) -> None:
     """The same terms from MXFP4 blocks as from the numbers they stand for; up is every second row."""
     plain, packed = tmp_path / "plain", tmp_path / "packed"

@@ -205,15 +205,22 @@ _WARM = """
 import sys
 from pathlib import Path
 from huref.prover.kernels.first_use import counted
+from huref.prover.audit import audit
+from huref.prover.inference.prove import Question, prove_inference
 from huref.prover.owner import Options, prove
+checkpoint, out = sys.argv[1], Path(sys.argv[2])
 with counted() as compiled:
-    prove(sys.argv[1], Path(sys.argv[2]), Options(), device="cpu")
+    done = prove(checkpoint, out, Options(inference=True), device="cpu")
+    question = Question([1, 2, 3], 3, 2)
+    answered = prove_inference(done.commitment, out.with_name("b.huref"), question, fingerprint=out, device="cpu")
+    audit(answered.path, checkpoint, done.commitment)
 print(compiled())
 """
 
 
 @pytest.mark.slow
 def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
+    """Of proofs of answers and audits neither; outliers of the inference program are in the tiny model's too."""
     checkpoint = tiny_models.build("llama", tmp_path / "model", 0)
     kept = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "huref", "warmup", "--json"]
