@@ -24,7 +24,7 @@ _CALLS = 1 << 13  # products that take as long as the calls for one offset
 _WRITTEN = 1 << 14  # rows up to which an outer product is written out
 _GAP = 1 << 12  # rows between terms that are still written out together
 _CLUSTER = 1 << 18
-_LONG = 1 << 13  # rows from which a term is not written out
+_LONG = 1 << 8  # rows from which a term is not written out
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from huref.circuits.inference.limits import (
     RAW_SQUARES,
     UP_CLAMP,
     VALUE_CLAMP,
+    WIDEST,
     embedding_high,
     head_norm_scale,
     largest_score_shift,
@@ -75,6 +76,7 @@ def check_supported(shape: ModelShape) -> None:
         "pre-norms": shape.norm_position == "pre" and not shape.parallel,
         "plain norms where there are some behind": not shape.output_norm
         or (shape.norm == "rms" and not shape.biases and not shape.positions),
+        f"at most {WIDEST} columns where norms are behind": not shape.output_norm or shape.hidden <= WIDEST,
         "positions": (shape.rotary is not None and shape.rotary_sections == 1) or shape.positions > 0,
         "one kind of norm": shape.norm == "rms" or not shape.qk_norm,
         "a head": shape.head,

@@ -145,6 +145,10 @@ def largest_score_shift(size: int) -> int:
     return shift
 
 
+WIDEST = 6144
+"""Columns of a stream that is not rotated: a verifier of any statement holds the matrix that turns it."""
+
+
 def embedding_high(square: int) -> int:
     """Largest exponent of a row of the embedding that is multiplied by √square: √square · 2^s is at most 2^17."""
     return 17 - ((square - 1).bit_length() + 1) // 2

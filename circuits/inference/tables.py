@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from decimal import Decimal
 from functools import cache
 
 import numpy as np
 
-from huref.circuits.fingerprint.profiles import PROTOCOL_LABEL
+from huref.circuits.model.rotation import public_signs
 from huref.circuits.program.functions import Ints, nearest
 
 ROTARY_BITS = 10
@@ -65,9 +64,7 @@ def _circle(angle: Decimal) -> tuple[Decimal, Decimal]:
 @cache
 def head_signs(size: int) -> Ints:
     """Public random signs of the entries of a head, (size,)."""
-    seed = PROTOCOL_LABEL + b"|head|" + str(size).encode()
-    bits = np.frombuffer(hashlib.shake_256(seed).digest(size), dtype=np.uint8) & 1
-    return 1 - 2 * bits.astype(np.int64)
+    return public_signs("head", size).astype(np.int64)
 
 
 def block(size: int) -> int:

@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.profiles import PROTOCOL_LABEL
-from huref.circuits.program.functions import Ints
 
 MIX = "mix hidden"
 
 
-def mix_signs(name: str, size: int) -> NDArray[np.int64]:
+def public_signs(name: str, size: int) -> NDArray[np.int32]:
     """Public random signs (size,)."""
     seed = PROTOCOL_LABEL + b"|" + name.encode() + b"|" + str(size).encode()
     bits = np.frombuffer(hashlib.shake_256(seed).digest(size), dtype=np.uint8) & 1
-    return 1 - 2 * bits.astype(np.int64)
+    return 1 - 2 * bits.astype(np.int32)
 
 
 def windows(width: int) -> tuple[int, list[int]]:
@@ -32,7 +31,7 @@ def windows(width: int) -> tuple[int, list[int]]:
     return window, [0] if window == width else [0, width - window]
 
 
-def hadamard(columns: Ints) -> Ints:
+def hadamard(columns: NDArray[np.int32]) -> NDArray[np.int32]:
     """The unscaled Walsh–Hadamard transform of every column of (W, n), W a power of two."""
     out, step = columns.copy(), 1
     while step < len(out):
@@ -46,15 +45,15 @@ def hadamard(columns: Ints) -> Ints:
 def rotation(width: int, bits: int) -> NDArray[np.int32]:
     """Entry (i, j) is round(2^bits · Q[i, j]), halves up; a row x becomes x · Q."""
     window, starts = windows(width)
-    first = mix_signs(f"{MIX} 0", width)
+    first = public_signs(f"{MIX} 0", width)
     one = (isqrt((4 << (2 * bits)) // window) + 1) // 2  # 2^bits / √W, rounded
-    h = hadamard(np.eye(window, dtype=np.int64))
+    h = hadamard(np.eye(window, dtype=np.int32))
     if len(starts) == 1:
-        return np.asarray(first[:, None] * h * one, np.int32)
-    second, begin = mix_signs(f"{MIX} 1", width), starts[1]
-    out = np.zeros((width, width), np.int64)
+        return np.asarray(first[:, None] * h * np.int32(one), np.int32)
+    second, begin = public_signs(f"{MIX} 1", width), starts[1]
+    out = np.zeros((width, width), np.int32)
     out[:window, :begin] = h[:, :begin] * one * second[:begin]
-    inner = np.zeros((window, window), np.int64)
+    inner = np.zeros((window, window), np.int32)
     inner[: window - begin] = (h[:, begin:] * second[begin:window]).T
     both = hadamard(inner).T  # row i, column j − begin: Σ_k H[i, k] · sign_k · H[k − begin, j − begin]
     below = window.bit_length() - 1 - bits

@@ -8,12 +8,10 @@ every sum and in every small matrix.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.profiles import PROTOCOL_LABEL
+from huref.circuits.model.rotation import public_signs, windows
 from huref.prover.kernels.integers import canonical, heads
 from huref.prover.kernels.threads import run_ranges
 
@@ -53,17 +51,15 @@ def mix(rows: Float32, name: str, factors: Float64 | None = None) -> Float32:
     transform at each end, with fresh signs.
     """
     width = rows.shape[1]
-    window = 1 << (width.bit_length() - 1)
-    starts = np.array([0] if window == width else [0, width - window])
+    window, starts = windows(width)
     signs = np.stack([_signs(f"mix {name} {i}", width) for i in range(len(starts))])
-    canonical.mix_rows(rows, np.ones(len(rows)) if factors is None else factors, signs, starts, window)
+    factors = np.ones(len(rows)) if factors is None else factors
+    canonical.mix_rows(rows, factors, signs, np.array(starts), window)
     return rows
 
 
 def _signs(name: str, size: int) -> Float32:
-    seed = PROTOCOL_LABEL + b"|" + name.encode() + b"|" + str(size).encode()
-    bits = np.frombuffer(hashlib.shake_256(seed).digest(size), dtype=np.uint8) & 1
-    return np.asarray(1.0 - 2.0 * bits, dtype=np.float32)
+    return public_signs(name, size).astype(np.float32)
 
 
 def product(left: Float64, right: Float64) -> Float64:

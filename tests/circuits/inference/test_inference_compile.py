@@ -78,6 +78,7 @@ def test_outliers_reach_the_sites() -> None:
         {"head": False},
         {"parallel": True},
         {"output_norm": True, "biases": ("q",)},
+        {"output_norm": True, "hidden": 6145},
         {"output_norm": True, "rotary": None, "rotary_dim": 0, "positions": 9},
         {"other_mixers": True},
         {"blocks": (Block(True, SHAPE.ffn, 4),) * SHAPE.layers},
