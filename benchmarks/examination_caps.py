@@ -1,4 +1,4 @@
-"""Other bounds for heads than those of `hardened-2`, in floating point: `python -m benchmarks.examination_caps`.
+"""Other bounds for heads than that of `hardened-2`, in floating point: `python -m benchmarks.examination_caps`.
 
 Every rule says how much the rows of heads count in qk and vo; ud is left alone. A rule has to keep what people do to a
 model (noise, pruning) as well as heads that cancel, quiet and loud, and layers that hardly write. Results go to
@@ -100,7 +100,7 @@ def equal_once(rows: Rows, term: str, bound: Rule) -> Float:
 ROWS = partial(per_row, share=0.5, octaves=1)
 HEADS = partial(per_head, share=0.25, octaves=0)
 RULES: dict[str, Rule] = {
-    "rows, twice the median (hardened-2)": ROWS,
+    "rows, twice the median": ROWS,
     "rows, the median": partial(per_row, share=0.5, octaves=0),
     "rows, four times the median": partial(per_row, share=0.5, octaves=2),
     "rows, the lower quartile": partial(per_row, share=0.25, octaves=0),

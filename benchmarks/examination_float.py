@@ -12,7 +12,13 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.hardened.constants import FILTER_STEPS, MULTIPLIER_BITS, OUTPUTS, TERMS
+from huref.circuits.fingerprint.hardened.constants import (
+    FILTER_STEPS,
+    HEAD_BITS,
+    MULTIPLIER_BITS,
+    OUTPUTS,
+    TERMS,
+)
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, pool_count, segments, sketches
 from huref.circuits.fingerprint.hardened.vector import weighted
 from huref.circuits.program.evaluate import Trace
@@ -88,8 +94,9 @@ def _accumulate(
             heads = other.reshape(-1, 1, head_dim, other.shape[1])
             other = np.repeat(heads, group, axis=1).reshape(rows.shape)
         start = number * len(rows)
-        whole = run.influences[f"{term}.multipliers"].multipliers
-        times = whole[start : start + len(rows)] / 2.0**MULTIPLIER_BITS
+        shares = f"{term}.shares" in run.shares
+        whole = run.rows[f"{term}.shares" if shares else f"{term}.multipliers"]
+        times = whole[start : start + len(rows)] / 2.0 ** (HEAD_BITS if shares else MULTIPLIER_BITS)
         operators[term] += (rows * times[:, None].astype(np.float32)).T @ other
 
 

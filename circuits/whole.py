@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.hardened.constants import (
     FILTER_STEPS,
+    HEAD_BITS,
     INNER,
     MULTIPLIER_BITS,
     OUTPUTS,
@@ -25,10 +26,13 @@ from huref.circuits.fingerprint.hardened.program import Sizes
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map, sketches
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.model.tensors import STEP, whole_model
-from huref.circuits.program.measured import Influence, Ratio, StepRead
+from huref.circuits.program.influence import LOWER_QUARTILE
+from huref.circuits.program.measured import HeadBound, HeadRow, Influence, Ratio, Share, StepRead
 from huref.circuits.program.program import (
     Accumulator,
     Deflation,
+    HeadProducts,
+    Likeness,
     MatMul,
     Output,
     Program,
@@ -77,6 +81,8 @@ def compile_whole(
     sizes = whole_sizes(shape, left, right)
     builder = _Builder(shape, sizes, np.asarray(ids, np.int64))
     builder.sketches(left, right)
+    builder.read()
+    builder.heads()
     for term in range(len(_TERMS)):
         builder.term(term)
     builder.gram()
@@ -88,13 +94,16 @@ def compile_whole(
         ranged=True,
         influences=tuple(builder.influences()),
         ratios=tuple(builder.ratios()),
+        shares=tuple(builder.shares()),
     )
 
 
 def whole_sizes(shape: ModelShape, left: Sketch, right: Sketch) -> Sizes:
     """The program's sizes under these sketches."""
     heads = len(shape.attending) * shape.q_rows
-    return Sizes(shape.hidden, left.pools, (heads, heads, shape.neurons), max(left.bound, right.bound))
+    bound = max(left.bound, right.bound)
+    inner = (heads, heads, shape.neurons)
+    return Sizes(shape.hidden, left.pools, inner, bound, shape.heads, shape.head_dim, shape.group)
 
 
 class _Builder:
@@ -105,6 +114,14 @@ class _Builder:
         self.attending, self.feeding = shape.attending, shape.feeding
         self.weights = [Weight("embed", shape.vocab, shape.hidden)]
         self.sites: list[Site] = []
+        self.stored: dict[str, int] = {}
+
+    def read(self) -> None:
+        """The joined weights of all terms."""
+        for term, (_, _, left, _, right, _) in enumerate(_TERMS):
+            inner = self.sizes.inner[term]
+            self._joined(left, inner)
+            self._joined(right, len(self.attending) * self.shape.kv_rows if right in _GROUPED else inner)
 
     def sketches(self, left: Sketch, right: Sketch) -> None:
         """Both sketches, and the left one without the directions that the right one sees most of."""
@@ -121,16 +138,24 @@ class _Builder:
         """Factors, one for every neuron; their sums with the right rows; the product with the right sketch."""
         name, factors, left, combined, right, _ = _TERMS[term]
         d, inner, groups = self.shape.hidden, self.sizes.inner[term], self.sizes.groups(term)
-        self._joined(left, inner)
-        stored = len(self.attending) * self.shape.kv_rows if right in _GROUPED else inner
-        self._joined(right, stored)
-        self._site(factors, MatMul(View(_left(FILTER_STEPS)), View(left), d), f"{name}.multipliers")
+        stored = self.stored[right]
+        counted = f"{name}.multipliers" if name == "ud" else f"{name}.shares"
+        self._site(factors, MatMul(View(_left(FILTER_STEPS)), View(left), d), counted)
         view = View(right, transposed=True)
         if stored != inner:
             view = View(right, "repeat", self.shape.head_dim, inner // stored, transposed=True)
         self._site(combined, MatMul(View(factors), view, inner, INNER if groups > 1 else 0))
         sketch = View("yt") if groups == 1 else View("yt", "tile", group=groups)
         self._site(name, MatMul(View(combined), sketch, groups * d, d if groups > 1 else 0))
+
+    def heads(self) -> None:
+        """A few scores of every head, and how alike those of a layer's heads are."""
+        shape, d = self.shape, self.shape.hidden
+        self._site("qs", MatMul(View(_left(FILTER_STEPS)), View("q"), d), "qk.heads")
+        self._site("ks", MatMul(View("yt"), View("k"), d))
+        keys = View("ks", "repeat", shape.head_dim, shape.group) if shape.group > 1 else View("ks")
+        self._site("scores", HeadProducts("qs", keys, shape.head_dim))
+        self._site("alike", Likeness("scores", shape.heads), full=self.sizes.likest)
 
     def gram(self) -> None:
         """What `ud` is compared with."""
@@ -144,9 +169,22 @@ class _Builder:
             name, *_, tensors = _TERMS[term]
             read = tuple(self._steps(kind) for kind in tensors if kind != "gate" or self.shape.gated)
             gate = "vo.multipliers" if name == "qk" else ""
-            yield Influence(
-                f"{name}.multipliers", 1 + term, self.sizes.inner[term], read, MULTIPLIER_BITS, True, gate
-            )
+            row, cols = f"{name}.multipliers", self.sizes.inner[term]
+            if name == "ud":
+                yield Influence(row, 1 + term, cols, read, MULTIPLIER_BITS, True)
+            else:
+                above = MULTIPLIER_BITS - HEAD_BITS
+                yield Influence(
+                    row, 1 + term, cols, read, MULTIPLIER_BITS, False, gate, LOWER_QUARTILE, above
+                )
+
+    def shares(self) -> Iterator[HeadRow]:
+        """The rows of heads, bounded and then divided among those that are alike."""
+        width, heads = self.shape.head_dim, self.shape.heads
+        for name in ("vo", "qk"):
+            yield HeadBound(f"{name}.heads", f"{name}.multipliers", width, HEAD_BITS)
+        for name in ("vo", "qk"):
+            yield Share(f"{name}.shares", f"{name}.heads", "alike", width, heads)
 
     def ratios(self) -> Iterator[Ratio]:
         """What is taken off the left sketch at every step, and off `ud`."""
@@ -169,13 +207,14 @@ class _Builder:
     def _joined(self, name: str, rows: int) -> None:
         parts = tuple(f"l{n}.{name}" for n in self._having(name))
         self.weights.append(Weight(name, rows, self.shape.hidden, parts=parts))
+        self.stored[name] = rows
 
-    def _site(self, name: str, acc: Accumulator, multipliers: str = "") -> None:
+    def _site(self, name: str, acc: Accumulator, multipliers: str = "", full: int = 0) -> None:
         site = self.sizes.sites[name]
         self.sites.append(
             Site(
                 name, acc, site.rows, site.cols, site.clamp, -site.clamp, site.bound, site.calibration,
-                site.target, multipliers,
+                site.target, multipliers, full,
             )
         )  # fmt: skip
 

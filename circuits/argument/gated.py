@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from huref.circuits.argument.functional import Columns, Functional
-from huref.circuits.argument.inner import placed_of
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.lookup import SiteRequest
+from huref.circuits.argument.reading import placed_of
 from huref.circuits.program.program import GatedMatMul, Site
 from huref.common.algebra.field import kdot
 from huref.common.algebra.kscalar import KS

@@ -3,7 +3,8 @@
 Every matrix product and convolution owns a run of the two vectors. For a site with row coefficients u and column
 coefficients c, Σ_ij u_i·c_j·acc_ij = Σ_x (Σ_i u_i·L[i, x])·(Σ_j c_j·R[j, x]), so a matmul contributes
 l[x] = Σ_i u_i·L[i, x] and r[x] = Σ_j c_j·R[j, x]. A sketch of rows with multipliers μ has l[e] = μ[e] times what the
-request gives to entry e, and r[e] = Σ_j c_j·(row of e)[j]. The sums of ratios are added with powers of a challenge. One
+request gives to entry e, and r[e] = Σ_j c_j·(row of e)[j]. Scores of heads and what they have alike are those of
+`huref.circuits.argument.heads`. The sums of ratios are added with powers of a challenge. One
 sumcheck proves the sum; it ends in two values that are linear in committed tensors.
 """
 
@@ -13,23 +14,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Columns, Functional
+from huref.circuits.argument.heads import add_likeness, add_scores
 from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest, scaled
-from huref.circuits.argument.placed import Placed
+from huref.circuits.argument.reading import add_stored, placed_of, spread
 from huref.circuits.argument.runs import flat_term
 from huref.circuits.program.measured import Ratio
-from huref.circuits.program.program import Deflation, MatMul, Program, Site, SketchSum, View
+from huref.circuits.program.program import (
+    Deflation,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    Program,
+    Site,
+    SketchSum,
+    View,
+)
 from huref.common.algebra.field import P, embed, kdot, kmul, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
-
-
-def placed_of(layout: Layout, name: str) -> Placed:
-    """Where a weight or an activation is committed."""
-    return layout.weights[name] if name in layout.weights else layout.sites[name].out
 
 
 def fold_entries(site: SketchSum, rows: Array) -> Array:
@@ -40,13 +45,6 @@ def fold_entries(site: SketchSum, rows: Array) -> Array:
         mean = kdot(rows, embed(totals)).astype(np.int64)
         weights = weights * len(site.row) - mean
     return np.mod(weights, np.int64(P)).astype(np.uint64)
-
-
-def spread(index: NDArray[np.int64], coefficients: Array, count: int) -> Array:
-    """`coefficients` (n, 5) added up at the places `index`, shape (count, 5)."""
-    out = kzero((count,))
-    np.add.at(out, index, coefficients)
-    return np.mod(out, np.uint64(P))
 
 
 def add_linear(
@@ -131,6 +129,9 @@ def inner_functionals(
             case SketchSum() as sketch if sketch.multipliers:
                 request, run = requests[site.name], table[offset : offset + len(sketch.token)]
                 _add_sketch(layout, left, right, sketch, request, run)
+            case HeadProducts() | Likeness() as heads:
+                add = add_scores if isinstance(heads, HeadProducts) else add_likeness
+                add(layout, left, right, site, requests[site.name], high[offset // layout.w :], name)
             case _:
                 pass
     for ratio in layout.program.ratios:
@@ -192,7 +193,7 @@ def _add_side(
     if view.kind == "plain":
         functional.tensor(placed, rows, high[: placed.blocks], name)
     else:
-        _add_view(functional, view, placed, rows, view.index(len(run)), run, label)
+        add_stored(functional, placed, rows, view.index(len(run)), run, label)
 
 
 def _add_runs(
@@ -203,7 +204,7 @@ def _add_runs(
     placed, index = placed_of(layout, view.source), view.index(product.inner)
     for number, part in enumerate(product.runs):
         rows = columns[number * width : (number + 1) * width]
-        _add_view(functional, view, placed, rows, index[part], run[part], f"{site.name}.right{number}")
+        add_stored(functional, placed, rows, index[part], run[part], f"{site.name}.right{number}")
 
 
 def _add_transposed(
@@ -229,20 +230,3 @@ def _add_transposed(
                 f"{site.name}.right{number}.{block}", padded[block * w : (block + 1) * w]
             )
             functional.block(stored, rows, block, name)
-
-
-def _add_view(
-    functional: Functional,
-    view: View,
-    placed: Placed,
-    rows: Array,
-    index: NDArray[np.int64],
-    run: Array,
-    name: str,
-) -> None:
-    """Add a view's columns: coefficients of view columns are summed onto the stored columns `index` that they read."""
-    w = functional.columns.w
-    stored = spread(index, run, placed.blocks * w)
-    for block in range(placed.blocks):
-        column = functional.columns.add(f"{name}.{block}", stored[block * w : (block + 1) * w])
-        functional.block(placed, rows, block, column)

@@ -14,6 +14,7 @@ from huref.circuits.argument.spaces import (
     Block,
     Cells,
     Constant,
+    HeadSums,
     LookupSpace,
     Operand,
     Quotient,
@@ -25,8 +26,16 @@ from huref.circuits.argument.spaces import (
     shard_digits,
 )
 from huref.circuits.program.influence import Cap
-from huref.circuits.program.measured import Ratio
-from huref.circuits.program.program import GatedMatMul, MatMul, Program, Site, SketchSum
+from huref.circuits.program.measured import Ratio, all_values
+from huref.circuits.program.program import (
+    GatedMatMul,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    Program,
+    Site,
+    SketchSum,
+)
 from huref.circuits.program.tables import Table
 from huref.common.algebra.multilinear import log2_ceil
 from huref.common.argument.hidden import PadSpace
@@ -59,7 +68,7 @@ class Layout:
     weights: dict[str, Placed]
     weight_rows: int
     sites: dict[str, SiteColumns]
-    rows_of: dict[str, Placed]  # the row of multipliers of every influence
+    rows_of: dict[str, Placed]  # every row of multipliers
     octaves: dict[str, Table]  # and the table that it is looked up in
     spaces: tuple[LookupSpace, ...]
     inner: dict[str, int]  # offset of each product site and ratio in the inner-product vectors
@@ -98,15 +107,20 @@ def build_layout(
         found.name: found.table(caps, program.influence.get(found.gate)) for found in program.influences
     }
     values = {found.name: found.values(caps[found.name]) for found in program.influences}
+    for share in program.shares:
+        counting = program.counting(share.name)
+        rows_of[share.name] = stack.place(1, counting.cols)
+        octaves[share.name] = share.table(values[share.of], counting.head_root(caps[counting.name]))
+        values[share.name] = all_values(octaves[share.name])
     if sites:
         scales = {
             site.name: _Scale(
-                rows_of[site.multipliers], program.influence[site.multipliers].bits, values[site.multipliers]
+                rows_of[site.multipliers], program.unit(site.multipliers), values[site.multipliers]
             )
             for site in program.sites
             if site.multipliers
         }
-        slots = _influence_slots(program, rows_of, octaves)
+        slots = _row_slots(program, rows_of, octaves)
         spaces = [_sites_space(program, weights, sites, scales, slots, stack, tiles, w)]
     else:
         spaces = shard_digits(program.committed, weights, stack, w)
@@ -179,15 +193,16 @@ def _sites_space(
     return close_space("lookup", w, tile_rows, tiles, stack, blocks, digits)
 
 
-def _influence_slots(
-    program: Program, rows_of: Mapping[str, Placed], octaves: Mapping[str, Table]
-) -> list[_Slot]:
-    """Every row of multipliers follows from its steps."""
+def _row_slots(program: Program, rows_of: Mapping[str, Placed], octaves: Mapping[str, Table]) -> list[_Slot]:
+    """Every row of multipliers follows from its steps, or from another row and sums over its heads."""
     slots = []
     for found in program.influences:
         gate = (Cells(rows_of[found.gate]),) if found.gate else ()
         operands = (Steps(found.name), *gate, Cells(rows_of[found.name]))
         slots.append(_Slot(found.name, octaves[found.name], 1, rows_of[found.name], operands))
+    for share in program.shares:
+        whole = (HeadSums(share.name), Cells(rows_of[share.of]), Cells(rows_of[share.name]))
+        slots.append(_Slot(share.name, octaves[share.name], 1, rows_of[share.name], whole))
     return slots
 
 
@@ -211,7 +226,9 @@ def _main_blocks(columns: SiteColumns, scale: _Scale | None, remainders: Table, 
     quotient = Quotient(site.name, columns.shift, columns.remainder)
     shape = (0, site.rows, site.cols, out.blocks)
     operands: tuple[Operand, ...]
-    if scale is None:
+    if site.full:
+        clamp, operands = Table("likeness", (columns.height, site.full, site.clamp)), (quotient, Cells(out))
+    elif scale is None:
         clamp, operands = Table("clamp", (columns.height, site.clamp, site.low)), (quotient, Cells(out))
     else:
         clamp = scale.table("scaled", columns.height, site.clamp)
@@ -270,6 +287,9 @@ def _inner_offsets(program: Program, w: int) -> tuple[dict[str, int], int]:
             size = site.acc.inner
         elif isinstance(site.acc, SketchSum) and site.acc.multipliers:
             size = len(site.acc.token)
+        elif isinstance(site.acc, HeadProducts | Likeness):
+            read = site.acc.left if isinstance(site.acc, HeadProducts) else site.acc.source
+            size = program.site[read].rows * -(-program.site[read].cols // w) * w
         else:
             continue
         offsets[site.name] = length

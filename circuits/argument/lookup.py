@@ -15,11 +15,12 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Columns, Functional, total
 from huref.circuits.argument.layout import Layout
-from huref.circuits.argument.runs import Run, run_claims
+from huref.circuits.argument.runs import Run, flat_term, run_claims
 from huref.circuits.argument.spaces import (
     Block,
     Cells,
     Constant,
+    HeadSums,
     LookupSpace,
     Quotient,
     Repeated,
@@ -27,8 +28,9 @@ from huref.circuits.argument.spaces import (
     TableBlock,
     WeightBlock,
 )
+from huref.circuits.program.measured import HeadBound
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, kzero
+from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kone, kouter, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
@@ -188,6 +190,9 @@ class _Builder:
                 case Steps(influence):
                     first = -power * KS.from_array(rows[0])
                     self._steps(influence, scaled(kouter(tiles, leaf.column).reshape(-1, DEGREE), first))
+                case HeadSums(share):
+                    first = -power * KS.from_array(rows[0])
+                    self._heads(share, scaled(kouter(tiles, leaf.column).reshape(-1, DEGREE), first))
                 case Quotient(site, shift, remainder):
                     unit = -power * pow(HALF, shift, P)
                     if shift:
@@ -208,6 +213,24 @@ class _Builder:
             np.add.at(spread, stored[read.index], coefficients[: len(read.index)])
             spread %= np.uint64(P)
             self.denominator.dense("W", first, spread, np.arange(len(spread), dtype=np.int32).reshape(-1, w))
+
+    def _heads(self, name: str, coefficients: Array) -> None:
+        """Add Σ_f coefficients[f]·(what the head of f is divided by)."""
+        w, share = self.space.w, self.layout.program.share[name]
+        cols = self.layout.rows_of[name].cols
+        by_head = coefficients[:cols].reshape(-1, share.width, DEGREE).sum(axis=1) % np.uint64(P)
+        if isinstance(share, HeadBound):
+            flat_term(
+                self.denominator, self.layout.rows_of[share.of].start, np.repeat(by_head, share.width, 0)
+            )
+            return
+        placed = self.layout.sites[share.likeness].out
+        stored = kzero((placed.blocks * w,))
+        stored[: placed.cols] = by_head
+        for block in range(placed.blocks):
+            part = stored[block * w : (block + 1) * w]
+            column = self.leaf.columns.add(f"{self.leaf.name}.{name}.{block}", part)
+            self.denominator.block(placed, kone((placed.rows,)), block, column)
 
     def _request(self, site: str, block: Block, rows: Array) -> None:
         """Accumulate a site's row coefficients, with the constant that its first tile contributes."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from huref.circuits.argument.functional import Claim, Columns, Functional
-from huref.circuits.argument.inner import placed_of
 from huref.circuits.argument.layout import Layout
+from huref.circuits.argument.reading import placed_of
 from huref.circuits.program.influence import Cap
 from huref.circuits.program.program import Program
 from huref.common.algebra.field import embed, kdot, kone, kscale, kzero, to_field

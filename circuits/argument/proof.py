@@ -106,7 +106,7 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
 
     Raises:
         Malformed: a missing or impossible shift, a sum that breaks the canonical-shift rule, counts of influences
-            that do not show a median, v or a ratio's sum out of bounds.
+            that do not show a cap, v or a ratio's sum out of bounds.
         Unsupported: more rows than `MAX_ROWS`, or p lookups or more, whose multiplicities could wrap.
     """
     numbers = [*public.shifts.values(), *(x for pair in public.sums.values() for x in pair), *public.v]
@@ -120,7 +120,9 @@ def prepare(program: Program, public: PublicInputs, knobs: Knobs) -> Setup:
         shift = public.shifts[site.name]
         heights[site.name] = site_height(site, shift)
         coarse, fine = public.sums[site.name]
-        count = max(1, public.caps[site.multipliers].alive) if site.multipliers else site.cols
+        count = site.cols
+        if site.multipliers:
+            count = max(1, public.caps[program.counting(site.multipliers).name].alive)
         limit = site.target * site.calibration_rows * count
         if not 0 <= coarse < limit:
             raise Malformed(f"{site.name}: calibration sum {coarse} is not below {limit}: shift too small")
@@ -152,8 +154,8 @@ def check_measured(program: Program, public: PublicInputs) -> None:
             raise Malformed(f"{name}: counts of influences must be integers, each at most the one before")
         if cap.above < 0 or cap.alive > program.influence[name].cols:
             raise Malformed(f"{name}: counts of influences must be 0 to {program.influence[name].cols}")
-        if not cap.canonical or abs(cap.octave) > MAX_OCTAVE:
-            raise Malformed(f"{name}: octave {cap.octave} is not where the median of the influences lies")
+        if not cap.canonical(program.influence[name].quarters) or abs(cap.octave) > MAX_OCTAVE:
+            raise Malformed(f"{name}: octave {cap.octave} is not where the cap of the influences lies")
     for name, sums in public.ratios.items():
         if any(type(x) is not int or 2 * abs(x) >= P for x in sums) or sums[1] < 0:
             raise Malformed(

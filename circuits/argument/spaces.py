@@ -44,6 +44,13 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class HeadSums:
+    """Operand: what a row of heads divides by, in one row: sums of a head's multipliers, or of a column."""
+
+    share: str
+
+
+@dataclass(frozen=True)
 class Quotient:
     """Operand: h = (acc + 2^(shift−1) − ℓ)·2^(−shift) of a site; h = acc and no ℓ when shift is 0."""
 
@@ -59,7 +66,7 @@ class Constant:
     value: int
 
 
-Operand = Cells | Repeated | Steps | Quotient | Constant
+Operand = Cells | Repeated | Steps | HeadSums | Quotient | Constant
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from huref.circuits.program.influence import Cap
 from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
 from huref.circuits.program.program import (
     Deflation,
+    HeadProducts,
+    Likeness,
     MatMul,
     Output,
     Program,
@@ -63,6 +65,12 @@ class Trace:
     v: NDArray[np.int64]
     influences: Mapping[str, InfluenceTrace] = field(default_factory=dict)
     ratios: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    shares: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> dict[str, NDArray[np.int64]]:
+        """All rows of multipliers."""
+        return {**{name: found.multipliers for name, found in self.influences.items()}, **self.shares}
 
     @property
     def shifts(self) -> dict[str, int]:
@@ -133,6 +141,8 @@ def run_sites(
     for site in program.sites:
         if isinstance(site.acc, Deflation):
             measured.measure_ratio(site.acc.ratio, outs)
+        if site.multipliers in program.share:
+            measured.measure_share(site.multipliers, outs)
         shift = None if shifts is None else shifts[site.name]
         sites[site.name] = run_site(site, shift, measured.of(site))
         outs[site.name] = sites[site.name].out
@@ -142,7 +152,7 @@ def run_sites(
         if isinstance(factor, str):
             measured.measure_ratio(factor, outs)
     v = read_output(program.output, outs, measured.weights)
-    return Trace(sites, v, measured.influences, measured.ratios)
+    return Trace(sites, v, measured.influences, measured.ratios, measured.shares)
 
 
 def check_weights(program: Program, weights: Weights) -> None:
@@ -169,8 +179,13 @@ def accumulate(site: Site, values: Mapping[str, Ints], numbers: SiteNumbers) -> 
         return _sketch_sum(acc, site.rows, values[acc.source], numbers.entries)
     if isinstance(acc, Deflation):
         return deflate(acc, values[acc.source], values[acc.base], numbers.weight)
+    if isinstance(acc, HeadProducts):
+        return head_products(acc, values[acc.left], values[acc.right.source])
+    if isinstance(acc, Likeness):
+        return alike(acc, site.rows, values[acc.source])
     if isinstance(acc, MatMul):
         left, right = _view(values, acc.left, acc.inner), _view(values, acc.right, acc.inner)
+        left = left[: site.rows]
         return np.concatenate([_product(left[:, run], right[:, run]) for run in acc.runs], axis=1)
     gated = values[acc.gate].astype(np.float64) * values[acc.up]
     return _product(values[acc.left].astype(np.float64), gated)
@@ -191,6 +206,21 @@ def _product(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 def deflate(acc: Deflation, source: Ints, base: Ints, weight: int) -> NDArray[np.int64]:
     """The accumulator of a deflation."""
     return (source.astype(np.int64) << acc.bits) - weight * base.astype(np.int64)
+
+
+def head_products(acc: HeadProducts, left: Ints, right: Ints) -> NDArray[np.int64]:
+    """The accumulator of the scores of all heads."""
+    products = left.astype(np.int64) * right[:, acc.right.index(left.shape[1])]
+    return np.asarray(products.reshape(len(left), -1, acc.width).sum(axis=2))
+
+
+def alike(acc: Likeness, rows: int, source: Ints) -> NDArray[np.int64]:
+    """The accumulator of how alike heads are, (rows × heads)."""
+    wide = source.astype(np.int64)
+    out = np.zeros((rows, wide.shape[1]), np.int64)
+    for place, partner in enumerate(acc.partners(np.arange(wide.shape[1]))):
+        out[place] = (wide * wide[:, partner]).sum(axis=0)
+    return out
 
 
 def _sketch_sum(acc: SketchSum, rows: int, source: Ints, entries: Ints | None) -> NDArray[np.int64]:

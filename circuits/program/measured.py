@@ -1,7 +1,7 @@
-"""What a program measures on the model and publishes: how much every neuron counts, and ratios of two sums.
+"""What a program measures on the model: how much every neuron and head counts, and ratios of sums.
 
-Both are found by the prover, published with the statement and proven: caps by counts of influences, ratios by the two
-sums (protocol §3.6). The program's numbers follow from them.
+Caps of influences and the two sums of a ratio are published with the statement and proven (protocol §3.6). The
+program's numbers follow from them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from huref.circuits.program.influence import (
     ALIVE,
-    IDLE,
+    ALONE,
+    MEDIAN,
     Cap,
     Int64,
     find_cap,
-    multipliers,
+    lost,
     octave_values,
+    octaves,
     root_of,
 )
 from huref.circuits.program.tables import Table
@@ -49,10 +51,12 @@ class StepRead:
 
 @dataclass(frozen=True)
 class Influence:
-    """A committed row `name` of `cols` multipliers μ, which follow from the sums of `steps` and from their median.
+    """A committed row `name` of `cols` multipliers μ, which follow from the sums of `steps` and a quantile of these.
 
-    μ is at most 2^bits; the cap is `interpolated` inside its octave or not. Where `gate` names another row and its
-    multiplier is 0, `IDLE` is added to the influence. `number` tells the tables of different rows apart.
+    μ is 2^bits from `above` octaves over the cap's quantile on; the cap is `interpolated` inside its octave or not,
+    `quarters` is that of `Cap`. Where `gate`
+    names another row of as many bits, what its multiplier takes is added to the influence (`lost`). `number` tells the
+    tables of different rows apart.
     """
 
     name: str
@@ -62,32 +66,96 @@ class Influence:
     bits: int
     interpolated: bool
     gate: str = ""
+    quarters: int = MEDIAN
+    above: int = 1
 
     def gated(self, steps: Int64, rows: Mapping[str, Int64]) -> Int64:
         """The influences (cols,) of sums of steps, given the `rows` of multipliers found before."""
-        return steps + IDLE * (rows[self.gate] == 0) if self.gate else steps
+        return steps + lost(rows[self.gate], self.bits) if self.gate else steps
 
     def find(self, influence: Int64) -> tuple[Cap, Int64]:
         """The canonical cap, and μ."""
-        cap = find_cap(influence)
-        return cap, multipliers(influence, cap, self.bits, interpolated=self.interpolated)
+        cap = find_cap(influence, self.quarters)
+        return cap, self.multiplied(influence, cap)
+
+    def multiplied(self, influence: Int64, cap: Cap) -> Int64:
+        """μ under a cap."""
+        return octaves(influence, cap.octave + self.above - 1, self._root(cap), self.bits)
 
     def values(self, cap: Cap) -> tuple[int, ...]:
         """All multipliers that there can be, ascending."""
-        return octave_values(root_of(cap, self.interpolated), self.bits)
+        return octave_values(self._root(cap), self.bits)
 
     def table(self, caps: Mapping[str, Cap], gate: Influence | None) -> Table:
         """The table of (influence, μ), or of (sum of the steps, the gate's μ, μ)."""
         cap, low = caps[self.name], -128 * len(self.steps)
         others = () if gate is None else gate.values(caps[gate.name])
-        root = root_of(cap, self.interpolated)
-        return Table("octaves", (self.number, cap.octave, root, self.bits, low, -low - 1, *others))
+        head = (self.number, cap.octave + self.above - 1, self._root(cap), self.bits, low, -low - 1)
+        return Table("octaves", (*head, *others))
 
     def counted(self, caps: Mapping[str, Cap], table: Table) -> Sequence[tuple[int, NDArray[np.bool_]]]:
         """The three published counts, with the table's entries that each of them counts."""
         cap, influence = caps[self.name], table.influences()
         edges = ((cap.alive, ALIVE), (cap.at, cap.octave), (cap.above, cap.octave + 1))
         return [(count, influence >= edge) for count, edge in edges]
+
+    def head_root(self, cap: Cap) -> int:
+        """2^16 over how far its quantile lies above its octave, by which heads are bounded."""
+        return root_of(cap, True, self.quarters)
+
+    def _root(self, cap: Cap) -> int:
+        return root_of(cap, self.interpolated, self.quarters)
+
+
+@dataclass(frozen=True)
+class HeadBound:
+    """A committed row `name` of multipliers in units of 2^−bits: those of the influence `of`, `width` of them a head,
+    divided where a head's mean is above one and above the cap's quantile.
+    """
+
+    name: str
+    of: str
+    width: int
+    bits: int
+
+    def counts(self, before: Int64, _: Mapping[str, NDArray[np.integer]]) -> Int64:
+        """The sum of a head's multipliers, one for every multiplier."""
+        return np.repeat(before.reshape(-1, self.width).sum(axis=1), self.width)
+
+    def table(self, before: Sequence[int], root: int) -> Table:
+        """The table of (sum, multiplier before, multiplier), given all that there can be before and the cap's root."""
+        return Table("bounds", (before[-1] * self.width, root, self.width << self.bits, *before))
+
+
+@dataclass(frozen=True)
+class Share:
+    """A committed row `name` of multipliers: those of the row `of`, divided among heads that are alike.
+
+    `width` of them belong to a head, and the sum of its column of the site `likeness` says how many heads it is like,
+    in units of 1/`ALONE`; there are `heads` heads in a layer.
+    """
+
+    name: str
+    of: str
+    likeness: str
+    width: int
+    heads: int
+
+    def counts(self, _: Int64, values: Mapping[str, NDArray[np.integer]]) -> Int64:
+        """The sums of the columns, one for every multiplier."""
+        return np.repeat(values[self.likeness].sum(axis=0, dtype=np.int64), self.width)
+
+    def table(self, before: Sequence[int], _: int) -> Table:
+        """The table of (sum of likenesses, multiplier before, multiplier), given all that there can be before."""
+        return Table("shares", (ALONE * self.heads, *before))
+
+
+HeadRow = HeadBound | Share
+
+
+def all_values(table: Table) -> tuple[int, ...]:
+    """All multipliers that there can be in a row that is looked up in this table, ascending."""
+    return tuple(np.unique(table.columns()[-1]).tolist())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.program.influence import Cap, Int64
+from huref.circuits.program.influence import Cap, Int64, likeness
 from huref.circuits.program.program import Deflation, Program, Site, SketchSum
 
 Values = Mapping[str, NDArray[np.integer]]
@@ -38,6 +38,8 @@ class SiteNumbers:
     def rounded(self, site: Site, h: NDArray[np.integer]) -> NDArray[np.int64]:
         """`out` of the quotients h (rows × cols)."""
         wide = h.astype(np.int64)
+        if site.full:
+            return likeness(wide, site.full, site.clamp)
         if self.columns is not None:
             wide = (wide * self.columns + ((1 << self.bits) >> 1)) >> self.bits
         return np.clip(wide, site.low, site.clamp)
@@ -50,6 +52,7 @@ class Measured:
     program: Program
     influences: dict[str, InfluenceTrace] = field(default_factory=dict)
     ratios: dict[str, tuple[int, int]] = field(default_factory=dict)
+    shares: dict[str, Int64] = field(default_factory=dict)
 
     def measure_influences(self, weights: Values) -> None:
         """All rows of multipliers, from the committed steps."""
@@ -58,6 +61,17 @@ class Measured:
             steps = np.sum([read.read(weights) for read in influence.steps], axis=0)
             cap, rows[influence.name] = influence.find(influence.gated(steps, rows))
             self.influences[influence.name] = InfluenceTrace(steps, cap, rows[influence.name])
+
+    def measure_share(self, name: str, outs: Values) -> None:
+        """A row of heads, once all that it follows from is known."""
+        share, influence = self.program.share[name], self.program.counting(name)
+        if share.of in self.program.share and share.of not in self.shares:
+            self.measure_share(share.of, outs)
+        found = self.influences[influence.name]
+        before = self.shares.get(share.of, found.multipliers)
+        values = np.unique(before).tolist()
+        table = share.table(values, influence.head_root(found.cap))
+        self.shares[name] = table.divided(before, share.counts(before, outs))
 
     def measure_ratio(self, name: str, outs: Values) -> None:
         """A ratio's sums, of sites that have run."""
@@ -73,8 +87,9 @@ class Measured:
         columns = entries = None
         count, bits, weight = site.cols, 0, 0
         if site.multipliers:
-            found = self.influences[site.multipliers]
-            columns, bits = found.multipliers, self.program.influence[site.multipliers].bits
+            influence = self.program.counting(site.multipliers)
+            found, bits = self.influences[influence.name], self.program.unit(site.multipliers)
+            columns = self.shares.get(site.multipliers, found.multipliers)
             count = max(1, found.cap.alive)
         if isinstance(site.acc, SketchSum) and site.acc.multipliers:
             entries = self.influences[site.acc.multipliers].multipliers

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.program.measured import Influence, Ratio
+from huref.circuits.program.measured import HeadBound, HeadRow, Influence, Ratio
 
 OUTPUTS = 512
 """Length of the fingerprint vector v."""
@@ -170,7 +170,31 @@ class Deflation:
     bits: int
 
 
-Accumulator = SketchSum | MatMul | GatedMatMul | Deflation
+@dataclass(frozen=True)
+class HeadProducts:
+    """acc_ih = Σ_x left_ix · right_ix over the `width` view columns x of head h: one score of every head and row."""
+
+    left: str
+    right: View
+    width: int
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """acc_th = Σ_i source_ih · source_ih', h' being the head t places behind h in its layer, in a circle of `heads`;
+    0 for t ≥ heads.
+    """
+
+    source: str
+    heads: int
+
+    def partners(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """h' of every t < heads and of these h, (heads, columns)."""
+        layer, head = np.divmod(columns, self.heads)
+        return layer * self.heads + (head + np.arange(self.heads)[:, None]) % self.heads
+
+
+Accumulator = SketchSum | MatMul | GatedMatMul | Deflation | HeadProducts | Likeness
 
 
 @dataclass(frozen=True)
@@ -181,9 +205,9 @@ class Site:
     §3.3 (a power of two ≤ 64). The shift s is found by the prover and published with the statement: the
     smallest with L_s < `target`·R·cols.
 
-    With `multipliers`, a committed row of an `Influence` with an entry for every column, out = clamp(⌊(h·μ +
-    2^(b−1)) / 2^b⌋) of h = round(acc / 2^s), b the row's bits, and the columns that are alive are counted in place of
-    cols, at least one.
+    With `multipliers`, a committed row of an `Influence` or `HeadRow` with an entry for every column, out = clamp(⌊(h·μ
+    + 2^(b−1)) / 2^b⌋) of h = round(acc / 2^s), b the row's bits, and the columns that are alive are counted in place of
+    cols, at least one. With `full` F, out = `likeness` of h; its clamp is below its target, so that s is 0.
     """
 
     name: str
@@ -196,6 +220,7 @@ class Site:
     calibration_rows: int
     target: int = CALIBRATION_TARGET
     multipliers: str = ""
+    full: int = 0
 
     def __post_init__(self) -> None:
         if not _power_of_two(self.rows) or not _power_of_two(self.calibration_rows):
@@ -245,7 +270,8 @@ class Program:
 
     `stack` is the whole commitment that the weights are part of; empty: they are all of it. `ranged`: that its entries
     are in range is proven apart, by a program that has no sites (protocol §6.8); otherwise by this one.
-    `influences` come before all sites, and one whose row is a gate before what it gates.
+    `influences` come before all sites, and one whose row is a gate before what it gates; `shares` are rows of heads,
+    which come after rows that they divide, and follow from sites before those that they multiply.
     """
 
     weights: tuple[Weight, ...]
@@ -255,6 +281,7 @@ class Program:
     ranged: bool = False
     influences: tuple[Influence, ...] = ()
     ratios: tuple[Ratio, ...] = ()
+    shares: tuple[HeadRow, ...] = ()
 
     def __post_init__(self) -> None:
         known = {weight.name: weight for weight in self.committed}
@@ -285,7 +312,8 @@ class Program:
     def has_products(self) -> bool:
         """Whether something is in it that an inner product has to show."""
         return any(
-            isinstance(site.acc, MatMul) or (isinstance(site.acc, SketchSum) and site.acc.multipliers)
+            isinstance(site.acc, MatMul | HeadProducts | Likeness)
+            or (isinstance(site.acc, SketchSum) and site.acc.multipliers)
             for site in self.sites
         )
 
@@ -293,6 +321,26 @@ class Program:
     def influence(self) -> dict[str, Influence]:
         """Rows of multipliers by name."""
         return {influence.name: influence for influence in self.influences}
+
+    @cached_property
+    def share(self) -> dict[str, HeadRow]:
+        """Rows of heads by name."""
+        return {share.name: share for share in self.shares}
+
+    def counting(self, row: str) -> Influence:
+        """The influence that a row of multipliers comes from."""
+        while row in self.share:
+            row = self.share[row].of
+        return self.influence[row]
+
+    def unit(self, row: str) -> int:
+        """b: a row of multipliers is in units of 2^−b."""
+        while row in self.share:
+            share = self.share[row]
+            if isinstance(share, HeadBound):
+                return share.bits
+            row = share.of
+        return self.influence[row].bits
 
     @cached_property
     def ratio(self) -> dict[str, Ratio]:

@@ -9,7 +9,10 @@ Kinds, with parameters and the tuples they hold in order of the table index:
 - scaled (H, C, b, μ₁, μ₂, …): for every μ, h ∈ [−H, H) → (h, μ, ⌊(h·μ + 2^(b−1)) / 2^b⌋ brought into [−C, C])
 - absscaled (H, C, b, μ₁, …): the same with the absolute value of the last
 - octaves (n, m, r, b, low, high): x ∈ [low, high] → (x, μ), where μ is `octaves` of x with octave m and root r;
-  octaves (n, m, r, b, low, high, y₁, y₂, …): for every y → (x, y, μ), where `IDLE` is added to x first if y = 0
+  octaves (n, m, r, b, low, high, y₁, y₂, …): for every y → (x, y, μ), where `lost` of y is added to x first
+- shares (n, y₁, y₂, …): for every y, a ∈ [0, n] → (a, y, `shared` of y and a)
+- bounds (n, r, u, y₁, y₂, …): for every y, a ∈ [0, n] → (a, y, `bounded` of y and a with root r and unit u)
+- likeness (H, F, C): h ∈ [−H, H) → (h, C·(h/F)^4, rounded, with h brought into [0, F])
 - those of wide_tables.py
 """
 
@@ -23,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.program import wide_tables
-from huref.circuits.program.influence import IDLE, octaves
+from huref.circuits.program.influence import bounded, likeness, lost, octaves, shared
 
 Kind = Literal[
-    "abs", "absclamp", "absscaled", "clamp", "digits", "octaves", "remainder", "scaled",
+    "abs", "absclamp", "absscaled", "bounds", "clamp", "digits", "likeness", "octaves", "remainder", "scaled", "shares",
     "limbs", "power", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
     "gelu", "gelu_tanh", "scales", "odds", "multiples", "joined",
 ]  # fmt: skip
@@ -58,8 +61,10 @@ class Table:
     def size(self) -> int:
         """Number of entries."""
         match self.kind:
-            case "clamp" | "absclamp":
+            case "clamp" | "absclamp" | "likeness":
                 return 2 * self.parameters[0]
+            case "shares" | "bounds":
+                return (self.parameters[0] + 1) * len(self._before)
             case "scaled" | "absscaled":
                 return 2 * self.parameters[0] * len(self.parameters[3:])
             case "octaves":
@@ -82,7 +87,7 @@ class Table:
         if self.kind in wide_tables.KINDS:
             return wide_tables.KINDS[self.kind][0]
         gated = self.kind == "octaves" and len(self.parameters) > 6
-        return 3 if gated or self.kind in ("scaled", "absscaled") else 2
+        return 3 if gated or self.kind in ("scaled", "absscaled", "shares", "bounds") else 2
 
     @property
     def straight(self) -> bool:
@@ -104,6 +109,15 @@ class Table:
                 h, factor = h - np.int32(height), np.array(values, np.int32)[which]
                 out = np.clip((h * factor + np.int32(1 << bits >> 1)) >> bits, -clamp, clamp)
                 return h, factor, (np.abs(out) if self.kind == "absscaled" else out)
+            case "likeness":
+                height, full, clamp = self.parameters
+                h = index - np.int32(height)
+                return h, likeness(h, full, clamp).astype(np.int32)
+            case "shares" | "bounds":
+                which, number = np.divmod(index.astype(np.int64), self.parameters[0] + 1)
+                divided = np.array(self._before, np.int64)[which]
+                parts = (number, divided, self.divided(divided, number))
+                return tuple(part.astype(np.int32) for part in parts)
             case "octaves":
                 return self._octaves(index)
             case "abs":
@@ -121,21 +135,32 @@ class Table:
                 found = _wide(self.kind, self.parameters).columns(index.astype(np.int64))
                 return tuple(column.astype(np.int32) for column in found)
 
+    @property
+    def _before(self) -> tuple[int, ...]:
+        """The multipliers that a table of shares or bounds divides."""
+        return self.parameters[1 if self.kind == "shares" else 3 :]
+
+    def divided(self, before: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The last components of a table of shares or bounds, given the others."""
+        return (
+            shared(before, count) if self.kind == "shares" else bounded(before, count, *self.parameters[1:3])
+        )
+
     def influences(self) -> NDArray[np.int64]:
         """Of an octave table: the influence of every entry, (size,)."""
         number, gate = self._influence(np.arange(self.size, dtype=np.int32))
-        return number + IDLE * (gate == 0)
+        return number + lost(gate, self.parameters[3])
 
     def _influence(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """x and y of entries; y is 1 where the table has none."""
-        low, high, *gates = self.parameters[4:]
+        """x and y of entries; y is the largest there can be where the table has none."""
+        bits, low, high, *gates = self.parameters[3:]
         which, place = np.divmod(index.astype(np.int64), high - low + 1)
-        return place + low, np.array(gates or [1], np.int64)[which]
+        return place + low, np.array(gates or [1 << bits], np.int64)[which]
 
     def _octaves(self, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
         _, octave, root, bits = self.parameters[:4]
         number, gate = self._influence(index)
-        found = octaves(number + IDLE * (gate == 0), octave, root, bits)
+        found = octaves(number + lost(gate, bits), octave, root, bits)
         parts = (number, gate, found) if self.arity == 3 else (number, found)
         return tuple(part.astype(np.int32) for part in parts)
 
@@ -174,8 +199,11 @@ class Table:
     def index(self, values: tuple[NDArray[np.int32] | int, ...]) -> NDArray[np.int64]:
         """Table index of honest tuples, from the components that determine it (no check)."""
         match self.kind:
-            case "clamp" | "absclamp":
+            case "clamp" | "absclamp" | "likeness":
                 return np.asarray(values[0], np.int64) + self.parameters[0]
+            case "shares" | "bounds":
+                which = np.searchsorted(np.array(self._before), np.asarray(values[1]))
+                return which * np.int64(self.parameters[0] + 1) + np.asarray(values[0], np.int64)
             case "abs":
                 return np.asarray(values[0], np.int64) - self.parameters[1]
             case "digits":

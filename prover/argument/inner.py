@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from huref.circuits.argument.inner import fold_entries
 from huref.circuits.argument.layout import Layout, ratio_label
 from huref.circuits.argument.lookup import SiteRequest
-from huref.circuits.program.program import MatMul, SketchSum, View
+from huref.circuits.program.program import HeadProducts, Likeness, MatMul, SketchSum, View
 from huref.common.algebra.field import DEGREE, KArray, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import log2_ceil
 from huref.prover.argument.channel import ProverChannel
+from huref.prover.argument.heads import head_vectors, stacked
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.sumcheck import prove_rounds
-from huref.prover.argument.witness import stack_activation
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32, k_to_mont, to_mont
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
@@ -94,6 +94,10 @@ def inner_vectors(
             left[:, at : at + end] = vectors.mul_base(entries, factors)
             read = np.ascontiguousarray(values[acc.source][acc.token])
             right[:, at : at + end] = small_matvec(read, k_to_mont(request.columns(site.cols)))
+        elif isinstance(acc, HeadProducts | Likeness):
+            at, pair = layout.inner[site.name], head_vectors(acc, requests[site.name], values, layout.w)
+            for side, part in zip((left, right), pair, strict=True):
+                side[:, at : at + part.shape[1]] = part
     return left, right
 
 
@@ -102,7 +106,7 @@ def add_ratios(
 ) -> None:
     """Write the ratios' runs into l and r."""
     for ratio in layout.program.ratios:
-        first, second = (_stacked(part, layout.w) for part in ratio.compared(values))
+        first, second = (stacked(part, layout.w) for part in ratio.compared(values))
         at = layout.inner[ratio_label(ratio)]
         run = slice(at, at + second.shape[1])
         weighted = [
@@ -112,16 +116,8 @@ def add_ratios(
         left[:, run], right[:, run] = vectors.add(*weighted), second
 
 
-def _stacked(matrix: Ints, w: int) -> U32:
-    """A matrix as it is committed, column block after column block: (5, n)."""
-    flat = to_mont(to_field(stack_activation(matrix, w).reshape(-1)))
-    out = np.zeros((DEGREE, len(flat)), np.uint32)
-    out[0] = flat
-    return out
-
-
 def _view_sum(values: Mapping[str, Ints], view: View, inner: int, rows: KArray) -> U32:
-    sums = small_vecmat(k_to_mont(rows), values[view.source])
+    sums = small_vecmat(k_to_mont(rows), values[view.source][: len(rows)])
     return sums if view.kind == "plain" else sums[:, view.index(inner)]
 
 

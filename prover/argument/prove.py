@@ -95,7 +95,7 @@ def prove(
     alpha, beta = begin(channel, proof.committed.root, grinding)
 
     values = {**weights, **{name: site.out for name, site in trace.sites.items()}}
-    values |= {name: found.multipliers for name, found in trace.influences.items()}
+    values |= trace.rows
     for number, space in enumerate(layout.spaces):
         step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
         leaves = Leaves(inputs, space, counts[number], alpha, beta)

@@ -14,6 +14,7 @@ from huref.circuits.argument.spaces import (
     Block,
     Cells,
     Constant,
+    HeadSums,
     LookupSpace,
     Quotient,
     Repeated,
@@ -26,7 +27,7 @@ from huref.prover.kernels.lookup.histogram import count_digits, count_entries
 from huref.prover.kernels.threads import run_tasks
 
 Ints = NDArray[Any]
-Varying = Cells | Repeated | Steps | Quotient
+Varying = Cells | Repeated | Steps | HeadSums | Quotient
 
 
 def stack_activation(values: Ints, w: int) -> Ints:
@@ -63,6 +64,10 @@ class LookupInputs:
                 return np.broadcast_to(self.placed[placed.start], (block.rows, block.cols))
             case Steps(influence):
                 return self.trace.influences[influence].steps.astype(np.int16)[None]
+            case HeadSums(name):
+                share = self.layout.program.share[name]
+                outs = {site: trace.out for site, trace in self.trace.sites.items()}
+                return share.counts(self.trace.rows[share.of], outs).astype(np.int32)[None]
             case Quotient(site, shift, _):
                 trace = self.trace.sites[site]
                 if shift == trace.shift:
@@ -73,7 +78,7 @@ class LookupInputs:
 
     def start(self, block: Block, operand: Varying) -> int | None:
         """Where the operand's values, stacked over the block's own rows, start in `halves`; None if not there."""
-        if isinstance(operand, Repeated | Steps):
+        if isinstance(operand, Repeated | Steps | HeadSums):
             return None
         key = operand.placed.start if isinstance(operand, Cells) else (operand.site, operand.shift)
         whole = len(self.stacked[key]) == block.rows * block.blocks
@@ -110,7 +115,7 @@ def lookup_inputs(layout: Layout, weights: Ints, trace: Trace) -> LookupInputs:
             if columns.finer_remainder:
                 placed[columns.finer_remainder.start] = site.below.remainder
     for name, row in layout.rows_of.items():
-        placed[row.start] = trace.influences[name].multipliers.astype(np.int16)[None]
+        placed[row.start] = trace.rows[name].astype(np.int16)[None]
     return LookupInputs(layout, weights, placed, trace, *_stack(layout, placed, trace))
 
 

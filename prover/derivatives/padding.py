@@ -177,5 +177,6 @@ ADDITIONS: dict[str, Addition] = {
     "a dead group of heads × 10": partial(add_heads, kind="dead", loud=10.0),
     "three cancelling groups of heads": partial(add_heads, kind="cancelling", loud=1.0),
     "three cancelling groups of heads × 10": partial(add_heads, kind="cancelling", loud=10.0),
+    "three cancelling groups of heads × 100": partial(add_heads, kind="cancelling", loud=100.0),
 }
 """Exact rewrites of a gated model without biases."""

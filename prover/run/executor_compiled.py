@@ -14,15 +14,26 @@ from numpy.typing import NDArray
 from huref.circuits.program.evaluate import (
     SiteTrace,
     Weights,
+    alike,
     calibration,
     canonical_shift,
     centre,
     check_height,
     deflate,
+    head_products,
     site_trace,
 )
 from huref.circuits.program.numbers import SiteNumbers
-from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, Site, SketchSum, View
+from huref.circuits.program.program import (
+    Deflation,
+    GatedMatMul,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    Site,
+    SketchSum,
+    View,
+)
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.sites import multiply, requantize, signed_sums
 
@@ -50,6 +61,8 @@ class CompiledMachine:
         check_height(site, shift, peak)
         if numbers.columns is not None:
             multiply(quotient, numbers.columns, numbers.bits, site.clamp, out)
+        elif site.full:
+            out = numbers.rounded(site, quotient).astype(np.int16)
         self.activations[site.name] = out
         return site_trace(site, rows, shift, out, acc, quotient, numbers)
 
@@ -62,6 +75,11 @@ class CompiledMachine:
             return deflate(acc, source, base, numbers.weight).astype(np.int32)
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
+        if isinstance(acc, HeadProducts):
+            left, right = self._values(acc.left), self._values(acc.right.source)
+            return head_products(acc, left, right).astype(np.int32)
+        if isinstance(acc, Likeness):
+            return alike(acc, site.rows, self._values(acc.source)).astype(np.int32)
         return self._gated(acc, site)
 
     def _sketch(self, acc: SketchSum, site: Site, entries: NDArray[np.int64] | None) -> NDArray[np.int32]:
@@ -76,7 +94,7 @@ class CompiledMachine:
         return centre(acc, sums.astype(np.int64), total).astype(np.int32)
 
     def _multiply(self, acc: MatMul, site: Site) -> NDArray[np.int32]:
-        left = self._viewed(acc.left, acc.inner).astype(np.int16, copy=False)
+        left = self._viewed(acc.left, acc.inner)[: site.rows].astype(np.int16, copy=False)
         if len(acc.runs) == 1 and not acc.right.transposed:
             return product(left, self._viewed(acc.right, acc.inner))
         out = np.zeros((site.rows, site.cols), np.int32)

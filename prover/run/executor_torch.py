@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from huref.circuits.program.evaluate import (
     SiteTrace,
     Weights,
+    alike,
     calibration,
     canonical_shift,
     check_height,
+    head_products,
     site_trace,
 )
 from huref.circuits.program.numbers import SiteNumbers
-from huref.circuits.program.program import Deflation, MatMul, Site, SketchSum, View
+from huref.circuits.program.program import Deflation, HeadProducts, Likeness, MatMul, Site, SketchSum, View
 from huref.prover.devices.memory import memory_errors
 from huref.prover.run import float_gemm
 
@@ -50,7 +52,10 @@ class TorchMachine:
         if numbers.columns is not None:
             columns = torch.from_numpy(numbers.columns).to(self.device)
             scaled = (h * columns + ((1 << numbers.bits) >> 1)) >> numbers.bits
-        self.activations[site.name] = scaled.clamp(site.low, site.clamp).to(torch.int16)
+        out = scaled.clamp(site.low, site.clamp)
+        if site.full:
+            out = torch.from_numpy(numbers.rounded(site, h.cpu().numpy())).to(self.device)
+        self.activations[site.name] = out.to(torch.int16)
         remainder = raised - (h << shift)
         return site_trace(
             site,
@@ -71,14 +76,23 @@ class TorchMachine:
             return (source << acc.bits) - numbers.weight * base
         if isinstance(acc, MatMul):
             return self._multiply(acc, site)
+        if isinstance(acc, HeadProducts | Likeness):
+            return torch.from_numpy(self._heads(acc, site)).to(self.device)
         return float_gemm.product(
             self._rows(acc.left, slice(None)),
             lambda part: self._rows(acc.gate, part) * self._rows(acc.up, part),
             site.cols,
         )
 
+    def _heads(self, acc: HeadProducts | Likeness, site: Site) -> NDArray[np.int64]:
+        """Small products, on the host."""
+        if isinstance(acc, Likeness):
+            return alike(acc, site.rows, self.activations[acc.source].cpu().numpy())
+        left, right = (self.activations[name].cpu().numpy() for name in (acc.left, acc.right.source))
+        return head_products(acc, left, right)
+
     def _multiply(self, acc: MatMul, site: Site) -> torch.Tensor:
-        left, width = self._viewed(acc.left, acc.inner, slice(None)), site.cols // len(acc.runs)
+        left, width = self._viewed(acc.left, acc.inner, slice(0, site.rows)), site.cols // len(acc.runs)
         multiply = self._transposed if acc.right.transposed else self._plain
         return torch.cat([multiply(acc, left[:, run], run, width) for run in acc.runs], 1)
 

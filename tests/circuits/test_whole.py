@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from huref.circuits.fingerprint.shape import Block, ModelShape
-from huref.circuits.program.bounds import FIELD_PRIME
-from huref.circuits.program.program import Deflation, MatMul, Program, SketchSum
+from huref.circuits.program.bounds import FIELD_PRIME, HEIGHT
+from huref.circuits.program.program import (
+    Deflation,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    Program,
+    SketchSum,
+)
 from huref.circuits.whole import committed_tensors, compile_whole
 from huref.common.errors import UsageError
 from tests.support.shapes import SEVEN_B, SEVENTY_B, SMOL
@@ -34,6 +41,12 @@ def test_every_static_bound_holds(shape: ModelShape) -> None:
             assert acc.bound(site.rows, largest) <= site.bound
         elif isinstance(acc, Deflation):
             assert ((1 << acc.bits) + program.ratio[acc.ratio].clamp) * worst[acc.source] <= site.bound
+        elif isinstance(acc, HeadProducts):
+            assert acc.width * worst[acc.left] * worst[acc.right.source] <= site.bound < HEIGHT
+        elif isinstance(acc, Likeness):
+            scores = program.site[acc.source]
+            assert scores.rows * worst[acc.source] ** 2 <= site.bound == site.full < HEIGHT
+            assert site.clamp < site.target and scores.clamp < scores.target and site.rows >= acc.heads
         else:
             assert isinstance(acc, MatMul)
             longest = max(run.stop - run.start for run in acc.runs)
@@ -59,12 +72,21 @@ def test_names_and_order() -> None:
     program = compiled(SMOL)
     assert [site.name for site in program.sites] == [
         "ys", "yt", "g1", "z1", "ys1", "g2", "z2", "ys2",
-        "qa", "qc", "qk", "oa", "oc", "vo", "ua", "uc", "ud", "gram",
+        "qs", "ks", "scores", "alike", "qa", "qc", "qk", "oa", "oc", "vo", "ua", "uc", "ud", "gram",
     ]  # fmt: skip
     assert program.output.sources == ("qk", "vo", "ud", "gram")
     assert program.output.numbers({"ud": 7}) == (64, 64, 64, -7)
     assert [i.name for i in program.influences] == [f"{n}.multipliers" for n in ("rows", "vo", "qk", "ud")]
     assert program.influence["qk.multipliers"].gate == "vo.multipliers"
+    assert [i.quarters for i in program.influences] == [2, 3, 3, 2]
+    assert [(row.name, row.of) for row in program.shares] == [
+        ("vo.heads", "vo.multipliers"), ("qk.heads", "qk.multipliers"),
+        ("vo.shares", "vo.heads"), ("qk.shares", "qk.heads"),
+    ]  # fmt: skip
+    assert program.unit("qk.shares") == 5 and program.counting("qk.shares").name == "qk.multipliers"
+    assert [s.multipliers for s in program.sites if s.multipliers] == [
+        "qk.heads", "qk.shares", "vo.shares", "ud.multipliers",
+    ]  # fmt: skip
     assert [ratio.name for ratio in program.ratios] == ["ys1", "ys2", "ud"]
     assert program.ranged and program.weight["embed"].rows == SMOL.vocab
 

@@ -12,6 +12,8 @@ from unittest import mock
 import numpy as np
 
 from huref.circuits.argument.security import SecurityReport
+from huref.circuits.argument.spaces import HeadSums
+from huref.circuits.program.influence import shared
 from huref.circuits.program.numbers import InfluenceTrace
 from huref.prover.argument.witness import LookupInputs
 from tests.proof.attacks import Attack, forge, setup_for
@@ -25,7 +27,8 @@ def wrong_count(row: str, kind: str) -> Attack:
     def attack(case: Case) -> SecurityReport:
         cap = case.trace.influences[row].cap
         near = [dataclasses.replace(cap, **{kind: getattr(cap, kind) + by}) for by in (1, -1)]
-        possible = [x for x in near if x.canonical and x.above <= x.at <= x.alive]
+        quarters = case.program.influence[row].quarters
+        possible = [x for x in near if x.canonical(quarters) and x.above <= x.at <= x.alive]
         wrong = possible[0]
         trace = rerun(case, caps={row: wrong})
         return forge(case, setup_for(case, trace), trace=trace)
@@ -98,18 +101,88 @@ def unweighted_sketch(case: Case) -> SecurityReport:
 
 def other_columns(case: Case) -> SecurityReport:
     """Factors whose columns were multiplied by other numbers than those of the committed row."""
-    honest = case.trace.influences["qk.mu"].multipliers
-    other = np.roll(honest, 1)
+    other = np.roll(case.trace.shares["qk.share"], 1)
     trace = rerun(case, columns={"qa": other})
     original = LookupInputs.operand
 
     def operand(self: LookupInputs, block: Any, read: Any) -> Any:
-        if type(read).__name__ == "Repeated":
+        if type(read).__name__ == "Repeated" and block.label.startswith("qa."):
             return np.broadcast_to(other.astype(np.int16), (block.rows, block.cols))
         return original(self, block, read)
 
     with mock.patch.object(LookupInputs, "operand", operand):
         return forge(case, setup_for(case, trace), trace=trace)
+
+
+def unbounded_heads(case: Case) -> SecurityReport:
+    """Heads count as their rows do, however large."""
+    before = case.trace.influences["qk.mu"].multipliers
+    assert not np.array_equal(before, case.trace.shares["qk.head"])
+    trace = rerun(case, shares={"qk.head": before})
+    with lenient():
+        return forge(case, setup_for(case, trace), trace=trace)
+
+
+def other_sums(case: Case) -> SecurityReport:
+    """Heads bounded by other sums than those of their committed multipliers."""
+    before, bound = case.trace.influences["qk.mu"].multipliers, case.program.share["qk.head"]
+    influence = case.program.counting("qk.head")
+    table = bound.table(np.unique(before).tolist(), influence.head_root(case.trace.caps["qk.mu"]))
+    false = np.maximum(0, bound.counts(before, {}) // 4)
+    heads = table.divided(before, false)
+    assert not np.array_equal(heads, case.trace.shares["qk.head"])
+    trace = rerun(case, shares={"qk.head": heads})
+    original = LookupInputs.operand
+
+    def operand(self: LookupInputs, block: Any, read: Any) -> Any:
+        if isinstance(read, HeadSums) and read.share == "qk.head":
+            return false[None]
+        return original(self, block, read)
+
+    with mock.patch.object(LookupInputs, "operand", operand):
+        return forge(case, setup_for(case, trace), trace=trace)
+
+
+def whole_share(case: Case) -> SecurityReport:
+    """Heads that are alike count as if they were not."""
+    before = case.trace.shares["qk.head"]
+    assert not np.array_equal(before, case.trace.shares["qk.share"])
+    trace = rerun(case, shares={"qk.share": before})
+    with lenient():
+        return forge(case, setup_for(case, trace), trace=trace)
+
+
+def other_likeness(case: Case) -> SecurityReport:
+    """Shares by other likenesses than those that are committed."""
+    seen = case.trace.sites["alike"].out.copy()
+    seen[1:] = 0
+    before, counts = case.trace.shares["qk.head"], case.program.share["qk.share"].counts
+    shares = shared(before, counts(before, {"alike": seen}))
+    assert not np.array_equal(shares, case.trace.shares["qk.share"])
+    trace = rerun(case, shares={"qk.share": shares})
+    original = LookupInputs.operand
+
+    def operand(self: LookupInputs, block: Any, read: Any) -> Any:
+        if isinstance(read, HeadSums) and read.share == "qk.share":
+            return counts(before, {"alike": seen})[None]
+        return original(self, block, read)
+
+    with mock.patch.object(LookupInputs, "operand", operand):
+        return forge(case, setup_for(case, trace), trace=trace)
+
+
+def other_scores(name: str, of: str) -> Attack:
+    """How alike heads are, or their scores, from other activations than the ones committed."""
+
+    def attack(case: Case) -> SecurityReport:
+        seen = case.trace.sites[of].out.copy()
+        seen[:, ::2] = -seen[:, ::2]
+        trace = rerun(case, seen={name: {of: seen}})
+        assert not np.array_equal(trace.sites[name].out, case.trace.sites[name].out)
+        with other_values("inner_vectors", **{of: seen}):
+            return forge(case, setup_for(case, trace), trace=trace)
+
+    return attack
 
 
 def other_deflation(case: Case) -> SecurityReport:

@@ -158,6 +158,8 @@ def rerun(
         inputs = {**values, **seen.get(site.name, {})}
         if isinstance(site.acc, Deflation) and site.acc.ratio not in measured.ratios:
             measured.measure_ratio(site.acc.ratio, inputs)
+        if site.multipliers in case.program.share and site.multipliers not in measured.shares:
+            measured.measure_share(site.multipliers, inputs)
         numbers = false_site(measured.of(site), site, **false)
         acc = accumulate(site, inputs, numbers)
         shift = canonical_shift(site, acc[: site.calibration_rows], numbers)
@@ -169,7 +171,7 @@ def rerun(
         if isinstance(factor, str) and factor not in measured.ratios:
             measured.measure_ratio(factor, values)
     v = read_output(case.program.output, values, measured.weights)
-    return Trace(sites, v, measured.influences, measured.ratios)
+    return Trace(sites, v, measured.influences, measured.ratios, measured.shares)
 
 
 def with_out(trace: SiteTrace, out: np.ndarray, calibration_rows: int) -> SiteTrace:

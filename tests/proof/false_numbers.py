@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from huref.circuits.program.influence import multipliers
 from huref.circuits.program.numbers import InfluenceTrace, Measured, SiteNumbers
 from huref.circuits.program.program import Deflation, Site, SketchSum
 from tests.proof.programs import Case
@@ -18,17 +17,18 @@ def false_numbers(case: Case, values: Mapping[str, np.ndarray], **false: Mapping
     """What a run measures, but for what is given by name.
 
     `influences` replaces whole rows; `caps` their published caps, from which the multipliers follow; `multipliers` the
-    committed rows alone; `ratios` published sums. `entries`, `columns` and `weights` are what only single sites use.
+    committed rows alone; `shares` rows of heads; `ratios` published sums. `entries`, `columns` and `weights` are what
+    only single sites use.
     """
     measured, rows = Measured(case.program, ratios=dict(false.get("ratios", {}))), dict[str, np.ndarray]()
+    measured.shares |= false.get("shares", {})
     for influence in case.program.influences:
         name = influence.name
         steps = np.sum([read.read(values) for read in influence.steps], axis=0)
         cap, found = influence.find(influence.gated(steps, rows))
         if name in false.get("caps", {}):
             cap = false["caps"][name]
-            kinds = {"interpolated": influence.interpolated}
-            found = multipliers(influence.gated(steps, rows), cap, influence.bits, **kinds)
+            found = influence.multiplied(influence.gated(steps, rows), cap)
         found = false.get("multipliers", {}).get(name, found)
         measured.influences[name] = false.get("influences", {}).get(name, InfluenceTrace(steps, cap, found))
         rows[name] = measured.influences[name].multipliers

@@ -23,13 +23,16 @@ from huref.circuits.argument.proof import PublicInputs, Setup, prepare
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.program.bounds import table_height
 from huref.circuits.program.evaluate import Trace, accumulate, run
-from huref.circuits.program.measured import Influence, Ratio, StepRead
+from huref.circuits.program.influence import LOWER_QUARTILE
+from huref.circuits.program.measured import HeadBound, Influence, Ratio, Share, StepRead
 from huref.circuits.program.numbers import Measured
 from huref.circuits.program.program import (
     OUTPUTS,
     Accumulator,
     Deflation,
     GatedMatMul,
+    HeadProducts,
+    Likeness,
     MatMul,
     Output,
     Program,
@@ -99,10 +102,12 @@ class Builder:
         bound: int,
         low: int | None = None,
         multipliers: str = "",
+        clamp: int = 0,
+        **more: int,
     ) -> Site:
-        calibration = min(16, rows)
-        lowest = -self.clamp if low is None else low
-        site = Site(name, acc, rows, cols, self.clamp, lowest, bound, calibration, multipliers=multipliers)
+        calibration, clamp = min(16, rows), clamp or self.clamp
+        lowest = -clamp if low is None else low
+        site = Site(name, acc, rows, cols, clamp, lowest, bound, calibration, multipliers=multipliers, **more)
         self.sites.append(site)
         return self.sites[-1]
 
@@ -121,6 +126,22 @@ class Builder:
         largest = right.bound if isinstance(right, Weight) else right.clamp
         acc = MatMul(View(left.name), View(right.name), left.cols)
         return self.site(name, acc, left.rows, right.rows, left.cols * left.clamp * largest)
+
+    def heads(self, kv_heads: int, group: int, width: int, inner: int) -> tuple[HeadBound, Share]:
+        """A few scores of all heads, and how alike those of a layer are."""
+        rows, heads, least = 4, kv_heads * group, 6
+        bound = self.weights[1].cols * CLAMP * 8
+        read = (
+            MatMul(View("ys1"), View("q"), self.weights[1].cols),
+            MatMul(View("yt"), View("k"), self.weights[1].cols),
+        )
+        self.site("qs", read[0], rows, inner, bound, multipliers="qk.head", clamp=least, target=3)
+        self.site("ks", read[1], rows, inner // group, bound, clamp=least, target=3)
+        scores = HeadProducts("qs", View("ks", "repeat", width, group), width)
+        self.site("scores", scores, rows, inner // width, width * least**2, clamp=2)
+        full = rows * 2**2
+        self.site("alike", Likeness("scores", heads), 4, inner // width, full, clamp=16, full=full)
+        return HeadBound("qk.head", "qk.mu", width, 5), Share("qk.share", "qk.head", "alike", width, heads)
 
     def output(self, *sources: Site, bound: int | None = None, stack: tuple[Weight, ...] = ()) -> Program:
         shapes = [(site.rows, site.cols) for site in sources]
@@ -160,13 +181,13 @@ class Case:
     def values(self) -> dict[str, np.ndarray]:
         """Weights, results of sites and rows of multipliers by name."""
         outs = {name: site.out for name, site in self.trace.sites.items()}
-        rows = {name: found.multipliers for name, found in self.trace.influences.items()}
-        return {**self.weights, **outs, **rows}
+        return {**self.weights, **outs, **self.trace.rows}
 
     def accumulator(self, name: str, values: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """A site's accumulator."""
         site = self.program.site[name]
-        measured = Measured(self.program, dict(self.trace.influences), dict(self.trace.ratios))
+        trace = self.trace
+        measured = Measured(self.program, dict(trace.influences), dict(trace.ratios), dict(trace.shares))
         return accumulate(site, self.values if values is None else values, measured.of(site))
 
     def setup(self, **changed: Any) -> Setup:
@@ -243,7 +264,8 @@ def everything(seed: int = 0, d: int = 12, low: int | None = -40) -> Case:
 
 def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
     """What a program on a whole commitment has: weights of two layers read as one, products with transposed weights and
-    activations, sums cut into runs, rows and columns with multipliers, a gate, deflations and ratios.
+    activations, sums cut into runs, rows and columns with multipliers, a gate, heads that are alike, deflations and
+    ratios.
 
     The range of the weights, which are part of a larger stack, is proven apart.
     """
@@ -259,13 +281,16 @@ def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
     b.matmul("gram", ys, yt)
     b.site("rest", MatMul(View("gram"), View("yt", transposed=True), p), p, d, p * CLAMP * CLAMP)
     b.site("ys1", Deflation("ys", "rest", "ys1", RATIO_BITS), p, d, ((1 << RATIO_BITS) + RATIO_CLAMP) * CLAMP)
-    b.site("qa", MatMul(View("ys1"), View("q"), d), p, inner, d * CLAMP * 8, multipliers="qk.mu")
+    heads = b.heads(kv_heads, group, width, inner)
+    b.site("qa", MatMul(View("ys1"), View("q"), d), p, inner, d * CLAMP * 8, multipliers="qk.share")
     runs = -(-inner // (split or inner))
     keys = View("k", "repeat", width, group, transposed=True)
     b.site("qc", MatMul(View("qa"), keys, inner, split), p, runs * d, inner * CLAMP * 8)
     tiled = View("yt") if runs == 1 else View("yt", "tile", group=runs)
     b.site("qk", MatMul(View("qc"), tiled, runs * d, d), p, runs * p, d * CLAMP * CLAMP)
     values = b.values()
+    for heads_of in values["q"].reshape(layers, -1, width, d):
+        heads_of[1] = heads_of[0]  # of one key: they score alike
     for name, names in parts.items():
         values |= dict(zip(names, np.split(values[name], layers), strict=True))
     more = [Weight(n, *values[n].shape, 4) for names in parts.values() for n in names]
@@ -289,12 +314,13 @@ def wide(d: int = 20, split: int = 0, seed: int = 0) -> Case:
     influences = (
         Influence("rows.mu", 0, k, (StepRead(("x.step",), b.rng.permutation(k)),), 3, interpolated=False),
         Influence("vo.mu", 2, inner, (o_steps,), 8, interpolated=True),
-        Influence("qk.mu", 1, inner, (q_steps, k_steps), 8, True, "vo.mu"),
+        Influence("qk.mu", 1, inner, (q_steps, k_steps), 8, False, "vo.mu", LOWER_QUARTILE, 3),
     )
     output = dataclasses.replace(
         program.output, factors=(1 << RATIO_BITS, "end"), bound=program.output.bound * RATIO_CLAMP
     )
-    return Case(dataclasses.replace(program, output=output, influences=influences, ratios=ratios), values)
+    measured = {"influences": influences, "ratios": ratios, "shares": heads}
+    return Case(dataclasses.replace(program, output=output, **measured), values)
 
 
 def range_case(whole: Case) -> Case:

@@ -20,7 +20,7 @@ from huref.common.errors import Malformed, Rejected
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.verifier.argument.verify import verify_program
 from tests.proof import attacks, attacks_measured
-from tests.proof.attacks import below_calibration, forge, rejected, setup_for
+from tests.proof.attacks import Attack, below_calibration, forge, rejected, setup_for
 from tests.proof.cheating import lenient, lenient_multiplicities, rerun
 from tests.proof.programs import STATEMENT, Case, chain, secret
 
@@ -191,3 +191,22 @@ def test_scores_of_heads_that_write_nothing(joined: Case) -> None:
     with pytest.raises(Rejected) as caught:
         attacks_measured.ignored_gate(joined)
     assert caught.value.path == "opening.final"
+
+
+@pytest.mark.parametrize("attack", [attacks_measured.unbounded_heads, attacks_measured.whole_share])
+def test_heads_that_count_more_than_their_share(attack: Attack, joined: Case) -> None:
+    with pytest.raises(Rejected) as caught:
+        attack(joined)
+    assert caught.value.path == "opening.final"
+
+
+@pytest.mark.parametrize("name", ["scores", "alike"])
+def test_what_compares_heads_has_no_shift(name: str, joined: Case) -> None:
+    """Their clamps are below the target, so that no sum could show that a shift is the smallest."""
+    site = joined.program.site[name]
+    most = site.calibration_rows * site.cols * site.clamp
+    for fine in (most, most + site.calibration_rows * site.cols * site.target):
+        with pytest.raises(Malformed, match="not the smallest"):
+            joined.setup(
+                shifts={**joined.public.shifts, name: 1}, sums={**joined.public.sums, name: (0, fine)}
+            )

@@ -88,7 +88,8 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
         }
         for site in layout.sites.values():
             scaled = bool(site.site.multipliers)
-            assert (site.out, "scaled" if scaled else "clamp") in seen
+            kind = "likeness" if site.site.full else "scaled" if scaled else "clamp"
+            assert (site.out, kind) in seen
             assert (site.remainder is None) == (site.shift == 0)
             for part, kind in (
                 (site.remainder, "remainder"), (site.magnitude, "abs"),
@@ -98,7 +99,8 @@ def test_everything_is_looked_up(layouts: list[Layout]) -> None:
                 assert part is None or (part, kind) in seen
             assert (site.finer_magnitude is None) == (site.shift == 0)
             assert (site.finer_remainder is None) == (site.shift < 2)
-        assert all((row, "octaves") in seen for row in layout.rows_of.values())
+        for name, row in layout.rows_of.items():
+            assert (row, "shares" if name in layout.program.share else "octaves") in seen
         repeated = [
             (operand.placed, block.label.partition(".")[0])
             for block in layout.spaces[0].blocks

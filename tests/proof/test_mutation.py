@@ -73,6 +73,11 @@ def claim(label: str, attack: Attack, program: str = "tall") -> Mutant:
     return Mutant(label, lambda: without_claim(label), attack, program)
 
 
+def unclaimed(name: str, attack: Attack, *labels: str) -> Mutant:
+    """An attack that passes where some claims of the program on a whole commitment are left out."""
+    return Mutant(name, lambda: without_claim(*labels), attack, "joined")
+
+
 def layer(index: int) -> Mutant:
     return constraint(f"lookup.layer{index}.final", attacks.wrong_layer(index))
 
@@ -126,19 +131,21 @@ MUTANTS = [
         for number in (0, 1)
     ),
     *(
-        Mutant(f"lookup.denominator, {name}", lambda: without_claim("lookup.denominator"), attack, "joined")
+        unclaimed(f"lookup.denominator, {name}", attack, "lookup.denominator")
         for name, attack in (
             ("steps of tokens", attacks_measured.wrong_steps("rows.mu")),
             ("steps of neurons", attacks_measured.wrong_steps("qk.mu")),
             ("columns", attacks_measured.other_columns),
+            ("sums of heads", attacks_measured.other_sums),
+            ("likeness of shares", attacks_measured.other_likeness),
             ("deflation", attacks_measured.other_deflation),
         )
     ),
-    Mutant(
-        "inner.left, sketch",
-        lambda: without_claim("inner.left"),
-        attacks_measured.unweighted_sketch,
-        "joined",
+    unclaimed("inner.left, sketch", attacks_measured.unweighted_sketch, "inner.left"),
+    unclaimed("inner.left, scores", attacks_measured.other_scores("scores", "qs"), "inner.left"),
+    unclaimed("inner.right, scores", attacks_measured.other_scores("scores", "ks"), "inner.right"),
+    unclaimed(
+        "inner, likeness", attacks_measured.other_scores("alike", "scores"), "inner.left", "inner.right"
     ),
     claim("calibration.m.coarse", TIGHTER),
     claim("calibration.m.fine", LOOSER),

@@ -14,7 +14,17 @@ from huref.circuits.argument.functional import Columns
 from huref.circuits.argument.proof import Setup
 from huref.circuits.program.digest import canonical, describe
 from huref.circuits.program.measured import StepRead
-from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, Program, Site, SketchSum, View
+from huref.circuits.program.program import (
+    Deflation,
+    GatedMatMul,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    Program,
+    Site,
+    SketchSum,
+    View,
+)
 from huref.common.algebra.field import kone
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.transcript import Transcript
@@ -65,7 +75,7 @@ def variants(setup: Setup) -> dict[str, Setup]:
             weights = (*others, replace(weight, **changed))
             vary(f"weight {weight.name} {changed}", program=altered(program, weights=weights))
     for site in program.sites:
-        for field in ("rows", "cols", "clamp", "low", "bound", "calibration_rows", "target"):
+        for field in ("rows", "cols", "clamp", "low", "bound", "calibration_rows", "target", "full"):
             value = getattr(site, field)
             value = value // 2 if field == "calibration_rows" else different(value)
             vary(f"{site.name}.{field}", program=with_site(program, replace(site, **{field: value})))
@@ -78,6 +88,10 @@ def variants(setup: Setup) -> dict[str, Setup]:
             moved = replace(influence, **{member.name: different(getattr(influence, member.name))})
             others = tuple(moved if other is influence else other for other in program.influences)
             vary(f"{influence.name}.{member.name}", program=altered(program, influences=others))
+    for share in program.shares:
+        for member in dataclasses.fields(share):
+            changed_share = replace(share, **{member.name: different(getattr(share, member.name))})
+            vary(f"share {member.name}", program=altered(program, shares=(changed_share,)))
     for ratio in program.ratios:
         for member in dataclasses.fields(ratio):
             changed_ratio = replace(ratio, **{member.name: different(getattr(ratio, member.name))})
@@ -132,7 +146,8 @@ def test_every_field_of_the_statement_changes_every_challenge(full: Case, whole:
     case = wide(split=5) if whole else full
     setup = case.setup()
     kinds = {type(site.acc) for site in setup.program.sites}
-    assert kinds == {SketchSum, MatMul, Deflation if whole else GatedMatMul}
+    own = {Deflation, HeadProducts, Likeness} if whole else {GatedMatMul}
+    assert kinds == {SketchSum, MatMul, *own}
     base = first_challenge(setup)
     assert first_challenge(case.setup()) == base
     changed = {name: first_challenge(other) for name, other in variants(setup).items()}

@@ -24,7 +24,7 @@ from huref.circuits.fingerprint.hardened.constants import (
 )
 from huref.circuits.fingerprint.hardened.program import Site, Sizes
 from huref.circuits.fingerprint.hardened.tables import Sketch, output_map
-from huref.circuits.program.influence import IDLE, Cap, find_cap, multipliers
+from huref.circuits.program.influence import LOWER_QUARTILE, Cap, find_cap, multipliers
 from huref.prover.kernels.integers.integer_gemm import product
 
 Int8 = NDArray[np.int8]
@@ -65,6 +65,8 @@ class Run:
     sums: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     caps: dict[str, Cap] = field(default_factory=dict)
     multipliers: dict[str, Int64] = field(default_factory=dict)
+    heads: dict[str, Int64] = field(default_factory=dict)
+    shares: dict[str, Int64] = field(default_factory=dict)
     ratios: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     e: Int64 = field(default_factory=lambda: np.zeros(OUTPUTS, dtype=np.int64))
 
@@ -79,6 +81,7 @@ def evaluate(rows: Rows, sizes: Sizes, left: Sketch, right: Sketch, challenge: b
     sketch = _Sketches(run, x, left, right)
     ys, yt = sketch.filtered()
     _influences(run, rows)
+    _shares(run, rows, ys, yt)
     for term, (name, factor, combined) in enumerate(
         zip(TERMS, ("qa", "oa", "ua"), ("qc", "oc", "uc"), strict=True)
     ):
@@ -123,15 +126,68 @@ def _ratio(run: Run, name: str, value: Int64, base: Int64) -> int:
 
 
 def _influences(run: Run, rows: Rows) -> None:
-    """Multipliers of every column of qa, oa, ua. What a head does not write needs no scores: IDLE is added in qk."""
+    """Multipliers of every column of qs, oa, ua. What a head does not write needs no scores."""
     names = {"vo": ("o", "v"), "qk": ("q", "k"), "ud": ("gate", "up", "down")}
     for term, factors in names.items():
         layers = [sum(rows.steps(n, name) for name in factors) for n in range(rows.layers)]
         influence = np.concatenate(layers)
         if term == "qk":
-            influence = influence + IDLE * (run.multipliers["vo"] == 0)
-        run.caps[term] = find_cap(influence)
-        run.multipliers[term] = multipliers(influence, run.caps[term], MULTIPLIER_BITS, interpolated=True)
+            influence = influence + [_lost(int(times)) for times in run.multipliers["vo"]]
+        if term == "ud":
+            run.caps[term] = find_cap(influence)
+            run.multipliers[term] = multipliers(influence, run.caps[term], MULTIPLIER_BITS, interpolated=True)
+            continue
+        run.caps[term] = find_cap(influence, LOWER_QUARTILE)
+        sizes = np.floor(32 * np.exp2(np.maximum(influence, -64) - float(run.caps[term].octave)) + 0.5)
+        run.multipliers[term] = np.where(influence < -64, 0, np.minimum(sizes, 256)).astype(np.int64)
+
+
+def _lost(times: int) -> int:
+    """An octave for every octave below a quarter of the quantile's multiplier, which is 32; all where it is 0."""
+    return -128 if times == 0 else -max(0, 3 - (times.bit_length() - 1))
+
+
+def _shares(run: Run, rows: Rows, ys: Int64, yt: Int64) -> None:
+    """What is left of heads of a layer that score alike, by a few scores of each of them."""
+    sizes, width = run.sizes, run.sizes.head_dim
+    count = sizes.scores
+    q = np.concatenate([rows.rows(n, "q") for n in range(rows.layers)]).astype(np.int64)
+    k = np.concatenate([rows.rows(n, "k") for n in range(rows.layers)]).astype(np.int64)
+    kept = k.reshape(-1, sizes.group, width, k.shape[1])[:, 0].reshape(-1, k.shape[1])
+    for term in ("qk", "vo"):
+        cap, before = run.caps[term], run.multipliers[term].reshape(-1, width)
+        inside = 4 * (cap.at - cap.above)
+        part = min(15, 16 * (4 * cap.at - 3 * cap.alive) // inside) if inside else 0
+        root = round(2**16 * 2.0 ** (-part / 16))
+        sums = [16 * int(head.sum()) * root // (32 * width * 2**16) for head in before]
+        run.heads[term] = _divided(before, sums)
+    living = run.caps["qk"].alive
+    asked = _requantize(run, "qs", ys[:count] @ q.T, run.heads["qk"], living)
+    given = _requantize(run, "ks", yt[:count] @ kept.T)
+    given = np.repeat(given.reshape(count, -1, 1, width), sizes.group, axis=2).reshape(count, -1)
+    scores = _requantize(run, "scores", (asked * given).reshape(count, -1, width).sum(axis=2))
+    layers = scores.reshape(count, rows.layers, sizes.heads)
+    acc = np.zeros((sizes.sites["alike"].rows, rows.layers, sizes.heads), np.int64)
+    for place in range(sizes.heads):
+        acc[place] = (layers * np.roll(layers, -place, axis=2)).sum(axis=0)
+    alike = _requantize(run, "alike", acc.reshape(len(acc), -1), full=count * 15**2).sum(axis=0)
+    for term in ("qk", "vo"):
+        run.shares[term] = _divided(run.heads[term].reshape(-1, width), alike.tolist())
+
+
+def _divided(before: Int64, counts: list[int]) -> Int64:
+    """The multipliers of every head (heads, width), divided by its count in sixteenths."""
+    found = [[_shared(int(x), n) for x in row] for row, n in zip(before, counts, strict=True)]
+    return np.array(found, np.int64).reshape(-1)
+
+
+def _shared(times: int, alike: int) -> int:
+    """Divided by the half octave next to alike/16."""
+    halves = 0
+    while max(alike, 16) ** 4 * 2 >= 16**4 << (2 * halves + 2):
+        halves += 1
+    root = (65536, 46341)[halves % 2]
+    return (times * root + (1 << (15 + halves // 2))) >> (16 + halves // 2)
 
 
 def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
@@ -145,6 +201,7 @@ def _stacked(rows: Rows, name: str) -> Iterator[tuple[slice, Int8]]:
 def _factors(run: Run, rows: Rows, term: int, name: str, ys: Int64) -> None:
     """The P × m factors of a term, ys times the left rows of all layers, each column times its multiplier."""
     site, times = run.sizes.sites[name], run.multipliers[TERMS[term]]
+    times = run.shares.get(TERMS[term], times)
     sketch = ys.astype(np.int16)
     acc = np.empty((site.rows, site.cols), dtype=np.int32)
     for part, weight in _stacked(rows, FACTORS[term][0]):
@@ -167,7 +224,12 @@ def _combine(run: Run, rows: Rows, term: int, factor: str, name: str) -> None:
 
 
 def _requantize(
-    run: Run, name: str, acc: NDArray[np.integer], times: Int64 | None = None, living: int | None = None
+    run: Run,
+    name: str,
+    acc: NDArray[np.integer],
+    times: Int64 | None = None,
+    living: int | None = None,
+    full: int = 0,
 ) -> Int64:
     """Round by the canonical shift: the smallest whose Σ|out| over the calibration rows is below τ·N.
 
@@ -175,15 +237,16 @@ def _requantize(
     """
     site = run.sizes.sites[name]
     part = acc[: site.calibration].astype(np.int64)
+    bits = MULTIPLIER_BITS if name == "ua" else 5
     target = site.target * len(part) * (site.cols if living is None else max(1, living))
 
     def total(shift: int) -> int:
-        return int(np.abs(_rounded(site, part, shift, times)).sum())
+        return int(np.abs(_rounded(site, part, shift, times, full, bits)).sum())
 
     shift = _smallest(total, target)
     run.shifts[name] = shift
     run.sums[name] = (total(shift), total(shift - 1) if shift else None)
-    run.sites[name] = _rounded(site, acc.astype(np.int64), shift, times)
+    run.sites[name] = _rounded(site, acc.astype(np.int64), shift, times, full, bits)
     return run.sites[name]
 
 
@@ -194,11 +257,14 @@ def _smallest(total: Callable[[int], int], target: int) -> int:
     return shift
 
 
-def _rounded(site: Site, acc: Int64, shift: int, times: Int64 | None) -> Int64:
-    """clamp(⌊(h·μ + 2^7) / 2^8⌋), h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier; clamp(h) without one."""
+def _rounded(site: Site, acc: Int64, shift: int, times: Int64 | None, full: int, bits: int) -> Int64:
+    """clamp(⌊(h·μ + 2^(b−1)) / 2^b⌋), h = ⌊(acc + 2^(s−1)) / 2^s⌋, μ the column's multiplier; clamp(h) without one.
+    With `full`, C·(h/full)^4 rounded, 0 for what is negative."""
     out = (acc + ((1 << shift) >> 1)) >> shift
+    if full:
+        return np.floor(site.clamp * (np.maximum(out, 0) / full) ** 4 + 0.5).astype(np.int64)
     if times is not None:
-        out = (out * times + (1 << (MULTIPLIER_BITS - 1))) >> MULTIPLIER_BITS
+        out = (out * times + (1 << (bits - 1))) >> bits
     return np.clip(out, -site.clamp, site.clamp)
 
 

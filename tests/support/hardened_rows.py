@@ -54,6 +54,9 @@ class CommittedRows:
             pools=left.pools,
             inner=(heads, heads, neurons),
             sketch_bound=max(left.bound, right.bound),
+            heads=self.shape.heads,
+            head_dim=self.shape.head_dim,
+            group=self.shape.group,
         )
 
 

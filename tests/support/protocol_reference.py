@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from huref.circuits.argument.proof import Setup
-from huref.circuits.program.program import GatedMatMul, MatMul, Program, SketchSum
+from huref.circuits.program.program import GatedMatMul, HeadProducts, Likeness, MatMul, Program, SketchSum
 from huref.circuits.program.tables import Table
 from huref.common.params import CodeGeometry, Knobs
 from tests import ROOT
@@ -102,6 +102,10 @@ def reference_config(setup: Setup, cap: int) -> Any:
             rows_of[influence.name] = ["Placed", {"matrix": "A", "start": row, "rows": 1, "cols": influence.cols,
                                                       "blocks": blocks}]  # fmt: skip
             row += blocks
+        for share in program.shares:
+            cols = rows_of[share.of][1]["cols"]
+            rows_of[share.name] = ["Placed", {**rows_of[share.of][1], "start": row}]
+            row += ceil(cols, w)
         looked = [] if program.ranged else runs
         g = 3 if sum(count for *_, count in looked) * w >= 1 << 27 else 2
         digits = [digit_block(run, tiles, tallest, g) for run in looked]
@@ -120,6 +124,10 @@ def reference_config(setup: Setup, cap: int) -> Any:
             inner[site.name], end = end, end + ceil(site.acc.inner, w) * w
         elif isinstance(site.acc, SketchSum) and site.acc.multipliers:
             inner[site.name], end = end, end + ceil(len(site.acc.token), w) * w
+        elif isinstance(site.acc, HeadProducts | Likeness):
+            read = site.acc.left if isinstance(site.acc, HeadProducts) else site.acc.source
+            of = next(other for other in program.sites if other.name == read)
+            inner[site.name], end = end, end + of.rows * ceil(of.cols, w) * w
     for ratio in program.ratios:
         base = next(site for site in program.sites if site.name == ratio.base)
         inner[f"ratio.{ratio.name}"], end = end, end + ratio.rows * ceil(base.cols, w) * w
@@ -156,6 +164,8 @@ def site_lookups(setup: Setup, tallest: int, cap: int) -> tuple[dict[str, Any], 
         if shifts[site.name]:
             tiles.take(ceil(site.cols, w))
     slots = [(ceil(influence.cols, w), 1) for influence in program.influences]
+    slots += [(ceil(next(i.cols for i in program.influences if i.name == before(setup, share.name)), w), 1)
+              for share in program.shares]  # fmt: skip
     slots += [(ceil(site.cols, w), site.calibration_rows) for site in program.sites
               for _ in range(1 + min(2, shifts[site.name]))]  # fmt: skip
     room = 0
@@ -168,8 +178,13 @@ def site_lookups(setup: Setup, tallest: int, cap: int) -> tuple[dict[str, Any], 
     for site in program.sites:
         kinds, rest = ("clamp", "absclamp"), (site.clamp, site.low)
         if site.multipliers:
-            bits = next(found.bits for found in program.influences if found.name == site.multipliers)
+            bits = next(i.bits for i in program.influences if i.name == before(setup, site.multipliers))
+            bits = next((s.bits for s in program.shares if hasattr(s, "bits")
+                         if s.of == before(setup, site.multipliers) != site.multipliers), bits)  # fmt: skip
             kinds, rest = ("scaled", "absscaled"), (site.clamp, bits, *possible(setup, site.multipliers))
+        if site.full:
+            used.add(Table("likeness", (height[site.name], site.full, site.clamp)))
+            continue
         used.add(Table(kinds[0], (height[site.name], *rest)))
         if shifts[site.name]:
             used.add(Table(kinds[1], (2 * height[site.name], *rest)))
@@ -189,11 +204,38 @@ def root(setup: Setup, name: str) -> int:
     cap = setup.public.caps[name]
     if not found.interpolated or cap.at == cap.above:
         return ROOTS[0]
-    return ROOTS[min(15, 16 * (2 * cap.at - cap.alive) // (2 * (cap.at - cap.above)))]
+    return ROOTS[min(15, 16 * (4 * cap.at - found.quarters * cap.alive) // (4 * (cap.at - cap.above)))]
+
+
+def before(setup: Setup, name: str) -> str:
+    """The row of an influence that a row of heads comes from; of others itself."""
+    for share in reversed(setup.program.shares):
+        name = share.of if share.name == name else name
+    return name
+
+
+def largest(setup: Setup, bound: Any) -> int:
+    """The largest a of a row of heads that are bounded."""
+    most = possible(setup, bound.of)[-1] * bound.width
+    return 16 * most * head_root(setup, bound.of) // (bound.width << bound.bits + 16)
+
+
+def head_root(setup: Setup, name: str) -> int:
+    """r of the bound of heads."""
+    found = next(influence for influence in setup.program.influences if influence.name == name)
+    cap = setup.public.caps[name]
+    inside = 4 * (cap.at - cap.above)
+    return ROOTS[min(15, 16 * (4 * cap.at - found.quarters * cap.alive) // inside) if inside else 0]
 
 
 def possible(setup: Setup, name: str) -> list[int]:
     """All multipliers that there can be in a row."""
+    for share in setup.program.shares:
+        if share.name == name:
+            most = share.heads if type(share).__name__ == "Share" else largest(setup, share) / 16
+            halves = range(next(c for c in range(99) if 2 * most**4 < 4 ** (c + 1)) + 1)
+            return sorted({(x * (65536, 46341)[c % 2] + 2 ** (15 + c // 2)) // 2 ** (16 + c // 2)
+                           for x in possible(setup, share.of) for c in halves})  # fmt: skip
     bits, r = next(found.bits for found in setup.program.influences if found.name == name), root(setup, name)
     falling = {(r + 2 ** (j + 15 - bits)) // 2 ** (j + 16 - bits) for j in range(32)}
     return sorted({0, 2**bits} | falling)
@@ -203,10 +245,17 @@ def octave_tables(setup: Setup) -> dict[str, Table]:
     """The table of every row of multipliers (§6.5)."""
     tables_of = {}
     for found in setup.program.influences:
-        octave, low = setup.public.caps[found.name].octave, -128 * len(found.steps)
+        octave, low = setup.public.caps[found.name].octave + found.above - 1, -128 * len(found.steps)
         gate = possible(setup, found.gate) if found.gate else []
         head = (found.number, octave, root(setup, found.name), found.bits, low, -low - 1)
         tables_of[found.name] = Table("octaves", (*head, *gate))
+    for share in setup.program.shares:
+        values = possible(setup, share.of)
+        if type(share).__name__ == "Share":
+            tables_of[share.name] = Table("shares", (16 * share.heads, *values))
+            continue
+        head = (values[-1] * share.width, head_root(setup, share.of), share.width << share.bits)
+        tables_of[share.name] = Table("bounds", (*head, *values))
     return tables_of
 
 

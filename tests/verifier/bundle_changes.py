@@ -200,7 +200,7 @@ DIRECTORY: Changes = {
     "shape.vocab": (set_shape(vocab=10**6), PROOF),
     "shape.layers": (set_shape(layers=2), "Malformed: "),
     "shape.heads": (set_shape(heads=3), "Malformed: shape"),
-    "shape.kv_heads": (set_shape(kv_heads=4), PROOF),
+    "shape.kv_heads": (set_shape(kv_heads=4), "Malformed: ks"),
     "shape.head_dim": (set_shape(head_dim=8, rotary_dim=8), "Malformed: qk.multipliers"),
     "shape.gated": (_bare_shape(gated=False), PROOF),
     "shape.norm": (_bare_shape(norm="layer"), PROOF),

@@ -19,7 +19,14 @@ import numpy as np
 from huref.circuits.argument.layout import SiteColumns
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
-from huref.circuits.program.program import Deflation, GatedMatMul, MatMul, SketchSum
+from huref.circuits.program.program import (
+    Accumulator,
+    GatedMatMul,
+    HeadProducts,
+    Likeness,
+    MatMul,
+    SketchSum,
+)
 from huref.circuits.statement import Statement, fingerprint_name, prepare_statement
 from huref.common.errors import HurefError, InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
@@ -253,7 +260,7 @@ def _layer(setup: Setup, columns: SiteColumns) -> LayerView:
     )
 
 
-def _formula(acc: SketchSum | MatMul | GatedMatMul | Deflation) -> str:
+def _formula(acc: Accumulator) -> str:
     if isinstance(acc, SketchSum):
         return f"S · diag(μ) · {acc.source}" if acc.multipliers else f"S · {acc.source}"
     if isinstance(acc, MatMul):
@@ -265,6 +272,11 @@ def _formula(acc: SketchSum | MatMul | GatedMatMul | Deflation) -> str:
         return f"{kinds[0]} · {kinds[1]}" + ("" if acc.right.transposed else "ᵀ") + runs
     if isinstance(acc, GatedMatMul):
         return f"{acc.left} · ({acc.gate} ∘ {acc.up})ᵀ"
+    if isinstance(acc, HeadProducts):
+        right = acc.right.source if acc.right.kind == "plain" else f"{acc.right.kind}({acc.right.source})"
+        return f"Σ {acc.left} ∘ {right} by head"
+    if isinstance(acc, Likeness):
+        return f"{acc.source}ᵀ · {acc.source} by layer"
     return f"{1 << acc.bits} · {acc.source} − w · {acc.base}"
 
 

@@ -37,3 +37,10 @@ ROW_BITS = 3
 """An embedding row is multiplied by an integer of at most 2^3, which is one."""
 MULTIPLIER_BITS = 8
 """A factor's column is multiplied by an integer of at most 2^8, which is one."""
+HEAD_BITS = 5
+"""For rows of heads 2^5 is one: eight times as much is the largest."""
+SCORES = 32
+"""Scores by which heads are compared: of so many pools on the left with the same on the right, one each."""
+SCORE_CLAMP, SCORE_TARGET = 15, 5
+"""Factors of these scores have 5 bits, so that a score needs no shift; neither do scores, of which little more than
+the sign is kept: what is compared is then of one size."""

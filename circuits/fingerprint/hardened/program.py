@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 
 from huref.circuits.fingerprint.hardened.constants import (
     CALIBRATION_ROWS,
@@ -22,17 +23,23 @@ from huref.circuits.fingerprint.hardened.constants import (
     PRODUCT_CLAMP,
     RATIO_BITS,
     RATIO_CLAMP,
+    SCORE_CLAMP,
+    SCORE_TARGET,
+    SCORES,
     SKETCH_CLAMP,
     SKETCH_TARGET,
     TARGET,
     TERMS,
 )
 from huref.circuits.fingerprint.hardened.tables import segments
-from huref.circuits.program.bounds import fits
+from huref.circuits.program.bounds import HEIGHT, fits
+from huref.circuits.program.influence import ALONE, MOST_HEADS
 from huref.common.algebra.field import P as FIELD_PRIME
 from huref.common.errors import UsageError
 
 SMALLEST_CLAMP = 63
+MOST_ROWS = 1 << 10
+"""Rows of a head: there is a table of their sums."""
 _WEIGHT = 128
 
 
@@ -54,12 +61,17 @@ class Site:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the program depends on. `inner` are m_qk, m_vo, m_ud; `sketch_bound` the larger `Sketch.bound`."""
+    """What the program depends on. `inner` are m_qk, m_vo, m_ud; `sketch_bound` the larger `Sketch.bound`; `heads`
+    those of a layer; a key serves a `group` of them.
+    """
 
     hidden: int
     pools: int
     inner: tuple[int, int, int]
     sketch_bound: int
+    heads: int
+    head_dim: int
+    group: int
 
     def groups(self, term: int) -> int:
         """G_t."""
@@ -83,6 +95,21 @@ class Sizes:
         """Clamp of the sketches and of what the filter makes of them."""
         return _clamp(SKETCH_CLAMP, linear=self.hidden * _WEIGHT, square=self.hidden)
 
+    @property
+    def scores(self) -> int:
+        """Pools whose scores heads are compared by."""
+        return min(SCORES, self.pools)
+
+    @property
+    def score_clamp(self) -> int:
+        """Clamp of the scores' factors: no score is beyond a clamp table at shift 0."""
+        return min(SCORE_CLAMP, isqrt((HEIGHT - 1) // self.head_dim))
+
+    @property
+    def likest(self) -> int:
+        """The product of a head's scores with themselves, if they are as large as can be."""
+        return self.scores * SCORE_CLAMP**2
+
     @cached_property
     def sites(self) -> dict[str, Site]:
         """All sites in execution order, by name. Raises `UsageError` when a bound reaches p/2."""
@@ -98,6 +125,7 @@ class Sizes:
             yield _site(f"z{step}", p, d, c, p * inner * c)
             bound = ((1 << RATIO_BITS) + RATIO_CLAMP) * c
             yield _site(f"ys{step}", p, d, c, bound, target=SKETCH_TARGET)
+        yield from self._heads(c)
         for name, size in zip(("qa", "oa", "ua"), self.inner, strict=True):
             yield _site(name, p, size, FACTOR_CLAMP, d * _WEIGHT * c, target=FACTOR_TARGET)
         product = _clamp(PRODUCT_CLAMP, linear=d * c)
@@ -109,6 +137,20 @@ class Sizes:
             limit = COMPARED_ROWS if name == "ud" else CALIBRATION_ROWS
             yield _site(name, p, self.groups(t) * p, clamp, d * product * c, limit)
         yield _site("gram", p, p, COMPARED_CLAMP, d * c * c, COMPARED_ROWS)
+
+    def _heads(self, sketch_clamp: int) -> Iterator[Site]:
+        """What says how alike the heads of a layer are."""
+        if self.heads > MOST_HEADS:
+            raise UsageError(f"{self.heads} heads in a layer: at most {MOST_HEADS} can be compared")
+        if self.head_dim > MOST_ROWS:
+            raise UsageError(f"heads of {self.head_dim} rows: at most {MOST_ROWS} can be bounded")
+        rows, clamp, linear = self.scores, self.score_clamp, self.hidden * _WEIGHT * sketch_clamp
+        count = self.inner[0] // self.head_dim
+        yield _site("qs", rows, self.inner[0], clamp, linear, target=SCORE_TARGET)
+        yield _site("ks", rows, self.inner[0] // self.group, clamp, linear, target=SCORE_TARGET)
+        yield _site("scores", rows, count, SCORE_CLAMP, self.head_dim * clamp**2)
+        beside = 1 << (self.heads - 1).bit_length()
+        yield _site("alike", beside, count, ALONE, self.likest)
 
     @property
     def output_bound(self) -> int:

@@ -14,6 +14,8 @@ from huref.circuits.program.numbers import SiteNumbers
 from huref.circuits.program.program import (
     Deflation,
     GatedMatMul,
+    HeadProducts,
+    Likeness,
     MatMul,
     Output,
     Program,
@@ -95,6 +97,19 @@ def slow_accumulator(
             [(1 << acc.bits) * int(a[i][j]) - w * int(b[i][j]) for j in range(site.cols)]
             for i in range(site.rows)
         ]
+    if isinstance(acc, HeadProducts):
+        a, b, served = values[acc.left], values[acc.right.source], acc.right.index(site.cols * acc.width)
+        columns = [range(h * acc.width, (h + 1) * acc.width) for h in range(site.cols)]
+        return [[sum(int(a[i][x]) * int(b[i][served[x]]) for x in own) for own in columns]
+                for i in range(site.rows)]  # fmt: skip
+    if isinstance(acc, Likeness):
+        a, n = values[acc.source], acc.heads
+
+        def product(t: int, h: int) -> int:
+            other = h // n * n + (h % n + t) % n
+            return sum(int(row[h]) * int(row[other]) for row in a) if t < n else 0
+
+        return [[product(t, h) for h in range(site.cols)] for t in range(site.rows)]
     if isinstance(acc, MatMul):
         left, right = acc.left.index(acc.inner), acc.right.index(acc.inner)
         a, b = values[acc.left.source], values[acc.right.source]
@@ -131,6 +146,8 @@ def assert_same(a: Trace, b: Trace) -> None:
                 one, other = getattr(x.below, field), getattr(y.below, field)
                 assert one.dtype == other.dtype and np.array_equal(one, other), (name, field)
     assert (a.caps, a.ratios) == (b.caps, b.ratios)
+    assert list(a.rows) == list(b.rows)
+    assert all(np.array_equal(row, b.rows[name]) for name, row in a.rows.items())
     assert np.array_equal(a.v, b.v)
 
 
@@ -255,7 +272,7 @@ def test_transposed_and_cut_products(split: int, device: str) -> None:
     case = wide(split=split)
     assert_same(case.trace, execute(case.program, case.weights, device=device))
     ratios = {name: case.program.ratio[name].weight(sums) for name, sums in case.trace.ratios.items()}
-    for name in ("ys", "yt", "rest", "ys1", "qa", "qc", "qk"):
+    for name in ("ys", "yt", "rest", "ys1", "qs", "ks", "scores", "alike", "qa", "qc", "qk"):
         site = case.program.site[name]
         assert case.accumulator(name).tolist() == slow_accumulator(site, case.values, ratios)
 

@@ -13,7 +13,16 @@ from huref.circuits.fingerprint.hardened.tables import output_map, pool_count, s
 from huref.circuits.fingerprint.hardened.vector import picture_vector, similarity
 from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.program.bounds import fits
-from huref.circuits.program.influence import Cap, find_cap, multipliers
+from huref.circuits.program.influence import (
+    LOWER_QUARTILE,
+    Cap,
+    bounded,
+    find_cap,
+    likeness,
+    lost,
+    multipliers,
+    shared,
+)
 from huref.circuits.program.measured import Ratio
 from huref.common.errors import UsageError
 from huref.prover.checkpoint.families import open_model
@@ -53,9 +62,9 @@ def test_every_site_follows_from_its_inputs(base: tuple[CommittedRows, Run]) -> 
     for name, site in sizes.sites.items():
         assert sites[name].shape == (site.rows, site.cols) and np.abs(sites[name]).max() <= site.clamp
         total, above = found.sums[name]
-        living = {"qa": "qk", "oa": "vo", "ua": "ud"}.get(name)
+        living = {"qs": "qk", "qa": "qk", "oa": "vo", "ua": "ud"}.get(name)
         entries = site.calibration * (found.caps[living].alive if living else site.cols)
-        target = {"ys": 52, "yt": 52, "ys1": 52, "ys2": 52, "qa": 16, "oa": 16, "ua": 16}.get(name, 26)
+        target = {"qs": 5, "ks": 5, "qa": 16, "oa": 16, "ua": 16}.get(name, 52 if name[0] == "y" else 26)
         assert total == np.abs(sites[name][: site.calibration]).sum() < target * entries
         assert above is None or above >= target * entries
 
@@ -132,8 +141,8 @@ def test_a_tokens_place_is_its_own() -> None:
 def test_caps() -> None:
     influence = np.array([-200, -20, -19, -19, -18, -18, -18, -17])
     cap = find_cap(influence)
-    assert cap == Cap(-18, 7, 4, 1) and cap.canonical and cap.part == 2
-    assert not Cap(-19, 7, 6, 4).canonical and not Cap(-17, 7, 1, 0).canonical
+    assert cap == Cap(-18, 7, 4, 1) and cap.canonical() and cap.part() == 2
+    assert not Cap(-19, 7, 6, 4).canonical() and not Cap(-17, 7, 1, 0).canonical()
     times = multipliers(influence, cap, 8, interpolated=True)
     assert (
         times[0] == 0 and times[-1] == round(256 * 2 ** (-2 / 16)) and times[4] == round(128 * 2 ** (-2 / 16))
@@ -141,8 +150,30 @@ def test_caps() -> None:
     assert multipliers(np.array([-10]), cap, 8, interpolated=True).tolist() == [256]
     rows = multipliers(np.array([-16, -17, -18, -19, -21, -23, -100]), cap, 3, interpolated=False)
     assert rows.tolist() == [8, 8, 4, 2, 1, 0, 0]
+    quarter = find_cap(influence, LOWER_QUARTILE)
+    assert quarter == Cap(-19, 7, 6, 4) and quarter.canonical(LOWER_QUARTILE) and not quarter.canonical()
+    assert quarter.part(LOWER_QUARTILE) == 16 * (4 * 6 - 3 * 7) // (4 * 2) and not cap.canonical(
+        LOWER_QUARTILE
+    )
     empty = find_cap(np.array([-100, -100]))
-    assert empty.canonical and multipliers(np.array([-100]), empty, 8, interpolated=True).tolist() == [0]
+    assert empty.canonical() and multipliers(np.array([-100]), empty, 8, interpolated=True).tolist() == [0]
+
+
+def test_shares() -> None:
+    """What a gate takes, how alike two heads are, and what is left of a head that is like others."""
+    assert lost(np.array([0, 1, 2, 3, 4, 7, 8, 256]), 8).tolist() == [-128, -3, -2, -2, -1, -1, 0, 0]
+    full = 7200
+    assert likeness(np.array([-full, 0, full // 2, full, 2 * full]), full, 16).tolist() == [0, 0, 1, 16, 16]
+    alike = np.arange(0, 16 * 256 + 1)
+    found = shared(np.full(len(alike), 256), alike)
+    exact = 256 / np.maximum(alike / 16, 1.0)
+    assert (found >= exact * 2**-0.251 - 0.5).all() and (found <= exact * 2**0.251 + 0.5).all()
+    assert (np.diff(found) <= 0).all()
+    assert found[:20].tolist() == [256] * 20 and found[[32, 48, 16 * 256]].tolist() == [128, 91, 1]
+    assert shared(np.array([0, 1, 100]), np.array([16, 64, 32])).tolist() == [0, 0, 50]
+    heads = np.array([16 * 32, 16 * 64, 16 * 256])  # sums of 16 rows each
+    assert bounded(np.array([32, 64, 256]), heads, 65536, 16 * 32).tolist() == [32, 32, 32]
+    assert bounded(np.array([32, 64, 256]), heads, 32768, 16 * 32).tolist() == [32, 64, 64]
 
 
 @pytest.mark.parametrize("challenge", [b"", bytes(range(32))])
@@ -162,6 +193,9 @@ def test_the_program_that_is_proven_gives_the_same(llama: Path, challenge: bytes
         term = name.removesuffix(".multipliers")
         assert cap == slow.caps[caps.get(term, term)], name
     assert found.trace.ratios == {name: (a, b) for name, (a, b, _) in slow.ratios.items()}
+    for name, row in found.trace.shares.items():
+        term, kind = name.split(".")
+        assert np.array_equal(row, (slow.heads if kind == "heads" else slow.shares)[term]), name
 
 
 def test_ratios() -> None:
@@ -177,7 +211,8 @@ def test_ratios() -> None:
 )
 def test_bounds_of_real_sizes(hidden: int, heads: int, ffn: int) -> None:
     left, right = sketches([b"%d" % i for i in range(4500)], 128, b"")
-    sizes = Sizes(hidden, 128, (heads, heads, ffn), max(left.bound, right.bound))
-    assert all(fits(site.bound) and site.clamp >= 63 for site in sizes.sites.values())
+    sizes = Sizes(hidden, 128, (heads, heads, ffn), max(left.bound, right.bound), 32, 64, 4)
+    small = {"qs": 15, "ks": 15, "scores": 15, "alike": 16}
+    assert all(fits(s.bound) and s.clamp >= small.get(s.name, 63) for s in sizes.sites.values())
     assert fits(sizes.output_bound) and sizes.ratio_rows >= 1 and sizes.compared_rows >= 1
     assert [run.stop - run.start for run in segments()] == [1368, 1368, 1360]
