@@ -112,9 +112,9 @@ def _discard(stream: TextIO | None) -> None:
     of its own.
     """
     with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
-        os.close(nowhere)
+        number = stream.fileno()  # type: ignore[union-attr]
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), number)
 
 
 def _print(stream: TextIO | None, text: str) -> None:

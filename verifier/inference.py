@@ -71,6 +71,11 @@ class InferenceVerdict:
             f"average (harmonic mean) a probability of at least {self.probability:.2g}.",
         ]
 
+    @property
+    def unlikely(self) -> bool:
+        """Whether many other tokens may be as good as the claimed ones."""
+        return self.probability < FLAT
+
     def not_proven(self) -> list[str]:
         """What nobody should read into it, and the owner's words."""
         said = self.statement
@@ -79,7 +84,7 @@ class InferenceVerdict:
             "afterwards. Ask with prompts that nobody could foresee (huref ask), keep the answers, and demand the "
             "proof of some that you pick later.",
         ]
-        if self.probability < FLAT:
+        if self.unlikely:
             lines.insert(0, UNLIKELY)
         if self.largest > 0:
             lines.append(

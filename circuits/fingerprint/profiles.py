@@ -13,8 +13,6 @@ from huref.common.errors import UsageError
 
 LAYERS = 2
 """`paper` reads this many layers, counted from the end."""
-PROTOCOL_LABEL = b"huref protocol 1"
-"""Public pseudo-random tables that no challenge changes are drawn from SHAKE-256 of this label and their own name."""
 
 
 @dataclass(frozen=True, kw_only=True)

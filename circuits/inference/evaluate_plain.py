@@ -21,9 +21,9 @@ from huref.circuits.inference.sites import (
     Site,
     Write,
 )
-from huref.circuits.model.rotation import rotation
 from huref.circuits.model.tensors import STEP
 from huref.circuits.program.functions import multiples
+from huref.circuits.program.rotation import rotation
 from huref.common.errors import ProverError
 
 Ints = NDArray[np.int64]

@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from huref.circuits.model.rotation import public_signs
 from huref.circuits.program.functions import Ints, nearest
+from huref.circuits.program.rotation import public_signs
 
 ROTARY_BITS = 10
 """Sines and cosines count 2^−10."""

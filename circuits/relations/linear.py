@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.argument.runs import flat_term
-from huref.circuits.model.rotation import rotation
+from huref.circuits.program.rotation import rotation
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import (

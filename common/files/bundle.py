@@ -162,9 +162,13 @@ def parse_bundle(path: Path, files: Mapping[str, bytes], ignored: tuple[str, ...
         Rejected: a file's size or hash is not the manifest's.
     """
     missing = [name for name in (MANIFEST, *LISTED) if name not in files]
+    if not files:
+        raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing")
     if set(files) <= {COMMITMENT, RANGE}:
-        hint = f"it holds a {COMMITMENT}; {_MADE}" if files else None
-        raise Malformed(f"{path}: not a bundle, {MANIFEST} is missing", hint=hint)
+        raise Damaged(
+            f"{path}: a commitment, or little of a bundle: {MANIFEST} is missing",
+            hint=f"{_MADE}; if this was one, download it again",
+        )
     if missing:
         raise Damaged(f"{path}: damaged, {missing[0]} is missing", hint="download the bundle again")
     manifest = Manifest.decode(files[MANIFEST], MANIFEST)

@@ -68,9 +68,9 @@ class FingerprintFile(StrictModel):
 def parse_fingerprint(data: bytes, name: str) -> FingerprintFile:
     """Read the bytes of fingerprint.json, in any spelling of JSON. Raises `Malformed`; `name` is the file's."""
     try:
-        return FingerprintFile.read(parse_json(data, "JSON"), "JSON")
+        return FingerprintFile.read(parse_json(data, ""), "")
     except Malformed as error:
-        raise Malformed(f"{name}: not a fingerprint file ({error.message})") from None
+        raise Malformed(f"{name}: not a fingerprint file ({error.message.lstrip('.: ')})") from None
 
 
 def read_fingerprint(path: Path) -> FingerprintFile:

@@ -72,8 +72,8 @@ class SecretKey:
         """
         data, mode = _read(path)
         if _hex(data.decode("ascii", "replace")):
-            raise UsageError(
-                f"{path} holds a public key, which signs nothing",
+            raise Malformed(
+                f"{path}: not a huref key file but a public key, which signs nothing",
                 hint="give the key file that huref keygen made with it",
             )
         if os.name == "posix" and mode & 0o077:

@@ -89,8 +89,6 @@ def prove_inference(
                 device=device,
                 progress=progress,
             )
-    from huref.verifier.inference import FLAT
-
     verdict = done.verdict
     found = verdict.inference
     assert found is not None
@@ -104,7 +102,7 @@ def prove_inference(
     if said.answer is not None:
         result(f"  answer      {quoted(said.answer, 400)}")
     note(f"gaps: largest {found.largest:.3g}, median {found.median:.3g} logits")
-    if found.probability < FLAT:
+    if found.unlikely:
         note(
             f"warning: on average a probability of {found.probability:.2g} is proven of these tokens, and readers are "
             "told that many others are as good"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ class Question:
     generate: int = 0
     prompt: str | None = None
     answer: str | None = None
-    told: Callable[[Sequence[int]], str | None] | None = None
+    told: Callable[[Sequence[int]], str | None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.model.rotation import public_signs, windows
+from huref.circuits.program.rotation import public_signs, windows
 from huref.prover.kernels.integers import canonical, heads
 from huref.prover.kernels.threads import run_ranges
 

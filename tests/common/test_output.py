@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from huref.common.output import exit_on_error
 from tests import ROOT
 from tests.conftest import Made
 
@@ -73,3 +74,10 @@ def test_an_output_without_our_letters(tiny: Made, tmp_path: Path) -> None:
     done = huref("inspect", folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert done.returncode == 0, done.stderr
     assert "\\u6a21\\u578b.huref" in done.stdout
+
+
+def test_memory_that_runs_out_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, exit_on_error():
+        raise MemoryError
+    assert left.value.code == 4
+    assert capsys.readouterr().err.startswith("error: memory ran out\nhint: ")

@@ -12,7 +12,7 @@ import pytest
 
 from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.inference_statement import InferenceStatement
-from huref.common.errors import Rejected, UsageError
+from huref.common.errors import InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import read_bundle
 from huref.common.files.keys import SecretKey
@@ -277,6 +277,18 @@ def test_audit_and_cosign_a_bundle(copy: Path, tiny: Made, other: Made) -> None:
     with pytest.raises(UsageError, match="already"):
         audit(copy, tiny.checkpoint, tiny.commitment, key=KEYS[0])
     assert read_bundle(copy).files[form.COSIGNATURES] == before
+
+
+def test_what_an_auditor_mixes_up(copy: Path, tiny: Made, other: Made, tmp_path: Path) -> None:
+    """Said before the work, and never as a finding about the bundle."""
+    with pytest.raises(UsageError, match="is the commitment of model id"):
+        audit(copy, tiny.checkpoint, other.commitment, key=KEYS[0])
+    with pytest.raises(InputOutputError, match="the private part of a commitment is not there"):
+        audit(copy, tiny.checkpoint, copy)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", copy)
+    with pytest.raises(UsageError, match="a signature is added to a folder"):
+        audit(packed, tiny.checkpoint, tiny.commitment, key=KEYS[0])
+    assert not (copy / form.COSIGNATURES).exists()
 
 
 def test_a_checkpoint_saved_in_another_way_is_another_source(

@@ -125,3 +125,6 @@ def test_a_gguf_file_brings_its_tokenizer(tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.decode(tokenizer.encode("Hello there, 12 ships!")) == "Hello there, 12 ships!"
     assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["type"] == "BPE"
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<|im_start|>", "<|im_end|>")
+    said = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    assert said.endswith("<|im_start|>user\nHi<|im_end|>\n")

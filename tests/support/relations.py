@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.model.rotation import rotation
+from huref.circuits.program.rotation import rotation
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import (

@@ -21,7 +21,7 @@ from huref.circuits.inference.relations import relate
 from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
 from huref.common.params import Knobs
-from tests.support.inference_runs import BIASED, NORMED, TINY, UNEVEN, UNTURNED, make_run
+from tests.support.inference_runs import BEHIND, BIASED, NORMED, TINY, UNEVEN, UNTURNED, make_run
 
 FILE = Path(__file__).with_name("relations.json")
 PARTS = ("Relations", "Knobs", "OpeningGeometry", "lookups", "places", "rows")
@@ -32,6 +32,7 @@ SHAPES = {
     "phi3, partly turned": (replace(TINY, rotary="interleaved", rotary_dim=8), "silu"),
     "gpt2": (UNTURNED, "gelu"),
     "gemma, layers that turn differently": (NORMED, "gelu_tanh"),
+    "gemma3": (BEHIND, "gelu_tanh"),
 }
 
 
@@ -61,7 +62,7 @@ def main() -> None:
         facts = make_run(shape, activation=activation).facts.to_dict()
         facts["layers"][1]["product_outliers"] = [[5, 2], [40, 1]]
         facts["layers"][0]["up_outliers"] = [[3, 1], [5, 2]] if shape.gated else []
-        if name.startswith("gemma"):
+        if name.startswith("gemma,"):
             facts |= {"embedding_square": shape.hidden, "score_square": 20}
             facts["layers"][1] |= {"theta": 500000, "stretch": 8}
         case = {

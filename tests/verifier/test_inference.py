@@ -13,6 +13,7 @@ from huref.circuits.inference_statement import InferenceStatement
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
+from huref.common.rejection import meaning
 from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, commit
 from huref.verifier.inference import FLAT, UNLIKELY, InferenceVerdict
@@ -101,6 +102,12 @@ def test_a_condition_that_is_just_met(files: Files, answered: Answered) -> None:
     check(files, max_gap=found.largest, min_argmax=1.0, min_probability=found.probability)
     with pytest.raises(Rejected):
         check(files, min_probability=math.nextafter(found.probability, 1))
+
+
+def test_a_condition_that_is_not_met_is_not_called_another_model(files: Files, tiny: Made) -> None:
+    assert "shows less" in meaning("expect.min_argmax") and "shows less" in meaning("expect.max_gap")
+    assert "no proof of inference" in meaning("expect.inference")
+    assert "about something else" in meaning("expect.model_id")
 
 
 def test_conditions_need_an_answer(tiny: Made) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import Evaluator, InferenceTrace, Ints, Weights
 from huref.circuits.inference.sites import InferenceProgram, Low, Rotate, Write
-from huref.circuits.model.rotation import rotation
+from huref.circuits.program.rotation import rotation
 from huref.prover.kernels.integers.integer_gemm import product
 
 

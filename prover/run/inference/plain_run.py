@@ -20,8 +20,8 @@ from huref.circuits.inference.limits import (
     rotation_bits,
 )
 from huref.circuits.inference.plain import GAIN_BITS, ROW_UNIT, lifted_unit
-from huref.circuits.model.rotation import rotation
 from huref.circuits.model.tensors import GAIN, LOWEST_STEP
+from huref.circuits.program.rotation import rotation
 from huref.common.errors import ProverError
 from huref.prover.run.inference.float_run import (
     FINEST_STREAM,

@@ -21,9 +21,9 @@ from huref.circuits.inference.facts import Facts, LayerFacts
 from huref.circuits.inference.limits import RAW_LIMB
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
-from huref.circuits.model.rotation import rotation
 from huref.circuits.model.tensors import whole_model
 from huref.circuits.program.program import Weight
+from huref.circuits.program.rotation import rotation
 from huref.circuits.program.tables import Table
 from huref.circuits.relations import products, terms
 from huref.circuits.relations.frame import Matrix

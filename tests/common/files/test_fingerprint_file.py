@@ -95,7 +95,7 @@ def test_what_the_file_may_say(case: tuple[Place, Any]) -> None:
 
 @pytest.mark.parametrize("case", REFUSED, ids=_name)
 def test_what_it_may_not(case: tuple[Place, Any]) -> None:
-    with pytest.raises(Malformed, match=r"f\.json: not a fingerprint file\." + str(case[0][0])):
+    with pytest.raises(Malformed, match=r"f\.json: not a fingerprint file \(" + str(case[0][0])):
         parse(changed(GOOD, *case))
 
 

@@ -87,6 +87,12 @@ def test_other_files_are_no_secret_keys(tmp_path: Path, content: bytes) -> None:
         SecretKey.load(tmp_path / "absent")
 
 
+def test_nobody_is_told_to_hide_a_public_key(tmp_path: Path) -> None:
+    public = KEY.save(tmp_path / "key")
+    with pytest.raises(Malformed, match="a public key, which signs nothing"):
+        SecretKey.load(public)
+
+
 def test_public_keys_in_every_form(tmp_path: Path) -> None:
     path = tmp_path / "key"
     public = KEY.save(path)

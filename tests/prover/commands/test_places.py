@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -52,6 +53,16 @@ def test_nothing_is_written_into_a_checkpoint(
     done = run(model / inside, "fingerprint", *arguments)
     assert done.returncode == 2 and "--out DIR" in done.stderr
     assert "fingerprint: " not in done.stderr  # the line that ends the work
+    assert sorted(model.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["commit", "prove"])
+def test_no_secret_is_written_into_a_checkpoint(tiny: Made, tmp_path: Path, command: str) -> None:
+    """Whoever publishes the folder would publish the seed."""
+    model = shutil.copytree(tiny.checkpoint, tmp_path / "model")
+    before = sorted(model.iterdir())
+    done = run(model, command, ".", "--out", "a.huref")
+    assert done.returncode == 2 and "secrets" in done.stderr and "--out DIR" in done.stderr
     assert sorted(model.iterdir()) == before
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from huref.common.errors import Malformed, ProverError, UsageError
+from huref.common.errors import InputOutputError, Malformed, ProverError, UsageError
+from huref.common.files.keys import SecretKey
 from huref.prover.commands.prove_inference import _question
 from huref.prover.commitment.tokenizer_place import TokenizerPlace
+from huref.prover.inference import prove as proving
+from huref.prover.inference.prove import Question, check_commitment, prove_inference
 from huref.prover.inference.tokenizer import tokenizer_of
+from huref.prover.vocabulary.encode import TextCoder
 from huref.prover.vocabulary.tokens import own_vocabulary
 from tests.conftest import Made
 from tests.support.command import huref
@@ -85,3 +89,49 @@ def test_prompts_by_a_commitments_tokenizer(tiny: Made, tmp_path: Path) -> None:
     named = huref("ask", *seed, "--tokenizer", tiny.checkpoint)
     known = huref("ask", *seed, "--commitment", tiny.commitment)
     assert (known.code, known.out, known.err) == (named.code, named.out, named.err)
+
+
+def test_an_answer_is_told_where_its_text_leads_back(tiny: Made) -> None:
+    coder = TextCoder.of(tiny.checkpoint)
+    first, second, third = common_words(3)
+    prompt, answer = f"{first} {second}", f" {third}"
+    ids, begin = coder.continued(prompt, answer)
+    told = coder.told(prompt, ids, begin)
+    assert told is not None and coder.continued(prompt, told) == (ids, begin)
+    assert coder.told(prompt, [*ids, 1 << 20], begin) is None  # no token
+    assert coder.told(f"{second} {first}", ids, begin) is None  # the ids are behind another prompt
+    question = _question(tiny.commitment, prompt, None, 1, None, None, None)
+    assert question.told is not None and question.told(ids) == told
+
+
+def test_what_is_no_answer_is_said_before_the_work(
+    tiny: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*arguments: object) -> None:
+        raise AssertionError("the commitment was opened")
+
+    monkeypatch.setattr(proving, "open_commitment", work)
+    for question in (
+        Question([1 << 20], 1, 2),
+        Question([], 0, 2),
+        Question([1], 1),
+        Question([1], 1, 1 << 20),
+    ):
+        with pytest.raises(UsageError):
+            prove_inference(tiny.commitment, tmp_path / "a.huref", question)
+    with pytest.raises(UsageError, match="names no owner"):
+        prove_inference(tiny.commitment, tmp_path / "a.huref", Question([1], 1, 1), key=SecretKey.generate())
+    with pytest.raises(InputOutputError, match="the private part of a commitment is not there"):
+        prove_inference(tiny.bundle, tmp_path / "a.huref", Question([1], 1, 1))
+    public = proving.read_public(tiny.commitment)
+    without = public.model_copy(update={"directory": public.directory.model_copy(update={"inference": None})})
+    monkeypatch.setattr(proving, "read_public", lambda folder: without)
+    with pytest.raises(UsageError, match="no inference program"):
+        check_commitment(tiny.commitment, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_text_that_looks_like_the_name_of_a_file(tiny: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError):
+        _question(tiny.commitment, "prompt.txt", None, 0, None, None, str(tiny.commitment))
+    assert "there is no file prompt.txt" in capsys.readouterr().err

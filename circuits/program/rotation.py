@@ -13,8 +13,8 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.fingerprint.profiles import PROTOCOL_LABEL
-
+PROTOCOL_LABEL = b"huref protocol 1"
+"""Public pseudo-random tables that no challenge changes are drawn from SHAKE-256 of this label and their own name."""
 MIX = "mix hidden"
 
 
