@@ -227,6 +227,8 @@ def vocabulary(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
 
 def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     """Attacks on the chosen rows themselves, with their price on text that holds none of them more than others."""
+    import copy
+
     import torch
 
     from huref.prover.derivatives.store import load_model
@@ -236,8 +238,6 @@ def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
     before = _perplexity(model, ids)
     by_count = subject.chosen.ids[np.argsort(subject.counts[subject.chosen.ids], kind="stable")]
     for share in (0.25, 0.5, 1.0):
-        import copy
-
         changed, rows = copy.deepcopy(model), torch.tensor(by_count[: round(share * len(by_count))])
         table, output = changed.get_input_embeddings(), changed.get_output_embeddings()
         with torch.no_grad():
@@ -249,6 +249,15 @@ def costly(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
         report = compared(base, of_model(subject, changed))
         report["perplexity_ratio"] = round(_perplexity(changed, ids) / before, 4)
         yield f"random rows for the rarer {share:.0%} of the chosen tokens", report
+    for share in (0.25, 0.5):  # among themselves, and in a tied head alike
+        changed, rows = copy.deepcopy(model), torch.tensor(by_count[: round(share * len(by_count))])
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            table = changed.get_input_embeddings()
+            table.weight[rows] = table.weight[rows[order]].clone()
+        report = compared(base, of_model(subject, changed))
+        report["perplexity_ratio"] = round(_perplexity(changed, ids) / before, 4)
+        yield f"rows of the rarer {share:.0%} of the chosen tokens permuted", report
 
 
 def against_float(name: str, subject: Subject) -> Iterator[tuple[str, Any]]:
