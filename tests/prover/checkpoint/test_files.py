@@ -325,7 +325,7 @@ def test_the_image_side_of_a_gguf_does_not_count(tmp_path: Path) -> None:
 def test_a_name_on_a_hub_is_no_path() -> None:
     with pytest.raises(InputOutputError, match="no such file") as caught:
         open_checkpoint("owner/model")
-    assert caught.value.hint is not None and "download" in caught.value.hint
+    assert caught.value.hint is not None and "hf://owner/model" in caught.value.hint
 
 
 def test_magic_bytes_tell_the_format(llama: Path, tmp_path: Path) -> None:
