@@ -11,11 +11,15 @@ public, so both sides stay linear in what is committed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Functional
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.lookup import SiteRequest
+from huref.circuits.argument.placed import Placed
 from huref.circuits.argument.reading import add_stored, placed_of
 from huref.circuits.program.program import HeadProducts, Likeness, Site
 from huref.common.algebra.field import DEGREE, kmul, kouter
@@ -35,14 +39,11 @@ def add_scores(
     acc, w, column = site.acc, layout.w, left.columns.vectors[name]
     source, other = placed_of(layout, acc.left), placed_of(layout, acc.right.source)
     index, asked = acc.right.index(source.cols), request.columns(site.cols)
-    for block in range(source.blocks):
-        rows = high[block * source.rows : (block + 1) * source.rows]
-        part = slice(block * w, min((block + 1) * w, source.cols))
-        inside = column[: part.stop - part.start]
-        places = np.arange(part.start, part.stop)
-        weighted, label = kmul(rows, request.rows), f"{site.name}.left{block}"
-        add_stored(left, source, weighted, places, kmul(inside, asked[places // acc.width]), label)
-        add_stored(right, other, rows, index[part], inside, f"{site.name}.right{block}")
+    for block, rows, places in _blocks(source, w, high):
+        inside, weighted = column[: len(places)], kmul(rows, request.rows)
+        scores = kmul(inside, asked[places // acc.width])
+        add_stored(left, source, weighted, places, scores, f"{site.name}.left{block}")
+        add_stored(right, other, rows, index[places], inside, f"{site.name}.right{block}")
 
 
 def add_likeness(
@@ -59,11 +60,15 @@ def add_likeness(
     acc, w, column = site.acc, layout.w, left.columns.vectors[name]
     source = placed_of(layout, acc.source)
     asked = request.columns(site.cols)
+    for block, rows, places in _blocks(source, w, high):
+        left.block(source, rows, block, left.columns.masked(name, len(places)))
+        weighted = kmul(column[: len(places)], asked[places])
+        read = kouter(request.rows[: acc.heads], weighted).reshape(-1, DEGREE)
+        add_stored(right, source, rows, acc.partners(places).reshape(-1), read, f"{site.name}.right{block}")
+
+
+def _blocks(source: Placed, w: int, high: Array) -> Iterator[tuple[int, Array, NDArray[np.int64]]]:
+    """Every column block of a matrix, the factors of its rows, and its columns."""
     for block in range(source.blocks):
         rows = high[block * source.rows : (block + 1) * source.rows]
-        part = slice(block * w, min((block + 1) * w, source.cols))
-        inside = column[: part.stop - part.start]
-        left.block(source, rows, block, left.columns.masked(name, len(inside)))
-        read = kouter(request.rows[: acc.heads], kmul(inside, asked[part])).reshape(-1, DEGREE)
-        places = acc.partners(np.arange(part.start, part.stop)).reshape(-1)
-        add_stored(right, source, rows, places, read, f"{site.name}.right{block}")
+        yield block, rows, np.arange(block * w, min((block + 1) * w, source.cols))

@@ -18,6 +18,7 @@ from huref.circuits.relations.terms import (
     Factor,
     Linear,
     Public,
+    Select,
     Sparse,
     Stored,
     by_inner,
@@ -38,6 +39,21 @@ class Steps:
     high: int
 
 
+def limb_cells(
+    pair: tuple[Matrix, Matrix],
+    limb: int,
+    shifts: int | tuple[int, ...],
+    select: Select = None,
+    sign: int = 1,
+) -> tuple[Cells, Cells]:
+    """± 2^shift · (hi · 2^limb + lo), the shift one number or one per inner index."""
+
+    def factor(more: int) -> Factor:
+        return sign << shifts + more if isinstance(shifts, int) else tuple(sign << s + more for s in shifts)
+
+    return Cells(pair[0], factor(limb), select), Cells(pair[1], factor(0), select)
+
+
 @dataclass
 class Builder:
     """What has been collected. `secret` is the range of secret shifts that the facts allow."""
@@ -55,6 +71,18 @@ class Builder:
         made = Matrix(name, frame, largest, flat)
         self.matrices.append(made)
         return made
+
+    def limbs(
+        self, label: str, frame: Frame, table: Table, parts: tuple[str, str] = (".high", ".low")
+    ) -> tuple[Matrix, Matrix]:
+        """Both limbs of values, in a table `limbs`; the matrices are called by the label and its parts."""
+        height, bits = table.parameters
+        high, low = (
+            self.matrix(label + parts[0], frame, height),
+            self.matrix(label + parts[1], frame, 1 << bits >> 1),
+        )
+        self.look(label, table, Own(high), Own(low))
+        return high, low
 
     def named(self, name: str) -> Matrix:
         """A matrix that is there."""

@@ -14,11 +14,13 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
 from huref.circuits.inference.limits import (
     BIAS_BOUND,
+    GAIN_LIMIT,
     GATE_BITS,
     GATE_FINER,
     HEAD_CONSTANT,
     HEAD_TOP,
     HEAD_UNIT,
+    LARGEST_MULTIPLE,
     LIMB,
     LOGIT_CLAMP,
     MAX_TOKENS,
@@ -33,9 +35,9 @@ from huref.circuits.inference.limits import (
     UP_CLAMP,
     VALUE_CLAMP,
     WIDEST,
-    embedding_high,
     head_norm_scale,
     largest_score_shift,
+    multiple_high,
     norm_scale,
     product_high,
     query_scale,
@@ -64,7 +66,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import ADMITTED, BIAS, WRITE_UNIT
+from huref.circuits.model.tensors import ADMITTED, BIAS, GAIN_BITS, WRITE_UNIT
 from huref.circuits.program.bounds import fits
 from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
 from huref.common.errors import Unsupported, UsageError
@@ -126,7 +128,7 @@ class _Builder:
         square = facts.embedding_square
         site = Embed(
             "embedded", shape.hidden, facts.embedding, self.limit, self.limit, positions, square,
-            embedding_high(square),
+            multiple_high(square, LARGEST_MULTIPLE),
         )  # fmt: skip
         self.add(site)
 
@@ -217,8 +219,8 @@ class _Builder:
                 RAW_SQUARES,
             )
         )
-        bound = ((bound >> shift) + 1) * ADMITTED * ((1 << 7) + 1)
-        shift = HEAD_UNIT + 7 - gain - unit
+        bound = ((bound >> shift) + 1) * GAIN_LIMIT
+        shift = HEAD_UNIT + GAIN_BITS - gain - unit
         return self.add(Gain(f"{name}_gained", rows, normed, f"{name}_gain", gain, shift, QUERY_CLAMP, bound))
 
     def attention(self, tag: str, layer: LayerFacts) -> None:

@@ -21,7 +21,7 @@ from huref.circuits.inference.sites import (
     Site,
     Write,
 )
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import GAIN_BITS, STEP
 from huref.circuits.program.functions import multiples
 from huref.circuits.program.rotation import rotation
 from huref.common.errors import ProverError
@@ -102,9 +102,9 @@ class PlainSites(ABC):
     def gain_of(self, site: Gain | OutputGain | LowGain | HighGain) -> Ints:
         """A gain in its finer unit."""
         gain, steps = self.weights[site.tensor].astype(np.int64), self.weights[site.tensor + STEP].reshape(-1)
-        if steps.tolist() != [site.step, site.step - 7]:
+        if steps.tolist() != [site.step, site.step - GAIN_BITS]:
             raise ProverError(f"{site.name}: the step of the gain is not the one among the facts")
-        return np.asarray((gain[0] << 7) + gain[1])
+        return np.asarray((gain[0] << GAIN_BITS) + gain[1])
 
     def exponents(self, site: Embed | Lift, tensor: str, index: Ints) -> Ints:
         """Which multiple of every row is taken."""

@@ -7,7 +7,7 @@ from math import isqrt
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import ADMITTED, DIGIT, DIGITS, READ_UNIT
+from huref.circuits.model.tensors import ADMITTED, DIGIT, DIGITS, GAIN_BITS, READ_UNIT
 from huref.circuits.program.bounds import fits
 from huref.circuits.program.functions import EXP_LOW, OCTAVE, ROOT_LOW, inverse_roots
 from huref.common.algebra.field import P
@@ -39,6 +39,8 @@ HEAD_TOP = 8
 """4^HEAD_TOP · 2^14 is above every square of a head."""
 BIAS_BOUND = ADMITTED * sum(1 << (DIGIT * row) for row in range(DIGITS))
 """The largest number in a bias's digits."""
+GAIN_LIMIT = ADMITTED * ((1 << GAIN_BITS) + 1)
+"""The largest gain in its finer unit."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +151,13 @@ WIDEST = 6144
 """Columns of a stream that is not rotated: a verifier of any statement holds the matrix that turns it."""
 
 
-def embedding_high(square: int) -> int:
-    """Largest exponent of a row of the embedding that is multiplied by √square: √square · 2^s is at most 2^17."""
-    return 17 - ((square - 1).bit_length() + 1) // 2
+LARGEST_MULTIPLE, ROTATED_MULTIPLE = 17, 13
+"""Rows of the embedding are multiplied by at most two to this power; where they are rotated first, to the second."""
 
 
-def lift_high(square: int) -> int:
-    """The same where rows are rotated first: √square · 2^s is at most 2^13."""
-    return 13 - ((square - 1).bit_length() + 1) // 2
+def multiple_high(square: int, bits: int) -> int:
+    """Largest exponent of a row that is multiplied by √square: √square · 2^s is at most 2^bits."""
+    return bits - ((square - 1).bit_length() + 1) // 2
 
 
 def read_clamp(hidden: int) -> int:

@@ -14,25 +14,23 @@ from typing import Protocol
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.facts import Facts, LayerFacts
 from huref.circuits.inference.limits import (
+    GAIN_LIMIT,
     NORM_CLAMP,
     NORM_LENGTH,
     NORM_UNIT,
+    ROTATED_MULTIPLE,
     WIDE_CLAMP,
     StreamSize,
-    lift_high,
+    multiple_high,
     read_clamp,
     rotation_bits,
     rotation_bound,
 )
 from huref.circuits.inference.sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows, Site
-from huref.circuits.model.tensors import ADMITTED, GAIN
+from huref.circuits.model.tensors import ADMITTED, GAIN, GAIN_BITS
 from huref.circuits.program.functions import multiples
 from huref.common.errors import UsageError
 
-GAIN_BITS = 7
-"""By how much the second row of a gain is finer."""
-GAIN_LIMIT = ADMITTED * ((1 << GAIN_BITS) + 1)
-"""The largest gain in its finer unit."""
 ROW_UNIT = 5
 """Unit of a rotated row of the embedding, in its own steps."""
 LIFTED = 4
@@ -78,7 +76,7 @@ class Plain:
     def embedded(self) -> None:
         """The first stream: rows of the embedding, rotated back, times what they stand for."""
         to, facts, d = self.builder, self.builder.facts, self.builder.shape.hidden
-        square, high = facts.embedding_square, lift_high(facts.embedding_square)
+        square, high = facts.embedding_square, multiple_high(facts.embedding_square, ROTATED_MULTIPLE)
         rows = to.add(Rows("embedded_rows", d))
         back = self.rotated("embedded_back", rows, ADMITTED * (isqrt(d) + 1), ROW_UNIT, back=True)
         bound = back.largest * int(multiples(square, high)[-1])

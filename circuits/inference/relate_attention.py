@@ -164,11 +164,7 @@ def _gathered(
     bases = [divide.base for divide in sites]
     bound = mixed.largest * int(reciprocal(np.array((1 << EXP_BITS) - builder.tokens)))
     steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, bound)
-    high, low = (
-        builder.matrix("y.high", frame, site.high),
-        builder.matrix("y.low", frame, 1 << (site.limb - 1)),
-    )
-    builder.look("y", Table("limbs", (site.high, site.limb)), Own(high), Own(low))
+    high, low = builder.limbs("y", frame, Table("limbs", (site.high, site.limb)))
     equation = builder.rounded("y", frame, steps, ((high, 1 << site.limb), (low, 1)))
     builder.product(RowScale(equation, ((mixed, 1),), inverse))
     return high, low

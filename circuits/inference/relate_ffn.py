@@ -27,11 +27,7 @@ def relate_ffn(builder: Builder, family: Family, normed: Matrix) -> tuple[Matrix
     reach = (site.high << site.limb) + (1 << site.limb >> 1)
     bases, extras = [each.base for each in sites], [each.extra for each in sites]
     steps = builder.steps("a", family.tensors("down"), site.cols, bases, extras, reach, site.bound)
-    high, low = (
-        builder.matrix("a.high", frame, site.high),
-        builder.matrix("a.low", frame, 1 << (site.limb - 1)),
-    )
-    builder.look("a", Table("limbs", (site.high, site.limb)), Own(high), Own(low))
+    high, low = builder.limbs("a", frame, Table("limbs", (site.high, site.limb)))
     own = () if up is not None else (Cells(active),)
     equation = builder.rounded("a", frame, steps, ((high, 1 << site.limb), (low, 1)), *own)
     if up is not None:

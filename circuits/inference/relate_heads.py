@@ -8,7 +8,7 @@ from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.limits import RAW_HIGH
 from huref.circuits.inference.sites import Gain, HeadNorm, HighGain, OutputGain
-from huref.circuits.model.tensors import STEP
+from huref.circuits.model.tensors import GAIN_BITS, STEP
 from huref.circuits.program.functions import ROOT_HIGH
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
@@ -76,7 +76,7 @@ def _gained(builder: Builder, family: Family, name: str, normed: Matrix) -> Matr
     bound = first.bound + (h.largest + 2 << max(shifts))
     taken = Cells(h, tuple(-(1 << s) for s in shifts))
     equation = builder.equation(f"{name}_gained", normed.frame, bound, half, rest, taken)
-    builder.product(StoredScale(equation, normed, tensors, (1 << 7, 1)))
+    builder.product(StoredScale(equation, normed, tensors, (1 << GAIN_BITS, 1)))
     return out
 
 
@@ -91,6 +91,6 @@ def relate_gain_steps(
         1 << 9,
         Stored(tuple(tensor + STEP for tensor in tensors)),
         Public(tuple(-site.step for site in sites)),
-        Sparse(tuple((n, 1, 7) for n in range(len(sites)))),
+        Sparse(tuple((n, 1, GAIN_BITS) for n in range(len(sites)))),
     )
     return tensors

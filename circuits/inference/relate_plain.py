@@ -7,18 +7,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
-from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.builder import Builder, limb_cells
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.limits import stream_size
-from huref.circuits.inference.plain import GAIN_BITS
 from huref.circuits.inference.relate_heads import relate_gain_steps
 from huref.circuits.inference.relate_norm import relate_norms
 from huref.circuits.inference.relate_rows import row_multiples
 from huref.circuits.inference.sites import Add, HighGain, Lift, LowGain, Norm, OutputGain, Rotate, Site
+from huref.circuits.model.tensors import GAIN_BITS
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, RowScale, StoredScale
-from huref.circuits.relations.program import Own
 from huref.circuits.relations.terms import Beside, Cells, Public, Rotated
 
 S = TypeVar("S", bound=Site)
@@ -46,8 +45,7 @@ def relate_rows(builder: Builder, family: Family, ids: Sequence[int], high: Matr
         lift.bound + (lift.limit + over + 2 << lift.shift),
         half,
         rest,
-        Cells(high, -(1 << (limb + lift.shift)), (0,)),
-        Cells(low, -(1 << lift.shift), (0,)),
+        *limb_cells((high, low), limb, lift.shift, (0,), -1),
     )
     builder.product(RowScale(equation, ((turned, 1),), power))
 
@@ -67,7 +65,7 @@ def relate_gained(
     tensors = relate_gain_steps(builder, "gained.gain", sites)
     limb, over = limbs.parameters[1], 1 << limbs.parameters[1] >> 1
     reach = sites[0].limit + over
-    small = _limbs(builder, "gained.small", frame, limbs)
+    small = builder.limbs("gained.small", frame, limbs)
     shift = lows[0].shift
     rest, half = builder.rest("gained.small.rest", frame, (shift,) * len(lows))
     equation = builder.equation(
@@ -76,23 +74,20 @@ def relate_gained(
         lows[0].bound + (reach + 2 << shift),
         half,
         rest,
-        Cells(small[0], -(1 << (limb + shift))),
-        Cells(small[1], -(1 << shift)),
+        *limb_cells(small, limb, shift, sign=-1),
     )
     builder.product(StoredScale(equation, low, tensors, (1 << GAIN_BITS, 1)))
-    out = _limbs(builder, "gained", frame, limbs)
+    out = builder.limbs("gained", frame, limbs)
     shifts = tuple(site.shift for site in sites)
     rest, half = builder.rest("gained.rest", frame, shifts)
     equation = builder.equation(
         "gained",
         frame,
         sites[0].bound + reach + (reach + 2 << max(shifts)),
-        Cells(small[0], 1 << limb),
-        Cells(small[1]),
+        *limb_cells(small, limb, 0),
         half,
         rest,
-        Cells(out[0], tuple(-(1 << (limb + s)) for s in shifts)),
-        Cells(out[1], tuple(-(1 << s) for s in shifts)),
+        *limb_cells(out, limb, shifts, sign=-1),
     )
     lifted = 1 << sites[0].lifted
     builder.product(StoredScale(equation, high, tensors, (lifted << GAIN_BITS, lifted)))
@@ -119,7 +114,7 @@ def relate_branch(
     limb, over = limbs.parameters[1], 1 << limbs.parameters[1] >> 1
     adds = _sites(family, [f"{name}_added" for name in names], Add)
     frame = Frame(builder.tokens, len(names), 1, adds[0].cols)
-    written = _limbs(builder, "branch", frame, narrow)
+    written = builder.limbs("branch", frame, narrow)
     normed = relate_norms(
         builder, "branch.norm", _sites(family, [f"{name}_norm" for name in names], Norm), *written
     )
@@ -128,7 +123,7 @@ def relate_branch(
     )
     gains = _sites(family, [f"{name}_branch" for name in names], OutputGain)
     shifts = tuple(site.shift for site in gains)
-    out = _limbs(builder, "branch.gained", frame, limbs)
+    out = builder.limbs("branch.gained", frame, limbs)
     rest, half = builder.rest("branch.gained.rest", frame, shifts)
     reach = adds[0].limit + over
     equation = builder.equation(
@@ -137,8 +132,7 @@ def relate_branch(
         gains[0].bound + (reach + 2 << max(shifts)),
         half,
         rest,
-        Cells(out[0], tuple(-(1 << (limb + s)) for s in shifts)),
-        Cells(out[1], tuple(-(1 << s) for s in shifts)),
+        *limb_cells(out, limb, shifts, sign=-1),
     )
     tensors = relate_gain_steps(builder, "branch.gain", gains)
     builder.product(StoredScale(equation, back, tensors, (1 << GAIN_BITS, 1)))
@@ -149,14 +143,11 @@ def relate_branch(
         "added",
         frame,
         max(site.bound for site in adds) + (reach + 2 << max(shifts)),
-        Cells(out[0], tuple(1 << (limb + site.lifted) for site in adds)),
-        Cells(out[1], tuple(1 << site.lifted for site in adds)),
-        Cells(high, tuple(1 << (limb + site.raised) for site in adds), before),
-        Cells(low, tuple(1 << site.raised for site in adds), before),
+        *limb_cells(out, limb, tuple(site.lifted for site in adds)),
+        *limb_cells((high, low), limb, tuple(site.raised for site in adds), before),
         half,
         rest,
-        Cells(high, tuple(-(1 << (limb + s)) for s in shifts), after),
-        Cells(low, tuple(-(1 << s) for s in shifts), after),
+        *limb_cells((high, low), limb, shifts, after, -1),
     )
     return written
 
@@ -166,14 +157,6 @@ def _sites(family: Family, names: Sequence[str], kind: type[S]) -> list[S]:
     if not all(isinstance(site, kind) for site in found):
         raise TypeError(f"{names[0]} and others are no {kind.__name__}")
     return cast(list[S], found)
-
-
-def _limbs(builder: Builder, name: str, frame: Frame, limbs: Table) -> tuple[Matrix, Matrix]:
-    """Both limbs of values as large as the stream's."""
-    high = builder.matrix(f"{name}.high", frame, limbs.parameters[0])
-    low = builder.matrix(f"{name}.low", frame, 1 << limbs.parameters[1] >> 1)
-    builder.look(name, limbs, Own(high), Own(low))
-    return high, low
 
 
 def _turned_back(builder: Builder, name: str, source: Matrix, sites: Sequence[Rotate]) -> Matrix:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.limits import LARGEST_MULTIPLE
 from huref.circuits.model.tensors import STEP
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.program import Own
 from huref.circuits.relations.terms import Beside, Public, StoredAt
-
-LARGEST_MULTIPLE = 17
-"""Nothing is multiplied by more than two to this power."""
 
 
 def row_multiples(

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from huref.circuits.inference.builder import Builder
+from huref.circuits.inference.builder import Builder, limb_cells
 from huref.circuits.inference.family import Family
-from huref.circuits.inference.limits import BIAS_BOUND, STREAM_LIMB, STREAM_OVER, stream_size
+from huref.circuits.inference.limits import (
+    BIAS_BOUND,
+    LARGEST_MULTIPLE,
+    STREAM_LIMB,
+    STREAM_OVER,
+    stream_size,
+)
 from huref.circuits.inference.relate_attention import relate_attention
 from huref.circuits.inference.relate_ffn import relate_ffn
 from huref.circuits.inference.relate_head import Claims, relate_head
 from huref.circuits.inference.relate_norm import relate_norms
 from huref.circuits.inference.relate_plain import relate_branch, relate_gained, relate_reading, relate_rows
-from huref.circuits.inference.relate_rows import LARGEST_MULTIPLE, row_multiples
+from huref.circuits.inference.relate_rows import row_multiples
 from huref.circuits.inference.sites import Embed, InferenceProgram, Low, Norm, Write
 from huref.circuits.model.tensors import ADMITTED
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, Transposed
-from huref.circuits.relations.program import Own, Relations
-from huref.circuits.relations.terms import Along, Cells, Linear
+from huref.circuits.relations.program import Relations
+from huref.circuits.relations.terms import Along, Linear
 from huref.common.errors import UsageError
+
+_DIGITS = ("1", "0")
 
 
 def relate(
@@ -42,12 +50,10 @@ def relate(
     builder, family = Builder(program.tokens, program.facts.shifts), Family(program)
     shape, d = program.shape, program.shape.hidden
     size = stream_size(shape)
-    limit, limb = 1 << size.bits, size.limb
+    limb = size.limb
     stream = Frame(program.tokens, 2 * shape.layers + 1, 1, d)
-    high = builder.matrix("stream.high", stream, limit >> limb)
-    low = builder.matrix("stream.low", stream, size.over)
-    limbs = Table("limbs", (limit >> limb, limb))
-    builder.look("stream", limbs, Own(high), Own(low))
+    limbs = Table("limbs", (1 << size.bits >> limb, limb))
+    high, low = builder.limbs("stream", stream, limbs)
     if isinstance(program.sites[0], Embed):
         _embedded(builder, program.sites[0], ids, high, low)
     else:
@@ -79,8 +85,7 @@ def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, l
         "embed",
         Frame(builder.tokens, 1, 1, site.cols),
         len(read) * (ADMITTED << LARGEST_MULTIPLE) + site.limit + STREAM_OVER,
-        Cells(high, -(1 << STREAM_LIMB), (0,)),
-        Cells(low, -1, (0,)),
+        *limb_cells((high, low), STREAM_LIMB, 0, (0,), -1),
     )
     for tensor, index in read.items():
         builder.product(Gathered(equation, tensor, index, powers[tensor]))
@@ -99,7 +104,6 @@ def _written(
     """What attention (`half` 0) or the FFN (1) adds to the stream, from instance 2n + half to the next, or what it
     writes into instance 2n + half of `branch`.
     """
-    high, low = stream
     lows = family.all(f"{name}_low", Low)
     writes = family.all(name, Write)
     layers, d = len(writes), writes[0].cols
@@ -107,11 +111,8 @@ def _written(
     tensors = family.tensors(name)
     outliers = tuple((n, row, (1 << by) - 1) for n, site in enumerate(writes) for row, by in site.weight)
     limb = table.parameters[1]
-    over = 1 << (limb - 1)
-    reach = (high.largest << limb) + over
-    first = builder.matrix(f"{name}.low1", frame, table.parameters[0])
-    second = builder.matrix(f"{name}.low0", frame, over)
-    builder.look(f"{name}.low", table, Own(first), Own(second))
+    reach = (stream[0].largest << limb) + (1 << limb >> 1)
+    small = builder.limbs(f"{name}.low", frame, table, _DIGITS)
     shifts = tuple(site.shift for site in lows)
     rest, half_up = builder.rest(f"{name}.low.rest", frame, shifts)
     bound = max(site.bound + (reach + 2 << site.shift) for site in lows)
@@ -119,8 +120,7 @@ def _written(
         f"{name}.low",
         frame,
         bound,
-        Cells(first, tuple(-(1 << (limb + s)) for s in shifts)),
-        Cells(second, tuple(-(1 << s) for s in shifts)),
+        *limb_cells(small, limb, shifts, sign=-1),
         rest,
         half_up,
     )
@@ -129,30 +129,23 @@ def _written(
     rest, half_up = builder.rest(f"{name}.rest", frame, shifts)
     before = tuple(2 * n + half for n in range(layers))
     after = before if branch else tuple(n + 1 for n in before)
-    to_high, to_low = branch or stream
     bound = max(site.bound + reach + (reach + 2 << site.shift) for site in writes)
-    raised = [1 << site.raised for site in writes]
     added: tuple[Linear, ...] = ()
     if writes[0].bias:
         added = _bias(builder, name, tensors, writes, table, reach)
     bound += reach if added else 0
     residual: tuple[Linear, ...] = ()
     if branch is None:
-        residual = (
-            Cells(high, tuple(x << limb for x in raised), before),
-            Cells(low, tuple(raised), before),
-        )
+        residual = limb_cells(stream, limb, tuple(site.raised for site in writes), before)
     equation = builder.equation(
         name,
         frame,
         bound,
-        Cells(first, 1 << limb),
-        Cells(second),
+        *limb_cells(small, limb, 0),
         *residual,
         rest,
         half_up,
-        Cells(to_high, tuple(-(1 << (limb + s)) for s in shifts), after),
-        Cells(to_low, tuple(-(1 << s) for s in shifts), after),
+        *limb_cells(branch or stream, limb, shifts, after, -1),
         *added,
     )
     factors = tuple(1 << site.lifted for site in writes)
@@ -166,17 +159,14 @@ def _bias(
     frame = Frame(1, len(sites), 1, sites[0].cols)
     shifts = tuple(max(0, site.bias_shift) for site in sites)
     lifted = tuple(1 << max(0, -site.bias_shift) for site in sites)
-    first = builder.matrix(f"{name}.bias1", frame, table.parameters[0])
-    second = builder.matrix(f"{name}.bias0", frame, 1 << (STREAM_LIMB - 1))
-    builder.look(f"{name}.bias", table, Own(first), Own(second))
+    first, second = builder.limbs(f"{name}.bias", frame, table, _DIGITS)
     rest, half_up = builder.rest(f"{name}.bias.rest", frame, shifts)
     builder.equation(
         f"{name}.bias",
         frame,
         max((BIAS_BOUND * lift) + (reach + 2 << s) for lift, s in zip(lifted, shifts, strict=True)),
         *builder.bias(tensors, sites[0].bias, lifted),
-        Cells(first, tuple(-(1 << (STREAM_LIMB + s)) for s in shifts)),
-        Cells(second, tuple(-(1 << s) for s in shifts)),
+        *limb_cells((first, second), STREAM_LIMB, shifts, sign=-1),
         rest,
         half_up,
     )

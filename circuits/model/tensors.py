@@ -45,6 +45,8 @@ READ_UNIT, WRITE_UNIT = 9, 13
 """Units of biases: of what is read, beside the step of the row, and of what is written."""
 DIGIT, DIGITS = 7, 4
 """Bits of a bias's digit, and how many digits it has."""
+GAIN_BITS = 7
+"""By how much the second row of a gain is finer."""
 BIAS, GAIN = "_bias", "_gain"
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.model.tensors import HIGHEST_STEP, LARGEST, LOWEST_STEP
+from huref.circuits.model.tensors import GAIN_BITS, HIGHEST_STEP, LARGEST, LOWEST_STEP
 from huref.common.errors import Malformed
 from huref.prover.checkpoint.formats.base import Float32
 from huref.prover.kernels.integers.canonical import measure_rows, round_each
@@ -151,6 +151,6 @@ def round_gain(name: str, gain: Float32) -> Rounded:
     _round(row, step, first)
     rest = row - np.ldexp(first.astype(np.float32), step.astype(np.int32)[:, None])
     second = np.empty(row.shape, np.int8)
-    _round(rest, step - 7, second)
-    both = np.concatenate([step, step - 7])
+    _round(rest, step - GAIN_BITS, second)
+    both = np.concatenate([step, step - GAIN_BITS])
     return Rounded(name, np.concatenate([first, second]), both.astype(np.int8))

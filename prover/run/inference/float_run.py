@@ -39,7 +39,7 @@ from huref.circuits.inference.limits import (
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import LOWEST_STEP, STEP, WRITE_UNIT
+from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
@@ -210,7 +210,7 @@ class FloatRun:
             units[f"raw_{side}"] = self.linear(tag + name, raw)
             rows[:], step = self.head_normed(tag + name, rows)
             units[f"{side}_gain"] = step
-            units[side] = min(unit_for(QUERY_CLAMP, peak(rows)), HEAD_UNIT + 7 - step)
+            units[side] = min(unit_for(QUERY_CLAMP, peak(rows)), HEAD_UNIT + GAIN_BITS - step)
         mixed, turned = np.empty_like(q), [0.0, 0.0]
         for text in self.texts:
             (turned_q, out_q), (turned_k, out_k) = (self.turned(x[text], theta, stretch) for x in (q, k))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from math import isqrt
 from typing import Any
 
@@ -14,13 +15,14 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.limits import (
     LIMB,
     NORM_UNIT,
+    ROTATED_MULTIPLE,
     WIDE_CLAMP,
-    lift_high,
+    multiple_high,
     read_clamp,
     rotation_bits,
 )
-from huref.circuits.inference.plain import GAIN_BITS, ROW_UNIT, lifted_unit
-from huref.circuits.model.tensors import GAIN, LOWEST_STEP
+from huref.circuits.inference.plain import ROW_UNIT, lifted_unit
+from huref.circuits.model.tensors import GAIN, GAIN_BITS, LOWEST_STEP
 from huref.circuits.program.rotation import rotation
 from huref.common.errors import ProverError
 from huref.prover.run.inference.float_run import (
@@ -74,6 +76,7 @@ class PlainRun(FloatRun):
             after = feed_product(self.matrix(f"{tag}.up") if self.shape.gated else None, self.matrix(name))
         return round(math.log2(after / before)) if before > 0 and after > 0 else 0
 
+    @cached_property
     def rotation(self) -> Floats:
         """Q."""
         return np.ldexp(rotation(self.shape.hidden, _BITS).astype(np.float32), -_BITS)
@@ -81,11 +84,11 @@ class PlainRun(FloatRun):
     def embed(self, ids: NDArray[np.int64], texts: Sequence[Sequence[int]]) -> None:
         square, steps = self.settings.embedding_square, self.steps("embed")
         self.found: dict[str, list[int]] = {}
-        self.x = self.rows("embed", ids) @ self.rotation().T * np.float32(math.sqrt(square))
+        self.x = self.rows("embed", ids) @ self.rotation.T * np.float32(math.sqrt(square))
         alive = steps[steps > LOWEST_STEP]
         if not len(alive):
             raise ProverError("inference: an embedding of zeros")
-        lifted = lift_high(square) - int(alive.max())
+        lifted = multiple_high(square, ROTATED_MULTIPLE) - int(alive.max())
         if lifted + int(alive.min()) < 0:
             raise ProverError("inference: rows of the embedding are too different in size")
         largest = unit_for(1 << self.bits, peak(self.x), WIDE_MARGIN)
@@ -113,7 +116,7 @@ class PlainRun(FloatRun):
         # the stream times the gain, at the unit of the stream and `gained` less that of norms
         product = unit_for(1 << self.size.narrow, peak(self.x * gain), WIDE_MARGIN)
         gained = min(gained, product - self.unit + NORM_UNIT)
-        found = np.asarray(found @ self.rotation(), np.float32)
+        found = np.asarray(found @ self.rotation, np.float32)
         d = self.shape.hidden
         bits = rotation_bits(d, WIDE_CLAMP * (isqrt(d) + 1))
         self.reads = min(unit_for(read_clamp(d), peak(found)), gained + bits)
@@ -130,7 +133,7 @@ class PlainRun(FloatRun):
         self.note("written", min(unit - LIMB, unit_for(1 << self.size.narrow, peak(found), WIDE_MARGIN)))
         half_octaves = self.note("scaled", self.scaled(name))
         epsilon = float(self.settings.epsilon) * 2.0**half_octaves
-        found = np.asarray(unit_rows(found, epsilon) @ self.rotation().T * gain, np.float32)
+        found = np.asarray(unit_rows(found, epsilon) @ self.rotation.T * gain, np.float32)
         self.x += found
         largest = unit_for(1 << self.bits, peak(found), WIDE_MARGIN)
         apart = _ROOM - self.bits

@@ -22,6 +22,10 @@ from huref.circuits.inference.sites import (
 )
 from huref.prover.run.inference.executor import FastEvaluator
 
+_READ = {"low": "gained.small", "gained": "gained", "read": "read"}
+_WRITTEN = {"back": "branch.back", "branch": "branch.gained", "added": "added"}
+"""Matrices of the parts that both halves of a layer have."""
+
 
 class PlainRecorder(FastEvaluator):
     """Both halves of a layer are instances of one matrix."""
@@ -78,21 +82,16 @@ class PlainRecorder(FastEvaluator):
         return out
 
     def low_gain(self, site: LowGain) -> Ints:
-        out = super().low_gain(site)
-        inner, _ = self.where(site)
-        self.limbs_of(out, inner, "gained.small.high", "gained.small.low")
-        self.rest("gained.small.rest", inner)
-        return out
+        return self.in_limbs(site, super().low_gain(site))
 
     def high_gain(self, site: HighGain) -> Ints:
-        out = super().high_gain(site)
-        inner, name = self.where(site)
-        self.limbs_of(out, inner, f"{name}.high", f"{name}.low")
-        self.rest(f"{name}.rest", inner)
-        return out
+        return self.in_limbs(site, super().high_gain(site))
 
     def output_gain(self, site: OutputGain) -> Ints:
-        out = super().output_gain(site)
+        return self.in_limbs(site, super().output_gain(site))
+
+    def in_limbs(self, site: LowGain | HighGain | OutputGain, out: Ints) -> Ints:
+        """`out` in limbs, and the remainder."""
         inner, name = self.where(site)
         self.limbs_of(out, inner, f"{name}.high", f"{name}.low")
         self.rest(f"{name}.rest", inner)
@@ -109,14 +108,12 @@ class PlainRecorder(FastEvaluator):
         """The instance of a site, and the matrix of its values; parts that both halves of a layer have are one."""
         inner, name = self.place(site)
         half, _, part = name.partition("_")
-        if half == "final":
-            return 2 * self.program.shape.layers, part
         if half == "embedded":
             return 0, f"embed.{part}"
-        if part in ("low", "gained", "read") and half in ("attn", "ffn"):
-            return 2 * inner + (half == "ffn"), part
-        if part in ("back", "branch", "added"):
-            return 2 * inner + (half == "down"), {"back": "branch.back", "branch": "branch.gained"}.get(
-                part, part
-            )
+        if half == "final":
+            return 2 * self.program.shape.layers, _READ[part]
+        if half in ("attn", "ffn") and part in _READ:
+            return 2 * inner + (half == "ffn"), _READ[part]
+        if half in ("o", "down") and part in _WRITTEN:
+            return 2 * inner + (half == "down"), _WRITTEN[part]
         return inner, name
