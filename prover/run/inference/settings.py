@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
-from huref.circuits.inference.facts import Activation, Facts
+from huref.circuits.inference.facts import MAX_CAP, Activation, Facts
 from huref.common.errors import Malformed, Unsupported
 from huref.prover.checkpoint.families import Model
 from huref.prover.checkpoint.formats.base import Checkpoint
@@ -18,12 +19,20 @@ from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
 
 _MULTIPLIERS = (
     *("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling", "logit_scale"),
-    *("scale_emb", "scale_depth", "dim_model_base", "attn_logit_softcapping", "final_logit_softcapping"),
+    *("scale_emb", "scale_depth", "dim_model_base"),
 )
+_CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
+_FINAL: dict[str, Any] = {"final_logit_softcapping": None}
+_CAPPED: dict[str, dict[str, Any]] = {
+    "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gemma3": _FINAL,
+    "gemma3_text": _FINAL,
+}
+"""What classes cap, and by how much where their config does not say."""
 _FAMILIES = ("llama", "qwen3", "phi3", "gpt2", "gemma", "gemma2", "gemma3")
 _GEMMA = ("gemma", "gemma2", "gemma3", "gemma3_text")
 _TYPES = ("llama", "mistral", "ministral", "qwen2", "qwen3", "phi3", "gpt2", *_GEMMA)
-_GGUF = ("llama", "qwen2", "qwen3", "phi3", "gpt2", "gemma", "gemma3")
+_GGUF = ("llama", "qwen2", "qwen3", "phi3", "gpt2", "gemma", "gemma2", "gemma3")
 _ACTIVATIONS: dict[Any, Activation] = {
     "silu": "silu",
     "swish": "silu",
@@ -39,15 +48,15 @@ _LOCAL = 10000
 _PATTERN = 6
 """One of so many layers of Gemma 3 attends to all tokens, unless its config says otherwise."""
 _SLIDING, _FULL = "sliding_attention", "full_attention"
-_LARGEST_GEMMA = 62
-"""Layers of Gemma 3 27B."""
+_LARGEST_GEMMA = {"gemma2": 46, "gemma3": 62}
+"""Layers of the 27B models."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Activation, ε of the norms as a decimal, (θ, by what positions are divided) of every layer's rotary embedding,
-    how many tokens attention sees at most (0: all of them), and the squares of what the embedding is multiplied by and
-    of what scores are divided by.
+    how many tokens attention sees at most (0: all of them), the squares of what the embedding is multiplied by and of
+    what scores are divided by, and the caps of scores and logits (0: none).
     """
 
     activation: Activation
@@ -56,6 +65,8 @@ class Settings:
     score_square: int
     window: int = 0
     embedding_square: int = 1
+    score_cap: int = 0
+    logit_cap: int = 0
 
     @classmethod
     def alike(cls, shape: ModelShape, activation: Activation, epsilon: str, theta: int = 10000) -> Settings:
@@ -67,8 +78,9 @@ class Settings:
         """What the facts of a commitment repeat."""
         turns = tuple((layer.theta, layer.stretch) for layer in facts.layers)
         return cls(
-            facts.activation, facts.epsilon, turns, facts.score_square, facts.window, facts.embedding_square
-        )
+            facts.activation, facts.epsilon, turns, facts.score_square, facts.window, facts.embedding_square,
+            facts.score_cap, facts.logit_cap,
+        )  # fmt: skip
 
 
 def read_settings(model: Model) -> Settings:
@@ -120,10 +132,11 @@ def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
         activation,
         _decimal(np.float32(epsilon)),
         tuple(local if slide else main for slide in slides),
-        # the one model whose scores are not divided by the root of its heads' size
-        shape.hidden // shape.heads if gemma and shape.layers == _LARGEST_GEMMA else shape.head_dim,
+        # the models whose scores are not divided by the root of their heads' size
+        shape.hidden // shape.heads if shape.layers == _LARGEST_GEMMA.get(architecture) else shape.head_dim,
         window,
         shape.hidden if gemma else 1,
+        *_caps(checkpoint, architecture, metadata, prefix),
     )
 
 
@@ -159,7 +172,26 @@ def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
         _theta(checkpoint, square),
         window,
         shape.hidden if gemma else 1,
+        *_caps(checkpoint, str(config.get("model_type")), config),
     )
+
+
+def _caps(checkpoint: Checkpoint, kind: str, config: Mapping[str, Any], prefix: str = "") -> tuple[int, int]:
+    """The caps of scores and logits, 0 for none."""
+    known = _CAPPED.get(kind, {})
+    found = {name: config.get(f"{prefix}{name}", known.get(name)) for name in _CAPS}
+    for name, value in found.items():
+        if value is None:
+            continue
+        if name not in known:
+            raise Unsupported(f"{checkpoint.path}: no inference program yet for {name}")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 1 <= value <= MAX_CAP or value != int(value):
+            raise Unsupported(
+                f"{checkpoint.path}: a {name} of {value!r} is no integer from 1 to {MAX_CAP}"
+            )
+    scores, logits = (int(found[name] or 0) for name in _CAPS)
+    return scores, logits
 
 
 def _turns(checkpoint: Checkpoint, shape: ModelShape) -> tuple[tuple[int, int], ...]:

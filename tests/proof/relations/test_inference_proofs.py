@@ -38,7 +38,7 @@ def test_more_tokens_than_a_block() -> None:
     made.verify(made.prove())
 
 
-@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma3"])
+@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma2", "gemma3"])
 def test_other_layouts(layout: str) -> None:
     shape, activation = LAYOUTS[layout]
     made = of(make_run(shape, activation=activation))

@@ -121,6 +121,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "gemma": ("gemma", {}),
     "gemma2 without caps": ("gemma2", {"final_logit_softcapping": None, "sliding_window": 48}),
+    "gemma2": (
+        "gemma2",
+        {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
+    ),
+    "gemma3 with capped logits": ("gemma3", {"final_logit_softcapping": 5.0}),
     "gemma3": (
         "gemma3",
         {
@@ -141,9 +146,16 @@ def test_logits_of_other_layouts_are_those_of_the_real_class(case: str, tmp_path
     family, overrides = FAMILIES[case]
     made = make(tmp_path, family, **overrides)
     same(run_inference(made.program, made.weights, made.ids), made.trace)
-    found = made.trace.values["head"] / 2.0**made.facts.logits
+    found = made.trace.values[made.program.logits] / 2.0**made.facts.logits
     expected = logits_of(made.real, made.ids)
     assert np.std(found - expected) < 0.06 * np.std(expected)
+    facts = replace(made.facts, score_cap=0, logit_cap=0)
+    for name in ("score_cap", "logit_cap"):  # that both bite
+        if getattr(made.facts, name):
+            program = compile_inference(made.model.shape, replace(facts, **{name: getattr(made.facts, name)}), TOKENS)
+            trace = execute_inference(program, made.weights, made.ids)
+            other = trace.values[program.logits] / 2.0**facts.logits
+            assert np.std(other - expected) > 0.2 * np.std(expected)
 
 
 def test_the_epsilon_of_a_norm_behind_what_is_brought_to_one_size(tmp_path: Path) -> None:
@@ -264,6 +276,32 @@ def test_configs_of_gemma3_as_they_were_and_are(tmp_path: Path) -> None:
             turns(**changes)
 
 
+def test_caps_of_gemma2_that_its_config_does_not_say(tmp_path: Path) -> None:
+    folder = tiny_models.build("gemma2", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    for given, expected in (
+        ({"final_logit_softcapping": None}, (0, 0)),
+        ({"final_logit_softcapping": 12}, (0, 12)),
+        ({}, (50, 30)),
+    ):
+        changed = {key: value for key, value in config.items() if "softcapping" not in key} | given
+        if given:
+            changed["attn_logit_softcapping"] = None
+        (folder / "config.json").write_text(json.dumps(changed))
+        settings = read_settings(open_model(folder))
+        assert (settings.score_cap, settings.logit_cap) == expected
+
+
+def test_scores_too_large_for_a_cap_have_no_proof(tmp_path: Path) -> None:
+    made = make(tmp_path, "gemma2", attn_logit_softcapping=1.0)
+    layer = replace(made.facts.layers[1], query_shift=0)
+    facts = replace(made.facts, layers=(made.facts.layers[0], layer, *made.facts.layers[2:]))
+    program = compile_inference(made.model.shape, facts, TOKENS)
+    for run in (run_inference, execute_inference):
+        with pytest.raises(ProverError, match=r"l1\.scores: scores too large to be capped"):
+            run(program, made.weights, made.ids)
+
+
 def test_settings_of_a_checkpoint(ready: Ready) -> None:
     assert read_settings(ready.model) == Settings.alike(ready.model.shape, "silu", "1e-06")
 
@@ -273,8 +311,10 @@ def test_settings_of_a_checkpoint(ready: Ready) -> None:
     [
         ("olmo2", {}, "olmo2 models"),
         ("glm4", {}, "glm4 models"),
-        ("gemma2", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
-        ("gemma2", {}, "final_logit_softcapping"),
+        ("gemma2", {"attn_logit_softcapping": 50.5}, "attn_logit_softcapping of 50.5 is no integer"),
+        ("gemma2", {"final_logit_softcapping": 300.0}, "final_logit_softcapping of 300.0 is no integer"),
+        ("gemma3", {"attn_logit_softcapping": 50.0}, "yet for attn_logit_softcapping"),  # which the class ignores
+        ("gemma", {"final_logit_softcapping": 30.0}, "yet for final_logit_softcapping"),
         ("gemma3", {"use_bidirectional_attention": True}, "attention to what follows"),
         ("starcoder2", {}, "starcoder2 models"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scaled attention"),
