@@ -13,6 +13,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
 from huref.circuits.inference.facts import MAX_CAP, Activation, Facts
 from huref.common.errors import Malformed, Unsupported
+from huref.prover.checkpoint.architectures.config import Config
 from huref.prover.checkpoint.families import Model
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.checkpoint.formats.gguf_reader import GgufCheckpoint
@@ -47,7 +48,9 @@ _LOCAL = 10000
 """θ of Gemma 3's layers that attend to a window, unless its config says another."""
 _PATTERN = 6
 """One of so many layers of Gemma 3 attends to all tokens, unless its config says otherwise."""
-_SLIDING, _FULL = "sliding_attention", "full_attention"
+_ALTERNATING = 2
+"""Likewise in Gemma 2."""
+SLIDING, FULL = "sliding_attention", "full_attention"
 _LARGEST_GEMMA = {"gemma2": 46, "gemma3": 62}
 """Layers of the 27B models."""
 
@@ -106,13 +109,9 @@ def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
     scaled = [
         name for name in metadata if name.startswith(f"{prefix}rope.scaling") or name.endswith("_scale")
     ]
-    kind = metadata.get(f"{prefix}rope.scaling.type")
-    stretch = _stretch(
-        checkpoint, metadata.get(f"{prefix}rope.scaling.factor", 1.0) if kind == "linear" else 1.0
-    )
-    plain = (
-        {f"{prefix}rope.scaling.{name}" for name in ("type", "factor")} if kind == "linear" else set[str]()
-    )
+    linear = metadata.get(f"{prefix}rope.scaling.type") == "linear"
+    stretch = _stretch(checkpoint, metadata.get(f"{prefix}rope.scaling.factor", 1.0) if linear else 1.0)
+    plain = {f"{prefix}rope.scaling.{name}" for name in ("type", "factor")} if linear else set[str]()
     if architecture not in _GGUF or not set(scaled) <= plain:
         raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled {architecture} models")
     if any(name.startswith("rope_f") for name in checkpoint.names()):
@@ -124,14 +123,12 @@ def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
     window = _window(checkpoint, metadata.get(f"{prefix}attention.sliding_window", 0))
     main = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base", _UNTURNED)), stretch)
     local = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base_swa", _LOCAL)), 1)
-    slides = (
-        _slides(_PATTERN, shape.layers) if architecture == "gemma3" and window else [False] * shape.layers
-    )
+    kinds = default_kinds(shape) if architecture == "gemma3" and window else [FULL] * shape.layers
     activation: Activation = "gelu_tanh" if architecture == "gpt2" or gemma else "silu"
     return Settings(
         activation,
         _decimal(np.float32(epsilon)),
-        tuple(local if slide else main for slide in slides),
+        tuple(local if kind == SLIDING else main for kind in kinds),
         # the models whose scores are not divided by the root of their heads' size
         shape.hidden // shape.heads if shape.layers == _LARGEST_GEMMA.get(architecture) else shape.head_dim,
         window,
@@ -141,8 +138,9 @@ def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
 
 
 def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
-    config = checkpoint.config
-    learned, gemma = shape.positions > 0, config.get("model_type") in _GEMMA
+    read = Config(checkpoint.config, str(checkpoint.path))
+    config, kind = read.values, read.model_type()
+    learned, gemma = shape.positions > 0, kind in _GEMMA
     name = config.get("activation_function", "gelu_new") if learned else config.get("hidden_act", "silu")
     if gemma:
         name = config.get("hidden_activation") or "gelu_pytorch_tanh"
@@ -153,17 +151,17 @@ def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
         there.append("scaled attention weights")
     if config.get("use_bidirectional_attention"):
         there.append("attention to what follows")
-    if there or config.get("model_type") not in _TYPES:
-        what = there[0] if there else config.get("model_type")
-        raise Unsupported(f"{checkpoint.path}: no inference program yet for {what}")
-    by_default = not str(config.get("model_type")).startswith("qwen")
+    there += [name for name in (checkpoint.config.get("model_type", kind), kind) if name not in _TYPES]
+    if there:
+        raise Unsupported(f"{checkpoint.path}: no inference program yet for {there[0]}")
+    by_default = not kind.startswith("qwen")
     used = config.get("sliding_window") is not None and config.get("use_sliding_window", by_default)
     window = _window(checkpoint, config["sliding_window"] if used else 0)
     key, default = ("layer_norm_epsilon", 1e-5) if learned else ("rms_norm_eps", 1e-6)
     epsilon = config.get(key, default)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
         raise Malformed(f"{checkpoint.path}: config {key} must be a number")
-    turns = ((_UNTURNED, 1),) * shape.layers if learned else _turns(checkpoint, shape)
+    turns = ((_UNTURNED, 1),) * shape.layers if learned else _turns(checkpoint, config, shape)
     square = config.get("query_pre_attn_scalar", 256) if shape.output_norm else shape.head_dim
     return Settings(
         _ACTIVATIONS[name],
@@ -172,7 +170,7 @@ def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
         _theta(checkpoint, square),
         window,
         shape.hidden if gemma else 1,
-        *_caps(checkpoint, str(config.get("model_type")), config),
+        *_caps(checkpoint, kind, config),
     )
 
 
@@ -194,25 +192,44 @@ def _caps(checkpoint: Checkpoint, kind: str, config: Mapping[str, Any], prefix: 
     return scores, logits
 
 
-def _turns(checkpoint: Checkpoint, shape: ModelShape) -> tuple[tuple[int, int], ...]:
+def layer_kinds(checkpoint: Checkpoint, shape: ModelShape) -> list[str]:
+    """What every layer of a Gemma model attends to, as `transformers` names it. Raises `Malformed`."""
+    if isinstance(checkpoint, GgufCheckpoint):
+        return default_kinds(shape)
+    return _kinds(checkpoint, Config(checkpoint.config, str(checkpoint.path)).values, shape)
+
+
+def default_kinds(shape: ModelShape, pattern: int | None = None) -> list[str]:
+    """The same where nothing is said, or one of so many layers attends to all tokens."""
+    pattern = pattern or (_PATTERN if shape.qk_norm else _ALTERNATING)
+    return [SLIDING if (n + 1) % pattern else FULL for n in range(shape.layers)]
+
+
+def _kinds(checkpoint: Checkpoint, config: Mapping[str, Any], shape: ModelShape) -> list[str]:
+    kinds = config.get("layer_types")
+    if kinds is None:
+        pattern = config.get("sliding_window_pattern", config.get("_sliding_window_pattern"))
+        if pattern is not None and (type(pattern) is not int or pattern < 1):
+            raise Malformed(f"{checkpoint.path}: config sliding_window_pattern must be a positive integer")
+        kinds = default_kinds(shape, pattern)
+    if not isinstance(kinds, list) or len(kinds) != shape.layers or not set(kinds) <= {SLIDING, FULL}:
+        raise Malformed(f"{checkpoint.path}: config layer_types must name the attention of every layer")
+    return kinds
+
+
+def _turns(
+    checkpoint: Checkpoint, config: Mapping[str, Any], shape: ModelShape
+) -> tuple[tuple[int, int], ...]:
     """Of every layer the base of the rotary embedding, and by what positions are divided."""
-    config = checkpoint.config
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, dict):
         raise Malformed(f"{checkpoint.path}: config rope_parameters must be an object")
-    kinds = config.get("layer_types")
-    if kinds is None and shape.family == "gemma3":
-        pattern = config.get("sliding_window_pattern", config.get("_sliding_window_pattern", _PATTERN))
-        if type(pattern) is not int or pattern < 1:
-            raise Malformed(f"{checkpoint.path}: config sliding_window_pattern must be a positive integer")
-        kinds = [_SLIDING if slide else _FULL for slide in _slides(pattern, shape.layers)]
     if shape.family != "gemma3":
         return (_turn(checkpoint, rope, config.get("rope_theta", 1e4)),) * shape.layers
-    if not isinstance(kinds, list) or len(kinds) != shape.layers or not set(kinds) <= {_SLIDING, _FULL}:
-        raise Malformed(f"{checkpoint.path}: config layer_types must name the attention of every layer")
-    if not {_SLIDING, _FULL} & set(rope):
+    kinds = _kinds(checkpoint, config, shape)
+    if not {SLIDING, FULL} & set(rope):
         local = {"rope_theta": config.get("rope_local_base_freq", _LOCAL)}
-        rope = {_FULL: {"rope_theta": config.get("rope_theta", 1e6), **rope}, _SLIDING: local}
+        rope = {FULL: {"rope_theta": config.get("rope_theta", 1e6), **rope}, SLIDING: local}
     for kind in set(kinds):
         if not isinstance(rope.get(kind), dict):
             raise Malformed(f"{checkpoint.path}: config rope_parameters says nothing of {kind}")
@@ -226,11 +243,6 @@ def _turn(checkpoint: Checkpoint, rope: dict[str, Any], base: Any) -> tuple[int,
         raise Unsupported(f"{checkpoint.path}: no inference program yet for scaled rotary frequencies")
     stretch = _stretch(checkpoint, rope.get("factor") if kind == "linear" else 1)
     return _theta(checkpoint, rope.get("rope_theta", base)), stretch
-
-
-def _slides(pattern: int, layers: int) -> list[bool]:
-    """Which layers attend to a window, where one of so many does not."""
-    return [(n + 1) % pattern != 0 for n in range(layers)]
 
 
 def _stretch(checkpoint: Checkpoint, value: Any) -> int:
