@@ -17,7 +17,7 @@ from huref.prover.owner import check_sources, open_commitment
 from huref.prover.progress import Progress
 from huref.prover.run.inference.companions import copy_companions, kept_config
 from huref.prover.run.inference.export import SHARD_BYTES, write_checkpoint
-from huref.prover.run.inference.settings import Settings, layer_kinds
+from huref.prover.run.inference.settings import WINDOWED, Settings, layer_kinds
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def export(
         with progress.stage("export") as step:
             try:
                 kept = {} if read is None else kept_config(read)
-                if read is not None and source.shape.output_norm:
+                if read is not None and source.shape.family in WINDOWED:
                     kept |= {"layer_types": layer_kinds(read, source.shape)}
                 write_checkpoint(
                     source.weights,

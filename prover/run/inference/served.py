@@ -31,6 +31,7 @@ _BLOCKS = {
 _OUTER = {"embed": "model.embed_tokens", "head": "lm_head", "head_gain": "model.norm"}
 _ATTENTION, _FEED = ("q", "k", "v", "o"), ("gate", "up", "down")
 TRANSPOSED = ("o", "down")
+VAULT = "vaultgemma"
 _NORMED = 2.0**8
 """What rows of q and k are multiplied by where norms follow, so that the class's ε counts for nothing there."""
 _THETAS = {FULL: (1000000, 1), SLIDING: (10000, 1)}
@@ -126,7 +127,8 @@ def _tensors(shape: ModelShape, offset: float) -> Iterator[Stored]:
     if shape.output_norm:
         return
     for n in range(shape.layers):
-        for norm in ("input_layernorm", "post_attention_layernorm"):
+        behind = "pre_feedforward" if shape.family == VAULT else "post_attention"
+        for norm in ("input_layernorm", f"{behind}_layernorm"):
             yield Stored(f"model.layers.{n}.{norm}.weight", (shape.hidden,), "", offset=offset)
     yield Stored("model.norm.weight", (shape.hidden,), "", offset=offset)
 
@@ -157,19 +159,19 @@ def _llama(shape: ModelShape, settings: Settings) -> dict[str, Any]:
 
 
 def _gemma(shape: ModelShape, settings: Settings, more: Mapping[str, Any]) -> dict[str, Any]:
-    """The classes of Gemma 1, 2 and 3, by where norms stand."""
-    kind, name = ("gemma", "Gemma")
+    """The classes of Gemma 1, 2 and 3 by where norms stand, and VaultGemma's."""
+    kind, name = ("vaultgemma", "VaultGemma") if shape.family == VAULT else ("gemma", "Gemma")
     if shape.output_norm:
         kind, name = ("gemma3_text", "Gemma3") if shape.qk_norm else ("gemma2", "Gemma2")
     first = kind == "gemma"
     wanted = {
         "embedding times the root of its width": settings.embedding_square == shape.hidden,
         "no biases in the FFN": not _biased(shape, _FEED),
-        "no capped scores": not settings.score_cap or kind == "gemma2",
+        "no capped scores": not settings.score_cap or kind in ("gemma2", VAULT),
         "no capped logits": not settings.logit_cap or not first,
         "scores divided by the root of a head's size": settings.score_square == shape.head_dim or not first,
         "layers that turn alike": len(set(settings.turns)) == 1 or kind == "gemma3_text",
-        "no norms on q and k": not shape.qk_norm or not first,
+        "no norms on q and k": not shape.qk_norm or kind == "gemma3_text",
     }
     missing = [what for what, there in wanted.items() if not there]
     if missing:
@@ -179,7 +181,7 @@ def _gemma(shape: ModelShape, settings: Settings, more: Mapping[str, Any]) -> di
         "model_type": kind,
         **_sizes(shape, settings),
         "hidden_activation": _activation(settings),
-        "torch_dtype": "bfloat16" if first else "float32",
+        "torch_dtype": "float32" if shape.output_norm else "bfloat16",
     }
     if first:
         return {**config, **_rope(*settings.turns[0]), "hidden_act": _activation(settings)}
@@ -199,7 +201,7 @@ def _gemma(shape: ModelShape, settings: Settings, more: Mapping[str, Any]) -> di
             "layers that attend alike turn differently",
             hint="--checkpoint: its config says which layers attend to a window",
         )
-    if kind == "gemma2":
+    if kind != "gemma3_text":
         return {**config, **_rope(*settings.turns[0])}
     found = {name: _rope(*next(iter(turn), _THETAS[name]))["rope_parameters"] for name, turn in turns.items()}
     local = {"rope_theta": found[FULL]["rope_theta"], "rope_local_base_freq": found[SLIDING]["rope_theta"]}

@@ -23,15 +23,17 @@ _MULTIPLIERS = (
     *("scale_emb", "scale_depth", "dim_model_base"),
 )
 _CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
+_BOTH: dict[str, Any] = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
 _FINAL: dict[str, Any] = {"final_logit_softcapping": None}
 _CAPPED: dict[str, dict[str, Any]] = {
-    "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gemma2": _BOTH,
+    "vaultgemma": _BOTH,
     "gemma3": _FINAL,
     "gemma3_text": _FINAL,
 }
 """What classes cap, and by how much where their config does not say."""
-_FAMILIES = ("llama", "qwen3", "phi3", "gpt2", "gemma", "gemma2", "gemma3")
-_GEMMA = ("gemma", "gemma2", "gemma3", "gemma3_text")
+_FAMILIES = ("llama", "qwen3", "phi3", "gpt2", "gemma", "vaultgemma", "gemma2", "gemma3")
+_GEMMA = ("gemma", "vaultgemma", "gemma2", "gemma3", "gemma3_text")
 _TYPES = ("llama", "mistral", "ministral", "qwen2", "qwen3", "phi3", "gpt2", *_GEMMA)
 _GGUF = ("llama", "qwen2", "qwen3", "phi3", "gpt2", "gemma", "gemma2", "gemma3")
 _ACTIVATIONS: dict[Any, Activation] = {
@@ -49,7 +51,9 @@ _LOCAL = 10000
 _PATTERN = 6
 """One of so many layers of Gemma 3 attends to all tokens, unless its config says otherwise."""
 _ALTERNATING = 2
-"""Likewise in Gemma 2."""
+"""Likewise in Gemma 2 and VaultGemma."""
+WINDOWED = ("vaultgemma", "gemma2", "gemma3")
+"""Families in which only some layers attend to a window."""
 SLIDING, FULL = "sliding_attention", "full_attention"
 _LARGEST_GEMMA = {"gemma2": 46, "gemma3": 62}
 """Layers of the 27B models."""
@@ -162,7 +166,8 @@ def _hugging_face(checkpoint: Checkpoint, shape: ModelShape) -> Settings:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
         raise Malformed(f"{checkpoint.path}: config {key} must be a number")
     turns = ((_UNTURNED, 1),) * shape.layers if learned else _turns(checkpoint, config, shape)
-    square = config.get("query_pre_attn_scalar", 256) if shape.output_norm else shape.head_dim
+    divided = gemma and kind != "gemma"
+    square = config.get("query_pre_attn_scalar", 256) if divided else shape.head_dim
     return Settings(
         _ACTIVATIONS[name],
         _decimal(epsilon),
@@ -201,7 +206,7 @@ def layer_kinds(checkpoint: Checkpoint, shape: ModelShape) -> list[str]:
 
 def default_kinds(shape: ModelShape, pattern: int | None = None) -> list[str]:
     """The same where nothing is said, or one of so many layers attends to all tokens."""
-    pattern = pattern or (_PATTERN if shape.qk_norm else _ALTERNATING)
+    pattern = pattern or (_PATTERN if shape.family == "gemma3" else _ALTERNATING)
     return [SLIDING if (n + 1) % pattern else FULL for n in range(shape.layers)]
 
 

@@ -382,6 +382,17 @@ def test_odds_are_the_inverse_probability(run: Run) -> None:
     assert run.claims.odds == int(np.ceil(inverse * 4).sum())
 
 
+def test_odds_and_gaps_are_those_of_capped_logits() -> None:
+    run = of_layout("gemma2")
+    logits = forger_logits(run, None) * 2.0**-run.facts.logits
+    cap, raw = run.facts.logit_cap, run.found["head.raw"].reshape(logits.shape) * 2.0**-run.facts.logits
+    assert np.abs(logits - cap * np.tanh(raw / cap)).max() <= 2.0 ** -(run.facts.logits + 1)
+    assert np.abs(logits - raw).max() > 0.3  # it bites
+    shifted = logits - logits[np.arange(len(logits)), list(run.claims.tokens)][:, None]
+    inverse = np.exp(shifted - np.array(run.claims.gaps)[:, None] * 2.0**-run.facts.logits).sum(axis=1)
+    assert run.claims.odds == int(np.ceil(inverse * 4).sum())
+
+
 def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
     """acc + half − ℓ − h·2^s ≡ 0 has others with ℓ in range; their h is beyond the table."""
     p = 15 * 2**27 + 1

@@ -94,6 +94,10 @@ def test_other_layouts_are_what_the_program_runs(
 GEMMAS: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma": ("gemma", {"hidden_size": 80}),
     "gemma with biases": ("gemma", {"attention_bias": True}),
+    "vaultgemma": (
+        "vaultgemma",
+        {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
+    ),
     "gemma2": ("gemma2", {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9}),
     "gemma3": (
         "gemma3",
@@ -117,7 +121,7 @@ def test_gemma_as_its_own_class(case: str, tmp_path: Path) -> None:
     family, overrides = GEMMAS[case]
     real = tiny_models.random_model(family, **overrides)
     with torch.no_grad():  # so small that the norm behind it sees its ε
-        for layer in real.model.layers if family != "gemma" else ():
+        for layer in real.model.layers if family in ("gemma2", "gemma3") else ():
             layer.self_attn.o_proj.weight *= 1e-3
     (tmp_path / "model").mkdir()
     real.save_pretrained(tmp_path / "model")
@@ -128,7 +132,7 @@ def test_gemma_as_its_own_class(case: str, tmp_path: Path) -> None:
     facts = calibrate(model.shape, settings, weights, [ids.tolist()], own=own)
     assert (Settings.of(facts)) == settings
     (tmp_path / "out").mkdir()
-    more = {"layer_types": layer_kinds(model.checkpoint, model.shape)} if model.shape.output_norm else {}
+    more = {} if family == "gemma" else {"layer_types": layer_kinds(model.checkpoint, model.shape)}
     scaled = [layer.scaled for layer in facts.layers]
     write_checkpoint(weights, model.shape, Settings.of(facts), tmp_path / "out", more, scaled=scaled)
     loaded, info = transformers.AutoModelForCausalLM.from_pretrained(

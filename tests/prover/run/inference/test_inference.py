@@ -130,6 +130,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         "gemma2",
         {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
     ),
+    "vaultgemma": (
+        "vaultgemma",
+        {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
+    ),
     "gemma3 with capped logits": ("gemma3", {"final_logit_softcapping": 5.0}),
     "gemma3": (
         "gemma3",
