@@ -99,7 +99,9 @@ def _capped(builder: Builder, cap: Cap, distance: Matrix, claimed: Matrix) -> Ma
     """D = claimed − capped logit; returns the logits before the cap."""
     raw = builder.matrix("head.raw", distance.frame, cap.height)
     capped = builder.matrix("head.capped", distance.frame, cap.clamp)
-    builder.look("head.cap", Table("logit_caps", (cap.height, cap.clamp, cap.cap, cap.unit)), Own(raw), Own(capped))
+    builder.look(
+        "head.cap", Table("logit_caps", (cap.height, cap.clamp, cap.cap, cap.unit)), Own(raw), Own(capped)
+    )
     bound = (1 << LOGIT_BITS) + (1 << DISTANCE_BITS)
     builder.equation(
         "head.distance", distance.frame, bound, Beside(claimed), Cells(capped, -1), Cells(distance, -1)

@@ -141,7 +141,8 @@ class Scores:
     """Per head and u ≤ t: z = ⌊Σ q·k / 2^shift⌉ − 256 · M, out = e(z), and Σ_u e in [2^16 − T, 2^17).
 
     With a `cap` the quotient x lies in [−2^18, 2^18), else there is no proof, and its entry in `score_caps(2^18, cap)`
-    stands in its place. M is an integer per head and token; the executors take the least for which every z < 256 and Σ_u e < 2^17.
+    stands in its place. M is an integer per head and token; the executors take the least for which every z < 256 and
+    Σ_u e < 2^17.
     """
 
     name: str

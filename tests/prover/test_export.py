@@ -52,7 +52,10 @@ def test_without_a_checkpoint_there_is_no_tokenizer(tiny: Made, tmp_path: Path) 
 def test_gemma_is_exported_and_committed_again(tmp_path: Path) -> None:
     """Which layers attend to a window is known from the checkpoint beside the commitment alone."""
     kinds = ["full_attention", "sliding_attention", "full_attention"]
-    rope = {kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in zip(kinds[:2], (1e6, 1e4), strict=True)}
+    rope = {
+        kind: {"rope_type": "default", "rope_theta": theta}
+        for kind, theta in zip(kinds[:2], (1e6, 1e4), strict=True)
+    }
     checkpoint = tiny_models.build(
         "gemma3", tmp_path / "model", layer_types=kinds, rope_parameters=rope, vocab_size=600
     )

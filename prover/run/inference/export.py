@@ -86,14 +86,18 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: Stored) -> None:
     for start in range(0, len(stored), _ROWS):
         rows_of = slice(start, start + _ROWS)
         _write(
-            file, np.ldexp(stored[rows_of].astype(np.float32), steps if transposed else steps[rows_of, None]), tensor
+            file,
+            np.ldexp(stored[rows_of].astype(np.float32), steps if transposed else steps[rows_of, None]),
+            tensor,
         )
     release(values)
 
 
 def _write(file: BinaryIO, real: Floats, tensor: Stored) -> None:
     """In float32, or exactly in bfloat16."""
-    file.write(real.astype("<f4").tobytes() if tensor.wide else (real.view(np.uint32) >> 16).astype("<u2").tobytes())
+    file.write(
+        real.astype("<f4").tobytes() if tensor.wide else (real.view(np.uint32) >> 16).astype("<u2").tobytes()
+    )
 
 
 def _turned(values: NDArray[np.int8], steps: NDArray[np.int32], tensor: Stored) -> Iterator[Floats]:

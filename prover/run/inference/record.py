@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.limits import stream_size
+from huref.circuits.inference.plain_sites import Lift, Rotate
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relate_norm import CARRY, PIECE, carry_bits, digits, largest_exponent, pieces
-from huref.circuits.inference.plain_sites import Lift, Rotate
 from huref.circuits.inference.sites import (
     Cap,
     Divide,

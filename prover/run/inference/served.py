@@ -1,8 +1,8 @@
 """Of which class the committed integers are an ordinary checkpoint: its config, and its tensors by name.
 
-Where gains are folded in, the stream stays rotated, and integers of at most eight bits times a power of two are exact in
-bfloat16. Where norms stand behind attention and FFN, gains stand between stream and matrices, so these are turned back:
-sums of 2^(lg d) entries of eight bits, which are stored in float32 and rounded to it.
+Where gains are folded in, the stream stays rotated, and integers of at most eight bits times a power of two are exact
+in bfloat16. Where norms stand behind attention and FFN, gains stand between stream and matrices, so these are turned
+back: sums of d entries of eight bits over the root of d, which are stored in float32, rounded.
 """
 
 from __future__ import annotations

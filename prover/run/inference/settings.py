@@ -190,9 +190,7 @@ def _caps(checkpoint: Checkpoint, kind: str, config: Mapping[str, Any], prefix: 
             raise Unsupported(f"{checkpoint.path}: no inference program yet for {name}")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 1 <= value <= MAX_CAP or value != int(value):
-            raise Unsupported(
-                f"{checkpoint.path}: a {name} of {value!r} is no integer from 1 to {MAX_CAP}"
-            )
+            raise Unsupported(f"{checkpoint.path}: a {name} of {value!r} is no integer from 1 to {MAX_CAP}")
     scores, logits = (int(found[name] or 0) for name in _CAPS)
     return scores, logits
 

@@ -136,7 +136,9 @@ def test_caps_reach_the_sites() -> None:
     program = compile_inference(SHAPE, replace(FACTS, score_cap=50, logit_cap=30), 8)
     sites = {site.name: site for site in program.sites}
     assert sites["l1.scores"].cap == 50  # type: ignore[union-attr]
-    assert program.logits == "capped" and sites["capped"] == Cap("capped", 1000, "head", 30, 9, 1 << 17, 2**15 - 1)
+    assert program.logits == "capped" and sites["capped"] == Cap(
+        "capped", 1000, "head", 30, 9, 1 << 17, 2**15 - 1
+    )
     with pytest.raises(UsageError, match="no unit above 1"):
         compile_inference(SHAPE, replace(FACTS, logit_cap=30, logits=-1), 8)
 

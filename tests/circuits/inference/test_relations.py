@@ -14,11 +14,9 @@ from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import LayerFacts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
-from huref.circuits.program.functions import score_caps
 from huref.circuits.relations.frame import Matrix
 from huref.circuits.relations.program import Own
 from huref.common.errors import UsageError
-from huref.prover.run.inference.executor import execute_inference
 from tests.support.inference_forger import Deviation, forge, forger_logits
 from tests.support.inference_runs import LAYOUTS, TINY, UNEVEN, Ints, Run, make_run
 from tests.support.relations import Checker
@@ -244,33 +242,6 @@ OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = 
         lambda r: forge(r, weights={**r.weights, "embed": np.roll(r.weights["embed"], 1, axis=0)}),
         {"embed.rows"},
     ),
-    "scores that skip their cap": (
-        "gemma2", lambda r: forge(r, Deviation(capped=("l1.scores", lambda raw, _: raw))), {"scores.cap"},
-    ),
-    "another cap of the scores": (
-        "gemma2",
-        lambda r: forge(r, Deviation(capped=("l0.scores", lambda raw, _: score_caps(1 << 18, 3)[raw + 2**18]))),
-        {"scores.cap"},
-    ),
-    "a wrong entry of a capped score": (
-        "gemma2",
-        lambda r: forge(r, Deviation(capped=("l1.scores", lambda _, honest: honest + (honest == honest.max())))),
-        {"scores.cap"},
-    ),
-    "M of scores before their cap": (
-        "gemma2", lambda r: forge(r, Deviation(octave=("l0.scores", uncapped_octaves(r)))), {"scores.inverse"},
-    ),
-    "logits that skip their cap": (
-        "gemma2", lambda r: forge(r, Deviation(logits=lambda raw, _: raw)), {"head.cap"},
-    ),
-    "another cap of the logits": (
-        "gemma2", lambda r: forge(r, program=other_program(r, logit_cap=4)), {"head.cap"},
-    ),
-    "a wrong entry of a capped logit": (
-        "gemma2",
-        lambda r: forge(r, Deviation(logits=lambda _, honest: honest - (honest == honest.max()))),
-        {"head.cap"},
-    ),
     "a residual that skips an FFN": (
         "gemma3", lambda r: forge(r, Deviation(residual={"l1.o_added": "l0.o_added"})), {"added"},
     ),
@@ -278,15 +249,6 @@ OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = 
         "gemma3", lambda r: forge(r, Deviation(norm=("l1.o_norm", 0, 1))), {"branch.norm.root"},
     ),
 }  # fmt: skip
-
-
-def uncapped_octaves(run: Run) -> Ints:
-    """By how much M of the first layer's scores before their cap is above that of capped ones."""
-    octaves = [
-        execute_inference(program, run.weights, run.ids).octaves["l0.scores"]
-        for program in (other_program(run, score_cap=0), run.program)
-    ]
-    return np.maximum(octaves[0] - octaves[1], 0)
 
 
 def moved(layer: Any) -> Any:
@@ -382,17 +344,6 @@ def test_odds_are_the_inverse_probability(run: Run) -> None:
     assert run.claims.odds == int(np.ceil(inverse * 4).sum())
 
 
-def test_odds_and_gaps_are_those_of_capped_logits() -> None:
-    run = of_layout("gemma2")
-    logits = forger_logits(run, None) * 2.0**-run.facts.logits
-    cap, raw = run.facts.logit_cap, run.found["head.raw"].reshape(logits.shape) * 2.0**-run.facts.logits
-    assert np.abs(logits - cap * np.tanh(raw / cap)).max() <= 2.0 ** -(run.facts.logits + 1)
-    assert np.abs(logits - raw).max() > 0.3  # it bites
-    shifted = logits - logits[np.arange(len(logits)), list(run.claims.tokens)][:, None]
-    inverse = np.exp(shifted - np.array(run.claims.gaps)[:, None] * 2.0**-run.facts.logits).sum(axis=1)
-    assert run.claims.odds == int(np.ceil(inverse * 4).sum())
-
-
 def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
     """acc + half − ℓ − h·2^s ≡ 0 has others with ℓ in range; their h is beyond the table."""
     p = 15 * 2**27 + 1
@@ -402,19 +353,6 @@ def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
     more, rest[2, 0, 5] = divmod(int(rest[2, 0, 5]) + p, 1 << shift)
     h[2, 0, 5] += more
     assert run.wrong({"q.h": h, "q.rest": rest}) == ["q.clamp"]
-
-
-def test_a_second_solution_mod_p_before_a_cap() -> None:
-    run, p = of_layout("gemma2"), 15 * 2**27 + 1
-    shift = run.program.sites[[site.name for site in run.program.sites].index("l1.scores")].shift  # type: ignore[union-attr]
-    for name, wrap in (("scores", shift), ("head", None)):
-        raw, rest = (run.found[f"{name}.{part}"].astype(np.int64) for part in ("raw", "rest"))
-        frame = run.relations.matrix[f"{name}.raw"].frame
-        raw, rest = (x.reshape(frame.outer, frame.inner, frame.heads, frame.cols) for x in (raw, rest))
-        bits = int(run.found["head.shift"].reshape(-1)[1]) if wrap is None else wrap
-        more, rest[1, -1, 0, 1] = divmod(int(rest[1, -1, 0, 1]) + p, 1 << bits)
-        raw[1, -1, 0, 1] += more
-        assert run.wrong({f"{name}.raw": raw, f"{name}.rest": rest}) == [f"{name}.cap"]
 
 
 def test_digits_of_a_norm_and_their_carries(run: Run) -> None:

@@ -103,7 +103,9 @@ def test_the_text_part(model_type: str, tmp_path: Path) -> None:
 
 def test_an_inference_program_is_that_of_the_text_part(tmp_path: Path) -> None:
     config = transformers.AutoConfig.for_model("gemma3")
-    fill(config.text_config, {**_TEXT, "sliding_window": 48, "query_pre_attn_scalar": 40, "rms_norm_eps": 1e-5})
+    fill(
+        config.text_config, {**_TEXT, "sliding_window": 48, "query_pre_attn_scalar": 40, "rms_norm_eps": 1e-5}
+    )
     fill(config.vision_config, _SIGHT)
     config.text_config.rope_parameters["full_attention"] |= {"rope_type": "linear", "factor": 8.0}
     transformers.Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)

@@ -98,7 +98,10 @@ GEMMAS: dict[str, tuple[str, dict[str, Any]]] = {
         "vaultgemma",
         {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
     ),
-    "gemma2": ("gemma2", {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9}),
+    "gemma2": (
+        "gemma2",
+        {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 7.0, "query_pre_attn_scalar": 9},
+    ),
     "gemma3": (
         "gemma3",
         {
@@ -158,7 +161,11 @@ def test_gemma_as_its_own_class(case: str, tmp_path: Path) -> None:
 def float_logits(model: Model, settings: Settings, weights: Any, ids: Any, own: OwnProducts | None) -> Any:
     """Those of the committed integers in float, as calibration runs them."""
     texts = [ids.tolist()]
-    run: FloatRun = PlainRun(model.shape, settings, weights, texts, own) if own else FloatRun(model.shape, settings, weights, texts)
+    run: FloatRun = (
+        PlainRun(model.shape, settings, weights, texts, own)
+        if own
+        else FloatRun(model.shape, settings, weights, texts)
+    )
     for n in range(model.shape.layers):
         run.layer(n)
     logits = np.concatenate([run.reading("head") @ block.T for _, block in run.blocks("head")], axis=1)
@@ -166,7 +173,7 @@ def float_logits(model: Model, settings: Settings, weights: Any, ids: Any, own: 
 
 
 def test_what_is_exact_is_stored_in_bfloat16(tmp_path: Path) -> None:
-    """Gemma 1: all but biases. Gemma 2 and 3: nothing, since gains stand between the stream and the rotated matrices."""
+    """Gemma 1: all but biases. Gemma 2 and 3: nothing; gains stand between the stream and the rotated matrices."""
     for family, kinds in (("gemma", {"BF16"}), ("gemma2", {"F32"}), ("gemma3", {"F32"})):
         model = open_model(tiny_models.build(family, tmp_path / family))
         (tmp_path / f"{family}-out").mkdir()
@@ -189,7 +196,9 @@ def test_what_is_exact_is_stored_in_bfloat16(tmp_path: Path) -> None:
         ("gemma3", {"turns": ((10000, 1), (10000, 1), (9000, 1))}, "attend alike turn differently"),
     ],
 )
-def test_what_gemmas_classes_have_not(family: str, change: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_gemmas_classes_have_not(
+    family: str, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     model = open_model(tiny_models.build(family, tmp_path))
     with pytest.raises(Unsupported, match=message):
         served(model.shape, replace(read_settings(model), **change), {})

@@ -161,7 +161,9 @@ def test_logits_of_other_layouts_are_those_of_the_real_class(case: str, tmp_path
     facts = replace(made.facts, score_cap=0, logit_cap=0)
     for name in ("score_cap", "logit_cap"):  # that both bite
         if getattr(made.facts, name):
-            program = compile_inference(made.model.shape, replace(facts, **{name: getattr(made.facts, name)}), TOKENS)
+            program = compile_inference(
+                made.model.shape, replace(facts, **{name: getattr(made.facts, name)}), TOKENS
+            )
             trace = execute_inference(program, made.weights, made.ids)
             other = trace.values[program.logits] / 2.0**facts.logits
             assert np.std(other - expected) > 0.2 * np.std(expected)
@@ -323,7 +325,11 @@ def test_settings_of_a_checkpoint(ready: Ready) -> None:
         ("glm4", {}, "glm4 models"),
         ("gemma2", {"attn_logit_softcapping": 50.5}, "attn_logit_softcapping of 50.5 is no integer"),
         ("gemma2", {"final_logit_softcapping": 300.0}, "final_logit_softcapping of 300.0 is no integer"),
-        ("gemma3", {"attn_logit_softcapping": 50.0}, "yet for attn_logit_softcapping"),  # which the class ignores
+        (
+            "gemma3",
+            {"attn_logit_softcapping": 50.0},
+            "yet for attn_logit_softcapping",
+        ),  # which the class ignores
         ("gemma", {"final_logit_softcapping": 30.0}, "yet for final_logit_softcapping"),
         ("gemma3", {"use_bidirectional_attention": True}, "attention to what follows"),
         ("starcoder2", {}, "starcoder2 models"),
