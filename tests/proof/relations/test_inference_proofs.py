@@ -38,8 +38,9 @@ def test_more_tokens_than_a_block() -> None:
     made.verify(made.prove())
 
 
-@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma2", "gemma3"])
+@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma2"])
 def test_other_layouts(layout: str) -> None:
+    """What Gemma 3 has is in Gemma 2 and Qwen3."""
     shape, activation = LAYOUTS[layout]
     made = of(make_run(shape, activation=activation))
     made.verify(made.prove())
