@@ -58,13 +58,14 @@ class Claims:
 
 def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, claims: Claims) -> None:
     """The logits at the claimed positions, none of which is more than its gap above the claimed one's."""
-    site, cap = program.sites[-1], None
-    if isinstance(site, Cap):
-        site, cap = program.sites[-2], site
+    site = program.sites[-1]
+    cap = site if isinstance(site, Cap) else None
+    if cap is not None:
+        site = program.sites[-2]
     if not isinstance(site, Linear):
         raise TypeError("an inference program ends in its logits")
     count, vocabulary = len(claims.positions), site.cols
-    reach = LOGIT_HEIGHT if cap else (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
+    reach = LOGIT_HEIGHT if cap is not None else (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
     steps = builder.steps("head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound)
     frame, rows = Frame(count, 1, 1, vocabulary), Frame(count, 1)
     distance = builder.matrix("head.distance", frame, 1 << DISTANCE_BITS)

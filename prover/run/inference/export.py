@@ -75,6 +75,8 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: Stored) -> None:
         _write(file, _vector(weights, tensor).astype(np.float32), tensor)
         return
     values, steps = weights[tensor.source], weights[tensor.source + STEP].reshape(-1).astype(np.int32)
+    if tensor.unit:
+        steps = steps + _finer(weights, tensor.unit)
     transposed = tensor.source.rpartition(".")[2] in TRANSPOSED
     if tensor.turned:
         rows = np.concatenate(list(_turned(values, steps, tensor))) if transposed else None
@@ -125,7 +127,13 @@ def _vector(weights: Weights, tensor: Stored) -> NDArray[np.float64]:
     heads = real_sum(weights, source).reshape(-1, size)
     if (heads != heads[0]).any():
         raise Unsupported("Qwen3's and Gemma 3's class have one gain for all heads; this model does not")
-    return np.asarray(heads[0]) + tensor.offset
+    gain = np.ldexp(heads[0], -_finer(weights, tensor.unit)) if tensor.unit else heads[0]
+    return np.asarray(gain + tensor.offset)
+
+
+def _finer(weights: Weights, gain: str) -> int:
+    """The step of a gain's second row."""
+    return int(weights[gain + STEP].reshape(-1)[1])
 
 
 def _shards(tensors: list[Stored], limit: int) -> list[list[Stored]]:

@@ -31,6 +31,8 @@ _BLOCKS = {
 _OUTER = {"embed": "model.embed_tokens", "head": "lm_head", "head_gain": "model.norm"}
 _ATTENTION, _FEED = ("q", "k", "v", "o"), ("gate", "up", "down")
 TRANSPOSED = ("o", "down")
+_READ = {"attn_gain": ("q", "k", "v"), "ffn_gain": ("gate", "up"), "head_gain": ("head",)}
+"""What reads the stream behind a gain."""
 VAULT = "vaultgemma"
 _NORMED = 2.0**8
 """What rows of q and k are multiplied by where norms follow, so that the class's ε counts for nothing there."""
@@ -44,7 +46,9 @@ Scaled = Sequence[tuple[int, int]]
 class Stored:
     """A tensor of the checkpoint; `source` is the committed one, "" for a gain that is `offset` + 1 everywhere.
 
-    `wide`: in float32; `turned`: rotated back, and times `scale`; `offset`: what is added to a gain.
+    `wide`: in float32; `turned`: rotated back, and times `scale`; `offset`: what is added to a gain. `unit`: a gain
+    that is stored in its finer step, as integers, by which what reads behind it is multiplied instead: a class that
+    adds one to gains has no digits for small ones.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Stored:
     turned: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    unit: str = ""
 
     @property
     def bytes(self) -> int:
@@ -98,14 +103,16 @@ def served(
 
 
 def _turned(tensor: Stored, shape: ModelShape, scaled: Scaled | None) -> Stored:
-    """The same in float32, and matrices turned back and of the size that ε counts beside."""
+    """The same in float32, matrices turned back and of the size that ε counts beside, gains in front in whole units."""
     layer, _, kind = tensor.source.rpartition(".")
+    unit = next((gain for gain, readers in _READ.items() if kind in (gain, *readers)), "")
+    unit = f"{layer}.{unit}" if unit and layer else unit
     if kind.endswith(GAIN):
-        return tensor
+        return replace(tensor, unit=unit)
     scale = _NORMED if kind in ("q", "k") and shape.qk_norm else 1.0
     if kind in TRANSPOSED and scaled is not None:
         scale = 2.0 ** (-scaled[int(layer[1:])][kind == "down"] / 2)
-    return replace(tensor, wide=True, turned=True, scale=scale)
+    return replace(tensor, wide=True, turned=True, scale=scale, unit=unit)
 
 
 def _tensors(shape: ModelShape, offset: float) -> Iterator[Stored]:
