@@ -118,6 +118,9 @@ class Forger(_Recorder):
             self.put(f"scores.{name}", inner, values)
         return np.asarray(out)
 
+    def apart(self, distance: Ints, own: Ints) -> None:
+        pass
+
     def write(self, site: Write) -> Ints:
         return super().write(replace(site, residual=self.how.residual.get(site.name, site.residual)))
 
