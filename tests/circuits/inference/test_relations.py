@@ -12,6 +12,7 @@ import pytest
 
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import LayerFacts
+from huref.circuits.inference.limits import LIMB, largest_lift, product_high
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.relations.frame import Matrix
@@ -44,6 +45,14 @@ def of_layout(name: str) -> Run:
 )
 def test_honest_runs(shape: Any, tokens: int, positions: tuple[int, ...]) -> None:
     assert make_run(shape, tokens, positions, seed=4).wrong() == []
+
+
+def test_a_wide_ffn_holds_the_stream_back() -> None:
+    """So many products of limbs have no room to be lifted to the finest stream."""
+    run = make_run(replace(TINY, ffn=11008, layers=1), 2, (1,))
+    finest = run.facts.layers[0].product - LIMB + largest_lift(11008, product_high(11008), (1 << 19) + 256)
+    assert run.facts.layers[0].stream[0] <= finest < run.facts.embedding
+    assert run.wrong() == []
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
