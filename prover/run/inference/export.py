@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.model.tensors import BIAS, STEP
+from huref.circuits.model.tensors import BIAS, STEP, kind_of
 from huref.circuits.program.rotation import MIX, hadamard, public_signs, windows
 from huref.common.errors import Unsupported
 from huref.prover.kernels.mapped import release
@@ -77,7 +77,7 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: Stored) -> None:
     values, steps = weights[tensor.source], weights[tensor.source + STEP].reshape(-1).astype(np.int32)
     if tensor.unit:
         steps = steps + _finer(weights, tensor.unit)
-    transposed = tensor.source.rpartition(".")[2] in TRANSPOSED
+    transposed = kind_of(tensor.source) in TRANSPOSED
     if tensor.turned:
         rows = np.concatenate(list(_turned(values, steps, tensor))) if transposed else None
         for block in _turned(values, steps, tensor) if rows is None else (np.ascontiguousarray(rows.T),):

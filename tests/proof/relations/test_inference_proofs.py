@@ -11,7 +11,7 @@ from huref.common.errors import Rejected
 from huref.common.params import Knobs
 from tests.proof.relations.test_relation_attacks import prove_falsely
 from tests.support.inference_forger import Deviation, forge
-from tests.support.inference_runs import LAYOUTS, TINY, UNEVEN, Run, make_run
+from tests.support.inference_runs import TINY, UNEVEN, Run, layout_run, make_run
 from tests.support.toy_relations import KNOBS, Toy, without
 
 pytestmark = pytest.mark.slow
@@ -38,11 +38,10 @@ def test_more_tokens_than_a_block() -> None:
     made.verify(made.prove())
 
 
-@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma2"])
+@pytest.mark.parametrize("layout", ["small rows", "small heads", "qwen2", "qwen3", "gpt2", "gemma2"])
 def test_other_layouts(layout: str) -> None:
     """What Gemma 3 has is in Gemma 2 and Qwen3."""
-    shape, activation = LAYOUTS[layout]
-    made = of(make_run(shape, activation=activation))
+    made = of(layout_run(layout))
     made.verify(made.prove())
 
 
