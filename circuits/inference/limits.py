@@ -31,6 +31,10 @@ OCTAVE_BITS = 10
 """|M| is below 2^9: no score is further than 512 octaves from zero."""
 SCORE_REACH = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
 """Largest |z + 256·M|."""
+SCORE_HEIGHT = 1 << 18
+"""Scores that are capped are smaller than this before."""
+LOGIT_HEIGHT = 4 * (LOGIT_CLAMP + 1)
+"""Logits that are capped are smaller than this before."""
 HEAD_UNIT = 8
 """Unit of heads of norm one."""
 HEAD_CONSTANT = ROOT_LOW

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import rounded
-from huref.circuits.inference.sites import Add, InferenceProgram, Linear, Norm, Scores, Write
+from huref.circuits.inference.plain_sites import Add
+from huref.circuits.inference.sites import Cap, InferenceProgram, Linear, Norm, Scores, Write
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
+from huref.prover.run.inference.executor import FastEvaluator
 from huref.prover.run.inference.record import _Recorder
 from tests.support.inference_runs import Run
 
@@ -21,11 +23,14 @@ Ints = NDArray[Any]
 @dataclass(frozen=True)
 class Deviation:
     """What is done differently: for a norm (site, what is added to m and e), a softmax (site, what is added to M),
-    secret shifts and quotients (site, what is added), an attention that sees everything, a residual of another site.
+    secret shifts and quotients (site, what is added), an attention that sees everything, a residual of another site,
+    other capped scores (site, made of those before the cap and the honest ones) or logits (likewise).
     """
 
     norm: tuple[str, int, int] = ("", 0, 0)
-    octave: tuple[str, int] = ("", 0)
+    octave: tuple[str, int | Ints] = ("", 0)
+    capped: tuple[str, Callable[[Ints, Ints], Ints] | None] = ("", None)
+    logits: Callable[[Ints, Ints], Ints] | None = None
     shift: tuple[str, int] = ("", 0)
     quotient: tuple[str, int] = ("", 0)
     sees_all: str = ""
@@ -102,6 +107,7 @@ class Forger(_Recorder):
         inner, _ = self.place(site)
         q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
         raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
+        raw = self.behind_cap if site.cap else raw
         octaves = self.trace.octaves[site.name] + (0 if sees_all else self.how.octave[1])
         seen = np.ones(raw.shape[1:], bool) if sees_all else np.tril(np.ones(raw.shape[1:], bool))
         z = np.where(seen, raw - OCTAVE * octaves[:, :, None], EXP_ZERO - 1)
@@ -117,6 +123,22 @@ class Forger(_Recorder):
         for name, values in (("octave", octaves.T), ("total", total), ("inverse", reciprocal(total))):
             self.put(f"scores.{name}", inner, values)
         return np.asarray(out)
+
+    def capped(self, site: Scores, raw: Ints) -> Ints:
+        honest = super().capped(site, raw)
+        name, how = self.how.capped
+        if site.name == name and how is not None:
+            self.behind_cap = how(raw, honest)
+            self.put("scores.capped", self.place(site)[0], self.behind_cap.transpose(1, 0, 2))
+        return self.behind_cap
+
+    def cap(self, site: Cap) -> Ints:
+        if self.how.logits is None:
+            return super().cap(site)
+        logits = self.how.logits(self.value(site.source), FastEvaluator.cap(self, site))
+        self.put("head.capped", 0, logits)
+        self.claimed(logits)
+        return logits
 
     def apart(self, distance: Ints, own: Ints) -> None:
         pass
@@ -145,4 +167,4 @@ def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
     forger = Forger(run, how or Deviation(), **other)
     count = len(run.claims.positions)
     forger.claims = replace(run.claims, gaps=(1 << 40,) * count)
-    return forger.run().values["head"]
+    return forger.run().values[run.program.logits]
