@@ -22,7 +22,7 @@ NORM_CLAMP, WIDE_CLAMP = 4095, (1 << 13) - 1
 """Of norms; wide: of norms whose gains are not folded in."""
 NORM_LENGTH = 514
 """‖n‖ ≤ 514 · √d follows from S, m, e, c and the rounding (docs/inference.md §4)."""
-QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 2047, (1 << 15) - 1
+QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 4095, (1 << 15) - 1
 GATE_BITS, GATE_FINER = 16, 2
 LIMB = 8
 MIXED_HIGH = 1 << 8
