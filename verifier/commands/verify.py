@@ -132,10 +132,8 @@ def describe(bundle: str | Path, verdict: Verdict) -> list[str]:
 
 def answer_line(found: InferenceVerdict) -> str:
     """One line on a proof of inference."""
-    return (
-        f"{found.statement.claimed} tokens claimed, {found.argmaxes} proven argmaxes, largest gap {found.largest:.3g}, "
-        f"median {found.median:.3g}"
-    )
+    answers = f", in {len(found.answers)} answers" if len(found.answers) > 1 else ""
+    return f"{found.all.line()}{answers}"
 
 
 def ignored_lines(ignored: Sequence[str]) -> list[str]:
