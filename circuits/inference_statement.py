@@ -57,8 +57,10 @@ class Answer(StrictModel):
         """The gap of every claimed token."""
         return self.gaps * self.claimed if len(self.gaps) == 1 else self.gaps
 
-    def check(self, name: str) -> None:
-        """Raises `Malformed` where fields do not go together."""
+    def check(self, name: str, vocab: int) -> None:
+        """Raises `Malformed` where fields do not go together, or with a vocabulary of so many tokens."""
+        if max(self.ids) >= vocab:
+            raise Malformed(f"{name}.ids: token ids are below {vocab}")
         if not self.claimed > 0 or len(self.gaps) not in (1, self.claimed):
             raise Malformed(f"{name}: gaps and the first claimed token do not go with the ids")
         if self.odds >= ODDS_LIMIT * self.claimed:
@@ -92,10 +94,9 @@ class InferenceStatement(StrictModel):
         return [i for answer in self.answers for i in answer.ids[:-1]]
 
     def claims(self) -> Claims:
-        """The claims of the run. Raises `Malformed`."""
+        """The claims of the run, of answers that were checked."""
         positions: list[int] = []
-        for number, (start, answer) in enumerate(zip(starts_of(self.lengths), self.answers, strict=True)):
-            answer.check(f"inference.answers.{number}")
+        for start, answer in zip(starts_of(self.lengths), self.answers, strict=True):
             positions += range(start + answer.first - 1, start + len(answer.ids) - 1)
         return Claims(
             tuple(positions),
@@ -132,17 +133,16 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
     """
     require_model("inference", statement.model_id, commitment)
     shape, facts = inference_program(commitment)
-    claims, lengths = statement.claims(), statement.lengths
-    for number, answer in enumerate(statement.answers):
-        if max(answer.ids) >= shape.vocab:
-            raise Malformed(f"inference.answers.{number}.ids: token ids are below {shape.vocab}")
+    lengths = statement.lengths
     if sum(lengths) + len(lengths) > MAX_IDS:
         raise Malformed(f"inference.answers: more than {MAX_IDS} token ids in all")
+    for number, answer in enumerate(statement.answers):
+        answer.check(f"inference.answers.{number}", shape.vocab)
     if max(lengths) * shape.head_dim**2 > MAX_TURNS:
         raise Unsupported(f"inference.answers: {max(lengths)} tokens are too many for heads of {shape.head_dim}")
     try:
         program = compile_inference(shape, facts, *lengths)
     except UsageError as error:
         raise Malformed(f"inference: no such program: {error.message}") from None
-    relations = relate(program, statement.run_ids, claims, committed_tensors(shape))
+    relations = relate(program, statement.run_ids, statement.claims(), committed_tensors(shape))
     return prepare_relations(relations, knobs_for(commitment.directory))

@@ -57,7 +57,7 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
     claims = run.claims
     others = [
         replace(run, claims=replace(claims, tokens=(claims.tokens[0] ^ 1, *claims.tokens[1:]))),
-        replace(run, claims=replace(claims, odds=claims.odds + 1)),
+        replace(run, claims=replace(claims, odds=(claims.odds[0] + 1,))),
         replace(run, claims=replace(claims, gaps=(2, *claims.gaps[1:]))),
         replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps, claims.odds)),
         replace(run, ids=(run.ids[0] ^ 1, *run.ids[1:])),
