@@ -1,4 +1,4 @@
-"""What several prompts in one proof of inference cost on SmolLM2-135M, beside a proof of each and one of as many tokens.
+"""What several prompts in one proof of inference cost on SmolLM2-135M, beside a proof of each and one of all tokens.
 
 `python -m benchmarks.inference_prompts` commits to the model once, then runs, proves and verifies 8 sequences of 8
 tokens of prose in one proof, in 8 proofs, and 64 tokens in one sequence. All positions are claimed.

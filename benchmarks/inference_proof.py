@@ -79,7 +79,9 @@ class Prepared:
         facts = plan(model, get_profile("hardened")).facts(weights)
         ids = vocabulary.tokenizer.encode(" ".join(TEXTS)).ids
         stack = range_program(committed_tensors(model.shape))
-        return cls(model.shape, facts, weights, ids, commit_weights(stack, weights, Knobs(), SecretSeed(bytes(32))))
+        return cls(
+            model.shape, facts, weights, ids, commit_weights(stack, weights, Knobs(), SecretSeed(bytes(32)))
+        )
 
     def measure(self, lengths: tuple[int, ...], start: int = 0, attempts: int = 2) -> dict[str, Any]:
         """Seconds and sizes of one proof of sequences of so many tokens of the prose, from its token `start` on; of

@@ -139,7 +139,9 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
     for number, answer in enumerate(statement.answers):
         answer.check(f"inference.answers.{number}", shape.vocab)
     if max(lengths) * shape.head_dim**2 > MAX_TURNS:
-        raise Unsupported(f"inference.answers: {max(lengths)} tokens are too many for heads of {shape.head_dim}")
+        raise Unsupported(
+            f"inference.answers: {max(lengths)} tokens are too many for heads of {shape.head_dim}"
+        )
     try:
         program = compile_inference(shape, facts, *lengths)
     except UsageError as error:

@@ -159,8 +159,8 @@ def recompute(
     """Make everything again that `claims` says; returns what was found to agree, in sentences.
 
     Raises:
-        Rejected: at audit.shape.…, sources, tokens.…, prompt, answer, answers.…, root, inference.…, term_weights, shifts,
-            calibration_sums, v or fidelity.…
+        Rejected: at audit.shape.…, sources, tokens.…, prompt, answer, answers.…, root, inference.…, term_weights,
+            shifts, calibration_sums, v or fidelity.…
         UsageError: a token list is needed, or not.
     """
     said, statement = claims.directory, claims.statement

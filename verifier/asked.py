@@ -53,5 +53,8 @@ def require_prompts(found: InferenceVerdict | None, asked: Sequence[Passage] | N
                 )
     if len(answers) != len(asked):
         raise Rejected(
-            "expect.prompts", "another number of answers than of prompts", expected=len(asked), got=len(answers)
+            "expect.prompts",
+            "another number of answers than of prompts",
+            expected=len(asked),
+            got=len(answers),
         )

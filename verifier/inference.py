@@ -117,11 +117,14 @@ class InferenceVerdict:
                 how += f" (of {best} of them proven: the largest)"
         if len(self.answers) > 1:
             on = f" on each of {len(self.answers)} published sequences of tokens alone"
-            given = f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
+            given = (
+                f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
+            )
         else:
             tokens = "token" if claimed == 1 else f"{claimed} tokens"
             on = ""
-            given = f"give each of the last {tokens} of {len(said.answers[0].ids)} published ones, behind those before it"
+            published = len(said.answers[0].ids)
+            given = f"give each of the last {tokens} of {published} published ones, behind those before it"
         return [
             f"The integers under this model id, run as a language model by their directory's inference program{on}, "
             f"{given}, {how}, and on average (harmonic mean) a probability of at least {found.probability:.2g}.",
@@ -147,7 +150,9 @@ class InferenceVerdict:
 
     def not_proven(self) -> list[str]:
         """What nobody should read into it, and the owner's words."""
-        this, one = ("this answer was", "this one") if len(self.answers) == 1 else ("these answers were", "these")
+        this, one = (
+            ("this answer was", "this one") if len(self.answers) == 1 else ("these answers were", "these")
+        )
         lines = [
             f"That {this} ever served, or served by this model: whoever serves another one may prove {one} "
             "afterwards. Ask with prompts that nobody could foresee (huref ask), keep the answers, and demand the "
@@ -160,7 +165,10 @@ class InferenceVerdict:
                 "That the claimed tokens are the model's own choice: within such a gap there may be several."
             )
         if len(self.answers) > 1:
-            return [*lines, "That the token ids of an answer and its prompt are those of the texts beside them."]
+            return [
+                *lines,
+                "That the token ids of an answer and its prompt are those of the texts beside them.",
+            ]
         said = self.statement.answers[0]
         for name, text in (("prompt", said.prompt), ("answer", said.answer)):
             if text is not None:

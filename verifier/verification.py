@@ -24,9 +24,9 @@ from huref.common.files.identity import AuditSignatures, OwnerSignature, check_a
 from huref.common.files.keys import read_public_key
 from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
+from huref.verifier.asked import asked_passages, require_prompts
 from huref.verifier.expectations import given, parse_digest, parse_root, refuse_own
 from huref.verifier.image import ImageVerdict, check_image, require_generator
-from huref.verifier.asked import asked_passages, require_prompts
 from huref.verifier.inference import require_answer, verify_inference
 from huref.verifier.ranges import verify_range
 from huref.verifier.verdict import Verdict

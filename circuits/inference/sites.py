@@ -18,8 +18,8 @@ Extra = tuple[tuple[int, int], ...]
 class Embed:
     """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`).
 
-    With `positions` the same of that tensor's row of t's position is added. Exponents are at most `high`; the power is that of the
-    table `multiples(square, high)`.
+    With `positions` the same of that tensor's row of t's position is added. Exponents are at most `high`; the power is
+    that of the table `multiples(square, high)`.
     """
 
     name: str

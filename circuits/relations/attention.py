@@ -1,8 +1,8 @@
 """What the products of attention ask of committed data at the point of the inner product (protocol §13.4).
 
 Scores: entry ((t, i), (h, x)) of the run, laid out as q is committed, is q times the weights of (t, i, h) on the left,
-and on the right, over the tokens u up to t of t's sequence, Σ (weight of column v) · k[(u, i), (h div group, x)], v the
-position of u. Mix: entry (i, h, u) has, over the tokens t from u on of u's sequence, Σ (weight of (t, i)) · share[(t, i,
+and on the right, over the tokens u up to t of t's sequence, Σ (weight of column v) · k[(u, i), (h div group, x)], v
+the position of u. Mix: entry (i, h, u) has, over the tokens t from u on of u's sequence, Σ (weight of (t, i)) · share[(t, i,
 h), v], and Σ_x (weight of column (h, x)) · value[(u, i), (h div group, x)].
 """
 

@@ -145,7 +145,9 @@ def _runs(look: Look, placed: dict[str, Placed], tiles: Tiles, w: int) -> Iterab
         named = look.label if len(frame.spans) == 1 else f"{look.label}.{start}"
         rows, below = outer * frame.inner * frame.heads, start * frame.inner * frame.heads
         for first, count, width in _blocks(cols, w, together=outer == frame.outer):
-            operands = tuple(_operand(operand, placed, first, below, frame.inner) for operand in look.operands)
+            operands = tuple(
+                _operand(operand, placed, first, below, frame.inner) for operand in look.operands
+            )
             tile = tiles.take(-(-count * rows // TILE_ROWS))
             yield Run(
                 f"{named}.{first}", look.table, tile, count, outer, frame.inner, frame.heads, width, operands
@@ -159,9 +161,7 @@ def _blocks(cols: int, w: int, *, together: bool) -> list[tuple[int, int, int]]:
     return found + ([(whole, 1, tail)] if tail else [])
 
 
-def _operand(
-    operand: Operand, placed: dict[str, Placed], first: int, below: int, inner: int
-) -> RunOperand:
+def _operand(operand: Operand, placed: dict[str, Placed], first: int, below: int, inner: int) -> RunOperand:
     """An operand from column block `first` and the row `below` on."""
     match operand:
         case Own(matrix, offset):
@@ -172,7 +172,9 @@ def _operand(
             return RunRepeated(place.start + first * place.rows)
         case Spread(matrix):
             if below:
-                raise TypeError(f"{matrix.name}: rows of sequences of several lengths are no place to spread to")
+                raise TypeError(
+                    f"{matrix.name}: rows of sequences of several lengths are no place to spread to"
+                )
             return RunSpread(placed[matrix.name].start)
         case Number(values):
             return RunNumber(by_inner(values, inner))

@@ -134,8 +134,8 @@ class Outer:
 
 @dataclass(frozen=True)
 class CausalScores:
-    """Row (t, i, h), column v of a causal equation: factor_i · Σ_x query[(t, i), (h, x)] · key[(u, i), (h div group, x)],
-    u the token at position v of t's sequence.
+    """Row (t, i, h), column v of a causal equation: factor_i · Σ_x query[(t, i), (h, x)] · key[(u, i), (h div group,
+    x)], u the token at position v of t's sequence.
     """
 
     equation: str
@@ -148,8 +148,8 @@ class CausalScores:
 
 @dataclass(frozen=True)
 class CausalMix:
-    """Row (t, i), column (h, x): factor_i · Σ_v share[(t, i, h), v] · value[(u, i), (h div group, x)], over the columns v
-    of a causal `share`, u the token at position v of t's sequence.
+    """Row (t, i), column (h, x): factor_i · Σ_v share[(t, i, h), v] · value[(u, i), (h div group, x)], over the columns
+    v of a causal `share`, u the token at position v of t's sequence.
     """
 
     equation: str

@@ -40,7 +40,7 @@ def ask(
         typer.Option(
             "--out",
             "-o",
-            help="Write them here, one JSON object a line, for huref prove-inference --prompts and huref verify --prompts.",
+            help="Write them here, one JSON object a line: what --prompts of huref prove-inference and verify reads.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -39,7 +39,9 @@ def prove_inference(
     ] = None,
     answer: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT|FILE", help="The answer to prove, likewise; one for every prompt, in order."),
+        typer.Option(
+            metavar="TEXT|FILE", help="The answer to prove, likewise; one for every prompt, in order."
+        ),
     ] = None,
     generate: Annotated[
         int | None, typer.Option(min=1, help="Prove so many tokens of the model's own answers instead.")

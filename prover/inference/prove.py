@@ -241,7 +241,12 @@ def _measured(opened: OpenedCommitment, questions: Sequence[Question], each: boo
         gaps = gaps if each else [max(gaps)]
         odds = claimed_odds(own, claims, gaps, facts.logits)
         found[number] = Answer(
-            ids=ids, first=question.first, gaps=gaps, odds=odds, prompt=question.prompt, answer=question.answer
+            ids=ids,
+            first=question.first,
+            gaps=gaps,
+            odds=odds,
+            prompt=question.prompt,
+            answer=question.answer,
         )
     return found
 

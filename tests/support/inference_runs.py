@@ -163,5 +163,7 @@ def claims_of(
     odds, claims = [], list(zip(positions, tokens, gaps, strict=True))
     for start, length in zip(starts_of(lengths), lengths, strict=True):
         own = [claim for claim in claims if start <= claim[0] < start + length]
-        odds.append(claimed_odds(logits, [claim[:2] for claim in own], [gap for *_, gap in own], facts.logits))
+        odds.append(
+            claimed_odds(logits, [claim[:2] for claim in own], [gap for *_, gap in own], facts.logits)
+        )
     return Claims(positions, tokens, gaps, tuple(odds))

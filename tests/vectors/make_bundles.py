@@ -1,8 +1,8 @@
 """Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
 
 Tiny models with random weights: one with an owner and two auditors, one that answers a challenge, one of the paper's
-profile, one with a proof of inference, one with a proof of several answers. Beside each bundle lies what a reader must find in it, and the configurations
-whose hashes the transcripts absorb first.
+profile, one with a proof of inference, one with a proof of several answers. Beside each bundle lies what a reader must
+find in it, and the configurations whose hashes the transcripts absorb first.
 """
 
 from __future__ import annotations

@@ -74,8 +74,12 @@ def test_what_is_said_of_each(made: Answered, files: Files, found: InferenceVerd
     assert "on each of 4 published sequences of tokens alone" in sentence and ", 10 in all," in sentence
     heading, lines = made.verdict.sections()[3]
     assert heading == ANSWERS and len(lines) == 4
-    assert lines[0].startswith("Answer 1: 3 tokens claimed, 3 proven argmaxes, largest gap 0, median 0, probab")
-    assert 'prompt "of four", answer ids [' in lines[0] and "prompt ids [5, 6], answer ids [1, 2]." in lines[3]
+    assert lines[0].startswith(
+        "Answer 1: 3 tokens claimed, 3 proven argmaxes, largest gap 0, median 0, probab"
+    )
+    assert (
+        'prompt "of four", answer ids [' in lines[0] and "prompt ids [5, 6], answer ids [1, 2]." in lines[3]
+    )
     run, shown_page = huref("verify", made.path), page(inspect(parse_bundle(Path("a"), files)))
     assert "10 tokens claimed" in run.out and "in 4 answers" in run.out
     assert all(line in run.out for line in lines) and "give the 4 answers below" in shown_page
@@ -104,7 +108,9 @@ def test_many_answers_are_counted_not_listed(found: InferenceVerdict) -> None:
 def test_conditions_are_on_all_answers_and_name_the_least(
     condition: str, files: Files, found: InferenceVerdict
 ) -> None:
-    bound = {"max_gap": found.all.largest, "min_argmax": 0.8, "min_probability": found.all.probability}[condition]
+    bound = {"max_gap": found.all.largest, "min_argmax": 0.8, "min_probability": found.all.probability}[
+        condition
+    ]
     check(files, **{condition: bound})
     worse = math.nextafter(bound, -1 if condition == "max_gap" else 2)
     with pytest.raises(Rejected, match=r"least in answer 4 of 4: 2 tokens claimed, 0 proven") as caught:
@@ -203,7 +209,10 @@ CHANGES: dict[str, Callable[[list[Answer]], list[Answer]]] = {
         said[0].model_copy(update={"ids": [i for one in said for i in one.ids], "gaps": [1 << 16]})
     ],
     "one answer's tokens less likely for another's": _odds_exchanged,
-    "another gap for one": lambda said: [*said[:3], said[3].model_copy(update={"gaps": [said[3].gaps[0] + 1]})],
+    "another gap for one": lambda said: [
+        *said[:3],
+        said[3].model_copy(update={"gaps": [said[3].gaps[0] + 1]}),
+    ],
     "a text for one": lambda said: [*said[:3], said[3].model_copy(update={"answer": "a text"})],
 }
 

@@ -29,7 +29,17 @@ from tests.support.toy_relations import toy
 
 pytestmark = pytest.mark.slow
 NAMES = ("projection", "row", "causal", "stored at", "mapped", "mix")
-MATRICES = ("x", "y", "scalar", "per head", "query", "key", "value", "share", *(f"{name}.slack" for name in NAMES))
+MATRICES = (
+    "x",
+    "y",
+    "scalar",
+    "per head",
+    "query",
+    "key",
+    "value",
+    "share",
+    *(f"{name}.slack" for name in NAMES),
+)
 WHOLE = toy((1, 2), 8, 2, 2, 1).relations
 RELATIONS = replace(
     WHOLE,

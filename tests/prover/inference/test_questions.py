@@ -52,7 +52,9 @@ def test_texts_and_ids_beside_them_have_to_agree(tiny: Made) -> None:
         ({"prompt_ids": [1], "answer": None}, "prompt"),
         ({"prompt": None, "answer_ids": [1]}, "answer"),
     ):
-        with pytest.raises(UsageError, match=f"prompt 2: the tokenizer cuts the text of the {name} into other"):
+        with pytest.raises(
+            UsageError, match=f"prompt 2: the tokenizer cuts the text of the {name} into other"
+        ):
             questions([whole, whole.model_copy(update=changed)], None, tiny.commitment, None)
 
 
@@ -108,8 +110,6 @@ def test_the_command_says_what_is_wrong(tiny: Made, tmp_path: Path) -> None:
         (("--prompt-ids", "[1]", "--prompt-ids", "[2]", "--answer-ids", "[3]", "--answer-ids", "[]"), 2,
          "prompt 2: a prompt of at least one token is needed, and an answer"),
     ):  # fmt: skip
-        run = huref(
-            "prove-inference", "--commitment", tiny.commitment, "--out", tmp_path / "a.huref", *given
-        )
+        run = huref("prove-inference", "--commitment", tiny.commitment, "--out", tmp_path / "a.huref", *given)
         assert run.code == code and words in run.err, (given, run.err)
     assert not (tmp_path / "a.huref").exists()

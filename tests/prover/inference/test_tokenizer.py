@@ -28,7 +28,9 @@ from tests.support.tiny_tokenizer import common_words
 NAME = "tokenizer-place.json"
 
 
-def asked(commitment: Path, tokenizer: Path | None = None, generate: int | None = 2, **passage: Any) -> Question:
+def asked(
+    commitment: Path, tokenizer: Path | None = None, generate: int | None = 2, **passage: Any
+) -> Question:
     """The question of one passage."""
     named = None if tokenizer is None else str(tokenizer)
     (found,) = questions([Passage(**passage)], generate, commitment, named)
