@@ -2,8 +2,8 @@
 
 Scores: entry ((t, i), (h, x)) of the run, laid out as q is committed, is q times the weights of (t, i, h) on the left,
 and on the right, over the tokens u up to t of t's sequence, Σ (weight of column v) · k[(u, i), (h div group, x)], v
-the position of u. Mix: entry (i, h, u) has, over the tokens t from u on of u's sequence, Σ (weight of (t, i)) · share[(t, i,
-h), v], and Σ_x (weight of column (h, x)) · value[(u, i), (h div group, x)].
+the position of u. Mix: entry (i, h, u) has, over the tokens t from u on of u's sequence, Σ (weight of (t, i)) ·
+share[(t, i, h), v], and Σ_x (weight of column (h, x)) · value[(u, i), (h div group, x)].
 """
 
 from __future__ import annotations

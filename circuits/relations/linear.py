@@ -117,9 +117,9 @@ class _Builder:
             else:
                 self.into.tensor(place, rows, blocks, COLUMN)
             return
-        rows = CausalRows(self.into, self.layout.w, place.start, place.rows)
+        own = CausalRows(self.into, self.layout.w, place.start, place.rows)
         for t, position in enumerate(frame.positions):
-            rows.add(t, int(position), kmul(inner, outer[t]), blocks, COLUMN)
+            own.add(t, int(position), kmul(inner, outer[t]), blocks, COLUMN)
 
     def _beside(self, name: str, frame: Frame, matrix: Matrix, inner: Array) -> None:
         outer, cols = self.weights.outer(frame.outer), self.weights.cols(frame.cols)

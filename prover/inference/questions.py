@@ -37,9 +37,7 @@ def paired(
         raise UsageError(f"{_many(count, 'prompt')} and {_many(answered, 'answer')}", hint=_PAIRS)
     return [
         Passage(prompt=text, prompt_ids=ids, answer=answer, answer_ids=behind)
-        for text, ids, answer, behind in zip_longest(
-            prompts or [None] * count, prompt_ids, answers, answer_ids
-        )
+        for text, ids, answer, behind in zip_longest(prompts, prompt_ids, answers, answer_ids)
     ]
 
 

