@@ -14,7 +14,7 @@ from math import gcd
 
 import numpy as np
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Term
+from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Stacked, Term
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients, vandermonde
 from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kzero
 from huref.common.algebra.kscalar import KS
@@ -24,7 +24,7 @@ _CALLS = 1 << 13  # products that take as long as the calls for one offset
 _WRITTEN = 1 << 14  # rows up to which an outer product is written out
 _GAP = 1 << 12  # rows between terms that are still written out together
 _CLUSTER = 1 << 18
-_LONG = 1 << 8  # rows from which a term is not written out
+_LONG = 1 << 8  # rows from which a term is multiplied by itself
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,42 @@ class Folded:
                 total += KS.from_array(kdot(kfold(np.stack(shifted), own), factors[used]))
         return total
 
+    def stacked_dot(self, start: int, rows: Array, blocks: Array) -> KS:
+        """Σ_irb rows[i, r]·blocks[i, b]·z[start + (i·R + r)·B + b], rows (n, R, 5), blocks (n, B, 5).
+
+        As `outer_dot`, but what is folded differs by i: it is multiplied with the rows that start at one offset.
+        """
+        n, count = len(rows), blocks.shape[1]
+        flat, of = rows.reshape(-1, DEGREE), np.arange(rows.shape[0]).repeat(rows.shape[1])
+        s = min(range(len(self.point) + 1), key=lambda s: self._stacked_work(s, len(flat), n, count))
+        size = 1 << s
+        period = size // gcd(count, size)
+        reach = -(-(size - 1 + count) // size)
+        low, total = self._eq(len(self.point) - s, len(self.point)), KS(0)
+        coarse = self.coarse(s, start >> s, (start % size + len(flat) * count + size - 1 >> s) + reach)
+        for first in range(min(period, len(flat))):
+            at = start % size + first * count
+            placed = kzero((n, reach * size))
+            placed[:, at % size : at % size + count] = blocks
+            factors = kfold(placed.reshape(n * reach, size, DEGREE), low).reshape(n, reach, DEGREE)
+            own, which = flat[first::period], of[first::period]
+            for k in np.flatnonzero(factors.any(axis=(0, 2))):
+                shifted = coarse[(at >> s) + k :: count * period >> s][: len(own)]
+                total += KS.from_array(kdot(kmul(own, factors[which, k]), shifted))
+        return total
+
+    @staticmethod
+    def _stacked_work(s: int, rows: int, n: int, count: int) -> int:
+        """About how many products blocks of 2^s cost."""
+        size = 1 << s
+        period = size // gcd(count, size)
+        reach = -(-(size - 1 + count) // size)
+        return (
+            2 * rows * (size + count - 1) // size
+            + (rows * count >> s)
+            + min(rows, period) * (_CALLS + n * reach * size)
+        )
+
     @staticmethod
     def _work(s: int, start: int, m: int, n: int) -> int:
         """About how many products blocks of 2^s cost; an offset costs calls as well."""
@@ -107,7 +143,11 @@ class Rows:
         for weight, claim in zip(self.weights, self.claims, strict=True):
             for term in claim.functional.terms:
                 start = base[term.matrix] + term.start
-                if not isinstance(term, Term):
+                if isinstance(term, Stacked):
+                    blocks = kmul(term.blocks, (weight * at[term.columns]).array())
+                    blocks[:, -1] = kmul(term.blocks[:, -1], (weight * at[term.tail]).array())
+                    total += z.stacked_dot(start, term.rows, blocks)
+                elif isinstance(term, Dense):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
                 elif term.right is None or term.length <= _WRITTEN:
                     written.append((start, term, weight * at[term.columns]))
@@ -124,9 +164,24 @@ Placed = tuple[int, Term, KS]
 
 def _written_dot(terms: list[Placed], z: Folded) -> KS:
     """Σ of terms without an outer product, or with a short one: there are thousands. By clusters, on all cores."""
-    clusters = _clusters(sorted(terms, key=lambda item: item[0]))
+    clusters = _clusters(sorted(_joined(terms), key=lambda item: item[0]))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return sum(pool.map(lambda cluster: _cluster_dot(cluster, z), clusters), KS(0))
+
+
+def _joined(terms: list[Placed]) -> list[Placed]:
+    """Outer products that start at one row and have one left side, such as the weights of tokens, are added up."""
+    kept, joined = list[Placed](), dict[tuple[int, int, int, int | None], tuple[int, Term, Array]]()
+    for start, term, factor in terms:
+        if term.right is None:
+            kept.append((start, term, factor))
+            continue
+        key = start, id(term.left), len(term.right), term.count
+        right = kmul(term.right, factor.array())
+        if key in joined:
+            right = (right + joined[key][2]) % np.uint64(P)
+        joined[key] = start, term, right
+    return kept + [(start, replace(term, right=right), KS(1)) for start, term, right in joined.values()]
 
 
 def _clusters(ordered: list[Placed]) -> list[list[Placed]]:
@@ -150,12 +205,26 @@ def _cluster_dot(cluster: list[Placed], z: Folded) -> KS:
     own, total = kzero((end - first,)), KS(0)  # sums of fewer than 2^33 residues stay below 2^64
     read = z.coarse(0, first, end - first)
     for start, term, factor in cluster:
-        part = slice(start - first, start - first + term.length, term.step)
-        if term.right is None and len(term.left) > _LONG:
-            total += factor * KS.from_array(kdot(term.left, read[part]))
+        part = slice(start - first, start - first + term.length)
+        if term.length > _LONG:
+            total += factor * _read_dot(term, read[part])
         else:
-            own[part] += replace(term, step=1).scaled(factor)
+            own[part] += term.scaled(factor)
     return total + KS.from_array(kdot(own % np.uint64(P), read))
+
+
+def _read_dot(term: Term, read: Array) -> KS:
+    """The row coefficients of a term times what they meet, (length, 5)."""
+    if term.right is None:
+        return KS.from_array(kdot(term.left, read))
+    n = len(term.right)
+    whole, rest = divmod(term.length, n)
+    sides = kfold(read[: whole * n].reshape(whole, n, DEGREE), term.right)
+    total = KS.from_array(kdot(term.left[:whole], sides))
+    if rest:
+        last = KS.from_array(kdot(term.right[:rest], read[whole * n :]))
+        total += KS.from_array(term.left[whole]) * last
+    return total
 
 
 def _term_dot(term: Term, start: int, z: Folded) -> KS:

@@ -8,6 +8,7 @@ shape of the tensor they address: padding cells are unconstrained (protocol §4)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,6 +70,34 @@ class Term:
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """Σ_irb rows[i, r]·blocks[i, b]·U[start + (i·R + r)·B + b]·c_b, of tensors i of one shape that follow one another:
+    c_b is the column vector `columns`, for the last block of a row the one called `tail`. Rows (n, R, 5), blocks
+    (n, B, 5).
+    """
+
+    matrix: Matrix
+    start: int
+    rows: Array
+    blocks: Array
+    columns: str
+    tail: str
+
+    def terms(self) -> list[Term]:
+        """The same with outer products written out."""
+        written = kmul(self.rows[:, :, None], self.blocks[:, None]).reshape(-1, self.blocks.shape[1], DEGREE)
+        count = written.shape[1]
+        if self.tail == self.columns:
+            return [Term(self.matrix, self.start, written.reshape(-1, DEGREE), self.columns)]
+        last = np.ascontiguousarray(written[:, -1])
+        found = [Term(self.matrix, self.start + count - 1, last, self.tail, step=count)]
+        if count > 1:
+            written[:, -1] = 0
+            found.append(Term(self.matrix, self.start, written.reshape(-1, DEGREE), self.columns))
+        return found
+
+
+@dataclass(frozen=True)
 class Dense:
     """Σ_ij values[choice[i, j]]·U[start + i, j]: any coefficients, as indices (n, w) into `values` (m, 5)."""
 
@@ -109,7 +138,15 @@ class Functional:
     """A sum of terms, built up by the methods."""
 
     columns: Columns
-    terms: list[Term | Dense] = field(default_factory=list)
+    terms: list[Term | Stacked | Dense] = field(default_factory=list)
+
+    def written(self) -> Iterator[Term | Dense]:
+        """The terms, stacked ones written out."""
+        for term in self.terms:
+            if isinstance(term, Stacked):
+                yield from term.terms()
+            else:
+                yield term
 
     def tensor(self, placed: Placed, rows: Array, blocks: Array, columns: str) -> None:
         """Add Σ rows[i]·blocks[j]·columns[c]·T[i, j·w + c] over the declared shape of the placed tensor T.
@@ -145,9 +182,14 @@ class Functional:
         else:
             self.terms.append(Term("W", placed.start, rows, columns, blocks))
 
-    def rows(self, matrix: Matrix, start: int, a: Array, columns: str, step: int = 1) -> None:
-        """Add aᵀ·U[start : start + n]·columns, or the same of every step-th row."""
-        self.terms.append(Term(matrix, start, a, columns, step=step))
+    def rows(self, matrix: Matrix, start: int, a: Array, columns: str) -> None:
+        """Add aᵀ·U[start : start + n]·columns."""
+        self.terms.append(Term(matrix, start, a, columns))
+
+    def stacked(self, placed: Placed, rows: Array, blocks: Array, columns: str) -> None:
+        """Add Σ_i rows[i] ⊗ blocks[i] ⊗ columns over the declared shapes of tensors that follow the placed one in W."""
+        tail = self.columns.masked(columns, placed.cols - (placed.blocks - 1) * self.columns.w)
+        self.terms.append(Stacked("W", placed.start, rows, blocks, columns, tail))
 
     def product(
         self, matrix: Matrix, start: int, left: Array, right: Array, count: int, columns: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from huref.circuits.model.tensors import BIAS, DIGIT, DIGITS, STEP
+from huref.circuits.inference.limits import reach_by_shift
+from huref.circuits.model.tensors import BIAS, DIGIT, DIGITS, STEP, kind_of
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix, positions_of
@@ -31,12 +32,19 @@ Extra = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Steps:
-    """Secret shifts s of rows of a weight, 2^s and ⌊2^s / 2⌋, by inner index and row; s is at most `high`."""
+    """Secret shifts s of rows of a weight, 2^s and ⌊2^s / 2⌋, by inner index and row; s is in `low`…`high`.
+
+    Where the largest are so large that integers of these rows must be smaller, `coarse` counts by how much s is above
+    the largest one of the others, and `reaches` are what the integers are at most, by this count.
+    """
 
     shift: Matrix
     power: Matrix
     half: Matrix
+    low: int
     high: int
+    coarse: Matrix | None
+    reaches: tuple[int, ...]
 
 
 def limb_cells(
@@ -56,12 +64,12 @@ def limb_cells(
 
 @dataclass
 class Builder:
-    """What has been collected. `lengths` are those of the sequences, `secret` is the range of secret shifts that the
-    facts allow.
+    """What has been collected. `lengths` are those of the sequences, `secret` are the ranges of secret shifts that the
+    facts allow, by tensor.
     """
 
     lengths: tuple[int, ...]
-    secret: tuple[int, int]
+    secret: Mapping[str, tuple[int, int]]
     matrices: list[Matrix] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
@@ -171,25 +179,32 @@ class Builder:
         extras: Sequence[Extra],
         reach: int,
         bound: int,
+        uneven: bool = True,
     ) -> Steps:
         """Secret shifts base − step + extra of every row of `tensors`.
 
-        They are at most the largest s with bound + (reach + 2)·2^s < p: then the equation
-        acc + ⌊2^s / 2⌋ − ℓ = h·2^s of an accumulator |acc| ≤ bound has one solution with |h| ≤ reach.
+        The equation acc + ⌊2^s / 2⌋ − ℓ = h·2^s of an accumulator |acc| ≤ bound must have one solution. Where it has
+        not for every shift that the facts allow and |h| ≤ reach, `reached` must say what h is; if that is not possible
+        (`uneven` is false), there is no program.
 
         Raises:
-            Unsupported: there is no such shift in the range that the facts allow.
+            Unsupported: there is no shift that fits, or rows are too different in size.
         """
-        low, high = self.secret
-        while high >= low and bound + ((reach + 2) << high) >= P:
-            high -= 1
-        if high < low:
+        low, high = self.secret[kind_of(tensors[0])]
+        most, reaches = reach_by_shift(bound, reach, low, high)
+        if most < low:
             raise Unsupported(f"inference: {name} has no shift that fits the field")
+        if most < high and not uneven:
+            raise Unsupported(f"inference: rows of {name} are too different in size")
         frame = Frame(1, len(tensors), 1, rows)
         shift = self.matrix(f"{name}.shift", frame, high)
         power = self.matrix(f"{name}.power", frame, 1 << high)
         half = self.matrix(f"{name}.half", frame, 1 << high)
         self.look(f"{name}.power", Table("power", (low, high)), Own(shift), Own(power), Own(half))
+        coarse = None
+        if most < high:
+            coarse = self.matrix(f"{name}.coarse", frame, high - most)
+            self.look(f"{name}.coarse", Table("coarse", (low, high, most)), Own(shift), Own(coarse))
         entries = [(i, row, -by) for i, extra in enumerate(extras) for row, by in extra]
         self.equation(
             f"{name}.shift",
@@ -200,12 +215,24 @@ class Builder:
             Public(tuple(-base for base in bases)),
             Sparse(tuple(entries)),
         )
-        return Steps(shift, power, half, high)
+        return Steps(shift, power, half, low, high, coarse, reaches)
+
+    def reached(self, name: str, steps: Steps, h: Matrix, out: Matrix, clamp: int, limb: int = 0) -> None:
+        """`out` is h clipped to ±clamp, and h · 2^limb, with what a limb below it adds, no larger than its row's shift
+        allows.
+        """
+        if steps.coarse is None:
+            raise ValueError(f"{name}: every integer is as large as its table")
+        heights = [reach - (1 << limb >> 1) >> limb for reach in steps.reaches]
+        if min(heights) < 1:
+            raise Unsupported(f"inference: rows of {name} are too different in size")
+        table = Table("shifted", (clamp, 0, *heights))
+        self.look(f"{name}.reach", table, Repeated(steps.coarse), Own(h), Own(out))
 
     def rounded(self, name: str, frame: Frame, steps: Steps, quotient: Sum, *linear: Linear) -> str:
         """acc + half − ℓ − quotient·2^s = 0 with a remainder of its own; returns the equation, for acc's products."""
         rest = self.matrix(f"{name}.rest", frame, (1 << steps.high) - 1)
-        shifts = range(self.secret[0], steps.high + 1)
+        shifts = range(steps.low, steps.high + 1)
         self.remainder(f"{name}.rest", Repeated(steps.shift), Own(rest), shifts)
         equation = self.equation(name, frame, P - 1, Along(steps.half), Cells(rest, -1), *linear)
         self.product(ColumnScale(equation, quotient, steps.power, -1))

@@ -11,7 +11,7 @@ from fractions import Fraction
 from math import isqrt
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.facts import Facts, LayerFacts, Outliers
+from huref.circuits.inference.facts import SHIFTED, Facts, LayerFacts, Outliers
 from huref.circuits.inference.limits import (
     BIAS_BOUND,
     GAIN_LIMIT,
@@ -45,6 +45,7 @@ from huref.circuits.inference.limits import (
     score_unit,
     stream_size,
     turned_clamp,
+    written_bound,
 )
 from huref.circuits.inference.plain import Plain, Reading
 from huref.circuits.inference.sites import (
@@ -66,7 +67,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
-from huref.circuits.model.tensors import ADMITTED, BIAS, GAIN_BITS, WRITE_UNIT
+from huref.circuits.model.tensors import ADMITTED, BIAS, GAIN_BITS, WRITE_UNIT, kind_of
 from huref.circuits.program.bounds import fits
 from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
 from huref.common.errors import Unsupported, UsageError
@@ -108,6 +109,9 @@ def compile_inference(shape: ModelShape, facts: Facts, *lengths: int) -> Inferen
             )
     if len(facts.layers) != shape.layers:
         raise UsageError(f"inference: units of {len(facts.layers)} layers for a model of {shape.layers}")
+    read = [name for name in SHIFTED if name != "gate" or shape.gated]
+    if [name for name, _ in facts.shifts] != read:
+        raise UsageError(f"inference: expected secret shifts of {', '.join(read)}")
     builder = _Builder(shape, facts, lengths)
     for n, layer in enumerate(facts.layers):
         builder.attention(f"l{n}.", layer)
@@ -196,7 +200,7 @@ class _Builder:
 
     def bias(self, tensor: str) -> str:
         """The name of a tensor's bias, "" if it has none."""
-        return tensor + BIAS if tensor.rpartition(".")[2] in self.shape.biases else ""
+        return tensor + BIAS if kind_of(tensor) in self.shape.biases else ""
 
     def normed_head(self, name: str, source: str, rows: int, gain: int, unit: int) -> str:
         """q or k behind its norm and gain."""
@@ -343,17 +347,17 @@ class _Builder:
         if any(row >= inner for row, _ in weight):
             raise UsageError(f"{name}: an outlier that is none of its {inner} rows")
         low = self.add(Low(f"{name}_low", d, source, name, weight, LIMB, LIMB - left, low_bound))
-        bound = (terms * ADMITTED * high << left) + (low_bound >> (LIMB - left)) + 1
-        bound += 0 if alone else self.limit + self.size.over << raised
+        beside = 0 if alone else self.limit + self.size.over << raised
         shift = unit - LIMB + left - to
         bias, bias_shift = self.bias(name), 0
         if bias:
             bias_shift = WRITE_UNIT - (unit - LIMB + left)
-            bound += self.limit + self.size.over
+            beside += self.limit + self.size.over
             if not fits(
                 (BIAS_BOUND << max(0, -bias_shift)) + (self.limit + self.size.over + 2 << max(0, bias_shift))
             ):
                 raise UsageError(f"{name}: the bias may exceed p/2 at this unit")
+        bound = written_bound(terms, high, left, beside)
         residual, limit = ("", 1 << self.size.narrow) if alone else (self.stream, self.limit)
         written = self.add(
             Write(

@@ -40,7 +40,7 @@ from huref.circuits.inference.sites import (
 )
 from huref.circuits.inference.tables import block, head_signs, turns
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import DIGIT, DIGITS, STEP
+from huref.circuits.model.tensors import DIGIT, DIGITS, STEP, kind_of
 from huref.circuits.program.functions import (
     EXP_BITS,
     EXP_LOW,
@@ -215,7 +215,7 @@ class Evaluator(PlainSites):
         shift = base - self.weights[tensor].reshape(-1).astype(np.int64)
         for row, by in extra:
             shift[row] += by
-        low, high = self.program.facts.shifts
+        low, high = dict(self.program.facts.shifts)[kind_of(tensor)]
         if shift.min() < low or shift.max() > high:
             raise ProverError(f"{name}: a secret shift is outside {low}..{high}")
         return shift

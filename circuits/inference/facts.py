@@ -24,6 +24,10 @@ MAX_LAYERS = 1 << 10
 _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
+Shifts = tuple[tuple[str, tuple[int, int]], ...]
+"""The least and the largest secret shift by tensor, the layers' under one name, in the order of SHIFTED."""
+SHIFTED = ("q", "k", "v", "o", "gate", "up", "down", "head")
+MAX_SHIFT = 20
 _BOUNDS = {"theta": (2, 1 << 40), "stretch": (1, 1 << 10)}
 _PAIRS = ("stream", "gained", "read_gain", "read", "written", "write_gain", "branch", "scaled")
 
@@ -79,9 +83,9 @@ class Facts:
     by.
 
     `embedding`: unit of the residual stream before the first layer; `logits`: unit of the logits; `shifts`: the least
-    and the largest secret shift that a lookup table holds. With norms behind attention and FFN, `lifted`: unit of
-    what rows of the embedding are multiplied by, `final`: what a layer has as `gained`, `read_gain`, `read`, of the
-    norm before the head; 0 without.
+    and the largest secret shift of rows of a tensor, those of all layers together. With norms behind attention and FFN,
+    `lifted`: unit of what rows of the embedding are multiplied by, `final`: what a layer has as `gained`, `read_gain`,
+    `read`, of the norm before the head; 0 without.
     """
 
     activation: Activation
@@ -89,7 +93,7 @@ class Facts:
     window: int
     embedding: int
     logits: int
-    shifts: tuple[int, int]
+    shifts: Shifts
     layers: tuple[LayerFacts, ...]
     embedding_square: int = 1
     score_square: int
@@ -109,9 +113,11 @@ class Facts:
             raise Malformed("inference.window: expected an integer in 0..2^24")
         if len(self.layers) > MAX_LAYERS:
             raise Malformed(f"inference.layers: more than {MAX_LAYERS}")
-        low, high = self.shifts
-        if not 0 <= low <= high <= 20:
-            raise Malformed("inference.shifts: expected 0 <= least <= largest <= 20")
+        if [name for name, _ in self.shifts] != [name for name in SHIFTED if name in dict(self.shifts)]:
+            raise Malformed(f"inference.shifts: expected some of {', '.join(SHIFTED)}")
+        for name, (low, high) in self.shifts:
+            if not 0 <= low <= high <= MAX_SHIFT:
+                raise Malformed(f"inference.shifts.{name}: expected 0 <= least <= largest <= {MAX_SHIFT}")
         for name in ("embedding", "logits", "lifted", "final"):
             _check_units(f"inference.{name}", getattr(self, name))
         for n, layer in enumerate(self.layers):
@@ -121,7 +127,8 @@ class Facts:
         """Plain JSON values."""
         plain = asdict(self)
         layers = [{name: _plain(value) for name, value in layer.items()} for layer in plain["layers"]]
-        return {**plain, "shifts": list(self.shifts), "final": list(self.final), "layers": layers}
+        shifts = {name: list(pair) for name, pair in self.shifts}
+        return {**plain, "shifts": shifts, "final": list(self.final), "layers": layers}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
@@ -130,10 +137,16 @@ class Facts:
             value["layers"], list | tuple
         ):
             raise Malformed("inference: missing or unknown fields")
-        members = {**value, "shifts": _integers(value["shifts"], "shifts", 2)}
+        members = {**value, "shifts": _shifts(value["shifts"])}
         members["final"] = _integers(value["final"], "final", 3)
         members["layers"] = tuple(_layer(n, layer) for n, layer in enumerate(value["layers"]))
         return cls(**members)
+
+
+def _shifts(value: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    if not isinstance(value, Mapping) or set(value) - set(SHIFTED):
+        raise Malformed(f"inference.shifts: expected some of {', '.join(SHIFTED)}")
+    return tuple((name, _integers(value[name], f"shifts.{name}", 2)) for name in SHIFTED if name in value)
 
 
 def _plain(value: Any) -> Any:

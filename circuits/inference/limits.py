@@ -98,6 +98,32 @@ def product_high(ffn: int) -> int:
     return high
 
 
+def reach_by_shift(bound: int, reach: int, low: int, high: int) -> tuple[int, tuple[int, ...]]:
+    """The largest shift s ≤ high with bound + (reach + 2)·2^s < p, below `low` if there is none; and how far an integer
+    h with acc + ⌊2^s / 2⌋ − ℓ = h·2^s, |acc| ≤ bound, may be from zero for s and each shift above it, so that there is
+    one solution: `reach`, then the largest H with bound + (H + 2)·2^s < p.
+    """
+    most = high
+    while most >= low and bound + (reach + 2 << most) >= P:
+        most -= 1
+    return most, (reach, *(min(reach, (P - 1 - bound >> s) - 2) for s in range(most + 1, high + 1)))
+
+
+def written_bound(terms: int, high: int, left: int, beside: int) -> int:
+    """Bound of what is written to the stream, lifted by `left` bits: sums of `terms` weights times limbs, the low ones
+    shifted away, with `beside` from elsewhere. `left` is at most LIMB.
+    """
+    weights = terms * ADMITTED
+    return (weights * high << left) + ((weights << (LIMB - 1)) >> (LIMB - left)) + 1 + beside
+
+
+def largest_lift(terms: int, high: int, beside: int) -> int:
+    """The largest `left` for which `written_bound` stays below p/2; −1 if there is none."""
+    return max(
+        (left for left in range(LIMB + 1) if fits(written_bound(terms, high, left, beside))), default=-1
+    )
+
+
 RAW_LIMB, RAW_HIGH, RAW_SQUARES = 7, 1 << 7, 15
 RAW_CLAMP = RAW_HIGH - 1 << RAW_LIMB
 """q and k before their norms: high limbs are smaller than RAW_HIGH; the sum of their squares has so many bits."""

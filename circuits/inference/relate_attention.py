@@ -45,9 +45,16 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
         low = builder.matrix(f"{name}.low", frame, 1 << first.limb >> 1)
         table = Table("joined", (RAW_HIGH, first.limb))
         builder.look(f"{name}.limbs", table, Own(high), Own(low), Own(out))
+        if steps.coarse is not None:
+            builder.reached(name, steps, out, out, reach)
     else:
         h, out = builder.matrix(f"{name}.h", frame, reach), builder.matrix(name, frame, first.clamp)
-        builder.look(f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out))
+        if steps.coarse is None:
+            builder.look(
+                f"{name}.clamp", Table("clamp", (reach, first.clamp, -first.clamp)), Own(h), Own(out)
+            )
+        else:
+            builder.reached(name, steps, h, out, first.clamp)
     equation = builder.rounded(name, frame, steps, ((h, 1),), *builder.bias(tensors, first.bias))
     select = tuple(2 * n + half for n in range(layers))
     builder.product(Projection(equation, normed, tensors, 1, select))
@@ -164,6 +171,8 @@ def _gathered(
     bound = mixed.largest * int(reciprocal(np.array((1 << EXP_BITS) - builder.longest)))
     steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, bound)
     high, low = builder.limbs("y", frame, Table("limbs", (site.high, site.limb)))
+    if steps.coarse is not None:
+        builder.reached("y", steps, high, high, site.high, site.limb)
     equation = builder.rounded("y", frame, steps, ((high, 1 << site.limb), (low, 1)))
     builder.product(RowScale(equation, ((mixed, 1),), inverse))
     return high, low

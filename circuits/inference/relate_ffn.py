@@ -28,6 +28,8 @@ def relate_ffn(builder: Builder, family: Family, normed: Matrix) -> tuple[Matrix
     bases, extras = [each.base for each in sites], [each.extra for each in sites]
     steps = builder.steps("a", family.tensors("down"), site.cols, bases, extras, reach, site.bound)
     high, low = builder.limbs("a", frame, Table("limbs", (site.high, site.limb)))
+    if steps.coarse is not None:
+        builder.reached("a", steps, high, high, site.high, site.limb)
     own = () if up is not None else (Cells(active),)
     equation = builder.rounded("a", frame, steps, ((high, 1 << site.limb), (low, 1)), *own)
     if up is not None:
@@ -49,6 +51,8 @@ def _active(builder: Builder, family: Family, normed: Matrix, name: str) -> Matr
     units = tuple(site.unit for site in sites)
     table = Table(sites[0].kind, (reach, first.clamp, GATE_FINER, *sorted(set(units))))
     builder.look("active", table, Number(units), Own(h), Own(active))
+    if steps.coarse is not None:
+        builder.reached(name, steps, h, h, reach)
     equation = builder.rounded(name, frame, steps, ((h, 1),), *builder.bias(tensors, first.bias))
     builder.product(Projection(equation, normed, tensors, 1, tuple(2 * n + 1 for n in range(layers))))
     return active

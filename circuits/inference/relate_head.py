@@ -23,8 +23,8 @@ from huref.circuits.relations.terms import At, Beside, PublicTokens, RowSum, Tot
 from huref.common.algebra.field import P
 from huref.common.errors import UsageError
 
-LOGIT_BITS = 18
-"""L[t, y_t] + g_t is in ±2^17."""
+LOGIT_BITS = 17
+"""L[t, y_t] + g_t is in ±2^16."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
         raise TypeError("an inference program ends in its logits")
     count, vocabulary = len(claims.positions), site.cols
     reach = (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
-    steps = builder.steps("head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound)
+    steps = builder.steps(
+        "head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound, uneven=False
+    )
     frame, rows = Frame(count, 1, 1, vocabulary), Frame(count, 1)
     distance = builder.matrix("head.distance", frame, 1 << DISTANCE_BITS)
     bits = odds_digit(vocabulary)

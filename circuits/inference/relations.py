@@ -47,7 +47,7 @@ def relate(
     if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
         raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
     claims.check(program.lengths, program.shape.vocab)
-    builder, family = Builder(program.lengths, program.facts.shifts), Family(program)
+    builder, family = Builder(program.lengths, dict(program.facts.shifts)), Family(program)
     shape, d = program.shape, program.shape.hidden
     size = stream_size(shape)
     limb = size.limb

@@ -50,6 +50,11 @@ GAIN_BITS = 7
 BIAS, GAIN = "_bias", "_gain"
 
 
+def kind_of(name: str) -> str:
+    """What a tensor, or its steps, is called in every layer: "q" of "l3.q" and of "l3.q.step"."""
+    return name.removesuffix(STEP).rpartition(".")[2]
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A committed tensor's name and size."""
@@ -70,7 +75,7 @@ def matrices(shape: ModelShape) -> Iterator[Tensor]:
 
     def with_bias(name: str, rows: int, entries: int | None = None) -> Iterator[Tensor]:
         yield Tensor(name, rows, d)
-        if name.rpartition(".")[2] in shape.biases:
+        if kind_of(name) in shape.biases:
             yield Tensor(name + BIAS, DIGITS, rows if entries is None else entries)
 
     def gain(name: str) -> Iterator[Tensor]:

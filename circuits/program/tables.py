@@ -30,7 +30,7 @@ from huref.circuits.program.influence import bounded, likeness, lost, octaves, s
 
 Kind = Literal[
     "abs", "absclamp", "absscaled", "bounds", "clamp", "digits", "likeness", "octaves", "remainder", "scaled", "shares",
-    "limbs", "power", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
+    "limbs", "power", "coarse", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
     "gelu", "gelu_tanh", "scales", "odds", "multiples", "joined",
 ]  # fmt: skip
 

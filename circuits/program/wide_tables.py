@@ -3,6 +3,7 @@
 - limbs (H, b): hi in [−H, H), lo in [−2^(b−1), 2^(b−1)) → (hi, lo)
 - joined (H, b): the same → (hi, lo, hi · 2^b + lo)
 - power (low, high): s in [low, high] → (s, 2^s, ⌊2^s / 2⌋)
+- coarse (low, high, most): s in [low, high] → (s, s − most where that is above 0, else 0)
 - shifted (C, low, H₀, H₁, …): s = low + i, h in [−H_i, H_i) → (s, h, h clipped to ±C)
 - quads (start, width, top): e in [0, top] → (e, f, b), f = 2^(2e − start) if that is in [1, 2^width), else 0;
   b = 2e − start brought into [0, width]
@@ -127,7 +128,7 @@ class Shifted:
         return run + self.low, h, np.clip(h, -self.clamp, self.clamp)
 
     def index(self, values: tuple[Ints, ...]) -> Ints:
-        run = values[0] - self.low
+        run = np.clip(values[0] - self.low, 0, len(self.heights) - 1)
         return np.asarray(self.starts[run] + values[1] + self.heights[run])
 
 
@@ -248,6 +249,10 @@ def _multiples(square: int, high: int) -> Function:
     return Function(0, multiples(square, high))
 
 
+def _coarse(low: int, high: int, most: int) -> Function:
+    return Function(low, np.maximum(0, np.arange(low, high + 1) - most))
+
+
 def _roots(hidden: int, scale: int) -> Function:
     return Function(ROOT_LOW, inverse_roots(hidden, scale)[: ROOT_HIGH - ROOT_LOW])
 
@@ -256,6 +261,7 @@ KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "limbs": (2, Limbs),
     "joined": (3, Joined),
     "power": (3, Power),
+    "coarse": (2, _coarse),
     "shifted": (3, Shifted),
     "quads": (3, Quads),
     "powers": (2, _powers),

@@ -34,9 +34,11 @@ IntArray = npt.NDArray[Any]
 _P = np.uint64(P)
 _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
+_FEW = 1 << 10  # limbs up to which products of few elements are made at once
 _LONG = 1 << 12  # entries from which an outer product is made of matrix products
 _BLOCK = 1 << 15  # entries that each of them gives
-_CHUNK = 1 << 20  # 2^20 products of two 16-bit digits sum to less than 2^53
+_CHUNK = 1 << 20  # 2^21 products of two 16-bit digits sum to at most 2^53
+_SHIFT, _HIGH = np.uint64(16), np.uint64((1 << 32) % P)
 # FROBENIUS[t][i]: X^i to the power p^t is FROBENIUS[t][i] * X^i, because X^p = 2^((p-1)/5) X
 FROBENIUS = [[pow(W, i * t * ((P - 1) // DEGREE), P) for i in range(DEGREE)] for t in range(DEGREE)]
 
@@ -168,8 +170,24 @@ def kone(shape: int | tuple[int, ...] = ()) -> KArray:
 kadd, ksub, kneg = fadd, fsub, fneg
 
 
+_LIMB = np.arange(DEGREE)
+_PRODUCTS = (
+    _LIMB * DEGREE + (_LIMB[:, None] - _LIMB) % DEGREE
+)  # where limbs i, j with i + j = limb mod 5 meet
+_TIMES = np.where(_LIMB[:, None] < _LIMB, np.uint64(W), np.uint64(1))  # X^5 = W
+
+
+def _gathered(products: FArray) -> KArray:
+    """The elements of K whose limbs' products these are: (..., 25) to (..., 5)."""
+    return reduce((products[..., _PRODUCTS] * _TIMES).sum(axis=-1))
+
+
 def kmul(a: KArray, b: KArray) -> KArray:
     """a * b in K, with broadcasting over the leading axes."""
+    if max(a.size, b.size) < _FEW and (a.shape == b.shape or min(a.size, b.size) == DEGREE):
+        # calls take longer than products
+        products = fmul(a[..., :, None], b[..., None, :])
+        return _gathered(products.reshape(*products.shape[:-2], DEGREE * DEGREE))
     out = np.empty(np.broadcast_shapes(a.shape, b.shape), dtype=np.uint64)
     left = [a[..., i] for i in range(DEGREE)]
     right = [b[..., i] for i in range(DEGREE)]
@@ -288,11 +306,22 @@ def fdot(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> FArray:
         right = _digits(b[start:stop])
         rows = max(1, (1 << 24) // max(1, min(_CHUNK, a.shape[1] - start)))
         for top in range(0, a.shape[0], rows):
-            for i, x in enumerate(_digits(a[top : top + rows, start:stop])):
-                for j, y in enumerate(right):
-                    part = fmul(_residues(x @ y), np.uint64(1 << (16 * (i + j))))
-                    out[top : top + rows] = fadd(out[top : top + rows], part)
+            found = reduce(_by_digits(_digits(a[top : top + rows, start:stop]), right))
+            out[top : top + rows] = found if start == 0 else fadd(out[top : top + rows], found)
     return out
+
+
+def _by_digits(left: list[npt.NDArray[np.float64]], right: list[npt.NDArray[np.float64]]) -> FArray:
+    """Sums of products of numbers in digits of 16 bits, below 2^64."""
+    total = _residues(left[0] @ right[0])
+    if len(left) == len(right) == 2:
+        middle = _residues(left[0] @ right[1] + left[1] @ right[0])
+        return total + (middle << _SHIFT) + (_residues(left[1] @ right[1]) * _HIGH % _P)
+    if len(left) == 2:
+        return total + (_residues(left[1] @ right[0]) << _SHIFT)
+    if len(right) == 2:
+        return total + (_residues(left[0] @ right[1]) << _SHIFT)
+    return total
 
 
 def kdot(a: KArray, b: KArray) -> KArray:
@@ -303,13 +332,8 @@ def kdot(a: KArray, b: KArray) -> KArray:
 def kfold(matrix: KArray, vector: KArray) -> KArray:
     """K matrix (m, n, 5) times K vector (n, 5), giving (m, 5)."""
     rows = np.ascontiguousarray(matrix.swapaxes(1, 2)).reshape(-1, matrix.shape[1])
-    gram = fdot(rows, vector).reshape(len(matrix), DEGREE, DEGREE)
-    out = np.zeros((len(matrix), DEGREE), dtype=np.uint64)
-    for i in range(DEGREE):
-        for j in range(DEGREE):
-            term = gram[:, i, j] if i + j < DEGREE else fadd(gram[:, i, j], gram[:, i, j])
-            out[:, (i + j) % DEGREE] = fadd(out[:, (i + j) % DEGREE], term)
-    return out
+    gram = fdot(rows, vector).reshape(len(matrix), DEGREE * DEGREE)
+    return _gathered(gram)
 
 
 def kmatvec(matrix: IntArray, vector: KArray) -> KArray:

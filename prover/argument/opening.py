@@ -180,7 +180,7 @@ def _merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tupl
     terms: dict[tuple[Matrix, str], list[tuple[Term, KS]]] = {}
     dense = []
     for power, claim in zip(powers, claims, strict=True):
-        for term in claim.functional.terms:
+        for term in claim.functional.written():
             if isinstance(term, Term):
                 terms.setdefault((term.matrix, term.columns), []).append((term, power))
             else:

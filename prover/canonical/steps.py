@@ -3,8 +3,11 @@
 The step of a row is 2^e, e = ⌈log2(size / 127) − 0.1⌉, where size = min(largest |entry|, 4.5 · rms): entries beyond 127
 steps are clipped. No step is below 2^−6 of the tensor's median step, so that every exponent of a tensor lies in a
 window that a lookup table can hold; what such small rows lose is far below the rounding of the others. A row of zeros
-has the lowest step of all, −100, which says that it is one; in the head, where logits of zero are as good as others, it
-has the lowest step of that window.
+has the lowest step of all, −100, which says that it is one.
+
+In the head, where all rows give numbers at one unit and those of zeros are as good as others, no step is below a
+quarter of the median one: what smaller rows would gain from finer steps is lost behind the others, and a proof needs
+rows of like size. A row of zeros has the lowest of these steps.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ CLIP_SIGMAS = 4.5
 _CLIPPED = float.fromhex("0x1.125fbee250664p+0")  # 2^0.1: a step may be too small by this factor
 BELOW_MEDIAN = 6
 """How far an exponent may lie below the median of its tensor."""
+ALIKE_BELOW = 2
+"""The same in the head."""
 
 Ints = NDArray[np.int64]
 
@@ -70,8 +75,9 @@ def median(found: Ints, size: Float64) -> int:
     return int(alive[(len(alive) - 1) // 2]) if len(alive) else 0
 
 
-def _raised(found: Ints, size: Float64) -> Ints:
-    return np.where(size > 0, np.maximum(found, median(found, size) - BELOW_MEDIAN), LOWEST_STEP)
+def _raised(found: Ints, size: Float64, alike: bool = False) -> Ints:
+    lowest = median(found, size) - (ALIKE_BELOW if alike else BELOW_MEDIAN)
+    return np.where(size > 0, np.maximum(found, lowest), lowest if alike else LOWEST_STEP)
 
 
 def _round(rows: Float32, steps: Ints, out: NDArray[np.int8]) -> None:
@@ -113,11 +119,11 @@ def round_blocks(
     blocks: Iterator[Float32],
     again: Callable[[Ints], Float32],
     *,
-    stepped: bool = False,
+    alike: bool = False,
 ) -> Rounded:
     """Round a tensor of this shape that comes in blocks of rows; `again` gives the rows of these numbers anew.
 
-    With `stepped` rows of zeros have the lowest step of the others' window.
+    With `alike` rows are of like size, as in the head.
 
     Raises `Malformed` as `sizes` does.
     """
@@ -128,9 +134,7 @@ def round_blocks(
         _round(block, exponents(size[start:stop]), values[start:stop])
         start = stop
     found = exponents(size)
-    steps = _raised(found, size)
-    if stepped:
-        steps = np.where(size > 0, steps, median(found, size) - BELOW_MEDIAN)
+    steps = _raised(found, size, alike)
     low = np.flatnonzero((steps != found) & (size > 0))
     if len(low):
         few = np.empty((len(low), shape[1]), np.int8)

@@ -79,7 +79,7 @@ def whole_model(model: Model) -> Iterator[Rounded]:
             columns = column_gain("head", sum_columns(folded_rows))
             yield columns
             gain = without(columns) if gain is None else gain * without(columns)
-        rounded = _rows("head", shape, shape.vocab, head.rows, gain, stepped=True)
+        rounded = _rows("head", shape, shape.vocab, head.rows, gain, alike=True)
         yield rounded
         if "head" in shape.biases:
             yield round_read("head", head_bias(head, shape), rounded.steps)
@@ -205,12 +205,12 @@ def _rows(
     read: Callable[[Ids], Float32],
     gain: Float32 | None = None,
     *,
-    stepped: bool = False,
+    alike: bool = False,
 ) -> Rounded:
     def mixed(ids: Ids) -> Float32:
         return folded(read(ids), gain, all_ones(shape)).mixed()
 
-    return round_blocks(name, (count, shape.hidden), _blocks(count, mixed), mixed, stepped=stepped)
+    return round_blocks(name, (count, shape.hidden), _blocks(count, mixed), mixed, alike=alike)
 
 
 def _blocks(count: int, read: Callable[[Ids], Float32]) -> Iterator[Float32]:

@@ -18,7 +18,7 @@ from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field import cells, small, vectors
 from huref.prover.kernels.hashing import grind, leaves
-from huref.prover.kernels.integers import canonical, heads, integer_gemm, reading, sites
+from huref.prover.kernels.integers import canonical, heads, integer_gemm, reading, row_sums, sites
 from huref.prover.kernels.jit import frozen
 from huref.prover.kernels.lookup import gkr, gkr_unit, histogram, rows, unit
 from huref.prover.kernels.lookup import leaves as lookup_leaves
@@ -171,6 +171,7 @@ def _other() -> list[Example]:
         lambda: gkr.bind_first(long[0], long, 64, one, one, short),
         lambda: vectors.mul_base(short, short[0].copy()),
         lambda: sites.signed_sums(_sketch(), 1, wide),
+        lambda: row_sums.row_sums(wide, np.zeros((16, 16), np.int8)),
         lambda: histogram.count_digits(wide, 4),
         lambda: lookup_leaves.folded(made, 2),
         lambda: lookup_leaves.first_round(made, tiles, 1, one, eq),

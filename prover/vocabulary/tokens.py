@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,6 +180,17 @@ def load_vocabulary(source: Path | str | Checkpoint) -> Vocabulary | None:
         if path.is_dir() and not _holds_weights(path):
             return None if found is None else load_tokenizer_file(found)
         source = open_checkpoint(path)
+    if source not in _READ:
+        _READ[source] = _vocabulary_of(source)
+    return _READ[source]
+
+
+_READ: WeakKeyDictionary[Checkpoint, Vocabulary | None] = WeakKeyDictionary()
+"""Large vocabularies take a second to read, and a command asks for one more than once."""
+
+
+def _vocabulary_of(source: Checkpoint) -> Vocabulary | None:
+    """The tokenizer in a checkpoint or beside it."""
     folder = source.path if source.path.is_dir() else source.path.parent
     beside = source.tokenizer_file or find_tokenizer_file(folder)
     own = gguf_vocabulary(source.tokenizer_metadata())

@@ -33,7 +33,7 @@ def extension(table: np.ndarray, point: Sequence[KS]) -> KS:
 def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS:
     """Σ aᵀUb over the terms, on matrices of residues."""
     total = KS(0)
-    for term in functional.terms:
+    for term in functional.written():
         matrix = weights if term.matrix == "W" else proof
         if isinstance(term, Term):
             rows = kmatvec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Literal
 from unittest import mock
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from huref.circuits.argument.folded import Cell, Folded, LevelFunctional, Powers, Rows
-from huref.circuits.argument.functional import Claim, Columns, Functional, Term
+from huref.circuits.argument.functional import Claim, Columns, Functional, Stacked, Term
 from huref.common.algebra.field import P, fadd, kdot, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
@@ -37,6 +38,26 @@ def random_term(rng: np.random.Generator, matrix: Matrix, rows: int) -> Term:
     kept = length if count is None else count
     start = int(rng.choice([0, rows - kept, rng.integers(0, rows - kept + 1)]))
     return Term(matrix, start, elements(m), f"c{rng.integers(3)}", right, count)
+
+
+def random_stack(rng: np.random.Generator, rows: int) -> Stacked:
+    """Tensors of any number and size."""
+    n, each, blocks = (int(rng.integers(1, most)) for most in (4, 6, 5))
+    start = int(rng.choice([0, rows - n * each * blocks, rng.integers(0, rows - n * each * blocks + 1)]))
+    shapes = (n, each), (n, blocks)
+    own = [elements(a * b).reshape(a, b, 5) for a, b in shapes]
+    return Stacked("W", start, own[0], own[1], "c0", str(rng.choice(["c0", "c1"])))
+
+
+def entries(stack: Stacked, at: dict[str, KS]) -> np.ndarray:
+    """What a stack asks of every row, from its definition; `at` are the values of column vectors."""
+    found = []
+    for rows, blocks in zip(stack.rows, stack.blocks, strict=True):
+        for row in rows:
+            for b, block in enumerate(blocks):
+                column = at[stack.tail if b == len(blocks) - 1 else stack.columns]
+                found.append(kmul(kmul(row, block), column.array()))
+    return np.stack(found)
 
 
 def coefficients(term: Term) -> np.ndarray:
@@ -67,13 +88,24 @@ def test_row_functional(tall: Case) -> None:
                 assert len(a) == term.length and np.array_equal(a, term.a)
                 part = wanted[start : start + term.length]
                 part[:] = fadd(part, kmul(a, at.array()))
+            again = replace(term, right=None if term.right is None else elements(len(term.right)))
+            functional.terms.append(again)  # with the left side of the last one
+            part[:] = fadd(part, kmul(coefficients(again), at.array()))
+            stack = random_stack(rng, geometry.weights.k_prime)
+            functional.terms.append(stack)
+            by_name = {name: KS.from_array(kdot(vector, eq_rho)) for name, vector in columns.vectors.items()}
+            a = kmul(entries(stack, by_name), weight.array())
+            part = wanted[stack.start : stack.start + len(a)]
+            part[:] = fadd(part, a)
             claims.append(Claim(f"claim {i}", functional, Form.public(KS(0))))
         merged, dense = _merge(layout, claims, weights)
         assert np.array_equal(k_from_mont(_functional(geometry, merged, dense, columns, eq_rho)), wanted)
         rows = Rows(layout, geometry.weights.k_prime, claims, weights, columns, eq_rho)
         for bits in (0, 1, 3, 8):
             z, folded = folded_vector(geometry.length, bits)
-            assert rows.dot(folded) == KS.from_array(kdot(wanted, z))
+            for long in (16, 1 << 8):  # terms that are written out, or not
+                with mock.patch("huref.circuits.argument.folded._LONG", long):
+                    assert rows.dot(folded) == KS.from_array(kdot(wanted, z))
 
 
 def folded_vector(length: int, bits: int) -> tuple[np.ndarray, Folded]:
@@ -98,6 +130,28 @@ def test_outer_products_by_blocks(m: int, n: int) -> None:
         for s in range(6):
             with mock.patch.object(Folded, "_work", staticmethod(lambda bits, *_, s=s: abs(bits - s))):
                 assert folded.outer_dot(start, left, right) == wanted
+
+
+@pytest.mark.parametrize(
+    "n,rows,blocks", [(1, 1, 1), (3, 7, 5), (2, 40, 1), (5, 3, 8), (1, 9, 43), (30, 2, 3)]
+)
+def test_stacks_by_blocks(n: int, rows: int, blocks: int) -> None:
+    """Any lengths and starts, and every block size."""
+    z, folded = folded_vector(4200, 5)
+    for start in (0, 1, 77, 4200 - n * rows * blocks):
+        own, across = elements(n * rows).reshape(n, rows, 5), elements(n * blocks).reshape(n, blocks, 5)
+        wanted = KS.from_array(
+            kdot(
+                kmul(own[:, :, None], across[:, None]).reshape(-1, 5),
+                z[start : start + n * rows * blocks],
+            )
+        )
+        assert folded.stacked_dot(start, own, across) == wanted
+        for s in range(6):
+            with mock.patch.object(
+                Folded, "_stacked_work", staticmethod(lambda bits, *_, s=s: abs(bits - s))
+            ):
+                assert folded.stacked_dot(start, own, across) == wanted
 
 
 @pytest.mark.parametrize("start,length", [(16, 40), (0, 96), (17, 79), (3, 38), (5, 2), (6, 4), (95, 1)])

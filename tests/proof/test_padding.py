@@ -125,7 +125,7 @@ def coefficients(layout: Layout, claim: Any) -> dict[str, np.ndarray]:
         "W": np.zeros((layout.weight_rows, layout.w, 5), np.uint64),
         "A": np.zeros((layout.rows, layout.w, 5), np.uint64),
     }
-    for term in claim.functional.terms:
+    for term in claim.functional.written():
         if isinstance(term, Term):
             part = kouter(term.a, claim.functional.columns.vectors[term.columns])
         else:

@@ -156,8 +156,10 @@ def test_what_two_calibrations_may_differ_in(tiny: Made) -> None:
     )
     assert first_difference(facts, replace(facts, epsilon="1e-05")) == "epsilon"
     assert first_difference(facts, replace(facts, layers=facts.layers[:1])) == "layers"
+    low, high = dict(facts.shifts)["head"]
     assert (
-        first_difference(facts, replace(facts, shifts=(facts.shifts[0], facts.shifts[1] + 2))) == "shifts[1]"
+        first_difference(facts, replace(facts, shifts=(*facts.shifts[:-1], ("head", (low, high + 2)))))
+        == "shifts.head[1]"
     )
 
 

@@ -49,7 +49,7 @@ def committed(toy: Toy) -> dict[str, Array]:
 def value(functional: Functional, cells: dict[str, Array]) -> KS:
     """Σ over its terms."""
     found = KS(0)
-    for term in functional.terms:
+    for term in functional.written():
         if isinstance(term, Dense):
             own = cells[term.matrix][term.start : term.start + len(term.choice)]
             found += KS.from_array(ksum(kscale(term.values[term.choice], own).reshape(-1, DEGREE)))

@@ -146,6 +146,9 @@ class Forger(_Recorder):
         self.positions = own
         return out
 
+    def apart(self, distance: Ints, own: Ints) -> None:
+        pass
+
     def write(self, site: Write) -> Ints:
         return super().write(replace(site, residual=self.how.residual.get(site.name, site.residual)))
 

@@ -17,7 +17,7 @@ from huref.circuits.inference.facts import Activation, Facts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.inference.sites import InferenceProgram
-from huref.circuits.model.tensors import DIGIT, DIGITS, READ_UNIT, STEP, WRITE_UNIT, whole_model
+from huref.circuits.model.tensors import DIGIT, DIGITS, READ_UNIT, STEP, WRITE_UNIT, kind_of, whole_model
 from huref.circuits.program.program import Weight
 from huref.circuits.relations.frame import starts_of
 from huref.circuits.relations.program import Relations
@@ -54,6 +54,8 @@ UNEVEN = replace(TINY, hidden=40, heads=3, kv_heads=3, head_dim=12, rotary_dim=1
 
 LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
     "llama": (TINY, "silu"),
+    "small rows": (TINY, "silu"),
+    "small heads": (NORMED, "silu"),
     "qwen2": (BIASED, "gelu_tanh"),
     "qwen3": (NORMED, "silu"),
     "gpt2": (UNTURNED, "gelu"),
@@ -99,8 +101,10 @@ class Run:
         return Checker(self.relations, {**self.found, **(changed or {})}, self.weights).wrong()
 
 
-def random_weights(shape: ModelShape, seed: int) -> dict[str, Ints]:
-    """Entries in ±127 and steps such that the model's values are of ordinary size."""
+def random_weights(shape: ModelShape, seed: int, small: bool = False) -> dict[str, Ints]:
+    """Entries in ±127 and steps such that the model's values are of ordinary size; with `small` every fourth row of a
+    layer is far smaller than the others.
+    """
     rng, found = np.random.default_rng(seed), dict[str, Ints]()
     for tensor in whole_model(shape):
         of, _, kind = tensor.name.removesuffix(STEP).rpartition("_")
@@ -116,6 +120,8 @@ def random_weights(shape: ModelShape, seed: int) -> dict[str, Ints]:
             found[tensor.name] = np.array([[-5, -12]], np.int8)
         elif tensor.name.endswith(STEP):
             found[tensor.name] = rng.integers(-9, -6, (tensor.rows, tensor.cols)).astype(np.int8)
+            if small and tensor.name.startswith("l"):
+                found[tensor.name][:, ::4] -= {"o": 4, "up": 4, "q": 10}.get(kind_of(tensor.name), 8)
         else:
             entries = np.rint(rng.standard_normal((tensor.rows, tensor.cols)) * 40)
             found[tensor.name] = np.clip(entries, -127, 127).astype(np.int8)
@@ -129,13 +135,14 @@ def make_run(
     seed: int = 0,
     gap: int = 3,
     activation: Activation = "silu",
+    small: bool = False,
 ) -> Run:
     """A run on random ids, of one sequence or several. The claimed tokens are the best ones, claimed to be within `gap`
     of themselves.
     """
     lengths = (tokens,) if isinstance(tokens, int) else tokens
     tokens = sum(lengths)
-    weights, rng = random_weights(shape, seed), np.random.default_rng(seed + 1)
+    weights, rng = random_weights(shape, seed, small), np.random.default_rng(seed + 1)
     texts = [rng.integers(0, shape.vocab, max(24, tokens)).tolist() for _ in range(3)]
     settings = Settings.alike(shape, activation, "1e-05")
     if shape.output_norm:  # as Gemma 3: layers that turn differently, an embedding with a factor
@@ -149,6 +156,12 @@ def make_run(
     gaps = (gap,) * len(positions)
     claims = claims_of(logits, lengths, tuple(positions), tokens_of, gaps, facts)
     return Run(shape, weights, facts, lengths, ids, claims)
+
+
+def layout_run(name: str, **more: Any) -> Run:
+    """A run in one of LAYOUTS."""
+    shape, activation = LAYOUTS[name]
+    return make_run(shape, activation=activation, small=name.startswith("small"), **more)
 
 
 def claims_of(

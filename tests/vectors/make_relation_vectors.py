@@ -28,6 +28,8 @@ FILE = Path(__file__).with_name("relations.json")
 PARTS = ("Relations", "Knobs", "OpeningGeometry", "lookups", "places", "rows")
 SHAPES = {
     "llama, uneven heads": (UNEVEN, "silu"),
+    "llama, small rows": (TINY, "silu"),
+    "qwen3, small rows": (NORMED, "silu"),
     "qwen2, a hidden size with the least tables of a norm": (replace(BIASED, hidden=208), "gelu_tanh"),
     "qwen3": (NORMED, "silu"),
     "phi3, partly turned": (replace(TINY, rotary="interleaved", rotary_dim=8), "silu"),
@@ -72,7 +74,7 @@ def main() -> None:
     """Write every case with its digests."""
     cases = []
     for name, (shape, activation) in SHAPES.items():
-        facts = make_run(shape, activation=activation).facts.to_dict()
+        facts = make_run(shape, activation=activation, small=name.endswith("small rows")).facts.to_dict()
         facts["layers"][1]["product_outliers"] = [[5, 2], [40, 1]]
         facts["layers"][0]["up_outliers"] = [[3, 1], [5, 2]] if shape.gated else []
         if name.startswith("gemma,"):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.facts import MAX_SHIFT, SHIFTED, Facts
 from huref.common.errors import ProverError
 from huref.prover.run.inference.float_run import FloatRun, Weights
 from huref.prover.run.inference.plain_run import PlainRun
 from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings
-
-_LARGEST_SHIFT = 20
 
 
 def calibrate(
@@ -40,9 +38,10 @@ def calibrate(
             progress(f"layer {n + 1} of {shape.layers}")
         layers.append(run.layer(n))
     logits = run.logits()
-    low, high = min(run.shifts), max(run.shifts)
-    if low < 0 or high > _LARGEST_SHIFT:
-        raise ProverError(f"inference: secret shifts of {low} to {high} do not fit a table")
+    layers = run.settled(layers)
+    for name, (low, high) in run.shifts.items():
+        if low < 0 or high > MAX_SHIFT:
+            raise ProverError(f"inference: secret shifts of {low} to {high} of {name} do not fit a table")
     return Facts(
         activation=settings.activation,
         epsilon=settings.epsilon,
@@ -51,7 +50,7 @@ def calibrate(
         score_square=settings.score_square,
         embedding=run.first,
         logits=logits,
-        shifts=(low, high),
+        shifts=tuple((name, run.shifts[name]) for name in SHIFTED if name in run.shifts),
         layers=tuple(layers),
         **run.more,
     )

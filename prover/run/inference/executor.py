@@ -14,6 +14,7 @@ from huref.circuits.inference.evaluate import Evaluator, InferenceTrace, Ints, W
 from huref.circuits.inference.sites import InferenceProgram, Low, Rotate, Write
 from huref.circuits.program.rotation import rotation
 from huref.prover.kernels.integers.integer_gemm import product
+from huref.prover.kernels.integers.row_sums import row_sums
 
 
 def execute_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:
@@ -37,7 +38,7 @@ class FastEvaluator(Evaluator):
 
     def written(self, site: Low | Write, part: Ints) -> Ints:
         tensor = self.weights[site.tensor]
-        out = product(part.astype(np.int16), np.ascontiguousarray(tensor.T)).astype(np.int64)
+        out = row_sums(part.astype(np.int16), tensor).astype(np.int64)
         for row, by in site.weight:
             out += (((1 << by) - 1) * part[:, row])[:, None] * tensor[row].astype(np.int64)
         return out

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import check_supported
-from huref.circuits.model.tensors import BIAS, STEP, matrices
+from huref.circuits.model.tensors import BIAS, STEP, kind_of, matrices
 from huref.common.errors import Unsupported
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
@@ -122,7 +122,7 @@ def _write_tensor(file: BinaryIO, weights: Weights, tensor: _Stored) -> None:
         file.write(_vector(weights, tensor).astype("<f4").tobytes())
         return
     values, steps = weights[tensor.source], weights[tensor.source + STEP].reshape(-1).astype(np.int32)
-    transposed = tensor.source.rpartition(".")[2] in _TRANSPOSED
+    transposed = kind_of(tensor.source) in _TRANSPOSED
     stored = np.ascontiguousarray(values.T) if transposed else values
     for start in range(0, len(stored), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from huref.circuits.inference.limits import (
     RAW_SQUARES,
     UP_CLAMP,
     VALUE_CLAMP,
+    largest_lift,
     largest_score_shift,
     product_high,
     query_scale,
@@ -39,7 +41,7 @@ from huref.circuits.inference.limits import (
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
 from huref.circuits.model.rotary import rotary_planes
-from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT
+from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT, kind_of
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
 from huref.prover.run.inference.settings import Settings
@@ -52,7 +54,6 @@ MARGIN, WIDE_MARGIN = 1.3, 4.0
 FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
 _OUTLIERS = 8
 """Neurons of a layer that do not count for the common unit of u or a."""
-_LARGEST_SHIFT = 20
 _BLOCK = 4096
 """Rows of a matrix that are held as floats at a time."""
 
@@ -93,14 +94,17 @@ def unit_rows(x: Floats, epsilon: float) -> Floats:
 class FloatRun:
     """The model in float32, layer after layer, for the tokens of all texts at once; a block of rows is real at a time.
 
-    `x` is the residual stream (tokens of all texts × hidden), `texts` the slices of it.
+    `x` is the residual stream (tokens of all texts × hidden), `texts` the slices of it, `before` the finest units that
+    it may have before every write, `least` the smallest exponent in the embedding.
     """
 
     def __init__(
         self, shape: ModelShape, settings: Settings, weights: Weights, texts: Sequence[Sequence[int]]
     ) -> None:
         self.shape, self.settings, self.weights = shape, settings, weights
-        self.shifts: list[int] = []
+        self.shifts: dict[str, tuple[int, int]] = {}
+        self.before: list[int] = []
+        self.least = 0
         self.more: dict[str, Any] = {}
         ids = np.concatenate([np.asarray(text, np.int64) for text in texts])
         ends = np.cumsum([len(text) for text in texts])
@@ -126,8 +130,7 @@ class FloatRun:
         # 127 · √square · 2^(unit + step) stays below 2^bits, and the sum of two
         largest = self.bits - 6 - len(steps) - int(alive.max()) - math.ceil(math.log2(square) / 2)
         self.first = self.unit = min(FINEST_STREAM, largest)
-        if self.first + int(alive.min()) < 0:
-            raise ProverError("inference: rows of the embedding are too different in size")
+        self.least = int(alive.min())
 
     def steps(self, name: str) -> NDArray[np.int32]:
         return self.weights[name + STEP].reshape(-1).astype(np.int32)
@@ -138,7 +141,7 @@ class FloatRun:
 
     def bias(self, name: str) -> Floats | None:
         """The bias behind a matrix, real numbers; None without one."""
-        if name.rpartition(".")[2] not in self.shape.biases:
+        if kind_of(name) not in self.shape.biases:
             return None
         return real_bias(self.weights, name).astype(np.float32)
 
@@ -156,11 +159,35 @@ class FloatRun:
         bias = self.bias(name)
         return found if bias is None else found + bias
 
-    def write(self, name: str, y: Floats, unit: int) -> int:
+    def write(self, name: str, y: Floats, unit: int, outliers: Outliers = ()) -> int:
         """x += y · W + b, y at this unit for rows whose step is 2^0; the stream's next unit."""
+        self.before.append(unit - LIMB + self.lift(name, outliers))
         self.x += self.product(name, y)
         self.unit = min(self.unit, unit - LIMB + 2, unit_for(1 << self.bits, peak(self.x)))
         return self.unit
+
+    def lift(self, name: str, outliers: Outliers) -> int:
+        """By how many bits what is written may be coarser than the stream before it."""
+        tensor, inner = kind_of(name), len(self.weights[name])
+        high = MIXED_HIGH if tensor == "o" else product_high(inner)
+        entry = (1 << self.size.bits) + self.size.over
+        terms = inner + sum((1 << by) - 1 for _, by in outliers)
+        return largest_lift(terms, high, entry * (1 + (tensor in self.shape.biases)))
+
+    def settled(self, layers: list[LayerFacts]) -> list[LayerFacts]:
+        """The layers, their stream and the first one no finer than what is written next can be lifted to.
+
+        Raises:
+            ProverError: the embedding has rows too small for the first unit.
+        """
+        units = [self.first, *(unit for layer in layers for unit in layer.stream)]
+        finest = [*self.before, units[-1]] if self.before else units
+        own = np.minimum.accumulate(np.minimum(units, finest)).tolist()
+        self.first = own[0]
+        if self.first + self.least < 0:
+            raise ProverError("inference: rows of the embedding are too different in size")
+        pairs = zip(own[1::2], own[2::2], strict=True)
+        return [replace(layer, stream=pair) for layer, pair in zip(layers, pairs, strict=True)]
 
     def product(self, name: str, y: Floats) -> Floats:
         """y · W + b."""
@@ -285,7 +312,7 @@ class FloatRun:
         units = {"gate": gate_unit, "up": up_unit, "product": product}
         if not gated:
             units["gate"], units["up"] = 0, gate_unit
-        return self.write(f"{tag}down", a, product), {
+        return self.write(f"{tag}down", a, product, outliers), {
             **units,
             "up_outliers": up_outliers,
             "product_outliers": outliers,
@@ -321,7 +348,9 @@ class FloatRun:
         for row, by in extra:
             shift[row] += by
         unit = min(unit, int(shift.min()))
-        self.shifts += [int(shift.min()) - unit, int(shift.max()) - unit]
+        low, high = int(shift.min()) - unit, int(shift.max()) - unit
+        before = self.shifts.setdefault(kind_of(tensor), (low, high))
+        self.shifts[kind_of(tensor)] = min(before[0], low), max(before[1], high)
         return unit
 
     def logits(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
+from huref.circuits.inference.facts import Outliers
 from huref.circuits.inference.limits import (
     LIMB,
     NORM_UNIT,
@@ -128,7 +129,7 @@ class PlainRun(FloatRun):
                 self.note(unit, value)
         return found
 
-    def write(self, name: str, y: Floats, unit: int) -> int:
+    def write(self, name: str, y: Floats, unit: int, outliers: Outliers = ()) -> int:
         found, (gain, step) = self.product(name, y), self.gain(name)
         self.note("written", min(unit - LIMB, unit_for(1 << self.size.narrow, peak(found), WIDE_MARGIN)))
         half_octaves = self.note("scaled", self.scaled(name))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
 from huref.circuits.inference.evaluate import Ints, Weights, split
-from huref.circuits.inference.limits import stream_size
-from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.limits import LIMB, stream_size
+from huref.circuits.inference.relate_head import LOGIT_BITS, Claims
 from huref.circuits.inference.relate_norm import CARRY, PIECE, carry_bits, digits, largest_exponent, pieces
 from huref.circuits.inference.sites import (
     Divide,
@@ -42,7 +42,8 @@ from huref.circuits.program.functions import (
     multiples,
     reciprocal,
 )
-from huref.circuits.relations.program import Relations
+from huref.circuits.program.wide_tables import DISTANCE_BITS
+from huref.circuits.relations.program import Own, Relations
 from huref.common.errors import ProverError
 from huref.prover.run.inference.record_plain import PlainRecorder
 
@@ -81,6 +82,7 @@ class _Recorder(PlainRecorder):
         self.claims, self.relations = claims, relations
         self.found: dict[str, Array] = {}
         self.limb = stream_size(program.shape).limb
+        self.reaches = {look.label: look for look in relations.looks if look.label.endswith(".reach")}
         norms = [site for site in program.sites if isinstance(site, Norm)]
         self.norms = {
             behind: [site.name for site in norms if site.behind is behind] for behind in (False, True)
@@ -112,12 +114,26 @@ class _Recorder(PlainRecorder):
     def stepped(self, name: str, inner: int) -> None:
         """The last rounding's secret shifts, and their powers."""
         shift = np.asarray(self.last[2], np.int64)
-        largest = self.relations.matrix[f"{name}.shift"].largest
-        if int(shift.max()) > largest:
-            raise ProverError(f"{name}: a secret shift above {largest} does not fit the proof")
         self.put(f"{name}.shift", inner, shift)
         self.put(f"{name}.power", inner, np.left_shift(1, shift))
         self.put(f"{name}.half", inner, np.left_shift(1, shift) >> 1)
+        if f"{name}.reach" in self.reaches:
+            self._coarse(name, inner, shift)
+
+    def _coarse(self, name: str, inner: int, shift: Ints) -> None:
+        """By how much shifts are above what every integer of the tensor admits, and whether theirs are small enough."""
+        look, h = self.reaches[f"{name}.reach"], self.last[1]
+        heights = np.array(look.table.parameters[2:])
+        most = self.relations.matrix[f"{name}.shift"].largest - len(heights) + 1
+        coarse = np.maximum(0, shift - most)
+        looked = look.operands[1]
+        if isinstance(looked, Own) and looked.matrix.name.endswith(".high"):
+            h, _ = split(h, LIMB)
+        if (h >= heights[coarse]).any() or (h < -heights[coarse]).any():
+            raise ProverError(
+                f"{name}: a value of a small row does not fit the proof", hint="the text is unlike any other"
+            )
+        self.put(f"{name}.coarse", inner, coarse)
 
     def embed(self, site: Embed) -> Ints:
         out = super().embed(site)
@@ -233,12 +249,18 @@ class _Recorder(PlainRecorder):
             raise ProverError(
                 f"the token claimed behind position {claims.positions[at]} is further below the best than its gap"
             )
+        self.apart(distance, own)
         self.stepped("head", 0)
         self.put("head.distance", 0, distance)
         self._odds(distance)
         self.put("head.claimed", 0, own)
         self.rest("head.rest", 0)
         return h
+
+    def apart(self, distance: Ints, own: Ints) -> None:
+        """Raise where the tables of the logits do not reach."""
+        if int(distance.max()) >= 1 << DISTANCE_BITS or int(np.abs(own).max()) >= 1 << (LOGIT_BITS - 1):
+            raise ProverError("logits are too far apart for a proof", hint="the text is unlike any other")
 
     def _odds(self, distance: Ints) -> None:
         """Both digits of e^−D, and their sums rounded up."""

@@ -10,6 +10,9 @@ from huref.circuits.fingerprint.profiles import Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relations import relate
+from huref.circuits.whole import committed_tensors
 from huref.common.errors import ProverError, Unsupported, UsageError
 from huref.prover.checkpoint.families import Model
 from huref.prover.run.inference.calibrate import calibrate
@@ -42,9 +45,10 @@ class Calibration:
         """
         facts = calibrate(self.shape, self.settings, weights, self.texts, progress, self.own)
         try:
-            compile_inference(self.shape, facts, 1)
-        except UsageError as error:
-            raise ProverError(f"inference: {error.message}") from None
+            program = compile_inference(self.shape, facts, 1)
+            relate(program, [0], Claims((0,), (0,), (0,), 4), committed_tensors(self.shape))
+        except (UsageError, Unsupported) as error:
+            raise ProverError(f"inference: {error.message.removeprefix('inference: ')}") from None
         return facts
 
 
@@ -90,7 +94,7 @@ def _units(facts: Facts) -> dict[str, int]:
     """All units by name; a neuron that is no outlier has none."""
     units = {"embedding": facts.embedding, "logits": facts.logits, "lifted": facts.lifted}
     units |= {f"final[{i}]": unit for i, unit in enumerate(facts.final)}
-    units |= dict(zip(("shifts[0]", "shifts[1]"), facts.shifts, strict=True))
+    units |= {f"shifts.{name}[{i}]": shift for name, pair in facts.shifts for i, shift in enumerate(pair)}
     for n, layer in enumerate(facts.layers):
         for field in fields(layer):
             value, name = getattr(layer, field.name), f"layers[{n}].{field.name}"

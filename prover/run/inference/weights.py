@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.model.tensors import BIAS, STEP
+from huref.circuits.model.tensors import BIAS, STEP, kind_of
 from huref.prover.canonical.steps import Rounded
 
 
@@ -29,6 +29,6 @@ def real_sum(weights: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.f
 def real_bias(weights: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.float64]:
     """The bias of a matrix (circuits/model/tensors.py), real numbers; of what is read it counts steps of its row."""
     real = real_sum(weights, name + BIAS)
-    if name.rpartition(".")[2] in ("o", "down"):
+    if kind_of(name) in ("o", "down"):
         return real
     return np.ldexp(real, weights[name + STEP].reshape(-1).astype(np.int32))

@@ -14,7 +14,7 @@ from huref.circuits.inference.limits import norm_scale, product_high, stream_bit
 from huref.circuits.inference.sites import Write
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported, UsageError
-from tests.support.shapes import SMOL
+from tests.support.shapes import SMOL, all_shifts
 
 SHAPE = replace(SMOL, vocab=1000, layers=2, head=True)
 LAYER = LayerFacts(
@@ -38,7 +38,7 @@ FACTS = Facts(
     score_square=64,
     embedding=13,
     logits=9,
-    shifts=(2, 16),
+    shifts=all_shifts(2, 16),
     layers=(LAYER, LAYER),
 )
 LARGE = replace(SHAPE, hidden=4096, heads=32, kv_heads=32, head_dim=128, rotary_dim=128, ffn=11008)

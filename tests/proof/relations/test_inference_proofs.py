@@ -11,7 +11,7 @@ from huref.common.errors import Rejected
 from huref.common.params import Knobs
 from tests.proof.relations.test_relation_attacks import prove_falsely
 from tests.support.inference_forger import Deviation, forge
-from tests.support.inference_runs import LAYOUTS, TINY, UNEVEN, Run, make_run
+from tests.support.inference_runs import TINY, UNEVEN, Run, layout_run, make_run
 from tests.support.toy_relations import KNOBS, Toy, without
 
 pytestmark = pytest.mark.slow
@@ -42,10 +42,10 @@ SEVERAL = (3, 34, 2), (2, 20, 36, 38)
 """Lengths of sequences, of which one is longer than a block and begins inside one, and claimed places."""
 
 
-@pytest.mark.parametrize("layout", ["llama", "gpt2", "gemma3"])
+@pytest.mark.parametrize("layout", ["llama", "gpt2"])
 def test_several_sequences(layout: str) -> None:
-    shape, activation = LAYOUTS[layout]
-    made = of(make_run(shape, *SEVERAL, activation=activation))
+    lengths, positions = SEVERAL
+    made = of(layout_run(layout, tokens=lengths, positions=positions))
     assert made.setup.layout.w == 32
     made.verify(made.prove())
 
@@ -68,10 +68,9 @@ def test_what_a_proof_of_several_says_cannot_be_changed() -> None:
             made.verify(proof, setup=Toy(other.relations, run.weights, run.found).setup)
 
 
-@pytest.mark.parametrize("layout", ["qwen2", "qwen3", "gpt2", "gemma3"])
+@pytest.mark.parametrize("layout", ["small rows", "small heads", "qwen2", "qwen3", "gpt2", "gemma3"])
 def test_other_layouts(layout: str) -> None:
-    shape, activation = LAYOUTS[layout]
-    made = of(make_run(shape, activation=activation))
+    made = of(layout_run(layout))
     made.verify(made.prove())
 
 

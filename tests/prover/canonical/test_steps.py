@@ -10,6 +10,7 @@ import pytest
 from huref.circuits.model.tensors import LOWEST_STEP
 from huref.common.errors import Malformed
 from huref.prover.canonical.steps import (
+    ALIKE_BELOW,
     BELOW_MEDIAN,
     exponents,
     median,
@@ -85,6 +86,19 @@ def test_blocks_give_what_the_whole_gives() -> None:
     np.testing.assert_array_equal(found.values, whole.values)
     np.testing.assert_array_equal(found.steps, whole.steps)
     assert asked == [[7, 60]]
+
+
+def test_rows_of_like_size_have_like_steps() -> None:
+    """In the head: nothing is far below the median, and zeros are rows like others."""
+    tensor = rows(50)
+    tensor[[3, 40]] *= np.float32(1e-3)
+    tensor[4] = 0
+    found = round_blocks("head", tensor.shape, iter([tensor]), lambda ids: tensor[ids], alike=True)
+    size = sizes("head", tensor)
+    lowest = median(exponents(size), size) - ALIKE_BELOW
+    assert found.steps[[3, 4, 40]].tolist() == [lowest] * 3 and found.steps.min() == lowest
+    exact = np.rint(tensor[[3, 40]] / np.ldexp(1.0, lowest))
+    np.testing.assert_array_equal(found.values[[3, 40]], exact)
 
 
 def test_rows_of_free_scale_fill_the_range() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from huref.circuits.program.program import SketchSum
 from huref.prover.kernels.integers.integer_gemm import product
+from huref.prover.kernels.integers.row_sums import row_sums
 from huref.prover.kernels.integers.sites import signed_sums
 
 
@@ -33,6 +34,29 @@ def test_operands_that_do_not_fit() -> None:
         product(np.zeros((2, 3), np.int16), np.zeros((2, 4), np.int8))
     with pytest.raises(ValueError, match="do not fit"):
         product(np.zeros((2, 3), np.int16), np.zeros((2, 3), np.int32))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (4, 256, 32), (5, 33, 7), (9, 301, 65), (12, 600, 130), (3, 2, 96)]
+)
+def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
+    m, n, d = shape
+    rng = np.random.default_rng(n)
+    left = rng.integers(-2047, 2048, (m, n)).astype(np.int16)
+    matrix = rng.integers(-128, 128, (n, d)).astype(np.int8)
+    assert np.array_equal(row_sums(left, matrix), left.astype(np.int64) @ matrix.astype(np.int64))
+
+
+def test_largest_sums_of_rows() -> None:
+    left, matrix = np.full((4, 8192), 1023, np.int16), np.full((8192, 32), -128, np.int8)
+    assert (row_sums(left, matrix) == -1023 * 128 * 8192).all()
+
+
+def test_rows_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        row_sums(np.zeros((2, 3), np.int16), np.zeros((4, 2), np.int8))
+    with pytest.raises(ValueError, match="do not fit"):
+        row_sums(np.zeros((2, 3), np.int16), np.zeros((3, 2), np.int16))
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.float32])

@@ -24,6 +24,7 @@ from huref.prover.run.inference.products import OwnProducts
 from huref.prover.run.inference.settings import Settings, read_settings
 from huref.prover.run.inference.weights import integer_weights
 from tests.support import tiny_models
+from tests.support.shapes import all_shifts
 from tests.support.whole_models import load_integers
 
 TOKENS = 29
@@ -212,13 +213,13 @@ def test_what_the_trace_notes_is_what_the_sites_say(ready: Ready) -> None:
 def test_a_value_outside_its_range_has_no_proof(ready: Ready) -> None:
     layer = replace(ready.facts.layers[1], mixed=ready.facts.layers[1].mixed + 6)
     facts = replace(
-        ready.facts, layers=(ready.facts.layers[0], layer, *ready.facts.layers[2:]), shifts=(0, 20)
+        ready.facts, layers=(ready.facts.layers[0], layer, *ready.facts.layers[2:]), shifts=all_shifts(0, 20)
     )
     program = compile_inference(ready.model.shape, facts, TOKENS)
     for run in (run_inference, execute_inference):
         with pytest.raises(ProverError, match=r"l1\.y: a value does not fit its limbs"):
             run(program, ready.weights, ready.ids)
-    narrow = compile_inference(ready.model.shape, replace(ready.facts, shifts=(8, 9)), TOKENS)
+    narrow = compile_inference(ready.model.shape, replace(ready.facts, shifts=all_shifts(8, 9)), TOKENS)
     with pytest.raises(ProverError, match=r"a secret shift is outside 8\.\.9"):
         execute_inference(narrow, ready.weights, ready.ids)
 
