@@ -1,4 +1,5 @@
-"""Proofs of inference: which tokens the committed model gives, in one bundle with its fingerprint (protocol §13).
+"""Proofs of inference: which tokens the committed model gives behind one prompt or several, in one bundle with its
+fingerprint (protocol §13).
 
 As in `huref.prover.owner`, nothing appears under a bundle's name before its own verification passed.
 """
@@ -18,10 +19,12 @@ from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference_statement import (
     MAX_GAP,
     MAX_IDS,
+    Answer,
     InferenceStatement,
     inference_program,
     prepare_inference,
 )
+from huref.circuits.relations.frame import starts_of
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import new_folder
@@ -74,7 +77,7 @@ class Answered:
 def prove_inference(
     commitment: str | Path,
     out: str | Path,
-    question: Question,
+    questions: Sequence[Question],
     *,
     each: bool = False,
     fingerprint: str | Path | None = None,
@@ -83,21 +86,21 @@ def prove_inference(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Answered:
-    """Prove an answer of the committed model and write the bundle `out`, with the model's fingerprint.
+    """Prove answers of the committed model, all in one proof, and write the bundle `out`, with the model's fingerprint.
 
     The fingerprint is taken from the bundle `fingerprint`, or proven first. With `each`, every claimed token's own gap
-    is published instead of one for all.
+    is published instead of one for all of an answer.
 
     Raises:
-        UsageError: the question does not fit the model, or `out` exists.
+        UsageError: a question does not fit the model, there is none, or `out` exists.
         ProverError: a value that no proof can hold, or an exhausted opening budget.
         Rejected: `fingerprint` does not hold, or is of another model.
     """
     folder, out, progress = Path(commitment), Path(out), progress or Progress()
-    _check_question(check_commitment(folder, key), question)
+    _check_questions(check_commitment(folder, key), questions)
     with new_folder(out, replace=replace_existing) as temporary:
         opened = open_commitment(folder, choose(device), None, progress)
-        statement = _answer(opened, question, each, progress)
+        statement = _answer(opened, questions, each, progress)
         base = _fingerprint(folder, temporary, fingerprint, key, device, progress)
         proof, left = _prove(opened, statement, progress)
         added = {form.INFERENCE: statement.encode(), form.INFERENCE_PROOF: proof}
@@ -127,17 +130,25 @@ def check_commitment(folder: Path, key: SecretKey | None) -> CommitmentFile:
     return public
 
 
-def _check_question(public: CommitmentFile, question: Question) -> None:
-    """Raises `UsageError` where the question does not fit the model."""
-    vocab, ids = inference_program(public)[0].vocab, question.ids
-    if any(not 0 <= i < vocab for i in ids):
-        raise UsageError(f"token ids are integers from 0 to {vocab - 1}")
-    if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
+def _check_questions(public: CommitmentFile, questions: Sequence[Question]) -> None:
+    """Raises `UsageError` where a question does not fit the model, or all are too much for one proof."""
+    vocab, total = inference_program(public)[0].vocab, 0
+    if not questions:
+        raise UsageError("there is no prompt")
+    for number, question in enumerate(questions, 1):
+        ids, which = question.ids, f"prompt {number}: " if len(questions) > 1 else ""
+        if any(not 0 <= i < vocab for i in ids):
+            raise UsageError(f"{which}token ids are integers from 0 to {vocab - 1}")
+        if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
+            raise UsageError(
+                f"{which}a prompt of at least one token is needed, and an answer or a number of tokens to generate"
+            )
+        total += len(ids) + question.generate
+    if total > MAX_IDS:
         raise UsageError(
-            "a prompt of at least one token is needed, and an answer or a number of tokens to generate"
+            f"one proof covers at most {MAX_IDS} tokens, these are {total}",
+            hint="prove some of the answers in another bundle" if len(questions) > 1 else None,
         )
-    if len(ids) + question.generate > MAX_IDS:
-        raise UsageError(f"one proof covers at most {MAX_IDS} tokens")
 
 
 def _broken(error: HurefError) -> ProverError:
@@ -168,49 +179,85 @@ def _fingerprint(
 
 
 def _answer(
-    opened: OpenedCommitment, question: Question, each: bool, progress: Progress
+    opened: OpenedCommitment, questions: Sequence[Question], each: bool, progress: Progress
 ) -> InferenceStatement:
-    """The statement of a run: the answer is generated where there is none, and its gaps are measured."""
-    shape, facts = inference_program(opened.public)
-    ids, weights = [int(i) for i in question.ids], opened.source.weights
-    answer = question.answer
+    """The statement of a run: answers are generated where there are none, and the gaps of the others measured."""
     with progress.stage("run") as step:
-        if question.generate:
-            made, odds = generate(shape, facts, weights, ids, question.generate, step)
-            ids += made
-            answer = None if question.told is None else question.told(ids)
-            gaps = [0] * question.generate if each else [0]  # each is the best one
-        else:
-            program = compile_inference(shape, facts, len(ids) - 1)
-            logits = execute_inference(program, weights, ids[:-1]).values[program.logits]
-            claims = answer_claims(ids, question.first)
-            gaps = measured_gaps(logits, claims)
-            if max(gaps) > MAX_GAP:
-                raise ProverError(
-                    f"a token of the answer is {max(gaps) * 2.0**-facts.logits:.1f} logits below the model's best one",
-                    hint="the answer is another model's, or was cut into tokens in another way",
-                )
-            gaps = gaps if each else [max(gaps)]
-            odds = claimed_odds(logits, claims, gaps, facts.logits)
-    return InferenceStatement(
-        model_id=opened.public.model_id,
-        ids=ids,
-        first=question.first,
-        gaps=gaps,
-        odds=odds,
-        prompt=question.prompt,
-        answer=answer,
+        found = {**_generated(opened, questions, each, step), **_measured(opened, questions, each)}
+    said = InferenceStatement(
+        model_id=opened.public.model_id, answers=[found[number] for number in range(len(questions))]
     )
+    if len(said.encode()) > form.CAPS[form.INFERENCE]:
+        raise UsageError(
+            "the texts are too long for a bundle", hint="give token ids, or prove fewer answers at a time"
+        )
+    return said
+
+
+def _generated(
+    opened: OpenedCommitment, questions: Sequence[Question], each: bool, step: Callable[[str], None]
+) -> dict[int, Answer]:
+    """The model's own answers, by the number of the question. Every token is the best one."""
+    (shape, facts), weights = inference_program(opened.public), opened.source.weights
+    found = {}
+    for count in sorted({question.generate for question in questions} - {0}):
+        asked = [number for number, question in enumerate(questions) if question.generate == count]
+        made = generate(shape, facts, weights, [questions[number].ids for number in asked], count, step)
+        for number, (answer, odds) in zip(asked, made, strict=True):
+            question = questions[number]
+            ids = [*map(int, question.ids), *answer]
+            found[number] = Answer(
+                ids=ids,
+                first=question.first,
+                gaps=[0] * count if each else [0],
+                odds=odds,
+                prompt=question.prompt,
+                answer=None if question.told is None else question.told(ids),
+            )
+    return found
+
+
+def _measured(opened: OpenedCommitment, questions: Sequence[Question], each: bool) -> dict[int, Answer]:
+    """Answers that are given, by the number of the question, with their gaps."""
+    (shape, facts), weights = inference_program(opened.public), opened.source.weights
+    given = [number for number, question in enumerate(questions) if not question.generate]
+    if not given:
+        return {}
+    every = [[int(i) for i in questions[number].ids] for number in given]
+    program = compile_inference(shape, facts, *(len(ids) - 1 for ids in every))
+    run_ids = [i for ids in every for i in ids[:-1]]
+    logits = execute_inference(program, weights, run_ids).values[program.logits]
+    found = {}
+    for number, ids, start in zip(given, every, starts_of(program.lengths), strict=True):
+        question, own = questions[number], logits[start : start + len(ids) - 1]
+        claims = answer_claims(ids, question.first)
+        gaps = measured_gaps(own, claims)
+        if max(gaps) > MAX_GAP:
+            which = f"answer {number + 1}" if len(questions) > 1 else "the answer"
+            raise ProverError(
+                f"a token of {which} is {max(gaps) * 2.0**-facts.logits:.1f} logits below the model's best one",
+                hint="the answer is another model's, or was cut into tokens in another way",
+            )
+        gaps = gaps if each else [max(gaps)]
+        odds = claimed_odds(own, claims, gaps, facts.logits)
+        found[number] = Answer(
+            ids=ids,
+            first=question.first,
+            gaps=gaps,
+            odds=odds,
+            prompt=question.prompt,
+            answer=question.answer,
+        )
+    return found
 
 
 def _prove(opened: OpenedCommitment, statement: InferenceStatement, progress: Progress) -> tuple[bytes, int]:
     """The proof's bytes, checked, and how many more proofs are left."""
     setup = prepare_inference(statement, opened.public)
     shape, facts = inference_program(opened.public)
-    weights, ids = opened.source.weights, statement.ids[:-1]
-    program = compile_inference(shape, facts, len(ids))
+    weights, program = opened.source.weights, compile_inference(shape, facts, *statement.lengths)
     with progress.stage("witness"):
-        found = record_run(program, setup.relations, weights, ids, statement.claims())
+        found = record_run(program, setup.relations, weights, statement.run_ids, statement.claims())
     with opened.lock(progress.warn) as budget:
         queries = setup.geometry.weights.queries
         counter = budget.reserve(queries)

@@ -336,14 +336,14 @@ class _Recorder(PlainRecorder):
         out = super().scores(site)
         acc, quotient, _ = self.last
         raw = self.behind_cap if site.cap else quotient
-        seen = np.tril(np.ones(raw.shape[1:], bool))
+        seen = np.arange(raw.shape[2]) <= self.positions[:, None]
         z = np.where(seen, raw - OCTAVE * self.trace.octaves[site.name][:, :, None], EXP_ZERO - 1)
         power = 1 << site.shift
         rest = np.where(seen, acc + (power >> 1) - (quotient << site.shift), 0)
         for name, values in (("scores.z", z), ("scores", out), ("scores.rest", rest)):
             self.put(name, inner, values.transpose(1, 0, 2))
         total = self.trace.totals[site.name].T
-        if int(total.min()) < (1 << EXP_BITS) - self.program.tokens:
+        if int(total.min()) < (1 << EXP_BITS) - self.program.longest:
             raise ProverError(f"{site.name}: the sum of a softmax is too small")
         for name, values in (
             ("octave", self.trace.octaves[site.name].T), ("total", total), ("inverse", reciprocal(total)),
