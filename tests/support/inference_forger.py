@@ -24,7 +24,7 @@ from huref.circuits.inference.sites import (
 )
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
 from huref.prover.run.inference.executor import FastEvaluator
-from huref.prover.run.inference.record import _Recorder
+from huref.prover.run.inference.record import Recorder
 from tests.support.inference_runs import Run
 
 Ints = NDArray[Any]
@@ -50,13 +50,17 @@ class Deviation:
     goes_on: bool = False
 
 
-class Forger(_Recorder):
+class Forger(Recorder):
     """Nothing is refused that the recorder would refuse."""
 
     def __init__(self, run: Run, how: Deviation, **other: Any) -> None:
         program: InferenceProgram = other.get("program", run.program)
         super().__init__(
-            program, run.relations, other.get("weights", run.weights), other.get("ids", run.ids), run.claims
+            program,
+            run.relations,
+            other.get("weights", run.weights),
+            other.get("ids", run.ids),
+            run.claims.positions,
         )
         self.how = how
 
@@ -151,7 +155,7 @@ class Forger(_Recorder):
             return super().cap(site)
         logits = self.how.logits(self.value(site.source), FastEvaluator.cap(self, site))
         self.put("head.capped", 0, logits)
-        self.claimed(logits)
+        self.logits = logits
         return logits
 
     def seen(self, name: str, size: int, group: int) -> Iterator[tuple[slice, Ints]]:
@@ -183,16 +187,15 @@ def forge(run: Run, how: Deviation | None = None, **other: Any) -> dict[str, Int
     of what it computes.
     """
     forger = Forger(run, how or Deviation(), **other)
-    own = forger_logits(run, how, **other)
-    gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
-    forger.claims = replace(run.claims, gaps=gaps)
     forger.run()
+    own = forger.logits
+    gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
+    forger.claim(replace(run.claims, gaps=gaps))
     return forger.found
 
 
 def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
     """What the deviating run ends in, at the claimed positions."""
     forger = Forger(run, how or Deviation(), **other)
-    count = len(run.claims.positions)
-    forger.claims = replace(run.claims, gaps=(1 << 40,) * count)
-    return forger.run().values[run.program.logits]
+    forger.run()
+    return forger.logits

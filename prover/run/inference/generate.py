@@ -8,7 +8,6 @@ from itertools import chain
 import numpy as np
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.claim import odds_of
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.evaluate import Past, Weights
 from huref.circuits.inference.facts import Facts
@@ -23,16 +22,15 @@ def generate(
     prompts: Sequence[Sequence[int]],
     count: int,
     progress: Callable[[str], None] | None = None,
-) -> list[tuple[list[int], int]]:
-    """For every prompt the `count` tokens with the largest logits behind it, the first of equal ones, and their odds
-    (`huref.circuits.inference.claim.odds_of`) in all.
+) -> list[list[int]]:
+    """For every prompt the `count` tokens with the largest logits behind it, the first of equal ones.
 
     Raises:
         ProverError: a value that no proof can hold.
     """
     past = [Past() for _ in prompts]
     made: list[list[int]] = [[] for _ in prompts]
-    new, odds = [list(prompt) for prompt in prompts], np.zeros(len(prompts), np.int64)
+    new = [list(prompt) for prompt in prompts]
     for step in range(count):
         program = compile_inference(shape, facts, *map(len, new))
         run = FastEvaluator(program, weights, list(chain.from_iterable(new)), past)
@@ -40,13 +38,12 @@ def generate(
         _remember(run, past)
         ends = np.cumsum(program.lengths) - 1
         last = values[program.logits][ends]
-        odds += odds_of(last.max(axis=1, keepdims=True) - last, facts.logits)
         new = [[int(best)] for best in last.argmax(axis=1)]
         for own, token in zip(made, new, strict=True):
             own += token
         if progress is not None:
             progress(f"token {step + 1} of {count}")
-    return list(zip(made, odds.tolist(), strict=True))
+    return made
 
 
 def _remember(run: FastEvaluator, past: Sequence[Past]) -> None:
