@@ -9,16 +9,23 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.environment import store
 from huref.circuits.fingerprint.profiles import get_profile
+from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.range import range_program
+from huref.circuits.relations.frame import starts_of
 from huref.circuits.relations.security import relation_security
 from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
@@ -27,7 +34,7 @@ from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commands.memory import keep_freed_memory
 from huref.prover.commitment.randomness import SecretSeed
-from huref.prover.commitment.weights import commit_weights
+from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.prover.demo.checkpoints import find
 from huref.prover.relations.prove import prove_relations
 from huref.prover.run.inference.executor import execute_inference
@@ -51,46 +58,75 @@ def timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, dict[str, flo
     }
 
 
-def main() -> None:
-    """Measure and store."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tokens", nargs="*", type=int, default=[16, 32, 64, 128, 256])
-    options = parser.parse_args()
-    keep_freed_memory()
-    path = find("smollm2")
-    model = open_model(path)
-    vocabulary = load_vocabulary(path)
-    assert vocabulary is not None
-    weights = integer_weights(whole_model(model))
-    facts = plan(model, get_profile("hardened")).facts(weights)
-    ids = vocabulary.tokenizer.encode(" ".join(TEXTS)).ids
-    stack, knobs = committed_tensors(model.shape), Knobs()
-    commitment = commit_weights(range_program(stack), weights, knobs, SecretSeed(bytes(32)))
-    measured: dict[str, Any] = {}
-    for tokens in options.tokens:
-        own = (ids * (1 + tokens // len(ids)))[:tokens]
-        program = compile_inference(model.shape, facts, tokens)
-        logits = execute_inference(program, weights, own).values[program.logits]
+@dataclass(frozen=True)
+class Prepared:
+    """A committed model, and the token ids of some prose."""
+
+    shape: ModelShape
+    facts: Facts
+    weights: Mapping[str, NDArray[np.int8]]
+    ids: Sequence[int]
+    commitment: WeightsCommitment
+
+    @classmethod
+    def smollm2(cls) -> Prepared:
+        """SmolLM2-135M-Instruct as `huref commit` makes it."""
+        path = find("smollm2")
+        model = open_model(path)
+        vocabulary = load_vocabulary(path)
+        assert vocabulary is not None
+        weights = integer_weights(whole_model(model))
+        facts = plan(model, get_profile("hardened")).facts(weights)
+        ids = vocabulary.tokenizer.encode(" ".join(TEXTS)).ids
+        stack = range_program(committed_tensors(model.shape))
+        return cls(
+            model.shape, facts, weights, ids, commit_weights(stack, weights, Knobs(), SecretSeed(bytes(32)))
+        )
+
+    def measure(self, lengths: tuple[int, ...], start: int = 0, attempts: int = 2) -> dict[str, Any]:
+        """Seconds and sizes of one proof of sequences of so many tokens of the prose, from its token `start` on; of
+        several attempts the last one's. All positions are claimed, their best tokens.
+        """
+        tokens, stack, knobs = sum(lengths), committed_tensors(self.shape), Knobs()
+        own = np.resize(self.ids, start + tokens)[start:].tolist()
+        program = compile_inference(self.shape, self.facts, *lengths)
+        logits = execute_inference(program, self.weights, own).values[program.logits]
         best = tuple(int(x) for x in logits.argmax(axis=1))
-        odds = claimed_odds(logits, list(enumerate(best)), [0], facts.logits)
+        odds = tuple(
+            claimed_odds(logits, [(t, best[t]) for t in range(at, at + length)], [0], self.facts.logits)
+            for at, length in zip(starts_of(lengths), lengths, strict=True)
+        )
         claims = Claims(tuple(range(tokens)), best, (0,) * tokens, odds)
         found: dict[str, Any] = {}
-        for attempt in range(2):
+        for attempt in range(attempts):
             relations, found["relate"] = timed(relate, program, own, claims, stack)
             setup = prepare_relations(relations, knobs)
-            trace, found["run"] = timed(record_run, program, relations, weights, own, claims)
+            trace, found["run"] = timed(record_run, program, relations, self.weights, own, claims)
             seed = SecretSeed(bytes([1 + attempt]) * 32)
-            proof, found["prove"] = timed(prove_relations, setup, STATEMENT, weights, trace, commitment, seed)
-            _, found["verify"] = timed(verify_relations, setup, STATEMENT, commitment.root, proof)
-        found |= {
+            proof, found["prove"] = timed(
+                prove_relations, setup, STATEMENT, self.weights, trace, self.commitment, seed
+            )
+            _, found["verify"] = timed(verify_relations, setup, STATEMENT, self.commitment.root, proof)
+        return found | {
             "proof_bytes": len(proof),
             "lookups": setup.layout.entries,
             "committed": setup.layout.rows * setup.layout.w,
             "bits": round(relation_security(setup).bits, 2),
             "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         }
-        measured[str(tokens)] = found
-        print(tokens, found, flush=True)
+
+
+def main() -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tokens", nargs="*", type=int, default=[16, 32, 64, 128, 256])
+    options = parser.parse_args()
+    keep_freed_memory()
+    prepared = Prepared.smollm2()
+    measured: dict[str, Any] = {}
+    for tokens in options.tokens:
+        measured[str(tokens)] = prepared.measure((tokens,))
+        print(tokens, measured[str(tokens)], flush=True)
         store("inference_proof", {"model": "SmolLM2-135M-Instruct", "tokens": measured})
 
 

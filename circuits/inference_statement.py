@@ -14,6 +14,7 @@ from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
+from huref.circuits.relations.frame import starts_of
 from huref.circuits.relations.setup import RelationSetup, prepare_relations
 from huref.circuits.statement import FORMAT, PROTOCOL, require_model
 from huref.circuits.whole import committed_tensors
@@ -22,15 +23,16 @@ from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.strict import Hex32, StrictModel
 
 MAX_IDS = 1 << 12
+"""Most token ids of all answers."""
 MAX_GAP = 1 << 16
 """Largest gap in the unit of the logits."""
 MAX_TEXT = 1 << 16
 MAX_TURNS = 1 << 27
-"""Most entries of the public maps that turn heads, tokens · head_dim²: a hostile shape asks for more."""
+"""Most entries of the public maps that turn heads, positions · head_dim²: a hostile shape asks for more."""
 
 
-class InferenceStatement(StrictModel):
-    """Everything public about one run but what the model id stands for.
+class Answer(StrictModel):
+    """A sequence of token ids, a prompt and the answer behind it, and what is claimed of it.
 
     Token `ids[i]` for i ≥ `first` is claimed to follow those before it, within `gaps[i − first]` of the largest logit
     in the logits' unit; one gap stands for all. `odds` is the sum of Σ_u e^−D over the claims, in quarters, where D is
@@ -38,10 +40,6 @@ class InferenceStatement(StrictModel):
     the owner gives them.
     """
 
-    format: Literal["huref-statement/1"] = FORMAT
-    protocol: Literal["huref/proof/1"] = PROTOCOL
-    kind: Literal["inference"] = "inference"
-    model_id: Hex32
     ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=MAX_IDS)]
     first: Annotated[int, Field(ge=1)]
     gaps: Annotated[list[Annotated[int, Field(ge=0, le=MAX_GAP)]], Field(min_length=1, max_length=MAX_IDS)]
@@ -54,15 +52,58 @@ class InferenceStatement(StrictModel):
         """How many tokens are claimed."""
         return len(self.ids) - self.first
 
-    def claims(self) -> Claims:
-        """The claims of the run on all ids but the last. Raises `Malformed`."""
+    @property
+    def every_gap(self) -> list[int]:
+        """The gap of every claimed token."""
+        return self.gaps * self.claimed if len(self.gaps) == 1 else self.gaps
+
+    def check(self, name: str, vocab: int) -> None:
+        """Raises `Malformed` where fields do not go together, or with a vocabulary of so many tokens."""
+        if max(self.ids) >= vocab:
+            raise Malformed(f"{name}.ids: token ids are below {vocab}")
         if not self.claimed > 0 or len(self.gaps) not in (1, self.claimed):
-            raise Malformed("inference: gaps and the first claimed token do not go with the ids")
+            raise Malformed(f"{name}: gaps and the first claimed token do not go with the ids")
         if self.odds >= ODDS_LIMIT * self.claimed:
-            raise Malformed(f"inference.odds: more than {self.claimed} tokens can have")
-        gaps = self.gaps * self.claimed if len(self.gaps) == 1 else self.gaps
-        positions = range(self.first - 1, len(self.ids) - 1)
-        return Claims(tuple(positions), tuple(self.ids[self.first :]), tuple(gaps), self.odds)
+            raise Malformed(f"{name}.odds: more than {self.claimed} tokens can have")
+
+
+class InferenceStatement(StrictModel):
+    """Everything public about one run but what the model id stands for. Every answer is a sequence of its own: no
+    token attends to one of another sequence, and positions begin anew.
+    """
+
+    format: Literal["huref-statement/1"] = FORMAT
+    protocol: Literal["huref/proof/1"] = PROTOCOL
+    kind: Literal["inference"] = "inference"
+    model_id: Hex32
+    answers: Annotated[list[Answer], Field(min_length=1, max_length=MAX_IDS // 2)]
+
+    @property
+    def claimed(self) -> int:
+        """How many tokens are claimed in all answers."""
+        return sum(answer.claimed for answer in self.answers)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many tokens of every sequence are run: all but the last."""
+        return tuple(len(answer.ids) - 1 for answer in self.answers)
+
+    @property
+    def run_ids(self) -> list[int]:
+        """The token ids that are run, one sequence behind the other."""
+        return [i for answer in self.answers for i in answer.ids[:-1]]
+
+    def claims(self) -> Claims:
+        """The claims of the run, of answers that were checked."""
+        positions: list[int] = []
+        for start, answer in zip(starts_of(self.lengths), self.answers, strict=True):
+            positions += range(start + answer.first - 1, start + len(answer.ids) - 1)
+        return Claims(
+            tuple(positions),
+            tuple(i for answer in self.answers for i in answer.ids[answer.first :]),
+            tuple(gap for answer in self.answers for gap in answer.every_gap),
+            tuple(answer.odds for answer in self.answers),
+        )
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes."""
@@ -92,14 +133,18 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
     """
     require_model("inference", statement.model_id, commitment)
     shape, facts = inference_program(commitment)
-    if max(statement.ids) >= shape.vocab:
-        raise Malformed(f"inference.ids: token ids are below {shape.vocab}")
-    claims, ids = statement.claims(), statement.ids[:-1]
-    if len(ids) * shape.head_dim**2 > MAX_TURNS:
-        raise Unsupported(f"inference.ids: {len(ids)} tokens are too many for heads of {shape.head_dim}")
+    lengths = statement.lengths
+    if sum(lengths) + len(lengths) > MAX_IDS:
+        raise Malformed(f"inference.answers: more than {MAX_IDS} token ids in all")
+    for number, answer in enumerate(statement.answers):
+        answer.check(f"inference.answers.{number}", shape.vocab)
+    if max(lengths) * shape.head_dim**2 > MAX_TURNS:
+        raise Unsupported(
+            f"inference.answers: {max(lengths)} tokens are too many for heads of {shape.head_dim}"
+        )
     try:
-        program = compile_inference(shape, facts, len(ids))
+        program = compile_inference(shape, facts, *lengths)
     except UsageError as error:
         raise Malformed(f"inference: no such program: {error.message}") from None
-    relations = relate(program, ids, claims, committed_tensors(shape))
+    relations = relate(program, statement.run_ids, statement.claims(), committed_tensors(shape))
     return prepare_relations(relations, knobs_for(commitment.directory))

@@ -17,6 +17,7 @@ _MEANINGS: dict[str, str] = {
     "expect": "The bundle is about something else than what you expect. It may be valid for another model or from "
     "another signer.",
     "expect.inference": "The bundle has no proof of inference, so it shows nothing of what you ask about an answer.",
+    "expect.prompts": "The proof of inference answers other prompts than you asked, or not all of them.",
     "expect.max_gap": _LESS,
     "expect.min_argmax": _LESS,
     "expect.min_probability": _LESS,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.proof import weights_geometry
 from huref.circuits.commitment import compile_directory, inference_facts, knobs_for, pinned_profile
-from huref.circuits.inference_statement import InferenceStatement
+from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.statement import Statement
 from huref.common.errors import ProverError, Rejected, Unsupported, UsageError
@@ -159,8 +159,8 @@ def recompute(
     """Make everything again that `claims` says; returns what was found to agree, in sentences.
 
     Raises:
-        Rejected: at audit.shape.…, sources, tokens.…, prompt, answer, root, inference.…, term_weights, shifts,
-            calibration_sums, v or fidelity.…
+        Rejected: at audit.shape.…, sources, tokens.…, prompt, answer, answers.…, root, inference.…, term_weights,
+            shifts, calibration_sums, v or fidelity.…
         UsageError: a token list is needed, or not.
     """
     said, statement = claims.directory, claims.statement
@@ -247,24 +247,38 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
 
 
 def _check_texts(said: InferenceStatement | None, model: Model) -> list[str]:
-    """Cut the texts beside a proof of inference into tokens again; that the ids give the answer is proven."""
-    if said is None or (said.prompt is None and said.answer is None):
+    """Cut the texts beside a proof of inference into tokens again; that the ids give the answers is proven."""
+    answers = [] if said is None else said.answers
+    texts = [n for n, one in enumerate(answers) if one.prompt is not None or one.answer is not None]
+    if not texts:
         return []
-    coder = TextCoder.of(model.checkpoint, model.shape.vocab)
+    coder, names = TextCoder.of(model.checkpoint, model.shape.vocab), set[str]()
+    for n in texts:
+        where = "" if len(answers) == 1 else f"answers.{n}."
+        for name, (ours, theirs) in _recut(answers[n], coder, f"audit.{where}texts").items():
+            _agree(f"{where}{name}", ours, theirs)
+            names.add(name)
+    cut = " and ".join(sorted(names, reverse=True))
+    of = "" if len(answers) == 1 else f" of {len(texts)} answers"
+    return [f"its tokenizer cuts the published {cut}{of} into the published token ids"]
+
+
+def _recut(said: Answer, coder: TextCoder, where: str) -> dict[str, tuple[list[int], list[int]]]:
+    """The published ids of a prompt and an answer whose texts are published, and those that the texts are cut into.
+
+    Raises:
+        Rejected: at `where`, a text that has none.
+    """
     begun, behind = said.ids[: said.first], said.ids[said.first :]
     try:
         if said.prompt is not None and said.answer is not None:
             ids, first = coder.continued(said.prompt, said.answer)
-            found = {"prompt": (begun, ids[:first]), "answer": (behind, ids[first:])}
-        elif said.prompt is not None:
-            found = {"prompt": (begun, coder.encode(said.prompt))}
-        else:
-            found = {"answer": (behind, coder.encode(said.answer or ""))}
+            return {"prompt": (begun, ids[:first]), "answer": (behind, ids[first:])}
+        if said.prompt is not None:
+            return {"prompt": (begun, coder.encode(said.prompt))}
+        return {"answer": (behind, coder.encode(said.answer or ""))}
     except UsageError as error:
-        raise Rejected("audit.texts", f"a published text has no token ids ({error.message})") from None
-    for name, (ours, theirs) in found.items():
-        _agree(name, ours, theirs)
-    return [f"its tokenizer cuts the published {' and '.join(found)} into the published token ids"]
+        raise Rejected(where, f"a published text has no token ids ({error.message})") from None
 
 
 def _check_inference(

@@ -57,7 +57,7 @@ def answered(tiny: Made, tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """The tiny model's bundle with a proof of inference: three tokens of its own behind four."""
     out = tmp_path_factory.mktemp("answered") / "answer.huref"
     question = Question([3, 7, 11, 20], 4, generate=3)
-    return prove_inference(tiny.commitment, out, question, fingerprint=tiny.bundle)
+    return prove_inference(tiny.commitment, out, [question], fingerprint=tiny.bundle)
 
 
 @pytest.fixture(scope="session")

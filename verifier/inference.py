@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import Any
 
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.inference.claim import ODDS_BITS
-from huref.circuits.inference_statement import InferenceStatement, inference_program, prepare_inference
+from huref.circuits.inference_statement import (
+    Answer,
+    InferenceStatement,
+    inference_program,
+    prepare_inference,
+)
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.text import escape, quoted
+from huref.common.text import escape, quoted, shorten
 from huref.verifier.measured import measured
 from huref.verifier.relations.verify import verify_relations
 
@@ -26,14 +32,20 @@ UNLIKELY = (
 )
 
 
-@dataclass(frozen=True)
-class InferenceVerdict:
-    """A proof of inference that holds. Gaps are in logits, one for every claimed token."""
+ANSWERS = "Answers, one by one (texts are the owner's words)"
+"""Heading of what is said of each of several answers."""
+_SHOWN = 64
+_TEXT = 400
 
-    statement: InferenceStatement
-    security: SecurityReport
+
+@dataclass(frozen=True)
+class Scores:
+    """What is proven of claimed tokens: a gap in logits for every one, and the most that the inverses of their
+    probabilities add up to.
+    """
+
     gaps: tuple[float, ...]
-    size: int
+    inverses: float
 
     @property
     def argmaxes(self) -> int:
@@ -43,8 +55,7 @@ class InferenceVerdict:
     @property
     def probability(self) -> float:
         """The harmonic mean of the claimed tokens' probabilities, from below."""
-        claimed = self.statement.claimed
-        return min(1.0, claimed / (math.exp(self.largest) * self.statement.odds * 2.0**-ODDS_BITS))
+        return min(1.0, len(self.gaps) / self.inverses)
 
     @property
     def largest(self) -> float:
@@ -56,63 +67,146 @@ class InferenceVerdict:
         """The median gap."""
         return float(median(self.gaps))
 
+    def line(self) -> str:
+        """In a line for people."""
+        return (
+            f"{len(self.gaps)} tokens claimed, {self.argmaxes} proven argmaxes, largest gap {self.largest:.3g}, "
+            f"median {self.median:.3g}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "claimed": len(self.gaps),
+            "argmaxes": self.argmaxes,
+            "largest_gap": self.largest,
+            "median_gap": self.median,
+            "probability": self.probability,
+        }
+
+
+def scores(answer: Answer, unit: int) -> Scores:
+    """Of one answer, whose gaps count 2^−`unit` logits."""
+    gaps = tuple(gap * 2.0**-unit for gap in answer.every_gap)
+    return Scores(gaps, math.exp(max(gaps)) * answer.odds * 2.0**-ODDS_BITS)
+
+
+@dataclass(frozen=True)
+class InferenceVerdict:
+    """A proof of inference that holds; `answers` has what it shows of each."""
+
+    statement: InferenceStatement
+    security: SecurityReport
+    answers: tuple[Scores, ...]
+    size: int
+
+    @cached_property
+    def all(self) -> Scores:
+        """Of the tokens of all answers."""
+        gaps = tuple(gap for answer in self.answers for gap in answer.gaps)
+        return Scores(gaps, sum(answer.inverses for answer in self.answers))
+
     def proven(self) -> list[str]:
         """What the proof establishes, in sentences."""
-        said, best = self.statement, self.argmaxes
-        tokens = "token" if said.claimed == 1 else f"{said.claimed} tokens"
+        said, found = self.statement, self.all
+        best, claimed = found.argmaxes, len(found.gaps)
         how = "the largest logit"
-        if best < said.claimed:
-            how = f"a logit at most {self.largest:.3g} below the largest"
+        if best < claimed:
+            how = f"a logit at most {found.largest:.3g} below the largest"
             if best:
                 how += f" (of {best} of them proven: the largest)"
+        if len(self.answers) > 1:
+            on = f" on each of {len(self.answers)} published sequences of tokens alone"
+            given = (
+                f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
+            )
+        else:
+            tokens = "token" if claimed == 1 else f"{claimed} tokens"
+            on = ""
+            published = len(said.answers[0].ids)
+            given = f"give each of the last {tokens} of {published} published ones, behind those before it"
         return [
-            f"The integers under this model id, run as a language model by their directory's inference program, "
-            f"give each of the last {tokens} of {len(said.ids)} published ones, behind those before it, {how}, and on "
-            f"average (harmonic mean) a probability of at least {self.probability:.2g}.",
+            f"The integers under this model id, run as a language model by their directory's inference program{on}, "
+            f"{given}, {how}, and on average (harmonic mean) a probability of at least {found.probability:.2g}.",
         ]
 
     @property
     def unlikely(self) -> bool:
         """Whether many other tokens may be as good as the claimed ones."""
-        return self.probability < FLAT
+        return self.all.probability < FLAT
+
+    def one_by_one(self) -> list[str]:
+        """What is proven of each answer and said of it; nothing where there is but one."""
+        if len(self.answers) == 1:
+            return []
+        lines = [
+            f"Answer {number}: {found.line()}, probability at least {found.probability:.2g}; {_passage(said)}."
+            for number, (said, found) in enumerate(
+                zip(self.statement.answers[:_SHOWN], self.answers, strict=False), 1
+            )
+        ]
+        left = len(self.answers) - len(lines)
+        return lines + ([f"{left} more answers, which --json has too."] if left else [])
 
     def not_proven(self) -> list[str]:
         """What nobody should read into it, and the owner's words."""
-        said = self.statement
+        this, one = (
+            ("this answer was", "this one") if len(self.answers) == 1 else ("these answers were", "these")
+        )
         lines = [
-            "That this answer was ever served, or served by this model: whoever serves another one may prove this one "
+            f"That {this} ever served, or served by this model: whoever serves another one may prove {one} "
             "afterwards. Ask with prompts that nobody could foresee (huref ask), keep the answers, and demand the "
             "proof of some that you pick later.",
         ]
         if self.unlikely:
             lines.insert(0, UNLIKELY)
-        if self.largest > 0:
+        if self.all.largest > 0:
             lines.append(
                 "That the claimed tokens are the model's own choice: within such a gap there may be several."
             )
+        if len(self.answers) > 1:
+            return [
+                *lines,
+                "That the token ids of an answer and its prompt are those of the texts beside them.",
+            ]
+        said = self.statement.answers[0]
         for name, text in (("prompt", said.prompt), ("answer", said.answer)):
             if text is not None:
                 lines.append(
-                    f"That the {name}'s token ids are those of the text {quoted(escape(text), 400)}."
+                    f"That the {name}'s token ids are those of the text {quoted(escape(text), _TEXT)}."
                 )
         return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        said = self.statement
+        answers = [
+            {
+                "prompt_ids": said.ids[: said.first],
+                "answer_ids": said.ids[said.first :],
+                **found.to_dict(),
+                "said_by_owner": {"prompt": said.prompt, "answer": said.answer},
+            }
+            for said, found in zip(self.statement.answers, self.answers, strict=True)
+        ]
         return {
-            "prompt_ids": said.ids[: said.first],
-            "answer_ids": said.ids[said.first :],
-            "claimed": said.claimed,
-            "argmaxes": self.argmaxes,
-            "largest_gap": self.largest,
-            "median_gap": self.median,
-            "probability": self.probability,
+            "answers": answers,
+            **self.all.to_dict(),
             "bits": round(self.security.bits, 2),
             "proof_bytes": self.size,
-            "said_by_owner": {"prompt": said.prompt, "answer": said.answer},
             "measured": measured().to_dict(),
         }
+
+
+def _passage(said: Answer) -> str:
+    """The answer and its prompt in a line, as texts or as ids."""
+    parts = [
+        ("prompt", said.prompt, said.ids[: said.first]),
+        ("answer", said.answer, said.ids[said.first :]),
+    ]
+    return ", ".join(
+        f"{name} ids {shorten(ids, _TEXT)}" if text is None else f"{name} {quoted(escape(text), _TEXT)}"
+        for name, text, ids in parts
+    )
 
 
 def verify_inference(
@@ -137,8 +231,8 @@ def verify_inference(
             f"inference.{error.path}", error.reason, expected=error.expected, got=error.got
         ) from None
     unit = inference_program(commitment)[1].logits
-    gaps = statement.claims().gaps
-    return InferenceVerdict(statement, report, tuple(gap * 2.0**-unit for gap in gaps), len(proof))
+    found = tuple(scores(answer, unit) for answer in statement.answers)
+    return InferenceVerdict(statement, report, found, len(proof))
 
 
 def require_answer(
@@ -148,31 +242,43 @@ def require_answer(
     min_probability: float | None = None,
 ) -> None:
     """Hold a proof of inference against what the caller asks for: the largest gap, the least share of argmaxes, and the
-    least mean probability.
+    least mean probability, of the tokens of all answers.
 
     Raises:
-        Rejected: there is none, or it shows less.
+        Rejected: there is none, or it shows less; names the answer that shows least.
     """
     if max_gap is None and min_argmax is None and min_probability is None:
         return
     if found is None:
         raise Rejected("expect.inference", "the bundle holds no proof of inference")
-    if max_gap is not None and not found.largest <= max_gap:  # also where it is no number
+    shown = found.all
+    if max_gap is not None and not shown.largest <= max_gap:  # also where it is no number
         raise Rejected(
             "expect.max_gap",
-            "a claimed token may be further below the best",
+            "a claimed token may be further below the best" + _least(found, lambda own: -own.largest),
             expected=max_gap,
-            got=found.largest,
+            got=shown.largest,
         )
-    if min_probability is not None and not found.probability >= min_probability:
+    if min_probability is not None and not shown.probability >= min_probability:
         raise Rejected(
             "expect.min_probability",
-            "the claimed tokens may be less likely",
+            "the claimed tokens may be less likely" + _least(found, lambda own: own.probability),
             expected=min_probability,
-            got=found.probability,
+            got=shown.probability,
         )
-    share = found.argmaxes / found.statement.claimed
+    share = shown.argmaxes / len(shown.gaps)
     if min_argmax is not None and not share >= min_argmax:
         raise Rejected(
-            "expect.min_argmax", "fewer tokens are proven argmaxes", expected=min_argmax, got=share
+            "expect.min_argmax",
+            "fewer tokens are proven argmaxes" + _least(found, lambda own: own.argmaxes / len(own.gaps)),
+            expected=min_argmax,
+            got=share,
         )
+
+
+def _least(found: InferenceVerdict, key: Callable[[Scores], float]) -> str:
+    """Which of several answers shows least."""
+    if len(found.answers) == 1:
+        return ""
+    number = min(range(len(found.answers)), key=lambda n: key(found.answers[n]))
+    return f" (least in answer {number + 1} of {len(found.answers)}: {found.answers[number].line()})"

@@ -16,7 +16,7 @@ from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.text import quoted
 from huref.common.words import word_fingerprint
 from huref.verifier.image import ImageVerdict
-from huref.verifier.inference import InferenceVerdict
+from huref.verifier.inference import ANSWERS, InferenceVerdict
 from huref.verifier.measured import measured
 from huref.verifier.notebook import verdict_html
 from huref.verifier.terms import RARE, layers_said, terms_read
@@ -113,9 +113,14 @@ class Verdict:
         return self.png
 
     def sections(self) -> list[tuple[str, list[str]]]:
-        """The three headings in order, each with its lines, and behind an answer what others scored; in every view."""
+        """The three headings in order, each with its lines; of several answers each one, and what others scored on such
+        tokens. The same in every view.
+        """
         found = [(PROVEN, self.proven()), (SIGNED, self.signed_by()), (SAID, self.not_proven())]
-        return found if self.inference is None else [*found, (measured().heading, measured().lines())]
+        if self.inference is None:
+            return found
+        one_by_one = [(ANSWERS, lines)] if (lines := self.inference.one_by_one()) else []
+        return [*found, *one_by_one, (measured().heading, measured().lines())]
 
     def proven(self) -> list[str]:
         """What the proof and the checks establish, in sentences."""

@@ -24,6 +24,7 @@ from huref.common.files.identity import AuditSignatures, OwnerSignature, check_a
 from huref.common.files.keys import read_public_key
 from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
+from huref.verifier.asked import asked_passages, require_prompts
 from huref.verifier.expectations import given, parse_digest, parse_root, refuse_own
 from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.inference import require_answer, verify_inference
@@ -48,6 +49,7 @@ def verify(
     max_gap: float | None = None,
     min_argmax: float | None = None,
     min_probability: float | None = None,
+    prompts: str | Path | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
@@ -67,6 +69,8 @@ def verify(
         max_gap: logits that a claimed token of its proof of inference may be below the best one at most.
         min_argmax: share of the claimed tokens that must be proven to be the best ones.
         min_probability: harmonic mean of the claimed tokens' probabilities that must be proven.
+        prompts: file with the prompts that its proof of inference must answer, these alone and in this order, as token
+            ids, and perhaps with the answers (`huref.common.files.passages`).
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -81,6 +85,7 @@ def verify(
     wanted_challenge = None if challenge is None else parse_digest(challenge, "challenge")
     wanted_generator = None if generator is None else parse_digest(generator, "generator")
     wanted = None if expect is None else expected_fingerprint(expect, place)
+    asked = None if prompts is None else asked_passages(Path(prompts))
     watch = _Watch()
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
@@ -107,6 +112,7 @@ def verify(
     with watch("inference"):
         answer = verify_inference(read.files, commitment, min_security)
         require_answer(answer, max_gap, min_argmax, min_probability)
+        require_prompts(answer, asked)
     with watch("picture"):
         required = require_image or wanted_generator is not None
         if required:

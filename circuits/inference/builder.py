@@ -9,7 +9,7 @@ from huref.circuits.inference.limits import reach_by_shift
 from huref.circuits.model.tensors import BIAS, DIGIT, DIGITS, STEP, kind_of
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
-from huref.circuits.relations.frame import Frame, Matrix
+from huref.circuits.relations.frame import Frame, Matrix, positions_of
 from huref.circuits.relations.products import ColumnScale, Product, Sum
 from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated
 from huref.circuits.relations.terms import (
@@ -64,15 +64,32 @@ def limb_cells(
 
 @dataclass
 class Builder:
-    """What has been collected. `secret` are the ranges of secret shifts that the facts allow, by tensor."""
+    """What has been collected. `lengths` are those of the sequences, `secret` are the ranges of secret shifts that the
+    facts allow, by tensor.
+    """
 
-    tokens: int
+    lengths: tuple[int, ...]
     secret: Mapping[str, tuple[int, int]]
     matrices: list[Matrix] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     _looks: list[tuple[Look, bool]] = field(default_factory=list)
     _shifts: set[int] = field(default_factory=set)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences."""
+        return sum(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(self.lengths)
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Every token's position in its sequence."""
+        return tuple(positions_of(self.lengths).tolist())
 
     def matrix(self, name: str, frame: Frame, largest: int, *, flat: bool = False) -> Matrix:
         """A new matrix, of integers of absolute value at most `largest`."""

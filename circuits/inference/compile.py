@@ -94,25 +94,27 @@ def check_supported(shape: ModelShape) -> None:
         )
 
 
-def compile_inference(shape: ModelShape, facts: Facts, tokens: int) -> InferenceProgram:
-    """The program for the first `tokens` positions.
+def compile_inference(shape: ModelShape, facts: Facts, *lengths: int) -> InferenceProgram:
+    """The program for sequences of so many tokens each.
 
     Raises:
         Unsupported: a shape without a program yet. UsageError: units that leave an accumulator above p/2, or
         do not go together.
     """
     check_supported(shape)
-    if not 1 <= tokens <= MAX_TOKENS:
-        raise UsageError(f"an inference program has 1 to {MAX_TOKENS} tokens, not {tokens}")
+    if not lengths or min(lengths) < 1 or sum(lengths) > MAX_TOKENS:
+        raise UsageError(f"an inference program has 1 to {MAX_TOKENS} tokens, not {sum(lengths)}")
     for most, what in ((shape.positions, "positions"), (facts.window, "tokens that attention sees")):
-        if 0 < most < tokens:
-            raise UsageError(f"an inference program has at most the model's {most} {what}, not {tokens}")
+        if 0 < most < max(lengths):
+            raise UsageError(
+                f"an inference program has at most the model's {most} {what}, not {max(lengths)}"
+            )
     if len(facts.layers) != shape.layers:
         raise UsageError(f"inference: units of {len(facts.layers)} layers for a model of {shape.layers}")
     read = [name for name in SHIFTED if name != "gate" or shape.gated]
     if [name for name, _ in facts.shifts] != read:
         raise UsageError(f"inference: expected secret shifts of {', '.join(read)}")
-    builder = _Builder(shape, facts, tokens)
+    builder = _Builder(shape, facts, lengths)
     for n, layer in enumerate(facts.layers):
         builder.attention(f"l{n}.", layer)
         builder.feed_forward(f"l{n}.", layer)
@@ -120,8 +122,8 @@ def compile_inference(shape: ModelShape, facts: Facts, tokens: int) -> Inference
 
 
 class _Builder:
-    def __init__(self, shape: ModelShape, facts: Facts, tokens: int) -> None:
-        self.shape, self.facts, self.tokens = shape, facts, tokens
+    def __init__(self, shape: ModelShape, facts: Facts, lengths: tuple[int, ...]) -> None:
+        self.shape, self.facts, self.lengths = shape, facts, lengths
         self.sites: list[Site] = []
         self.stream, self.unit = "embedded", facts.embedding
         self.size = stream_size(shape)
@@ -380,4 +382,4 @@ class _Builder:
                 raise UsageError("head: capped logits have no unit above 1")
             site = Cap("capped", self.shape.vocab, logits, cap, unit, LOGIT_HEIGHT, LOGIT_CLAMP)
             logits = self.add(site)
-        return InferenceProgram(self.shape, self.facts, self.tokens, tuple(self.sites), logits)
+        return InferenceProgram(self.shape, self.facts, self.lengths, tuple(self.sites), logits)

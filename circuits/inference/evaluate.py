@@ -6,7 +6,7 @@ Every number is an int64, or a Python integer where it may be larger. The prover
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,12 +52,14 @@ from huref.circuits.program.functions import (
     reciprocal,
     score_caps,
 )
+from huref.circuits.relations.frame import starts_of
 from huref.common.errors import ProverError, UsageError
 
 
 @dataclass
 class InferenceTrace:
-    """What a run computes: `values` per site (tokens × cols; scores: heads × tokens × tokens, zero for u > t).
+    """What a run computes: `values` per site (tokens × cols; scores: heads × tokens × positions, zero behind a token's
+    own position in its sequence).
 
     `octaves` M and `totals` Σe per scores site (heads × tokens); `scalars` (m, e) per norm site (tokens × 2; of norms
     of heads tokens × heads × 2).
@@ -69,8 +71,17 @@ class InferenceTrace:
     scalars: dict[str, Ints] = field(default_factory=dict)
 
 
+@dataclass
+class Past:
+    """The first `tokens` of a sequence: their turned keys and their values, by site."""
+
+    tokens: int = 0
+    values: dict[str, Ints] = field(default_factory=dict)
+
+
 def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:
-    """Execute `program` on token ids; `weights` has every tensor of circuits/model/tensors.py by name.
+    """Execute `program` on token ids, those of all sequences one behind the other; `weights` has every tensor of
+    circuits/model/tensors.py by name.
 
     Raises:
         UsageError: the ids do not fit the program. ProverError: a value that no proof can hold; names the site.
@@ -86,14 +97,18 @@ class Evaluator(PlainSites):
         program: InferenceProgram,
         weights: Weights,
         ids: Sequence[int],
-        past: Mapping[str, Ints] | None = None,
-        start: int = 0,
+        past: Sequence[Past] = (),
     ) -> None:
-        """`past` has the turned keys and the values of the `start` positions before the first, by site."""
+        """`past` is what every sequence has before its first token; none: nothing."""
         if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
             raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
         self.program, self.weights, self.ids = program, weights, np.asarray(ids, np.int64)
-        self.trace, self.past, self.start = InferenceTrace(), past or {}, start
+        self.trace, lengths = InferenceTrace(), program.lengths
+        self.past = past or [Past()] * len(lengths)
+        self.places = list(zip(starts_of(lengths), lengths, self.past, strict=True))
+        self.positions = np.concatenate(
+            [np.arange(before.tokens, before.tokens + length) for _, length, before in self.places]
+        )
 
     def run(self) -> InferenceTrace:
         """Every site's values."""
@@ -159,8 +174,7 @@ class Evaluator(PlainSites):
         """Rows of the embedding at the stream's first unit."""
         rows = self.rows(site, "embed", self.ids)
         if site.positions:
-            places = np.arange(self.start, self.start + self.program.tokens)
-            rows = rows + self.rows(site, site.positions, places)
+            rows = rows + self.rows(site, site.positions, self.positions)
         return self.stream(site, rows)
 
     def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
@@ -263,7 +277,7 @@ class Evaluator(PlainSites):
         x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
         planes, rest = rotary_planes(self.program.shape)
         cosine, sine = turns(
-            self.start + self.program.tokens,
+            int(self.positions.max()) + 1,
             len(planes),
             self.program.shape.rotary_dim,
             site.theta,
@@ -271,7 +285,7 @@ class Evaluator(PlainSites):
             site.stretch,
         )
         first = int(turns(1, 1, 2, 2, site.scale)[0][0, 0])
-        cosine, sine = cosine[self.start :, None], sine[self.start :, None]
+        cosine, sine = cosine[self.positions, None], sine[self.positions, None]
         a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
         turned = np.empty_like(x)
         turned[:, :, planes[:, 0]] = a * cosine - b * sine
@@ -286,20 +300,19 @@ class Evaluator(PlainSites):
         """Values by head: (heads, tokens, size)."""
         return self.value(name).reshape(self.program.tokens, -1, size).transpose(1, 0, 2)
 
-    def seen(self, name: str, size: int) -> Ints:
-        """The same of the positions before as well."""
-        value = self.value(name)
-        if name in self.past:
-            value = np.concatenate([self.past[name], value])
-        return value.reshape(self.start + self.program.tokens, -1, size).transpose(1, 0, 2)
+    def seen(self, name: str, size: int, group: int) -> Iterator[tuple[slice, Ints]]:
+        """The tokens of every sequence, and its values by query head, of the tokens before them as well."""
+        for start, length, before in self.places:
+            own = slice(start, start + length)
+            value = self.value(name)[own]
+            if before.tokens:
+                value = np.concatenate([before.values[name], value])
+            yield own, np.repeat(value.reshape(len(value), -1, size).transpose(1, 0, 2), group, axis=0)
 
     def scores(self, site: Scores) -> Ints:
         """Powers of the scores; notes M and the sums."""
-        q, k = self.heads(site.query, site.size), self.seen(site.key, site.size)
-        acc = self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1))
-        raw = self.round(site, acc, site.shift)
-        tokens = self.program.tokens
-        seen = np.tril(np.ones((tokens, self.start + tokens), bool), self.start)
+        raw = self.round(site, self.scored(site), site.shift)
+        seen = np.arange(raw.shape[2]) <= self.positions[:, None]
         if site.cap:
             raw = self.capped(site, np.where(seen, raw, 0))
         highest = np.where(seen, raw, np.iinfo(np.int64).min).max(axis=2)
@@ -325,16 +338,27 @@ class Evaluator(PlainSites):
             raise ProverError(f"{site.name}: scores too large to be capped")
         return np.asarray(score_caps(SCORE_HEIGHT, site.cap)[raw + SCORE_HEIGHT])
 
+    def scored(self, site: Scores) -> Ints:
+        """Products of queries and keys within every sequence, (heads, tokens, positions), zero past its end."""
+        q = self.heads(site.query, site.size)
+        out = np.zeros((site.heads, self.program.tokens, int(self.positions.max()) + 1), np.int64)
+        for own, k in self.seen(site.key, site.size, site.group):
+            out[:, own, : k.shape[1]] = self.head_products(q[:, own], k.transpose(0, 2, 1))
+        return out
+
     def head_products(self, left: Ints, right: Ints) -> Ints:
         """left (heads, m, n) · right (heads, n, k)."""
         return left @ right
 
     def mix(self, site: Mix) -> Ints:
         """What attention gathers, before the division."""
-        v = np.repeat(self.seen(site.value, site.size), site.group, axis=0)
-        acc = self.head_products(self.value(site.scores), v).transpose(1, 0, 2)
-        acc = np.asarray(acc.reshape(self.program.tokens, -1))
-        return self.round(site, acc, site.shift)
+        e = self.value(site.scores)
+        parts = [
+            self.head_products(e[:, own, : v.shape[1]], v)
+            for own, v in self.seen(site.value, site.size, site.group)
+        ]
+        acc = np.concatenate(parts, axis=1).transpose(1, 0, 2)
+        return self.round(site, np.asarray(acc.reshape(self.program.tokens, -1)), site.shift)
 
     def divide(self, site: Divide) -> Ints:
         """Attention's output at the unit of each row of o."""

@@ -62,13 +62,11 @@ def relate_linear(builder: Builder, family: Family, name: str, normed: Matrix, h
 
 
 def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
-    """H·D·R_t of every token: (tokens × size × size)."""
-    size, n = site.size, block(site.size)
+    """H·D·R_t of every position of the longest sequence: (positions × size × size)."""
+    size, n, longest = site.size, block(site.size), program.longest
     planes, rest = rotary_planes(program.shape)
-    cosine, sine = turns(
-        program.tokens, len(planes), program.shape.rotary_dim, site.theta, site.scale, site.stretch
-    )
-    turned = np.zeros((program.tokens, size, size), np.int64)
+    cosine, sine = turns(longest, len(planes), program.shape.rotary_dim, site.theta, site.scale, site.stretch)
+    turned = np.zeros((longest, size, size), np.int64)
     a, b = planes[:, 0], planes[:, 1]
     turned[:, a, a], turned[:, a, b] = cosine, -sine
     turned[:, b, b], turned[:, b, a] = cosine, sine
@@ -89,6 +87,7 @@ def _turned(builder: Builder, family: Family, name: str, source: Matrix) -> Matr
             source,
             head_maps(family.program, site),
             1 if len(kinds) == 1 else tuple(int((each.theta, each.stretch) == kind) for each in sites),
+            builder.positions if len(builder.lengths) > 1 else None,
         )
         for kind, site in kinds.items()
     ]
@@ -117,9 +116,9 @@ def relate_attention(builder: Builder, family: Family, normed: Matrix) -> tuple[
 
 def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matrix) -> tuple[Matrix, Matrix]:
     """The powers e of all scores, and 2^31 over their sums."""
-    first, tokens, shifts = sites[0], builder.tokens, tuple(site.shift for site in sites)
-    frame = Frame(tokens, len(sites), first.heads, tokens, causal=True)
-    rows = Frame(tokens, len(sites), first.heads)
+    first, longest, shifts = sites[0], builder.longest, tuple(site.shift for site in sites)
+    frame = Frame(builder.tokens, len(sites), first.heads, longest, builder.lengths)
+    rows = Frame(builder.tokens, len(sites), first.heads)
     z, e = builder.matrix("scores.z", frame, -EXP_LOW), builder.matrix("scores", frame, 2 << EXP_BITS)
     builder.look("scores.powers", Table("powers", ()), Own(z), Own(e))
     rest, half = builder.rest("scores.rest", frame, shifts)
@@ -137,13 +136,13 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
     bound = first.bound + (reach << max(shifts))
     equation = builder.equation("scores", frame, bound, half, rest, *quotient)
     builder.product(CausalScores(equation, query, key, first.size, first.group))
-    if tokens >= 1 << EXP_BITS:
+    if longest >= 1 << EXP_BITS:
         raise Unsupported("inference: too many tokens for one softmax")
     total = builder.matrix("scores.total", rows, 2 << EXP_BITS, flat=True)
     inverse = builder.matrix("scores.inverse", rows, 1 << 16, flat=True)
-    table = Table("reciprocals", ((1 << EXP_BITS) - tokens, 2 << EXP_BITS))
+    table = Table("reciprocals", ((1 << EXP_BITS) - longest, 2 << EXP_BITS))
     builder.look("scores.inverse", table, Own(total), Own(inverse))
-    bound = (tokens << (EXP_BITS + 1)) + (2 << EXP_BITS)
+    bound = (longest << (EXP_BITS + 1)) + (2 << EXP_BITS)
     builder.equation("scores.total", rows, bound, RowSum(e), Beside(total, -1))
     return e, inverse
 
@@ -181,7 +180,7 @@ def _gathered(
     builder.product(CausalMix(equation, share, value, mix.size, mix.group))
     reach = (site.high << site.limb) + (1 << site.limb >> 1)
     bases = [divide.base for divide in sites]
-    bound = mixed.largest * int(reciprocal(np.array((1 << EXP_BITS) - builder.tokens)))
+    bound = mixed.largest * int(reciprocal(np.array((1 << EXP_BITS) - builder.longest)))
     steps = builder.steps("y", family.tensors("o"), site.cols, bases, [()] * len(sites), reach, bound)
     high, low = builder.limbs("y", frame, Table("limbs", (site.high, site.limb)))
     if steps.coarse is not None:

@@ -6,7 +6,10 @@ logits are alike that says nothing, so the sum over u of e^−D is claimed as we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, odds_digit
@@ -17,7 +20,7 @@ from huref.circuits.program.wide_tables import DISTANCE_BITS
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Outer, Projection
 from huref.circuits.relations.program import Own
-from huref.circuits.relations.terms import At, Beside, Cells, Public, PublicTokens, RowSum, Total
+from huref.circuits.relations.terms import At, Beside, Cells, PublicTokens, RowSum, Total
 from huref.common.algebra.field import P
 from huref.common.errors import UsageError
 
@@ -27,21 +30,28 @@ LOGIT_BITS = 17
 
 @dataclass(frozen=True)
 class Claims:
-    """Token `tokens[i]` follows position `positions[i]`, within `gaps[i]` of the largest logit, in its unit.
+    """Token `tokens[i]` follows place `positions[i]` of all sequences' tokens, one sequence behind the other, within
+    `gaps[i]` of the largest logit, in its unit.
 
-    `odds` is the sum of `huref.circuits.inference.claim.odds_of` over all of them.
+    `odds` has, for every sequence, the sum of `huref.circuits.inference.claim.odds_of` over its claims.
     """
 
     positions: tuple[int, ...]
     tokens: tuple[int, ...]
     gaps: tuple[int, ...]
-    odds: int
+    odds: tuple[int, ...]
 
-    def check(self, tokens: int, vocabulary: int) -> None:
-        """Raise `UsageError` unless these are claims about positions and tokens that there are.
+    def counts(self, lengths: Sequence[int]) -> tuple[int, ...]:
+        """How many claims each of the sequences of these lengths has."""
+        ends = np.cumsum(lengths)
+        return tuple(np.diff(np.searchsorted(self.positions, ends), prepend=0).tolist())
+
+    def check(self, lengths: Sequence[int], vocabulary: int) -> None:
+        """Raise `UsageError` unless these are claims about positions and tokens that there are, some in every sequence.
 
         An entry behind the last one is a cell that nothing constrains, and a gap is read mod p.
         """
+        tokens = sum(lengths)
         if not len(self.positions) == len(self.tokens) == len(self.gaps) > 0:
             raise UsageError("claims need a position, a token and a gap each, and there must be one")
         if list(self.positions) != sorted(set(self.positions)):
@@ -52,7 +62,10 @@ class Claims:
             raise UsageError(f"a claimed token is none of {vocabulary}")
         if any(not 0 <= gap < 1 << DISTANCE_BITS for gap in self.gaps):
             raise UsageError(f"a claimed gap is not between 0 and {(1 << DISTANCE_BITS) - 1}")
-        if not 0 < self.odds < ODDS_LIMIT * len(self.tokens) < P:
+        counts = self.counts(lengths)
+        if len(self.odds) != len(counts) or min(counts) < 1:
+            raise UsageError("every sequence needs a claim, and its odds")
+        if any(not 0 < odds < ODDS_LIMIT * n < P for odds, n in zip(self.odds, counts, strict=True)):
             raise UsageError("the odds are more than so many tokens can have")
 
 
@@ -95,7 +108,7 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
         At(distance, claims.tokens),
         PublicTokens(tuple(-gap for gap in claims.gaps)),
     )
-    _relate_odds(builder, digits, bits, rows, claims.odds)
+    _relate_odds(builder, digits, bits, rows, claims)
 
 
 def _capped(builder: Builder, cap: Cap, distance: Matrix, claimed: Matrix) -> Matrix:
@@ -113,9 +126,9 @@ def _capped(builder: Builder, cap: Cap, distance: Matrix, claimed: Matrix) -> Ma
 
 
 def _relate_odds(
-    builder: Builder, digits: tuple[Matrix, Matrix], bits: int, rows: Frame, claimed: int
+    builder: Builder, digits: tuple[Matrix, Matrix], bits: int, rows: Frame, claims: Claims
 ) -> None:
-    """Every claim's sum over the vocabulary, rounded up to quarters, and their sum.
+    """Every claim's sum over the vocabulary, rounded up to quarters, and their sum in every sequence.
 
     Both sides of either equation are numbers from 0 to below p.
     """
@@ -127,4 +140,6 @@ def _relate_odds(
     builder.equation("odds.low", rows, bound, RowSum(digits[1]), Beside(low), Beside(carry, -(1 << bits)))
     unit = Beside(found, -(1 << bits - ODDS_BITS))
     builder.equation("odds.high", rows, bound, RowSum(digits[0]), Beside(carry), Beside(high), unit)
-    builder.equation("odds.total", Frame(1, 1), bound, Total(found), Public(-claimed))
+    total = Total(found, claims.counts(builder.lengths))
+    claimed = PublicTokens(tuple(-odds for odds in claims.odds))
+    builder.equation("odds.total", Frame(len(claims.odds), 1), bound, total, claimed)

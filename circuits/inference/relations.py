@@ -38,7 +38,7 @@ _DIGITS = ("1", "0")
 def relate(
     program: InferenceProgram, ids: Sequence[int], claims: Claims, stack: tuple[Weight, ...]
 ) -> Relations:
-    """All relations of a run of `program` on `ids`, with these claims.
+    """All relations of a run of `program` on `ids`, those of all sequences one behind the other, with these claims.
 
     Raises:
         Unsupported: facts whose units leave an equation without a unique solution. UsageError: ids or claims that do
@@ -46,8 +46,8 @@ def relate(
     """
     if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
         raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
-    claims.check(program.tokens, program.shape.vocab)
-    builder, family = Builder(program.tokens, dict(program.facts.shifts)), Family(program)
+    claims.check(program.lengths, program.shape.vocab)
+    builder, family = Builder(program.lengths, dict(program.facts.shifts)), Family(program)
     shape, d = program.shape, program.shape.hidden
     size = stream_size(shape)
     limb = size.limb
@@ -76,7 +76,7 @@ def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, l
     """Rows of the embedding, shifted to the first unit of the stream."""
     read = {"embed": tuple(int(i) for i in ids)}
     if site.positions:
-        read[site.positions] = tuple(range(builder.tokens))
+        read[site.positions] = builder.positions
     powers = {
         tensor: row_multiples(builder, tensor, index, site.unit, site.square, site.high)
         for tensor, index in read.items()

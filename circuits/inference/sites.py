@@ -19,8 +19,8 @@ Extra = tuple[tuple[int, int], ...]
 class Embed:
     """out[t, i] = embed[id_t, i] · 2^(unit + embed.step[id_t]), in [−`limit`, `limit`).
 
-    With `positions` the same of row t of that tensor is added. Exponents are at most `high`; the power is that of the
-    table `multiples(square, high)`.
+    With `positions` the same of that tensor's row of t's position is added. Exponents are at most `high`; the power is
+    that of the table `multiples(square, high)`.
     """
 
     name: str
@@ -138,7 +138,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class Scores:
-    """Per head and u ≤ t: z = ⌊Σ q·k / 2^shift⌉ − 256 · M, out = e(z), and Σ_u e in [2^16 − T, 2^17).
+    """Per head and u ≤ t in t's sequence: z = ⌊Σ q·k / 2^shift⌉ − 256 · M, out = e(z), and Σ_u e in [2^16 − N, 2^17), N
+    the length of the longest sequence.
 
     With a `cap` the quotient x lies in [−2^18, 2^18), else there is no proof, and its entry in `score_caps(2^18, cap)`
     stands in its place. M is an integer per head and token; the executors take the least for which every z < 256 and
@@ -158,7 +159,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Mix:
-    """Per head: out = ⌊Σ_{u ≤ t} e[t, u] · value[u, j] / 2^16⌉."""
+    """Per head: out = ⌊Σ_{u ≤ t in t's sequence} e[t, u] · value[u, j] / 2^16⌉."""
 
     name: str
     cols: int
@@ -296,10 +297,22 @@ Site = (
 
 @dataclass(frozen=True)
 class InferenceProgram:
-    """Sites in the order of execution for `tokens` tokens; `logits` names the last one."""
+    """Sites in the order of execution, for sequences of `lengths` tokens, one behind the other; `logits` names the last
+    one. Attention and positions know nothing of the sequences before.
+    """
 
     shape: ModelShape
     facts: Facts
-    tokens: int
+    lengths: tuple[int, ...]
     sites: tuple[Site, ...]
     logits: str
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences."""
+        return sum(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(self.lengths)

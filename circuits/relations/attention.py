@@ -1,16 +1,21 @@
 """What the products of attention ask of committed data at the point of the inner product (protocol §13.4).
 
 Scores: entry ((t, i), (h, x)) of the run, laid out as q is committed, is q times the weights of (t, i, h) on the left,
-and Σ_{v ≤ t} (weight of column v) · k[(v, i), (h div group, x)] on the right. Mix: entry (i, h, v) has
-Σ_{t ≥ v} (weight of (t, i)) · share[(t, i, h), v] and Σ_x (weight of column (h, x)) · value[(v, i), (h div group, x)].
+and on the right, over the tokens u up to t of t's sequence, Σ (weight of column v) · k[(u, i), (h div group, x)], v
+the position of u. Mix: entry (i, h, u) has, over the tokens t from u on of u's sequence, Σ (weight of (t, i)) ·
+share[(t, i, h), v], and Σ_x (weight of column (h, x)) · value[(u, i), (h div group, x)].
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from huref.circuits.argument.functional import Array, Functional
-from huref.circuits.relations.linear import causal_rows
+from huref.circuits.relations.frame import Frame, starts_of
+from huref.circuits.relations.linear import CausalRows
 from huref.circuits.relations.products import CausalMix, CausalScores
 from huref.circuits.relations.readout import Readout
 from huref.circuits.relations.weights import EquationWeights
@@ -33,7 +38,7 @@ def add_causal_scores(
     inner, outer = weights.inner(product.equation, product.factor), weights.outer(frame.outer)
     heads = weights.heads(frame.heads).repeat(size, axis=0)  # by column of q
     own = kmul(kmul(high, inner[None, None]), outer[None, :, None])
-    later = _later(high, weights.cols(frame.cols))
+    later = _later(high, weights.cols(frame.cols), frame)
     for block in range(query.blocks):
         first, width = block * w, min(w, query.cols - block * w)
         low = kzero((w,))
@@ -50,10 +55,13 @@ def add_causal_scores(
             right.block(key, later[block].reshape(-1, DEGREE), part, name)
 
 
-def _later(high: Array, cols: Array) -> Array:
-    """cols[v] · Σ_{t ≥ v} high[b, t, i] as (b, v, i)."""
-    sums = np.cumsum(high[:, ::-1], axis=1, dtype=np.uint64)[:, ::-1] % np.uint64(P)
-    return kmul(sums, cols[None, :, None])
+def _later(high: Array, cols: Array, frame: Frame) -> Array:
+    """cols[position of u] · Σ_t high[b, t, i] as (b, u, i), over the tokens t from u on of u's sequence."""
+    sums = np.empty_like(high)
+    for start, length in zip(starts_of(frame.lengths), frame.lengths, strict=True):
+        own = high[:, start : start + length]
+        sums[:, start : start + length] = np.cumsum(own[:, ::-1], axis=1, dtype=np.uint64)[:, ::-1]
+    return kmul(sums % np.uint64(P), cols[frame.positions][None, :, None])
 
 
 def add_causal_mix(
@@ -63,16 +71,23 @@ def add_causal_mix(
     layout, size, w = weights.layout, product.size, weights.layout.w
     frame, columns = weights.frame(product.equation), left.columns
     share, value = layout.placed[product.share.name], layout.placed[product.value.name]
-    heads = product.share.frame.heads
-    high = read.high(at, frame.inner * heads * share.blocks).reshape(frame.inner, heads, share.blocks, DEGREE)
+    heads, blocks = product.share.frame.heads, layout.blocks(frame.outer)
+    high = read.high(at, frame.inner * heads * blocks).reshape(frame.inner, heads, blocks, DEGREE)
     inner, outer = weights.inner(product.equation, product.factor), weights.outer(frame.outer)
-    for block in range(share.blocks):
-        rows = kmul(high[:, :, block], inner[:, None]).reshape(-1, DEGREE)
-        one = kzero((share.blocks,))
-        one[block] = kone()
-        causal_rows(left, w, share.start, share.rows, outer, rows, one, read.inner)
+    own = kmul(high, inner[:, None, None])
+    rows_of = CausalRows(left, w, share.start, share.rows)
+    for piece in _pieces(product.share.frame, w):
+        column = read.inner
+        if piece.skipped or piece.place % w:
+            vector = kzero((w,))
+            vector[piece.skipped : piece.end] = read.low[piece.place % w :][: piece.end - piece.skipped]
+            column = columns.add(f"mix.share{piece.start}.{piece.block}.{piece.skipped}", vector)
+        rows = own[:, :, piece.place // w].reshape(-1, DEGREE)
+        for position in range(piece.block * w + piece.skipped, piece.length):
+            t, seen = piece.start + position, min(piece.end, position + 1 - piece.block * w)
+            rows_of.cut(t, piece.block, seen, kmul(rows, outer[t]), column)
     cols = weights.cols(frame.cols)
-    tokens = kouter(kone((share.blocks,)), read.low).reshape(share.blocks, w, DEGREE)
+    tokens = kouter(kone((blocks,)), read.low).reshape(blocks, w, DEGREE)
     for head in range(heads):
         by_token = kmul(high[:, head].swapaxes(0, 1)[:, None], tokens[:, :, None])  # (blocks, w, inner)
         rows = by_token.reshape(-1, frame.inner, DEGREE)[: frame.outer].reshape(-1, DEGREE)
@@ -82,3 +97,28 @@ def add_causal_mix(
             vector = kzero((w,))
             vector[stored[mine] % w] = cols[head * size : (head + 1) * size][mine]
             right.block(value, rows, part, columns.add(f"mix.{head}.{part}", vector))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Columns `skipped` … `end` − 1 of a column block of the rows of one sequence (its first token and its length),
+    which are tokens from `place` on in one block of w.
+    """
+
+    start: int
+    length: int
+    block: int
+    skipped: int
+    end: int
+    place: int
+
+
+def _pieces(frame: Frame, w: int) -> Iterator[_Piece]:
+    """Column blocks of every sequence, each cut where the tokens that its columns stand for enter a new block of w."""
+    for start, length in zip(starts_of(frame.lengths), frame.lengths, strict=True):
+        for block in range(-(-length // w)):
+            first, width = start + block * w, min(w, length - block * w)
+            cut = min(width, w - first % w)
+            yield _Piece(start, length, block, 0, cut, first)
+            if cut < width:
+                yield _Piece(start, length, block, cut, width, first + cut)

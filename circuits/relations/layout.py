@@ -13,6 +13,7 @@ from huref.circuits.argument.layout import MASK_ROWS, count_lookup_pads
 from huref.circuits.argument.placed import Placed, Stack, place_weights
 from huref.circuits.argument.runs import Run, RunCells, RunNumber, RunOperand, RunRepeated, RunSpread
 from huref.circuits.argument.spaces import LookupSpace, Tiles, close_space
+from huref.circuits.relations.frame import Frame
 from huref.circuits.relations.products import (
     CausalMix,
     CausalScores,
@@ -114,7 +115,7 @@ def product_blocks(product: Product, relations: Relations, w: int) -> list[int]:
         case CausalScores(query=matrix) | HeadSquares(matrix=matrix):
             return [over(matrix.frame.cols) * matrix.frame.rows]
         case CausalMix(share=share):
-            return [share.frame.inner * share.frame.heads * over(share.frame.cols)]
+            return [share.frame.inner * share.frame.heads * over(share.frame.outer)]
 
 
 def _spaces(relations: Relations, placed: dict[str, Placed], stack: Stack, w: int) -> tuple[LookupSpace, ...]:
@@ -122,7 +123,7 @@ def _spaces(relations: Relations, placed: dict[str, Placed], stack: Stack, w: in
     shards: list[list[Look]] = [[]]
     filled = 0
     for look in relations.looks:
-        size = look.frame.rows * look.frame.cols
+        size = look.frame.entries
         if filled and filled + size > SPACE_ENTRIES:
             shards.append([])
             filled = 0
@@ -138,28 +139,42 @@ def _spaces(relations: Relations, placed: dict[str, Placed], stack: Stack, w: in
 
 
 def _runs(look: Look, placed: dict[str, Placed], tiles: Tiles, w: int) -> Iterable[Run]:
-    """Whole column blocks, and the last one where it is cut."""
-    frame = look.frame
-    rows, cols = (1, frame.rows) if look.flat else (frame.rows, frame.cols)
-    outer, inner, heads = (1, 1, 1) if look.flat else (frame.outer, frame.inner, frame.heads)
+    """Whole column blocks, and the last one where it is cut; of every span of rows that have the same columns."""
+    frame = Frame(1, 1, 1, look.frame.rows) if look.flat else look.frame
+    for start, outer, cols in frame.spans:
+        named = look.label if len(frame.spans) == 1 else f"{look.label}.{start}"
+        rows, below = outer * frame.inner * frame.heads, start * frame.inner * frame.heads
+        for first, count, width in _blocks(cols, w, together=outer == frame.outer):
+            operands = tuple(
+                _operand(operand, placed, first, below, frame.inner) for operand in look.operands
+            )
+            tile = tiles.take(-(-count * rows // TILE_ROWS))
+            yield Run(
+                f"{named}.{first}", look.table, tile, count, outer, frame.inner, frame.heads, width, operands
+            )
+
+
+def _blocks(cols: int, w: int, *, together: bool) -> list[tuple[int, int, int]]:
+    """First block, number of blocks and width; whole ones follow one another as rows only if all rows are looked up."""
     whole, tail = divmod(cols, w)
-    for first, count, width in ((0, whole, w), (whole, 1, tail)):
-        if not count or not width:
-            continue
-        operands = tuple(_operand(operand, placed, first, inner) for operand in look.operands)
-        tile = tiles.take(-(-count * rows // TILE_ROWS))
-        yield Run(f"{look.label}.{first}", look.table, tile, count, outer, inner, heads, width, operands)
+    found = [(0, whole, w)] if together and whole else [(block, 1, w) for block in range(whole)]
+    return found + ([(whole, 1, tail)] if tail else [])
 
 
-def _operand(operand: Operand, placed: dict[str, Placed], first: int, inner: int) -> RunOperand:
+def _operand(operand: Operand, placed: dict[str, Placed], first: int, below: int, inner: int) -> RunOperand:
+    """An operand from column block `first` and the row `below` on."""
     match operand:
         case Own(matrix, offset):
             place = placed[matrix.name]
-            return RunCells(place.start + first * place.rows, offset)
+            return RunCells(place.start + first * place.rows + below, offset)
         case Repeated(matrix):
             place = placed[matrix.name]
             return RunRepeated(place.start + first * place.rows)
         case Spread(matrix):
+            if below:
+                raise TypeError(
+                    f"{matrix.name}: rows of sequences of several lengths are no place to spread to"
+                )
             return RunSpread(placed[matrix.name].start)
         case Number(values):
             return RunNumber(by_inner(values, inner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class _Builder:
                 self._at(name, matrix, column, factor)
             case Public(values):
                 cols, outer = self.weights.cols(frame.cols), self.weights.outer(frame.outer)
-                across = prefix_totals(cols) if frame.causal else total(cols).array()
+                across = prefix_totals(cols)[frame.positions] if frame.causal else total(cols).array()
                 inner = kouter(self.weights.inner(name, values), self.weights.heads(frame.heads))
                 self.constant += total(kmul(outer, across)) * total(inner.reshape(-1, DEGREE))
             case PublicTokens(values):
@@ -85,10 +86,9 @@ class _Builder:
                 self._sparse(name, frame, entries)
             case RowSum(matrix, factor):
                 self._row_sum(name, frame, matrix, self.weights.rows(name, factor))
-            case Total(matrix, factor):
+            case Total(matrix, counts, factor):
                 once = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0])
-                rows = np.broadcast_to(once, (matrix.frame.rows, DEGREE))
-                flat_term(self.into, self.layout.placed[matrix.name].start, np.ascontiguousarray(rows))
+                flat_term(self.into, self.layout.placed[matrix.name].start, once.repeat(counts, axis=0))
             case Mapped():
                 self._mapped(name, frame, term, label)
             case Rotated(matrix, bits, back):
@@ -117,11 +117,13 @@ class _Builder:
             else:
                 self.into.tensor(place, rows, blocks, COLUMN)
             return
-        causal_rows(self.into, self.layout.w, place.start, place.rows, outer, inner, blocks, COLUMN)
+        own = CausalRows(self.into, self.layout.w, place.start, place.rows)
+        for t, position in enumerate(frame.positions):
+            own.add(t, int(position), kmul(inner, outer[t]), blocks, COLUMN)
 
     def _beside(self, name: str, frame: Frame, matrix: Matrix, inner: Array) -> None:
         outer, cols = self.weights.outer(frame.outer), self.weights.cols(frame.cols)
-        across = prefix_totals(cols) if frame.causal else total(cols).array()
+        across = prefix_totals(cols)[frame.positions] if frame.causal else total(cols).array()
         rows = kouter(kmul(outer, across), inner).reshape(-1, DEGREE)
         flat_term(self.into, self.layout.placed[matrix.name].start, rows)
 
@@ -173,23 +175,26 @@ class _Builder:
             self.into.tensor(place, rows, blocks, ONES)
             return
         by_token = rows.reshape(frame.outer, -1, DEGREE)
-        for t, part in enumerate(by_token):
-            causal_row(self.into, self.layout.w, place.start, place.rows, t, part, blocks, ONES)
+        own = CausalRows(self.into, self.layout.w, place.start, place.rows)
+        for t, position in enumerate(matrix.frame.positions):
+            own.add(t, int(position), by_token[t], blocks, ONES)
 
     def _mapped(self, name: str, frame: Frame, term: Mapped, label: str) -> None:
-        """Σ_j c_j · maps[t][j, i] is the weight of column i at token t."""
+        """Σ_j c_j · maps[v][j, i] is the weight of column i at the tokens of this map."""
         place, w = self.layout.placed[term.matrix.name], self.layout.w
         size = term.maps.shape[1]
         inner, outer = self.weights.inner(name, term.factor), self.weights.outer(frame.outer)
         cols = self.weights.cols(frame.cols).reshape(-1, size, DEGREE)
-        for t, map_ in enumerate(term.maps):
+        index = np.arange(frame.outer) if term.index is None else np.array(term.index)
+        for v, map_ in enumerate(term.maps):
             mapped = _times(cols, map_).reshape(-1, DEGREE)
             padded = kzero((place.blocks * w,))
             padded[: len(mapped)] = mapped
-            rows = kmul(inner, outer[t])
             for block in range(place.blocks):
-                column = self.into.columns.add(f"{label}.{t}.{block}", padded[block * w : (block + 1) * w])
-                self.into.rows("A", place.start + block * place.rows + t * len(rows), rows, column)
+                column = self.into.columns.add(f"{label}.{v}.{block}", padded[block * w : (block + 1) * w])
+                for t in np.flatnonzero(index == v).tolist():
+                    at = place.start + block * place.rows + t * len(inner)
+                    self.into.rows("A", at, kmul(inner, outer[t]), column)
 
     def _rotated(self, name: str, frame: Frame, matrix: Matrix, turn: NDArray[np.int32], label: str) -> None:
         """Σ_c (weight of column c) · turn[c, i] is the weight of entry i."""
@@ -209,21 +214,25 @@ def _times(vectors: Array, matrix: NDArray[Any]) -> Array:
     return fdot(limbs, to_field(matrix)).reshape(len(vectors), DEGREE, -1).swapaxes(1, 2)
 
 
-def causal_row(
-    into: Functional, w: int, start: int, rows: int, t: int, inner: Array, blocks: Array, column: str
-) -> None:
-    """Add the rows of token t of a causal matrix, each with the columns 0 … t; blocks without a weight are left out."""
-    for block in range(t // w + 1):
-        if not blocks[block].any():
-            continue
-        width = min(w, t + 1 - block * w)
-        weights = kmul(inner, blocks[block])
-        into.rows("A", start + block * rows + t * len(inner), weights, into.columns.masked(column, width))
+@dataclass
+class CausalRows:
+    """Adds rows of a causal matrix of `rows` rows that is committed from row `start` of A on."""
 
+    into: Functional
+    w: int
+    start: int
+    rows: int
 
-def causal_rows(
-    into: Functional, w: int, start: int, rows: int, outer: Array, inner: Array, blocks: Array, column: str
-) -> None:
-    """Add a causal matrix: weights `outer` of tokens, `inner` of a token's rows, `blocks` ⊗ `column` of columns."""
-    for t in range(len(outer)):
-        causal_row(into, w, start, rows, t, kmul(inner, outer[t]), blocks, column)
+    def add(self, t: int, position: int, inner: Array, blocks: Array, column: str) -> None:
+        """Add the rows of token t, each with the columns 0 … `position`, weighted `blocks` ⊗ `column`; blocks without
+        a weight are left out.
+        """
+        for block in range(position // self.w + 1):
+            if blocks[block].any():
+                width = min(self.w, position + 1 - block * self.w)
+                self.cut(t, block, width, kmul(inner, blocks[block]), column)
+
+    def cut(self, t: int, block: int, width: int, inner: Array, column: str) -> None:
+        """Add the first `width` columns of a column block of the rows of token t."""
+        at = self.start + block * self.rows + t * len(inner)
+        self.into.rows("A", at, inner, self.into.columns.masked(column, width))

@@ -134,7 +134,9 @@ class Outer:
 
 @dataclass(frozen=True)
 class CausalScores:
-    """Row (t, i, h), column v ≤ t: factor_i · Σ_x query[(t, i), (h, x)] · key[(v, i), (h div group, x)]."""
+    """Row (t, i, h), column v of a causal equation: factor_i · Σ_x query[(t, i), (h, x)] · key[(u, i), (h div group,
+    x)], u the token at position v of t's sequence.
+    """
 
     equation: str
     query: Matrix
@@ -146,7 +148,9 @@ class CausalScores:
 
 @dataclass(frozen=True)
 class CausalMix:
-    """Row (t, i), column (h, x): factor_i · Σ_{v ≤ t} share[(t, i, h), v] · value[(v, i), (h div group, x)]."""
+    """Row (t, i), column (h, x): factor_i · Σ_v share[(t, i, h), v] · value[(u, i), (h div group, x)], over the columns
+    v of a causal `share`, u the token at position v of t's sequence.
+    """
 
     equation: str
     share: Matrix

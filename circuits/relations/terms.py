@@ -102,28 +102,30 @@ class RowSum:
 
 @dataclass(frozen=True)
 class Total:
-    """factor · the sum of all entries of a flat matrix; for a frame of one entry."""
+    """factor · the sum of the next `counts[t]` entries of a flat matrix, in its order; for a frame of tokens only."""
 
     matrix: Matrix
+    counts: tuple[int, ...]
     factor: int = 1
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """factor · Σ_i maps[t][j, i] · (entry (t, …, i) of a matrix), for every head of `size` columns; a factor of zero
-    leaves an inner index out.
+    """factor · Σ_i maps[v][j, i] · (entry (t, …, i) of a matrix), v = `index[t]` (none: t), for every head of `size`
+    columns; a factor of zero leaves an inner index out.
 
-    `maps` are public integers (tokens × size × size).
+    `maps` are public integers (maps × size × size).
     """
 
     matrix: Matrix
     maps: NDArray[np.int64]
     factor: Factor = 1
+    index: Select = None
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Mapped)
-            and (self.matrix, self.factor) == (other.matrix, other.factor)
+            and (self.matrix, self.factor, self.index) == (other.matrix, other.factor, other.index)
             and np.array_equal(self.maps, other.maps)
         )
 

@@ -1,9 +1,8 @@
-"""`huref prove-inference`: prove which tokens the committed model gives."""
+"""`huref prove-inference`: prove which tokens the committed model gives behind one prompt or several."""
 
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,8 @@ from huref.common.text import quoted
 from huref.prover.commands.commit import DeviceOption
 
 if TYPE_CHECKING:
-    from huref.prover.inference.prove import Question
+    from huref.common.files.passages import Passage
+    from huref.verifier.inference import InferenceVerdict
 
 _INTERRUPTED = "no bundle was written; if a proof had begun, the positions that it reserved stay spent"
 _STAGES = ("load", "commit", "witness", "prove", "run", "self-verify")
@@ -31,19 +31,34 @@ def prove_inference(
     commitment: Annotated[Path, typer.Option(help="Folder made by huref commit.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to make, NAME.huref.")],
     prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT|FILE", help="The prompt: a text, or a file that holds it.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT|FILE",
+            help="The prompt: a text, or a file that holds it. Again for every further prompt of one proof.",
+        ),
     ] = None,
     answer: Annotated[
-        str | None, typer.Option(metavar="TEXT|FILE", help="The answer to prove, likewise.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT|FILE", help="The answer to prove, likewise; one for every prompt, in order."
+        ),
     ] = None,
     generate: Annotated[
-        int | None, typer.Option(min=1, help="Prove so many tokens of the model's own answer instead.")
+        int | None, typer.Option(min=1, help="Prove so many tokens of the model's own answers instead.")
     ] = None,
     prompt_ids: Annotated[
-        str | None, typer.Option(metavar="JSON", help="The prompt as a JSON list of token ids.")
+        list[str] | None, typer.Option(metavar="JSON", help="The prompt as a JSON list of token ids.")
     ] = None,
     answer_ids: Annotated[
-        str | None, typer.Option(metavar="JSON", help="The answer as a JSON list of token ids.")
+        list[str] | None, typer.Option(metavar="JSON", help="The answer as a JSON list of token ids.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take all prompts, and answers unless they are generated, from lines of JSON, as huref ask --out "
+            "writes them: prompt or prompt_ids, answer or answer_ids.",
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None,
@@ -64,7 +79,7 @@ def prove_inference(
     force: Annotated[bool, typer.Option("--force", help="Replace an older bundle of this name.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove an answer of the committed model; the bundle holds its fingerprint as well."""
+    """Prove answers of the committed model, in one proof; the bundle holds its fingerprint as well."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.common.files.keys import SecretKey
         from huref.prover.commands.first_use import announced
@@ -72,16 +87,18 @@ def prove_inference(
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.inference.prove import check_commitment
         from huref.prover.inference.prove import prove_inference as make
+        from huref.prover.inference.questions import questions
 
         keep_freed_memory()
         signer = None if key is None else SecretKey.load(key)
         check_commitment(commitment, signer)
-        question = _question(commitment, prompt, answer, generate, prompt_ids, answer_ids, tokenizer)
+        passages = _passages(prompts, prompt, answer, prompt_ids, answer_ids, generate)
+        asked = questions(passages, generate, commitment, tokenizer)
         with announced("commit", "witness", "prove"), ProgressBar(_STAGES) as progress:
             done = make(
                 commitment,
                 out,
-                question,
+                asked,
                 each=each,
                 fingerprint=fingerprint,
                 key=signer,
@@ -96,69 +113,69 @@ def prove_inference(
         summary = {**verdict.to_dict(), "schema": "huref-answered/1", "bundle": str(done.path)}
         result_json({**summary, "seconds": done.seconds, "proofs_left": done.proofs_left})
         return
-    said = found.statement
-    result(f"{done.path}: {said.claimed} tokens behind {said.first}, {found.argmaxes} proven argmaxes")
-    result(f"  answer ids  {said.ids[said.first :]}")
-    if said.answer is not None:
-        result(f"  answer      {quoted(said.answer, 400)}")
-    note(f"gaps: largest {found.largest:.3g}, median {found.median:.3g} logits")
+    result(f"{done.path}: {_told(found)}")
+    for number, (said, shown) in enumerate(zip(found.statement.answers, found.answers, strict=True), 1):
+        if len(found.answers) > 1:
+            result(f"  answer {number}: {shown.line()}")
+        result(f"  answer ids  {said.ids[said.first :]}")
+        if said.answer is not None:
+            result(f"  answer      {quoted(said.answer, 400)}")
+    note(f"gaps: largest {found.all.largest:.3g}, median {found.all.median:.3g} logits")
     if found.unlikely:
         note(
-            f"warning: on average a probability of {found.probability:.2g} is proven of these tokens, and readers are "
-            "told that many others are as good"
+            f"warning: on average a probability of {found.all.probability:.2g} is proven of these tokens, and readers "
+            "are told that many others are as good"
         )
     note("time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in done.seconds.items()))
     note(f"size: bundle {verdict.size / 1e6:.2f} MB, of it the proof of inference {found.size / 1e6:.2f} MB")
     note(f"{done.proofs_left} proofs left")
 
 
-def _question(
-    commitment: Path,
-    prompt: str | None,
-    answer: str | None,
+def _told(found: InferenceVerdict) -> str:
+    """What was proven, in a few words."""
+    claimed, argmaxes = len(found.all.gaps), found.all.argmaxes
+    if len(found.answers) > 1:
+        return f"{claimed} tokens in {len(found.answers)} answers, {argmaxes} proven argmaxes"
+    return f"{claimed} tokens behind {found.statement.answers[0].first}, {argmaxes} proven argmaxes"
+
+
+def _passages(
+    file: Path | None,
+    prompt: list[str] | None,
+    answer: list[str] | None,
+    prompt_ids: list[str] | None,
+    answer_ids: list[str] | None,
     generate: int | None,
-    prompt_ids: str | None,
-    answer_ids: str | None,
-    tokenizer: str | None,
-) -> Question:
+) -> list[Passage]:
     """What the options ask.
 
     Raises:
-        UsageError: they contradict each other, or a text needs a tokenizer that is neither named nor known.
+        UsageError: they contradict each other. Other `HurefError`s: a file cannot be read.
     """
     from huref.common.errors import UsageError
-    from huref.prover.inference.prove import Question
+    from huref.common.files.passages import read_passages
+    from huref.prover.inference.questions import paired
 
-    if (prompt is None) == (prompt_ids is None):
-        raise UsageError("give the prompt with --prompt or --prompt-ids")
-    if sum(x is not None for x in (answer, answer_ids, generate)) != 1:
-        raise UsageError("give one of --answer, --answer-ids and --generate")
-    said_prompt, said_answer = _text(prompt), _text(answer)
-    if said_prompt is None and said_answer is None:
-        begun, behind = _ids(prompt_ids, "--prompt-ids"), _ids(answer_ids, "--answer-ids")
-        return Question(begun + behind, len(begun), generate or 0)
-    from huref.prover.inference.tokenizer import tokenizer_of
-    from huref.prover.vocabulary.encode import TextCoder
-
-    coder = TextCoder(tokenizer_of(commitment, tokenizer).tokenizer, None)
-    if said_prompt is not None and said_answer is not None:
-        ids, first = coder.continued(said_prompt, said_answer)
-        return Question(ids, first, 0, said_prompt, said_answer)
-    begun = _ids(prompt_ids, "--prompt-ids") if said_prompt is None else coder.encode(said_prompt)
-    behind = _ids(answer_ids, "--answer-ids") if said_answer is None else coder.encode(said_answer)
-    told = None
-    if said_prompt is not None:
-        told = partial(coder.told, said_prompt, first=len(begun))
-    return Question(begun + behind, len(begun), generate or 0, said_prompt, said_answer, told)
+    if file is not None:
+        if prompt or answer or prompt_ids or answer_ids:
+            raise UsageError("give prompts and answers with --prompts, or each with an option of its own")
+        return read_passages(file)
+    return paired(
+        [_text(text) for text in prompt or ()],
+        [_ids(text, "--prompt-ids") for text in prompt_ids or ()],
+        [_text(text) for text in answer or ()],
+        [_ids(text, "--answer-ids") for text in answer_ids or ()],
+        generate,
+    )
 
 
-def _text(given: str | None) -> str | None:
+def _text(given: str) -> str:
     """A text as given, or what is in the file of this name."""
     from huref.common.errors import Malformed
     from huref.common.files.capped import read_capped
 
-    if given is None or len(given) > 4096 or "\n" in given or not Path(given).is_file():
-        if given is not None and re.fullmatch(r"\S*\.[a-z]{1,5}", given):
+    if len(given) > 4096 or "\n" in given or not Path(given).is_file():
+        if re.fullmatch(r"\S*\.[a-z]{1,5}", given):
             note(f"warning: there is no file {given}, so these letters are the text")
         return given
     try:
@@ -167,14 +184,12 @@ def _text(given: str | None) -> str | None:
         raise Malformed(f"{given}: not a text in UTF-8") from None
 
 
-def _ids(given: str | None, option: str) -> list[int]:
-    """A JSON list of token ids; none where the option was not given."""
+def _ids(given: str, option: str) -> list[int]:
+    """A JSON list of token ids."""
     import json
 
     from huref.common.errors import UsageError
 
-    if given is None:
-        return []
     try:
         found = json.loads(given)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from huref.circuits.fingerprint.hardened.vector import picture_vector
-from huref.circuits.inference_statement import InferenceStatement
+from huref.circuits.inference_statement import Answer
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
 from huref.common.image.generator import render
@@ -61,18 +61,18 @@ def demo(
     prompt = _CHAT.format(QUESTION)
     ids = coder.encode(prompt)
     question = Question(ids, len(ids), _ANSWER_TOKENS, prompt)
-    answered = prove_inference(commitment, bundle, question, progress=progress)
+    answered = prove_inference(commitment, bundle, [question], progress=progress)
     verdict = answered.verdict
     found = verdict.inference
     assert found is not None
-    said = found.statement
+    (said,), shown = found.statement.answers, found.all
     answer = coder.decode(said.ids[said.first :])
     say(f"   asked    {QUESTION}")
     say(f"   answered {answer.strip()}")
     say(f"   verified in {sum(verdict.seconds.values()):.1f} s: {bundle} ({verdict.size / 1e6:.2f} MB)")
     say(
-        f"   These integers, run as a language model, give this picture and this answer: {found.argmaxes} of "
-        f"{said.claimed} tokens are proven to be their best ones, of probability {found.probability:.2f} on average."
+        f"   These integers, run as a language model, give this picture and this answer: {shown.argmaxes} of "
+        f"{said.claimed} tokens are proven to be their best ones, of probability {shown.probability:.2f} on average."
     )
     say("2. Forge it, all hashes repaired.")
     rejections = tuple(
@@ -110,7 +110,7 @@ def free_folder(name: str) -> Path:
     return next(path for i in count(2) if not (path := Path(f"{name}-{i}")).exists())
 
 
-def _another_answer(coder: TextCoder, said: InferenceStatement) -> Callable[[Path], None]:
+def _another_answer(coder: TextCoder, said: Answer) -> Callable[[Path], None]:
     """A forger that puts one word in the place of another; of the first token where the answer has no such word."""
     true, false = (coder.encode(word)[-1] for word in (TRUE, FALSE))
     at = said.ids.index(true, said.first) if true in said.ids[said.first :] else said.first

@@ -55,10 +55,12 @@ def shift_vector(copy: Path) -> None:
 
 
 def replace_token(copy: Path, at: int, token: int) -> None:
-    """Claim another token in the place of the one that was proven."""
+    """Claim another token in the place of the one that was proven, in the first answer."""
     said = InferenceStatement.decode((copy / form.INFERENCE).read_bytes(), form.INFERENCE)
-    ids = [*said.ids[:at], token, *said.ids[at + 1 :]]
-    write_file(copy / form.INFERENCE, said.model_copy(update={"ids": ids}).encode())
+    first, *others = said.answers
+    ids = [*first.ids[:at], token, *first.ids[at + 1 :]]
+    changed = said.model_copy(update={"answers": [first.model_copy(update={"ids": ids}), *others]})
+    write_file(copy / form.INFERENCE, changed.encode())
     _reseal(copy, form.INFERENCE)
     read_bundle(copy)
 

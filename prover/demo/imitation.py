@@ -10,7 +10,7 @@ from huref.circuits.fingerprint.profiles import HARDENED
 from huref.circuits.fingerprint.similarity import VectorSimilarity, compare_outputs
 from huref.circuits.inference.claim import answer_claims, gaps
 from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference_statement import InferenceStatement
+from huref.circuits.inference_statement import Answer
 from huref.circuits.program.evaluate import run
 from huref.circuits.whole import compile_whole
 from huref.prover.demo.made_up import made_up
@@ -39,7 +39,7 @@ class Imitation:
         return sum(gap == 0 for gap in self.gaps)
 
 
-def imitate(verdict: Verdict, said: InferenceStatement) -> Imitation:
+def imitate(verdict: Verdict, said: Answer) -> Imitation:
     """Make integers up for a verified bundle's fingerprint, and ask them what the real model was asked."""
     tokens = verdict.directory.tokens
     vocab = int(verdict.directory.shape["vocab"])

@@ -1,4 +1,5 @@
-"""Proofs of inference: which tokens the committed model gives, in one bundle with its fingerprint (protocol §13).
+"""Proofs of inference: which tokens the committed model gives behind one prompt or several, in one bundle with its
+fingerprint (protocol §13).
 
 As in `huref.prover.owner`, nothing appears under a bundle's name before its own verification passed.
 """
@@ -15,13 +16,19 @@ import numpy as np
 from huref.circuits.inference.claim import answer_claims, claimed_odds
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
+from huref.circuits.inference.evaluate import Ints
+from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.relations import relate
 from huref.circuits.inference_statement import (
     MAX_GAP,
     MAX_IDS,
+    Answer,
     InferenceStatement,
     inference_program,
     prepare_inference,
 )
+from huref.circuits.relations.frame import starts_of
+from huref.circuits.whole import committed_tensors
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import new_folder
@@ -38,9 +45,8 @@ from huref.prover.owner import check_key, open_commitment
 from huref.prover.owner import prove as prove_fingerprint
 from huref.prover.progress import Progress
 from huref.prover.relations.prove import prove_relations
-from huref.prover.run.inference.executor import execute_inference
 from huref.prover.run.inference.generate import generate
-from huref.prover.run.inference.record import record_run
+from huref.prover.run.inference.record import Recorder
 from huref.verifier.relations.verify import verify_relations
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
@@ -74,7 +80,7 @@ class Answered:
 def prove_inference(
     commitment: str | Path,
     out: str | Path,
-    question: Question,
+    questions: Sequence[Question],
     *,
     each: bool = False,
     fingerprint: str | Path | None = None,
@@ -83,23 +89,26 @@ def prove_inference(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Answered:
-    """Prove an answer of the committed model and write the bundle `out`, with the model's fingerprint.
+    """Prove answers of the committed model, all in one proof, and write the bundle `out`, with the model's fingerprint.
 
     The fingerprint is taken from the bundle `fingerprint`, or proven first. With `each`, every claimed token's own gap
-    is published instead of one for all.
+    is published instead of one for all of an answer.
 
     Raises:
-        UsageError: the question does not fit the model, or `out` exists.
+        UsageError: a question does not fit the model, there is none, or `out` exists.
         ProverError: a value that no proof can hold, or an exhausted opening budget.
         Rejected: `fingerprint` does not hold, or is of another model.
     """
     folder, out, progress = Path(commitment), Path(out), progress or Progress()
-    _check_question(check_commitment(folder, key), question)
+    _check_questions(check_commitment(folder, key), questions)
     with new_folder(out, replace=replace_existing) as temporary:
+        base = None if fingerprint is None else _given(fingerprint, folder)
         opened = open_commitment(folder, choose(device), None, progress)
-        statement = _answer(opened, question, each, progress)
-        base = _fingerprint(folder, temporary, fingerprint, key, device, progress)
-        proof, left = _prove(opened, statement, progress)
+        statement, run = run_answers(opened, questions, each, progress)
+        proof, left = prove_statement(opened, statement, run, progress)
+        del run  # the fingerprint needs the room
+        if base is None:
+            base, left = _fingerprint(folder, temporary, key, device, progress)
         added = {form.INFERENCE: statement.encode(), form.INFERENCE_PROOF: proof}
         bundle.extend(temporary, base, added, key)
         with progress.stage("self-verify"):
@@ -127,17 +136,25 @@ def check_commitment(folder: Path, key: SecretKey | None) -> CommitmentFile:
     return public
 
 
-def _check_question(public: CommitmentFile, question: Question) -> None:
-    """Raises `UsageError` where the question does not fit the model."""
-    vocab, ids = inference_program(public)[0].vocab, question.ids
-    if any(not 0 <= i < vocab for i in ids):
-        raise UsageError(f"token ids are integers from 0 to {vocab - 1}")
-    if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
+def _check_questions(public: CommitmentFile, questions: Sequence[Question]) -> None:
+    """Raises `UsageError` where a question does not fit the model, or all are too much for one proof."""
+    vocab, total = inference_program(public)[0].vocab, 0
+    if not questions:
+        raise UsageError("there is no prompt")
+    for number, question in enumerate(questions, 1):
+        ids, which = question.ids, f"prompt {number}: " if len(questions) > 1 else ""
+        if any(not 0 <= i < vocab for i in ids):
+            raise UsageError(f"{which}token ids are integers from 0 to {vocab - 1}")
+        if not 1 <= question.first <= len(ids) or (question.first == len(ids)) != (question.generate > 0):
+            raise UsageError(
+                f"{which}a prompt of at least one token is needed, and an answer or a number of tokens to generate"
+            )
+        total += len(ids) + question.generate
+    if total > MAX_IDS:
         raise UsageError(
-            "a prompt of at least one token is needed, and an answer or a number of tokens to generate"
+            f"one proof covers at most {MAX_IDS} tokens, these are {total}",
+            hint="prove some of the answers in another bundle" if len(questions) > 1 else None,
         )
-    if len(ids) + question.generate > MAX_IDS:
-        raise UsageError(f"one proof covers at most {MAX_IDS} tokens")
 
 
 def _broken(error: HurefError) -> ProverError:
@@ -147,70 +164,103 @@ def _broken(error: HurefError) -> ProverError:
     )
 
 
-def _fingerprint(
-    folder: Path,
-    temporary: Path,
-    given: str | Path | None,
-    key: SecretKey | None,
-    device: str,
-    progress: Progress,
-) -> Bundle:
-    """The bundle that the proof of inference is added to."""
-    if given is not None:
-        read = read_bundle(given)
-        verify(read, root=str(folder / form.COMMITMENT))
-        return read
-    made = temporary / "fingerprint"
-    prove_fingerprint(None, made, commitment=folder, key=key, device=device, progress=progress)
-    read = read_bundle(made)
-    shutil.rmtree(made)
+def _given(fingerprint: str | Path, folder: Path) -> Bundle:
+    """A bundle of the same model that the proof of inference is added to."""
+    read = read_bundle(fingerprint)
+    verify(read, root=str(folder / form.COMMITMENT))
     return read
 
 
-def _answer(
-    opened: OpenedCommitment, question: Question, each: bool, progress: Progress
-) -> InferenceStatement:
-    """The statement of a run: the answer is generated where there is none, and its gaps are measured."""
-    shape, facts = inference_program(opened.public)
-    ids, weights = [int(i) for i in question.ids], opened.source.weights
-    answer = question.answer
+def _fingerprint(
+    folder: Path, temporary: Path, key: SecretKey | None, device: str, progress: Progress
+) -> tuple[Bundle, int]:
+    """The bundle that the proof of inference is added to, and how many more proofs are left."""
+    made = temporary / "fingerprint"
+    proved = prove_fingerprint(None, made, commitment=folder, key=key, device=device, progress=progress)
+    read = read_bundle(made)
+    shutil.rmtree(made)
+    return read, proved.proofs_left
+
+
+def run_answers(
+    opened: OpenedCommitment, questions: Sequence[Question], each: bool, progress: Progress
+) -> tuple[InferenceStatement, Recorder]:
+    """The statement of a run, and the run: answers are generated where there are none, and the gaps of all measured.
+
+    Raises:
+        UsageError: the texts are too long. ProverError: a value, or a gap, that no proof can hold.
+    """
+    (shape, facts), weights = inference_program(opened.public), opened.source.weights
     with progress.stage("run") as step:
-        if question.generate:
-            made, odds = generate(shape, facts, weights, ids, question.generate, step)
-            ids += made
-            answer = None if question.told is None else question.told(ids)
-            gaps = [0] * question.generate if each else [0]  # each is the best one
-        else:
-            program = compile_inference(shape, facts, len(ids) - 1)
-            logits = execute_inference(program, weights, ids[:-1]).values[program.logits]
-            claims = answer_claims(ids, question.first)
-            gaps = measured_gaps(logits, claims)
-            if max(gaps) > MAX_GAP:
-                raise ProverError(
-                    f"a token of the answer is {max(gaps) * 2.0**-facts.logits:.1f} logits below the model's best one",
-                    hint="the answer is another model's, or was cut into tokens in another way",
-                )
-            gaps = gaps if each else [max(gaps)]
-            odds = claimed_odds(logits, claims, gaps, facts.logits)
-    return InferenceStatement(
-        model_id=opened.public.model_id,
-        ids=ids,
-        first=question.first,
-        gaps=gaps,
-        odds=odds,
-        prompt=question.prompt,
-        answer=answer,
-    )
+        every = _generated(opened, questions, step)
+        program = compile_inference(shape, facts, *(len(ids) - 1 for ids in every))
+        claims = [answer_claims(ids, question.first) for ids, question in zip(every, questions, strict=True)]
+        starts = starts_of(program.lengths)
+        positions = tuple(start + t for start, own in zip(starts, claims, strict=True) for t, _ in own)
+        tokens = tuple(token for own in claims for _, token in own)
+        unsaid = Claims(positions, tokens, (0,) * len(tokens), (1,) * len(every))
+        run_ids = [i for ids in every for i in ids[:-1]]
+        relations = relate(program, run_ids, unsaid, committed_tensors(shape))
+        run = Recorder(program, relations, weights, run_ids, positions)
+        run.run()
+        answers, at = [], 0
+        for number, (ids, question, own) in enumerate(zip(every, questions, claims, strict=True), 1):
+            logits = run.logits[at : at + len(own)]
+            at += len(own)
+            which = f"answer {number}" if len(questions) > 1 else "the answer"
+            answers.append(_measured(which, question, ids, logits, each, facts.logits))
+    said = InferenceStatement(model_id=opened.public.model_id, answers=answers)
+    if len(said.encode()) > form.CAPS[form.INFERENCE]:
+        raise UsageError(
+            "the texts are too long for a bundle", hint="give token ids, or prove fewer answers at a time"
+        )
+    return said, run
 
 
-def _prove(opened: OpenedCommitment, statement: InferenceStatement, progress: Progress) -> tuple[bytes, int]:
+def _measured(which: str, question: Question, ids: list[int], logits: Ints, each: bool, unit: int) -> Answer:
+    """An answer with the gaps of its tokens, from the logits (claims × vocabulary) at this unit."""
+    claims = list(enumerate(ids[question.first :]))
+    gaps = measured_gaps(logits, claims)
+    if max(gaps) > MAX_GAP:
+        raise ProverError(
+            f"a token of {which} is {max(gaps) * 2.0**-unit:.1f} logits below the model's best one",
+            hint="the answer is another model's, or was cut into tokens in another way",
+        )
+    gaps = gaps if each else [max(gaps)]
+    odds, answer = claimed_odds(logits, claims, gaps, unit), _text(question, ids)
+    return Answer(ids=ids, first=question.first, gaps=gaps, odds=odds, prompt=question.prompt, answer=answer)
+
+
+def _text(question: Question, ids: Sequence[int]) -> str | None:
+    """The text of an answer, which was given or follows from the ids."""
+    if not question.generate:
+        return question.answer
+    return None if question.told is None else question.told(ids)
+
+
+def _generated(
+    opened: OpenedCommitment, questions: Sequence[Question], step: Callable[[str], None]
+) -> list[list[int]]:
+    """The token ids of all questions with their answers; the model's own ones, of which every token is the best one,
+    where none is given.
+    """
+    (shape, facts), weights = inference_program(opened.public), opened.source.weights
+    found = [[int(i) for i in question.ids] for question in questions]
+    for count in sorted({question.generate for question in questions} - {0}):
+        asked = [number for number, question in enumerate(questions) if question.generate == count]
+        made = generate(shape, facts, weights, [found[number] for number in asked], count, step)
+        for number, answer in zip(asked, made, strict=True):
+            found[number] += answer
+    return found
+
+
+def prove_statement(
+    opened: OpenedCommitment, statement: InferenceStatement, run: Recorder, progress: Progress
+) -> tuple[bytes, int]:
     """The proof's bytes, checked, and how many more proofs are left."""
-    setup = prepare_inference(statement, opened.public)
-    shape, facts = inference_program(opened.public)
-    weights, ids = opened.source.weights, statement.ids[:-1]
-    program = compile_inference(shape, facts, len(ids))
-    with progress.stage("witness"):
-        found = record_run(program, setup.relations, weights, ids, statement.claims())
+    setup, weights = prepare_inference(statement, opened.public), opened.source.weights
+    run.claim(statement.claims())
+    found = run.found
     with opened.lock(progress.warn) as budget:
         queries = setup.geometry.weights.queries
         counter = budget.reserve(queries)

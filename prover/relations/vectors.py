@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.relations.frame import Matrix
+from huref.circuits.relations.frame import Frame, Matrix, starts_of
 from huref.circuits.relations.products import (
     CausalMix,
     CausalScores,
@@ -252,7 +252,7 @@ class _Filler:
         column = np.zeros(query.blocks * self.w, np.int64)
         index = np.arange(query.cols)
         column[: query.cols] = index // (size * product.group) * size + index % size
-        sums = self._prefixes(self.values.blocks(product.key), frame.outer, self.weights.cols(frame.cols))
+        sums = self._prefixes(self.values.blocks(product.key), frame)
         run = query.rows * self.w
         for block, cells in enumerate(self.values.blocks(product.query)):
             part = slice(block * self.w, (block + 1) * self.w)
@@ -262,13 +262,17 @@ class _Filler:
             read[query.cols - block * self.w :] = 0
             self.put(self.right, np.moveaxis(read, 0, 2).reshape(DEGREE, -1), block * run)
 
-    def _prefixes(self, cells: Ints, tokens: int, cols: KArray) -> U32:
-        """Σ_{v ≤ t} cols[v] · cells of (block; v, i; column) as (5, blocks, (t, i), w)."""
+    def _prefixes(self, cells: Ints, frame: Frame) -> U32:
+        """Σ (weight of column v) · cells of (block; u, i; column) over the tokens u up to t of t's sequence, v the
+        position of u, as (5, blocks, (t, i), w).
+        """
         blocks, rows, w = cells.shape
+        tokens, positions = frame.outer, frame.positions
+        cols = self.weights.cols(frame.cols)[positions]
         spread = np.tile(cols.repeat(rows // tokens, axis=0), (blocks, 1))
         terms = self.weighted(spread, self._ones, cells.reshape(-1, w))
         terms = terms.reshape(DEGREE, blocks, tokens, -1)
-        for t in range(1, tokens):
+        for t in np.flatnonzero(positions):
             now = np.ascontiguousarray(terms[:, :, t]).reshape(DEGREE, -1)
             before = np.ascontiguousarray(terms[:, :, t - 1]).reshape(DEGREE, -1)
             terms[:, :, t] = vectors.add(now, before).reshape(DEGREE, blocks, -1)
@@ -279,19 +283,26 @@ class _Filler:
         inner, heads, tokens = frame.inner, share.frame.heads, frame.outer
         outer = k_to_mont(self.weights.outer(tokens))
         factors = k_to_mont(self.weights.inner(product.equation, product.factor))
-        cells = self.values.blocks(share)
-        left = np.empty((DEGREE, inner, heads, len(cells), self.w), np.uint32)
-        for block, part in enumerate(cells):
-            seen = np.arange(tokens)[:, None] >= block * self.w + np.arange(self.w)
-            masked = part.reshape(tokens, -1, self.w) * seen[:, None, :]
-            sums = small_vecmat(outer, masked.astype(part.dtype).reshape(tokens, -1))
-            left[:, :, :, block] = sums.reshape(DEGREE, inner, heads, self.w)
-        spread = np.broadcast_to(factors[:, :, None, None, None], left.shape)
+        padded = self.layout.blocks(tokens) * self.w
+        left = np.zeros((DEGREE, inner, heads, padded), np.uint32)
+        for block, part in enumerate(self.values.blocks(share)):
+            by_token = part.reshape(tokens, -1, self.w)
+            for start, length in zip(starts_of(share.frame.lengths), share.frame.lengths, strict=True):
+                first = block * self.w
+                width = min(self.w, length - first)
+                if width <= 0:
+                    continue
+                own = slice(start, start + length)
+                seen = np.arange(length)[:, None] >= first + np.arange(width)
+                masked = (by_token[own, :, :width] * seen[:, None, :]).astype(part.dtype)
+                sums = small_vecmat(np.ascontiguousarray(outer[:, own]), masked.reshape(length, -1))
+                left[..., start + first :][..., :width] = sums.reshape(DEGREE, inner, heads, width)
+        spread = np.broadcast_to(factors[:, :, None, None], left.shape)
         flat = left.reshape(DEGREE, -1), np.ascontiguousarray(spread).reshape(DEGREE, -1)
         self.put(self.left, vectors.mul(*flat))
         value = self.values.plain(product.value)
         cols = self.weights.cols(frame.cols)
-        right = np.zeros((DEGREE, inner, heads, len(cells) * self.w), np.uint32)
+        right = np.zeros((DEGREE, inner, heads, padded), np.uint32)
         for head in range(heads):
             first = head // product.group * size
             read = np.ascontiguousarray(value[:, first : first + size])

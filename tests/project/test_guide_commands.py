@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from huref.circuits.inference_statement import InferenceStatement
 from huref.common.files import bundle as form
+from huref.common.files.passages import Passage, passage_lines, read_passages
 from huref.common.image.weights_io import dump_weights
 from huref.prover.demo.checkpoints import find
 from tests import ROOT
@@ -106,13 +108,21 @@ def test_third_party_and_auditor(tiny: Made, published: Path, work: Path) -> Non
 def test_served_models(tiny: Made, work: Path) -> None:
     assert huref("keygen", "--out", "owner.key").code == 0
     lines = commands("guides/served-model.md")
-    assert [line.split()[1] for line in lines] == ["commit", "export", "prove-inference", "ask", "verify"]
+    assert [line.split()[1] for line in lines] == [
+        "commit", "export", "prove-inference", "ask", "prove-inference", "verify",
+    ]  # fmt: skip
     named = {"CHECKPOINT": str(tiny.checkpoint), "TOKENIZER": str(find("smollm2")), "SEED": "ab" * 32}
     named["PROMPT"] = "'the time of the'"
     for line in lines:
         if "--root commitment.json" in line:  # as published
             shutil.copy(work / "model.commitment" / "commitment.json", work)
+        if "prove-inference" in line and "--prompts picked.jsonl" in line:  # a log of what was served
+            said = InferenceStatement.decode((work / "answer.huref" / form.INFERENCE).read_bytes(), "answer")
+            (answer,) = said.answers
+            served = Passage(prompt_ids=answer.ids[: answer.first], answer_ids=answer.ids[answer.first :])
+            (work / "picked.jsonl").write_bytes(passage_lines([served, served]))
         run(line, named)
+    assert len(read_passages(work / "asked.jsonl")) == 20
     assert (work / "served" / "config.json").is_file()
 
 

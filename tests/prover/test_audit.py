@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from huref.circuits.fingerprint.profiles import get_profile
-from huref.circuits.inference_statement import InferenceStatement
+from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.common.errors import InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import read_bundle
@@ -208,24 +208,30 @@ def test_texts_that_are_not_those_of_the_ids(tmp_path: Path, published: tuple[st
     if len(published) == 1:
         begun, behind = coder.encode(said["prompt"]), coder.encode(said["answer"])
         ids, first = begun + behind, len(begun)
-    fields = {"format": "huref-statement/1", "protocol": "huref/proof/1", "kind": "inference", "model_id": "0" * 64,
-              "ids": ids, "first": first, "gaps": [0], "odds": 9}  # fmt: skip
-    true = InferenceStatement.read({**fields, **texts}, "inference")
-    (sentence,) = _check_texts(true, model)
-    assert all(name in sentence for name in published)
-    for name in published:
-        with pytest.raises(Rejected) as caught:
-            _check_texts(true.model_copy(update={name: " " + coder.decode([40, 41])}), model)
-        assert caught.value.path == f"audit.{name}"
-    assert _check_texts(true.model_copy(update={"prompt": None, "answer": None}), model) == []
+    fields = {"ids": ids, "first": first, "gaps": [0], "odds": 9}
+    silent = Answer(**fields, prompt=None, answer=None)
+    true = silent.model_copy(update=texts)
+    for before, where in (([], ""), ([silent, true], "answers.2.")):
+        (sentence,) = _check_texts(saying(*before, true), model)
+        assert all(name in sentence for name in published)
+        for name in published:
+            lied = true.model_copy(update={name: " " + coder.decode([40, 41])})
+            with pytest.raises(Rejected) as caught:
+                _check_texts(saying(*before, lied), model)
+            assert caught.value.path == f"audit.{where}{name}"
+    assert _check_texts(saying(silent), model) == []
+
+
+def saying(*answers: Answer) -> InferenceStatement:
+    return InferenceStatement(model_id="0" * 64, answers=list(answers))
 
 
 def test_an_answers_texts_are_checked_with_the_rest(tiny: Made, claims: Claims, answered: Answered) -> None:
     found = Claims.of(read_bundle(answered.path)).answer
-    assert found is not None and found.prompt is None
+    assert found is not None and found.answers[0].prompt is None
     coder = TextCoder.of(tiny.checkpoint)
     for prompt, path in ((coder.decode([40, 41]), "audit.prompt"), ("", "audit.texts")):
-        lied = replace(claims, answer=found.model_copy(update={"prompt": prompt}))
+        lied = replace(claims, answer=saying(found.answers[0].model_copy(update={"prompt": prompt})))
         assert failure(tiny, lied) == path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import rounded
 from huref.circuits.inference.plain_sites import Add
-from huref.circuits.inference.sites import Cap, InferenceProgram, Linear, Norm, Scores, Write
+from huref.circuits.inference.sites import (
+    Cap,
+    Embed,
+    InferenceProgram,
+    Linear,
+    Norm,
+    Scores,
+    Site,
+    Turn,
+    Write,
+)
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
 from huref.prover.run.inference.executor import FastEvaluator
-from huref.prover.run.inference.record import _Recorder
+from huref.prover.run.inference.record import Recorder
 from tests.support.inference_runs import Run
 
 Ints = NDArray[Any]
@@ -23,7 +33,8 @@ Ints = NDArray[Any]
 @dataclass(frozen=True)
 class Deviation:
     """What is done differently: for a norm (site, what is added to m and e), a softmax (site, what is added to M),
-    secret shifts and quotients (site, what is added), an attention that sees everything, a residual of another site,
+    secret shifts and quotients (site, what is added), an attention that sees all of its sequence, a residual of another
+    site, sequences that take the keys or values (site) of the one before, positions that go on from one to the next,
     other capped scores (site, made of those before the cap and the honest ones) or logits (likewise).
     """
 
@@ -35,15 +46,21 @@ class Deviation:
     quotient: tuple[str, int] = ("", 0)
     sees_all: str = ""
     residual: Mapping[str, str] = field(default_factory=dict)
+    taken: str = ""
+    goes_on: bool = False
 
 
-class Forger(_Recorder):
+class Forger(Recorder):
     """Nothing is refused that the recorder would refuse."""
 
     def __init__(self, run: Run, how: Deviation, **other: Any) -> None:
         program: InferenceProgram = other.get("program", run.program)
         super().__init__(
-            program, run.relations, other.get("weights", run.weights), other.get("ids", run.ids), run.claims
+            program,
+            run.relations,
+            other.get("weights", run.weights),
+            other.get("ids", run.ids),
+            run.claims.positions,
         )
         self.how = how
 
@@ -105,11 +122,12 @@ class Forger(_Recorder):
         if site.name != self.how.octave[0] and not sees_all:
             return out
         inner, _ = self.place(site)
-        q, k = self.heads(site.query, site.size), self.heads(site.key, site.size)
-        raw = rounded(self.head_products(q, np.repeat(k, site.group, axis=0).transpose(0, 2, 1)), site.shift)
+        raw = rounded(self.scored(site), site.shift)
         raw = self.behind_cap if site.cap else raw
         octaves = self.trace.octaves[site.name] + (0 if sees_all else self.how.octave[1])
-        seen = np.ones(raw.shape[1:], bool) if sees_all else np.tril(np.ones(raw.shape[1:], bool))
+        lengths = self.program.lengths
+        last = np.repeat(lengths, lengths) - 1 if sees_all else self.positions
+        seen = np.arange(raw.shape[2]) <= last[:, None]
         z = np.where(seen, raw - OCTAVE * octaves[:, :, None], EXP_ZERO - 1)
         z = np.clip(z, EXP_LOW, OCTAVE - 1) if sees_all else z
         table = np.concatenate([np.zeros(1, np.int64), powers()])
@@ -137,8 +155,22 @@ class Forger(_Recorder):
             return super().cap(site)
         logits = self.how.logits(self.value(site.source), FastEvaluator.cap(self, site))
         self.put("head.capped", 0, logits)
-        self.claimed(logits)
+        self.logits = logits
         return logits
+
+    def seen(self, name: str, size: int, group: int) -> Iterator[tuple[slice, Ints]]:
+        found = list(super().seen(name, size, group))
+        if name == self.how.taken:
+            found = [(own, theirs) for (own, _), (_, theirs) in zip(found, found[-1:] + found, strict=False)]
+        return iter(found)
+
+    def site(self, site: Site) -> Ints:
+        own = self.positions
+        if self.how.goes_on and isinstance(site, Embed | Turn):
+            self.positions = np.arange(self.program.tokens)
+        out = super().site(site)
+        self.positions = own
+        return out
 
     def apart(self, distance: Ints, own: Ints) -> None:
         pass
@@ -155,16 +187,15 @@ def forge(run: Run, how: Deviation | None = None, **other: Any) -> dict[str, Int
     of what it computes.
     """
     forger = Forger(run, how or Deviation(), **other)
-    own = forger_logits(run, how, **other)
-    gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
-    forger.claims = replace(run.claims, gaps=gaps)
     forger.run()
+    own = forger.logits
+    gaps = tuple(int(x) for x in own.max(axis=1) - own[np.arange(len(own)), list(run.claims.tokens)])
+    forger.claim(replace(run.claims, gaps=gaps))
     return forger.found
 
 
 def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
     """What the deviating run ends in, at the claimed positions."""
     forger = Forger(run, how or Deviation(), **other)
-    count = len(run.claims.positions)
-    forger.claims = replace(run.claims, gaps=(1 << 40,) * count)
-    return forger.run().values[run.program.logits]
+    forger.run()
+    return forger.logits

@@ -19,6 +19,7 @@ from huref.circuits.inference.relations import relate
 from huref.circuits.inference.sites import InferenceProgram
 from huref.circuits.model.tensors import DIGIT, DIGITS, READ_UNIT, STEP, WRITE_UNIT, kind_of, whole_model
 from huref.circuits.program.program import Weight
+from huref.circuits.relations.frame import starts_of
 from huref.circuits.relations.program import Relations
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.executor import execute_inference
@@ -67,17 +68,18 @@ LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A model, a run of it and claims about it."""
+    """A model, a run of it on sequences of `lengths` and claims about it."""
 
     shape: ModelShape
     weights: dict[str, Ints]
     facts: Facts
+    lengths: tuple[int, ...]
     ids: tuple[int, ...]
     claims: Claims
 
     @cached_property
     def program(self) -> InferenceProgram:
-        return compile_inference(self.shape, self.facts, len(self.ids))
+        return compile_inference(self.shape, self.facts, *self.lengths)
 
     @cached_property
     def stack(self) -> tuple[Weight, ...]:
@@ -95,7 +97,7 @@ class Run:
     def claimed(self, tokens: tuple[int, ...], gaps: tuple[int, ...]) -> Claims:
         """Claims about other tokens at the same positions, with their odds."""
         logits = execute_inference(self.program, self.weights, self.ids).values[self.program.logits]
-        return claims_of(logits, self.claims.positions, tokens, gaps, self.facts)
+        return claims_of(logits, self.lengths, self.claims.positions, tokens, gaps, self.facts)
 
     def wrong(self, changed: Mapping[str, Ints] | None = None) -> list[str]:
         """What does not hold if these matrices replace the honest ones."""
@@ -131,14 +133,18 @@ def random_weights(shape: ModelShape, seed: int, small: bool = False) -> dict[st
 
 def make_run(
     shape: ModelShape = TINY,
-    tokens: int = 5,
+    tokens: int | tuple[int, ...] = 5,
     positions: Sequence[int] = (1, 4),
     seed: int = 0,
     gap: int = 3,
     activation: Activation = "silu",
     small: bool = False,
 ) -> Run:
-    """A run on random ids. The claimed tokens are the best ones, claimed to be within `gap` of themselves."""
+    """A run on random ids, of one sequence or several. The claimed tokens are the best ones, claimed to be within `gap`
+    of themselves.
+    """
+    lengths = (tokens,) if isinstance(tokens, int) else tokens
+    tokens = sum(lengths)
     weights, rng = random_weights(shape, seed, small), np.random.default_rng(seed + 1)
     texts = [rng.integers(0, shape.vocab, max(24, tokens)).tolist() for _ in range(3)]
     settings = Settings.alike(shape, activation, "1e-05")
@@ -149,13 +155,13 @@ def make_run(
         settings = replace(settings, score_cap=2, logit_cap=3)
     facts = calibrate(shape, settings, weights, texts)
     ids = tuple(int(i) for i in texts[0][:tokens])
-    program = compile_inference(shape, facts, tokens)
+    program = compile_inference(shape, facts, *lengths)
     logits = execute_inference(program, weights, ids).values[program.logits]
     best = logits[list(positions)].argmax(axis=1)
     tokens_of = tuple(int(i) for i in best)
     gaps = (gap,) * len(positions)
-    claims = claims_of(logits, tuple(positions), tokens_of, gaps, facts)
-    return Run(shape, weights, facts, ids, claims)
+    claims = claims_of(logits, lengths, tuple(positions), tokens_of, gaps, facts)
+    return Run(shape, weights, facts, lengths, ids, claims)
 
 
 def layout_run(name: str, **more: Any) -> Run:
@@ -165,8 +171,18 @@ def layout_run(name: str, **more: Any) -> Run:
 
 
 def claims_of(
-    logits: Ints, positions: tuple[int, ...], tokens: tuple[int, ...], gaps: tuple[int, ...], facts: Facts
+    logits: Ints,
+    lengths: tuple[int, ...],
+    positions: tuple[int, ...],
+    tokens: tuple[int, ...],
+    gaps: tuple[int, ...],
+    facts: Facts,
 ) -> Claims:
-    """Claims with the odds of a run with these logits (tokens × vocabulary)."""
-    odds = claimed_odds(logits, list(zip(positions, tokens, strict=True)), gaps, facts.logits)
-    return Claims(positions, tokens, gaps, odds)
+    """Claims with the odds of a run with these logits (tokens × vocabulary), some in every sequence."""
+    odds, claims = [], list(zip(positions, tokens, gaps, strict=True))
+    for start, length in zip(starts_of(lengths), lengths, strict=True):
+        own = [claim for claim in claims if start <= claim[0] < start + length]
+        odds.append(
+            claimed_odds(logits, [claim[:2] for claim in own], [gap for *_, gap in own], facts.logits)
+        )
+    return Claims(positions, tokens, gaps, tuple(odds))

@@ -56,6 +56,19 @@ def _columns(table: Table) -> tuple[Ints, ...]:
     return table.columns()
 
 
+def seen(frame: Frame) -> Ints:
+    """1 where a row of a causal frame has a column, (outer, 1, 1, cols)."""
+    positions = [v for length in frame.lengths for v in range(length)]
+    found = np.arange(frame.cols) <= np.array(positions)[:, None]
+    return found.astype(np.int64)[:, None, None, :]
+
+
+def sequences(frame: Frame) -> list[slice]:
+    """The tokens of every sequence of a causal frame."""
+    ends = np.cumsum(frame.lengths).tolist()
+    return [slice(end - length, end) for end, length in zip(ends, frame.lengths, strict=True)]
+
+
 class Checker:
     """`wrong()` lists the equations and lookups that do not hold for these integers."""
 
@@ -81,8 +94,7 @@ class Checker:
                 sums[name] += values
         for equation in self.relations.equations:
             if equation.frame.causal:
-                seen = np.tril(np.ones((equation.frame.outer, equation.frame.cols), np.int64))
-                sums[equation.name] *= seen[:, None, None, :]
+                sums[equation.name] *= seen(equation.frame)
         return sums
 
     def wrong(self) -> list[str]:
@@ -141,14 +153,17 @@ class Checker:
             case RowSum(matrix, factor):
                 values = self.of(matrix)
                 if matrix.frame.causal:
-                    values = values * np.tril(np.ones(values.shape[::3], np.int64))[:, None, None, :]
+                    values = values * seen(matrix.frame)
                 return values.sum(axis=3, keepdims=True) * self.factor(factor, f.inner)
-            case Total(matrix, factor):
-                return factor * self.of(matrix).sum(keepdims=True)
+            case Total(matrix, counts, factor):
+                parts = np.split(self.of(matrix).reshape(-1), np.cumsum(counts))
+                assert len(parts.pop()) == 0
+                return factor * np.array([part.sum() for part in parts])[:, None, None, None]
             case Rotated(matrix, bits, back):
                 turn = rotation(f.cols, bits).astype(np.int64)
                 return np.asarray(self.of(matrix) @ (turn.T if back else turn))
-            case Mapped(matrix, maps, factor):
+            case Mapped(matrix, maps, factor, index):
+                maps = maps if index is None else maps[list(index)]
                 values = self.of(matrix)[:, :, 0]
                 by_head = values.reshape(*values.shape[:2], -1, maps.shape[1])
                 mapped = np.einsum("tji,tlhi->tlhj", maps, by_head).reshape(values.shape)
@@ -209,12 +224,19 @@ class Checker:
                 return self.of(side) * self.of(top) * factor
             case CausalScores(_, query, key, size, group, factor):
                 q, k = (self.of(m)[:, :, 0].reshape(*self.of(m).shape[:2], -1, size) for m in (query, key))
-                found = np.einsum("tlhx,vlhx->tlhv", q, k.repeat(group, axis=2))
+                k = k.repeat(group, axis=2)
+                found = np.zeros((f.outer, f.inner, f.heads, f.cols), np.int64)
+                for own in sequences(f):
+                    found[own, ..., : own.stop - own.start] = np.einsum("tlhx,vlhx->tlhv", q[own], k[own])
                 return found * self.factor(factor, f.inner)
             case CausalMix(_, share, value, size, group, factor):
-                e = self.of(share) * np.tril(np.ones((f.outer, f.outer), np.int64))[:, None, None, :]
+                e = self.of(share) * seen(share.frame)
                 v = self.of(value)[:, :, 0].reshape(f.outer, f.inner, -1, size).repeat(group, axis=2)
-                found = np.einsum("tlhv,vlhx->tlhx", e, v).reshape(f.outer, f.inner, 1, -1)
+                parts = [
+                    np.einsum("tlhv,vlhx->tlhx", e[own, ..., : own.stop - own.start], v[own])
+                    for own in sequences(share.frame)
+                ]
+                found = np.concatenate(parts).reshape(f.outer, f.inner, 1, -1)
                 return found * self.factor(factor, f.inner)
             case _:
                 raise AssertionError(product)

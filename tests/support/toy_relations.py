@@ -81,10 +81,18 @@ class Toy:
 
 
 def toy(
-    tokens: int = 5, cols: int = 40, layers: int = 2, heads: int = 4, group: int = 2, seed: int = 0
+    tokens: int | tuple[int, ...] = 5,
+    cols: int = 40,
+    layers: int = 2,
+    heads: int = 4,
+    group: int = 2,
+    seed: int = 0,
 ) -> Toy:
-    """All kinds; with w = 32, `cols` and more than 32 tokens take several column blocks, the last one cut."""
-    rng = np.random.default_rng(seed)
+    """All kinds, on one sequence or several of so many tokens; with w = 32, `cols` and more than 32 tokens take several
+    column blocks, the last one cut.
+    """
+    rng, lengths = np.random.default_rng(seed), (tokens,) if isinstance(tokens, int) else tokens
+    tokens, longest = sum(lengths), max(lengths)
     size, kv = 6, heads // group
     m: dict[str, Matrix] = {}
 
@@ -101,7 +109,7 @@ def toy(
     wide = matrix("wide", Frame(tokens, layers, 1, heads * size))
     query = matrix("query", Frame(tokens, layers, 1, heads * size))
     key, value = (matrix(name, Frame(tokens, layers, 1, kv * size)) for name in ("key", "value"))
-    share = matrix("share", Frame(tokens, layers, heads, tokens, causal=True))
+    share = matrix("share", Frame(tokens, layers, heads, longest, lengths))
     logits = matrix("logits", Frame(3, 1, 1, cols))
     side = matrix("side", Frame(3, 1), flat=True)
     scale = matrix("scale", Frame(tokens, 1), flat=True)
@@ -116,7 +124,9 @@ def toy(
     claimed, columns = (0, tokens - 1, tokens - 1), (cols - 1, 0, cols // 2)
     by_layer = tuple(3 - 2 * n for n in range(layers))
     turned = tuple(reversed(range(layers)))
-    maps = rng.integers(-9, 10, (tokens, 4, 4))
+    maps = rng.integers(-9, 10, (longest, 4, 4))
+    index = None if len(lengths) == 1 else tuple(share.frame.positions.tolist())
+    counts = (3, scalar.frame.rows - 3)
     t, p = terms, products
     made: list[tuple[str, Frame, tuple[Any, ...], tuple[Any, ...]]] = [
         ("cells", rows, (t.Cells(x, by_layer), t.Cells(y, 2, turned), t.Public(by_layer)), ()),
@@ -134,8 +144,8 @@ def toy(
             (t.Cells(share, by_layer), t.Beside(per_head, by_layer), t.Public(by_layer)),
             (p.CausalScores("causal", query, key, size, group, by_layer),),
         ),
-        ("total", Frame(1, 1), (t.Total(scalar, -3), t.Public(2)), ()),
-        ("mapped", rows, (t.Mapped(x, maps, by_layer),), ()),
+        ("total", Frame(2, 1), (t.Total(scalar, counts, -3), t.Public(2)), ()),
+        ("mapped", rows, (t.Mapped(x, maps, by_layer, index),), ()),
         ("rotated", rows, (t.Rotated(x, 9, False), t.Rotated(x, 4, True)), ()),
         ("projection", rows, (), (p.Projection("projection", x, tuple(read), by_layer, turned),)),
         (

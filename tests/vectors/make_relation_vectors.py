@@ -1,4 +1,5 @@
-"""Writes relations.json: relations and geometry of a run in every layout, part by part as SHA-256 (protocol §13.8).
+"""Writes relations.json: relations and geometry of a run in every layout, and of several sequences, part by part as
+SHA-256 (protocol §13.8).
 
 An implementation written from docs/protocol.md alone gave the same digests. Run from the repository root:
 python -m tests.vectors.make_relation_vectors
@@ -16,8 +17,8 @@ from typing import Any
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
-from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
+from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
 from huref.common.params import Knobs
@@ -36,17 +37,29 @@ SHAPES = {
     "gemma, layers that turn differently": (NORMED, "gelu_tanh"),
     "gemma3": (BEHIND, "gelu_tanh"),
     "gemma2": (CAPPED, "gelu_tanh"),
+    "llama, sequences of several lengths": (TINY, "silu"),
+    "gpt2, sequences of one length": (UNTURNED, "gelu"),
 }
+_SIX = {"ids": [1, 5, 3, 0, 7, 2], "first": 4, "gaps": [0, 9], "odds": 77}
+SEVERAL = {
+    "llama, sequences of several lengths": [
+        {"ids": [9, 4, 4], "first": 1, "gaps": [3], "odds": 11},
+        {"ids": [i % 13 for i in range(41)], "first": 38, "gaps": [0, 1, 2], "odds": 500},
+        {"ids": [2, 8], "first": 1, "gaps": [0], "odds": 4},
+        _SIX,
+    ],
+    "gpt2, sequences of one length": [_SIX, {**_SIX, "gaps": [5], "odds": 40}],
+}
+"""Answers of the cases that have several; one of them is longer than a column block."""
 
 
 def digests(case: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of what `config` hashes, of its parts, and of each field of Relations."""
     shape, facts = ModelShape.from_dict(case["shape"]), Facts.from_dict(case["inference"])
-    ids, first = case["ids"][:-1], case["first"]
-    claims = Claims(
-        tuple(range(first - 1, len(ids))), tuple(case["ids"][first:]), tuple(case["gaps"]), case["odds"]
-    )
-    relations = relate(compile_inference(shape, facts, len(ids)), ids, claims, committed_tensors(shape))
+    answers = [Answer(**one, prompt=None, answer=None) for one in case["answers"]]
+    said = InferenceStatement(model_id="0" * 64, answers=answers)
+    program = compile_inference(shape, facts, *said.lengths)
+    relations = relate(program, said.run_ids, said.claims(), committed_tensors(shape))
     text = prepare_relations(relations, Knobs(case["security"], proofs=case["proofs"])).configuration()
     parts = dict(zip(PARTS, json.loads(text), strict=True))
     parts |= parts["Relations"][1]
@@ -70,7 +83,7 @@ def main() -> None:
             facts["layers"][1] |= {"theta": 500000, "stretch": 8}
         case = {
             "name": name, "shape": shape.to_dict(), "inference": facts, "security": 100, "proofs": 16,
-            "ids": [1, 5, 3, 0, 7, 2], "first": 4, "gaps": [0, 9], "odds": 77,
+            "answers": SEVERAL.get(name, [_SIX]),
         }  # fmt: skip
         cases.append({**case, "sha256": digests(case)})
     FILE.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,8 @@ from tests import ROOT
 from tests.vectors.make_bundles import KEYS
 
 FOLDER = ROOT / "tests" / "vectors" / "bundles"
-NAMES = ("answered", "paper", "signed", "whole")
+ANSWERED = ("answered", "answers")
+NAMES = (*ANSWERED, "paper", "signed", "whole")
 
 
 def _expected(name: str) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class _Absorbed(list[tuple[str, bytes]]):
             self.append((label, data))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "answered"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ANSWERED])
 def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
     published = (FOLDER / f"{name}.config.json").read_text(encoding="utf-8")
     seen = _Absorbed()
@@ -75,9 +76,10 @@ def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
     assert seen[1] == ("statement", read_claim(bundle)[0].encode())
 
 
-def test_the_published_configuration_of_a_proof_of_inference() -> None:
-    published = (FOLDER / "answered.config.json").read_text(encoding="utf-8")
-    files = read_bundle(_path("answered")).files
+@pytest.mark.parametrize("name", ANSWERED)
+def test_the_published_configuration_of_a_proof_of_inference(name: str) -> None:
+    published = (FOLDER / f"{name}.config.json").read_text(encoding="utf-8")
+    files = read_bundle(_path(name)).files
     commitment = CommitmentFile.decode(files[COMMITMENT], COMMITMENT)
     statement = InferenceStatement.decode(files[INFERENCE], INFERENCE)
     setup = prepare_inference(statement, commitment)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from huref.circuits.inference_statement import InferenceStatement
+from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.rejection import meaning
 from huref.prover.inference.prove import Answered, Question, prove_inference
 from huref.prover.owner import Options, commit
-from huref.verifier.inference import FLAT, UNLIKELY, InferenceVerdict
+from huref.verifier.inference import FLAT, UNLIKELY, InferenceVerdict, scores
 from huref.verifier.measured import measured
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import inspect
@@ -45,33 +45,36 @@ def _found(answered: Answered) -> InferenceVerdict:
 
 def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, tiny: Made) -> None:
     found, verdict = _found(answered), check(files)
-    assert (found.statement.claimed, found.argmaxes, found.largest, found.median) == (3, 3, 0.0, 0.0)
+    shown = found.all
+    assert (found.statement.claimed, shown.argmaxes, shown.largest, shown.median) == (3, 3, 0.0, 0.0)
     assert verdict.fingerprint == tiny.proved.verdict.fingerprint
     assert any("give each of the last 3 tokens of 7 published ones" in line for line in verdict.proven())
     assert NO_MODEL in verdict.not_proven()
-    assert 0 < found.probability <= 1 and f"at least {found.probability:.2g}." in found.proven()[0]
+    assert 0 < shown.probability <= 1 and f"at least {shown.probability:.2g}." in found.proven()[0]
     assert "published ones, behind those before it, the largest logit, and" in found.proven()[0]
     assert any("ever served" in line for line in verdict.not_proven())
     assert not any("own choice" in line for line in verdict.not_proven())
-    assert validate(verdict.to_dict(), "verdict")["inference"]["answer_ids"] == found.statement.ids[4:]
+    (said,) = validate(verdict.to_dict(), "verdict")["inference"]["answers"]
+    assert said["answer_ids"] == found.statement.answers[0].ids[4:]
 
 
 def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: InferenceStatement) -> None:
-    said = statement.model_copy(update={"prompt": "a\x1b[31m\nProven:", "answer": None, "gaps": [0, 1, 2]})
-    found = replace(_found(answered), statement=said, gaps=(0.0, 0.5, 0.25))
-    assert (found.argmaxes, found.largest, found.median) == (1, 0.5, 0.25)
+    said = _said(statement, prompt="a\x1b[31m\nProven:", answer=None, gaps=[0, 1, 2])
+    found = replace(_found(answered), statement=said, answers=(scores(said.answers[0], 2),))
+    shown = found.all
+    assert (shown.argmaxes, shown.largest, shown.median) == (1, 0.5, 0.25)
     assert "at most 0.5 below the largest (of 1 of them proven: the largest)" in found.proven()[0]
     lines = found.not_proven()
     assert "own choice" in lines[2] and "\x1b" not in lines[3] and "\n" not in lines[3]
 
 
 def test_unlikely_tokens_are_said_to_be(answered: Answered, statement: InferenceStatement) -> None:
-    """Three claims of 384 equal logits each; a gap of ln 2 halves what is left of the probability."""
-    for odds, gap, probability in ((4 * 384 * 3, 0.0, 1 / 384), (4 * 3 * 10, math.log(2), 1 / 20)):
-        said = statement.model_copy(update={"odds": odds})
-        found = replace(_found(answered), statement=said, gaps=(gap,) * 3)
-        assert math.isclose(found.probability, probability)
-        assert (UNLIKELY in found.not_proven()) == (found.probability < FLAT)
+    """Three claims of 384 equal logits each; a gap of one logit leaves 1/e of the probability."""
+    for odds, gap, probability in ((4 * 384 * 3, 0, 1 / 384), (4 * 3 * 10, 64, math.exp(-1) / 10)):
+        (said,) = _said(statement, odds=odds, gaps=[gap]).answers
+        found = replace(_found(answered), answers=(scores(said, 6),))
+        assert math.isclose(found.all.probability, probability)
+        assert (UNLIKELY in found.not_proven()) == (found.all.probability < FLAT)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_conditions(files: Files, options: dict[str, float], path: str | None) -
 
 
 def test_a_condition_that_is_just_met(files: Files, answered: Answered) -> None:
-    found = _found(answered)
+    found = _found(answered).all
     check(files, max_gap=found.largest, min_argmax=1.0, min_probability=found.probability)
     with pytest.raises(Rejected):
         check(files, min_probability=math.nextafter(found.probability, 1))
@@ -140,12 +143,19 @@ def test_the_command_shows_it(answered: Answered) -> None:
     assert "inference    3 tokens claimed, 3 proven argmaxes, largest gap 0, median 0" in run.out
 
 
+def _said(statement: InferenceStatement, **change: object) -> InferenceStatement:
+    """Its answer changed, or the model id."""
+    if "model_id" in change:
+        return statement.model_copy(update=change)
+    (answer,) = statement.answers
+    return statement.model_copy(update={"answers": [answer.model_copy(update=change)]})
+
+
 def _with(files: Files, statement: InferenceStatement, **change: object) -> Files:
-    changed = statement.model_copy(update=change)
-    return reseal({**files, form.INFERENCE: changed.encode()})
+    return reseal({**files, form.INFERENCE: _said(statement, **change).encode()})
 
 
-Change = Callable[[InferenceStatement], dict[str, object]]
+Change = Callable[[Answer], dict[str, object]]
 CHANGES: dict[str, Change] = {
     "another token": lambda s: {"ids": [*s.ids[:-1], (s.ids[-1] + 1) % 384]},
     "another prompt": lambda s: {"ids": [s.ids[0] + 1, *s.ids[1:]]},
@@ -162,13 +172,14 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_field_is_bound(files: Files, statement: InferenceStatement, name: str) -> None:
     with pytest.raises(Rejected) as caught:
-        check(_with(files, statement, **CHANGES[name](statement)))
+        check(_with(files, statement, **CHANGES[name](statement.answers[0])))
     assert caught.value.path.startswith("inference.")
 
 
 FORMS: dict[str, tuple[dict[str, object], type[HurefError]]] = {
     "a token that is none": ({"ids": [3, 7, 11, 20, 384]}, Malformed),
     "no claim": ({"first": 7}, Malformed),
+    "an empty answer": ({"ids": [3, 7, 11, 20]}, Malformed),
     "too few gaps": ({"gaps": [0, 0]}, Malformed),
     "no odds": ({"odds": 0}, Malformed),
     "odds of more tokens": ({"odds": 3 << 18}, Malformed),
@@ -246,9 +257,9 @@ def test_other_layouts_from_checkpoint_to_verdict(family: str, tmp_path: Path) -
     checkpoint = tiny_models.build(family, tmp_path / "model", vocab_size=600, **caps)
     commit(checkpoint, tmp_path / "c", Options(proofs=4, inference=True))
     question = Question([5, 6, 7, 8], 4, generate=3)
-    done = prove_inference(tmp_path / "c", tmp_path / "a.huref", question)
+    done = prove_inference(tmp_path / "c", tmp_path / "a.huref", [question])
     found = check(load(done.path)).inference
-    assert found is not None and (found.statement.claimed, found.largest) == (3, 0.0)
+    assert found is not None and (found.statement.claimed, found.all.largest) == (3, 0.0)
     with pytest.raises(Rejected) as caught:
-        check(_with(load(done.path), found.statement, ids=[5, 6, 7, 9, *found.statement.ids[4:]]))
+        check(_with(load(done.path), found.statement, ids=[5, 6, 7, 9, *found.statement.answers[0].ids[4:]]))
     assert caught.value.path.startswith("inference.")

@@ -84,6 +84,14 @@ def verify(
             min=0, max=1, help="Least mean probability (harmonic) of its claimed tokens that must be proven."
         ),
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Prompts that its proof of inference must answer, these alone and in this order: lines of JSON with "
+            "prompt_ids, and answer_ids where the answer is known, as huref ask --out writes them.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
@@ -103,6 +111,7 @@ def verify(
             max_gap=max_gap,
             min_argmax=min_argmax,
             min_probability=min_probability,
+            prompts=prompts,
         )
     if as_json:
         result_json(verdict.to_dict())
@@ -132,10 +141,8 @@ def describe(bundle: str | Path, verdict: Verdict) -> list[str]:
 
 def answer_line(found: InferenceVerdict) -> str:
     """One line on a proof of inference."""
-    return (
-        f"{found.statement.claimed} tokens claimed, {found.argmaxes} proven argmaxes, largest gap {found.largest:.3g}, "
-        f"median {found.median:.3g}"
-    )
+    answers = f", in {len(found.answers)} answers" if len(found.answers) > 1 else ""
+    return f"{found.all.line()}{answers}"
 
 
 def ignored_lines(ignored: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from huref.verifier.verdict import Verdict
 _KEY_DIGITS = 16
 _FROM = "follows exactly from numbers that whoever made this bundle had fixed beforehand under the model id below; "
 _NO_MODEL = "it does not show that these numbers are a model, or whose."
-_ANSWERS = "the same numbers, run as a language model, give the answer below; "
+_ANSWERS = "the same numbers, run as a language model, give the {} below; "
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,19 @@ def _nothing_holds(failure: Failure | None) -> str:
 
 def _holds(verdict: Verdict) -> str:
     begin = "A mathematical proof, checked here, shows that"
-    follows = f"{_FROM}{'' if verdict.inference is None else _ANSWERS}{_NO_MODEL}"
+    follows = f"{_FROM}{_answers(verdict)}{_NO_MODEL}"
     if verdict.picture.status != "matches":
         return f"{begin} this fingerprint {follows}"
     if verdict.picture.foreign:
         return f"{begin} the fingerprint behind this foreign generator's picture {follows}"
     return f"{begin} this picture {follows}"
+
+
+def _answers(verdict: Verdict) -> str:
+    if verdict.inference is None:
+        return ""
+    count = len(verdict.inference.answers)
+    return _ANSWERS.format("answer" if count == 1 else f"{count} answers")
 
 
 def _signed(verdict: Verdict) -> str:

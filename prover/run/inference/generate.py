@@ -1,15 +1,15 @@
-"""Greedy answers of the integer program, token by token."""
+"""Greedy answers of the integer program, token by token, of several prompts at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.claim import odds_of
 from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference.evaluate import Ints, Weights
+from huref.circuits.inference.evaluate import Past, Weights
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.sites import Mix, Scores
 from huref.prover.run.inference.executor import FastEvaluator
@@ -19,31 +19,43 @@ def generate(
     shape: ModelShape,
     facts: Facts,
     weights: Weights,
-    prompt: Sequence[int],
+    prompts: Sequence[Sequence[int]],
     count: int,
     progress: Callable[[str], None] | None = None,
-) -> tuple[list[int], int]:
-    """The `count` tokens with the largest logits behind `prompt`, the first of equal ones, and their odds
-    (`huref.circuits.inference.claim.odds_of`) in all.
+) -> list[list[int]]:
+    """For every prompt the `count` tokens with the largest logits behind it, the first of equal ones.
 
     Raises:
         ProverError: a value that no proof can hold.
     """
-    past: dict[str, Ints] = {}
-    made, new, start, found = list[int](), list(prompt), 0, 0
-    while len(made) < count:
-        program = compile_inference(shape, facts, len(new))
-        run = FastEvaluator(program, weights, new, past, start)
+    past = [Past() for _ in prompts]
+    made: list[list[int]] = [[] for _ in prompts]
+    new = [list(prompt) for prompt in prompts]
+    for step in range(count):
+        program = compile_inference(shape, facts, *map(len, new))
+        run = FastEvaluator(program, weights, list(chain.from_iterable(new)), past)
         values = run.run().values
-        for site in program.sites:
-            name = site.key if isinstance(site, Scores) else site.value if isinstance(site, Mix) else None
-            if name is not None:
-                past[name] = np.concatenate([past[name], values[name]]) if name in past else values[name]
-        start += len(new)
-        last = values[program.logits][-1]
-        found += int(odds_of((last.max() - last)[None], facts.logits)[0])
-        new = [int(last.argmax())]
-        made += new
+        _remember(run, past)
+        ends = np.cumsum(program.lengths) - 1
+        last = values[program.logits][ends]
+        new = [[int(best)] for best in last.argmax(axis=1)]
+        for own, token in zip(made, new, strict=True):
+            own += token
         if progress is not None:
-            progress(f"token {len(made)} of {count}")
-    return made, found
+            progress(f"token {step + 1} of {count}")
+    return made
+
+
+def _remember(run: FastEvaluator, past: Sequence[Past]) -> None:
+    """Add the turned keys and the values of a run's tokens to what each sequence has before the next ones."""
+    kept = [
+        site.key if isinstance(site, Scores) else site.value
+        for site in run.program.sites
+        if isinstance(site, Scores | Mix)
+    ]
+    for start, length, before in run.places:
+        for name in kept:
+            own = run.value(name)[start : start + length]
+            old = before.values.get(name)
+            before.values[name] = own if old is None else np.concatenate([old, own])
+        before.tokens += length

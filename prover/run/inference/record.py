@@ -62,13 +62,17 @@ def record_run(
     Raises:
         ProverError: a value that no proof can hold, or a claim that does not hold; names the site.
     """
-    recorder = _Recorder(program, relations, weights, ids, claims)
+    recorder = Recorder(program, relations, weights, ids, claims.positions)
     recorder.run()
+    recorder.claim(claims)
     return recorder.found
 
 
-class _Recorder(PlainRecorder):
-    """Runs every site as its base does, and puts down what its last rounding saw."""
+class Recorder(PlainRecorder):
+    """Runs every site as its base does, and puts down what its last rounding saw; logits at `positions` alone.
+
+    What is claimed of these `logits` (positions × vocabulary) may be told when they are known, by `claim`.
+    """
 
     def __init__(
         self,
@@ -76,10 +80,10 @@ class _Recorder(PlainRecorder):
         relations: Relations,
         weights: Weights,
         ids: Sequence[int],
-        claims: Claims,
+        positions: Sequence[int],
     ) -> None:
         super().__init__(program, weights, ids)
-        self.claims, self.relations = claims, relations
+        self.claimed, self.relations = list(positions), relations
         self.found: dict[str, Array] = {}
         self.limb = stream_size(program.shape).limb
         self.reaches = {look.label: look for look in relations.looks if look.label.endswith(".reach")}
@@ -88,6 +92,7 @@ class _Recorder(PlainRecorder):
             behind: [site.name for site in norms if site.behind is behind] for behind in (False, True)
         }
         self.last: tuple[Ints, Ints, Ints | int]
+        self.logits: Ints
         self.behind_cap: Ints
 
     def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
@@ -238,14 +243,14 @@ class _Recorder(PlainRecorder):
         return out
 
     def _head(self, site: Linear) -> Ints:
-        normed = self.value(site.source)[list(self.claims.positions)]
+        normed = self.value(site.source)[self.claimed]
         acc = self.accumulated(site, normed)
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
         self.stepped("head", 0)
         self.rest("head.rest", 0)
         if site.name == self.program.logits:
-            self.claimed(h)
+            self.logits = h
         else:
             self.put("head.raw", 0, h)
         return h
@@ -253,12 +258,16 @@ class _Recorder(PlainRecorder):
     def cap(self, site: Cap) -> Ints:
         logits = super().cap(site)
         self.put("head.capped", 0, logits)
-        self.claimed(logits)
+        self.logits = logits
         return logits
 
-    def claimed(self, logits: Ints) -> None:
-        """How far the logits are below those of the claimed tokens and their gaps, and how likely these are."""
-        claims = self.claims
+    def claim(self, claims: Claims) -> None:
+        """How far the logits are below those of the claimed tokens and their gaps, and how likely these are.
+
+        Raises:
+            ProverError: a claim does not hold, or is too far from the truth for a proof.
+        """
+        logits = self.logits
         own = logits[np.arange(len(logits)), list(claims.tokens)] + np.array(claims.gaps)
         distance = own[:, None] - logits
         if int(distance.min()) < 0:
@@ -336,14 +345,14 @@ class _Recorder(PlainRecorder):
         out = super().scores(site)
         acc, quotient, _ = self.last
         raw = self.behind_cap if site.cap else quotient
-        seen = np.tril(np.ones(raw.shape[1:], bool))
+        seen = np.arange(raw.shape[2]) <= self.positions[:, None]
         z = np.where(seen, raw - OCTAVE * self.trace.octaves[site.name][:, :, None], EXP_ZERO - 1)
         power = 1 << site.shift
         rest = np.where(seen, acc + (power >> 1) - (quotient << site.shift), 0)
         for name, values in (("scores.z", z), ("scores", out), ("scores.rest", rest)):
             self.put(name, inner, values.transpose(1, 0, 2))
         total = self.trace.totals[site.name].T
-        if int(total.min()) < (1 << EXP_BITS) - self.program.tokens:
+        if int(total.min()) < (1 << EXP_BITS) - self.program.longest:
             raise ProverError(f"{site.name}: the sum of a softmax is too small")
         for name, values in (
             ("octave", self.trace.octaves[site.name].T), ("total", total), ("inverse", reciprocal(total)),

@@ -46,7 +46,7 @@ class Calibration:
         facts = calibrate(self.shape, self.settings, weights, self.texts, progress, self.own)
         try:
             program = compile_inference(self.shape, facts, 1)
-            relate(program, [0], Claims((0,), (0,), (0,), 4), committed_tensors(self.shape))
+            relate(program, [0], Claims((0,), (0,), (0,), (4,)), committed_tensors(self.shape))
         except (UsageError, Unsupported) as error:
             raise ProverError(f"inference: {error.message.removeprefix('inference: ')}") from None
         return facts

@@ -57,7 +57,7 @@ def smol(tokens: int, hidden: int = 576, **changes: Any) -> Relations:
         facts = replace(FACTS, layers=(layer, layer))
     program = compile_inference(shape, facts, tokens)
     stack = tuple(Weight(tensor.name, tensor.rows, tensor.cols) for tensor in whole_model(shape))
-    return relate(program, [1] * tokens, Claims((tokens - 1,), (3,), (5,), 40), stack)
+    return relate(program, [1] * tokens, Claims((tokens - 1,), (3,), (5,), (40,)), stack)
 
 
 @cache

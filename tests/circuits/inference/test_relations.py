@@ -15,9 +15,10 @@ from huref.circuits.inference.facts import LayerFacts
 from huref.circuits.inference.limits import LIMB, largest_lift, product_high
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
-from huref.circuits.relations.frame import Matrix
+from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.program import Own
 from huref.common.errors import UsageError
+from huref.prover.run.inference.executor import execute_inference
 from tests.support.inference_forger import Deviation, forge, forger_logits
 from tests.support.inference_runs import LAYOUTS, TINY, UNEVEN, Ints, Run, layout_run, make_run
 from tests.support.relations import Checker
@@ -26,6 +27,16 @@ from tests.support.relations import Checker
 @pytest.fixture(scope="module")
 def run() -> Run:
     return make_run()
+
+
+SEVERAL = ((3, 2, 3), (1, 2, 4, 5, 7))
+"""Lengths of sequences, and claimed places: one or two of each."""
+
+
+@cache
+def several(layout: str = "llama") -> Run:
+    lengths, positions = SEVERAL
+    return layout_run(layout, tokens=lengths, positions=positions)
 
 
 @cache
@@ -40,10 +51,15 @@ def of_layout(name: str) -> Run:
         (UNEVEN, 6, (5,)),
         (TINY, 37, (0, 20, 36)),
         (replace(TINY, hidden=208), 3, (2,)),  # the least tables of a norm
+        (UNEVEN, (1, 1), (0, 1)),
+        (TINY, (3, 34, 2), (2, 3, 36, 37)),
     ],
-    ids=["two tokens", "uneven heads", "more tokens than a block", "a full norm"],
-)
-def test_honest_runs(shape: Any, tokens: int, positions: tuple[int, ...]) -> None:
+    ids=[
+        "two tokens", "uneven heads", "more tokens than a block", "a full norm", "sequences of a token",
+        "a sequence longer than a block",
+    ],
+)  # fmt: skip
+def test_honest_runs(shape: Any, tokens: int | tuple[int, ...], positions: tuple[int, ...]) -> None:
     assert make_run(shape, tokens, positions, seed=4).wrong() == []
 
 
@@ -75,12 +91,12 @@ def an_entry(matrix: Matrix, rng: np.random.Generator) -> int:
     f = matrix.frame
     row = int(rng.integers(f.rows))
     token = row // (f.inner * f.heads)
-    return row * f.cols + int(rng.integers(token + 1 if f.causal else f.cols))
+    return row * f.cols + int(rng.integers(f.positions[token] + 1 if f.causal else f.cols))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_single_change_is_seen(layout: str) -> None:
-    run = of_layout(layout)
+@pytest.mark.parametrize("made", [*LAYOUTS, "several"])
+def test_every_single_change_is_seen(made: str) -> None:
+    run = several() if made == "several" else of_layout(made)
     assert run.wrong() == []
     rng, free = np.random.default_rng(8), []
     for name, matrix in run.relations.matrix.items():
@@ -169,6 +185,30 @@ DEVIATIONS: dict[str, tuple[Callable[[Run], dict[str, Ints]], set[str]]] = {
     "attention over future tokens": (lambda r: forge(r, Deviation(sees_all="l1.scores")), {"mix"}),
 }  # fmt: skip
 
+ATTENTION = {"scores", "scores.total", "mix"}
+OF_SEQUENCES: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = {
+    "keys of another sequence": ("llama", lambda r: forge(r, Deviation(taken="l1.k_turned")), {"scores"}),
+    "values of another sequence": ("llama", lambda r: forge(r, Deviation(taken="l0.v")), {"mix"}),
+    "attention over future tokens": ("llama", lambda r: forge(r, Deviation(sees_all="l1.scores")), {"mix"}),
+    "positions that go on": ("llama", lambda r: forge(r, Deviation(goes_on=True)), {"q_turned", "k_turned"}),
+    "learned positions that go on": (
+        "gpt2", lambda r: forge(r, Deviation(goes_on=True)), {"embed", "positions.shift"},
+    ),
+    "sequences moved by a token": (
+        "llama",
+        lambda r: forge(r, program=compile_inference(r.shape, r.facts, 2, 3, 3)),
+        {"q_turned", "k_turned", *ATTENTION},
+    ),
+    "two prompts exchanged": ("llama", lambda r: forge(r, ids=exchanged(r)), {"embed", "embed.shift"}),
+}  # fmt: skip
+
+
+def exchanged(run: Run) -> tuple[int, ...]:
+    """The first tokens of the first and the last sequence in each other's place."""
+    ids = list(run.ids)
+    ids[0], ids[5] = ids[5], ids[0]
+    return tuple(ids)
+
 
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_a_deviation_is_found_by_the_check_meant_for_it(name: str, run: Run) -> None:
@@ -176,6 +216,16 @@ def test_a_deviation_is_found_by_the_check_meant_for_it(name: str, run: Run) -> 
     how, expected = DEVIATIONS[name]
     found = how(run)
     assert set(run.wrong(found)) - OWN == expected
+
+
+@pytest.mark.parametrize("name", OF_SEQUENCES)
+def test_a_deviation_among_sequences(name: str) -> None:
+    """Taken keys and values are of sequences of the same length, so only what is multiplied is wrong."""
+    layout, how, expected = OF_SEQUENCES[name]
+    run = several(layout)
+    if "another sequence" in name:
+        run = layout_run(layout, tokens=(3, 3, 3), positions=(2, 5, 8))
+    assert set(run.wrong(how(run))) - OWN == expected
 
 
 OF_LAYOUTS: dict[str, tuple[str, Callable[[Run], dict[str, Ints]], set[str]]] = {
@@ -325,7 +375,7 @@ def test_claims_of_what_is_not_so(run: Run) -> None:
 def test_how_likely_tokens_are_is_claimed_too(run: Run) -> None:
     """One quarter less in all, or in one claim, or in a digit of one token, is seen."""
     claims = run.claims
-    less = Claims(claims.positions, claims.tokens, claims.gaps, claims.odds - 1)
+    less = Claims(claims.positions, claims.tokens, claims.gaps, (claims.odds[0] - 1,))
     relations = replace(run, claims=less).relations
     assert Checker(relations, run.found, run.weights).wrong() == ["odds.total"]
     found = {name: run.found[name].astype(np.int64) for name in ("odds", "odds.high", "head.odds1")}
@@ -340,7 +390,7 @@ def test_how_likely_tokens_are_is_claimed_too(run: Run) -> None:
 
 @pytest.mark.parametrize("odds", [0, -1, 2 << 18])
 def test_odds_that_there_are_not(odds: int, run: Run) -> None:
-    claims = replace(run.claims, odds=odds)
+    claims = replace(run.claims, odds=(odds,))
     with pytest.raises(UsageError, match="odds"):
         relate(run.program, run.ids, claims, run.stack)
 
@@ -349,7 +399,7 @@ def test_odds_are_the_inverse_probability(run: Run) -> None:
     logits = forger_logits(run, None) * 2.0**-run.facts.logits
     shifted = logits - logits[np.arange(len(logits)), list(run.claims.tokens)][:, None]
     inverse = np.exp(shifted - np.array(run.claims.gaps)[:, None] * 2.0**-run.facts.logits).sum(axis=1)
-    assert run.claims.odds == int(np.ceil(inverse * 4).sum())
+    assert run.claims.odds == (int(np.ceil(inverse * 4).sum()),)
 
 
 def test_a_second_solution_mod_p_is_out_of_reach(run: Run) -> None:
@@ -427,10 +477,61 @@ def test_digits_of_a_norm_and_their_carries(run: Run) -> None:
 )
 def test_claims_about_what_is_not_there(positions: Any, tokens: Any, gaps: Any, run: Run) -> None:
     with pytest.raises(UsageError):
-        relate(run.program, run.ids, Claims(positions, tokens, gaps, 5), run.stack)
+        relate(run.program, run.ids, Claims(positions, tokens, gaps, (5,)), run.stack)
 
 
 @pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 3, 4, 70), (1, 2, 3, 4, -1)])
 def test_ids_that_are_not_there(ids: tuple[int, ...], run: Run) -> None:
     with pytest.raises(UsageError, match="token ids below"):
         relate(run.program, ids, run.claims, run.stack)
+
+
+@pytest.mark.parametrize(
+    "positions,odds",
+    [((2, 7), (5, 5, 5)), ((2, 4, 7), (5, 5)), ((2, 4, 7), (5, 5, 5, 5)), ((2, 4, 7), (5, 1 << 18, 5))],
+    ids=["a sequence without a claim", "too few odds", "too many odds", "odds that one claim cannot have"],
+)
+def test_every_sequence_needs_a_claim_and_odds(positions: Any, odds: Any) -> None:
+    run = several()
+    count = len(positions)
+    with pytest.raises(UsageError, match="odds"):
+        relate(run.program, run.ids, Claims(positions, (1,) * count, (0,) * count, odds), run.stack)
+
+
+def test_odds_are_those_of_their_own_sequence() -> None:
+    """What one sequence's tokens are less likely another one's cannot make up for."""
+    run = several()
+    first, second, third = run.claims.odds
+    claims = replace(run.claims, odds=(first - 1, second + 1, third))
+    assert Checker(replace(run, claims=claims).relations, run.found, run.weights).wrong() == ["odds.total"]
+
+
+def test_lengths_must_sum_up() -> None:
+    run = several()
+    for lengths in ((3, 2, 2), (3, 5, 3), (8, 1)):
+        program = compile_inference(run.shape, run.facts, *lengths)
+        with pytest.raises(UsageError, match="token ids below"):
+            relate(program, run.ids, run.claims, run.stack)
+    for lengths in ((), (3, 0), (3, -1), (1 << 14, 1)):
+        with pytest.raises(UsageError, match="tokens"):
+            compile_inference(run.shape, run.facts, *lengths)
+    with pytest.raises(ValueError, match="causal frame"):
+        Frame(8, 1, 1, 3, (3, 2, 2))
+    with pytest.raises(ValueError, match="causal frame"):
+        Frame(8, 1, 1, 4, (3, 2, 3))
+
+
+def test_a_sequence_alone_gives_the_same_numbers() -> None:
+    """Neither positions nor attention know of the other sequences: nothing but shared tables may depend on them."""
+    run, at = several(), 0
+    for length in run.lengths:
+        part = slice(at, at + length)
+        alone = execute_inference(compile_inference(run.shape, run.facts, length), run.weights, run.ids[part])
+        among = execute_inference(run.program, run.weights, run.ids)
+        for name, values in alone.values.items():
+            if name.endswith("scores"):
+                np.testing.assert_array_equal(among.values[name][:, part, :length], values)
+                assert not among.values[name][:, part, length:].any()
+            else:
+                np.testing.assert_array_equal(among.values[name][part], values, err_msg=name)
+        at += length

@@ -16,7 +16,7 @@ def test_a_head_of_zeros_gives_every_token_and_says_how_unlikely_each_is() -> No
     flat = replace(run, weights={**run.weights, "head": np.zeros_like(run.weights["head"])})
     tokens = tuple((token + 1) % vocabulary for token in run.claims.tokens)
     claims = flat.claimed(tokens, (0,) * count)
-    assert claims.odds == 4 * vocabulary * count
+    assert claims.odds == (4 * vocabulary * count,)
     flat = replace(flat, claims=claims)
     assert flat.wrong() == []
     better = replace(flat, claims=replace(claims, odds=run.claims.odds))

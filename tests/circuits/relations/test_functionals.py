@@ -22,13 +22,15 @@ from huref.prover.kernels.field.field import k_from_mont
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_vectors
 from tests.support.functionals import committed, random_point, value, weighted
-from tests.support.relations import Checker
+from tests.support.relations import Checker, seen
 from tests.support.toy_relations import Toy, toy
 
 TOYS = {
     "one block": toy(2, 32, 3, 6, 3, seed=1),
     "a cut block": toy(5, 40, 2, 4, 2, seed=2),
     "tokens in two blocks": toy(37, 72, 2, 4, 1, seed=3),
+    "sequences of one length": toy((3, 3, 3), 40, 2, 4, 2, seed=4),
+    "a sequence that begins inside a block": toy((3, 40, 1, 2, 2), 40, 2, 4, 2, seed=5),
 }
 ETA = random_point(1, 4)[0]
 
@@ -70,7 +72,7 @@ def test_linear_terms(made: Toy) -> None:
         f = equation.frame
         sums = np.broadcast_to(checker.linear(f, term), (f.outer, f.inner, f.heads, f.cols)).copy()
         if f.causal:
-            sums *= np.tril(np.ones((f.outer, f.cols), np.int64))[:, None, None, :]
+            sums *= seen(f)
         expected = weighted(weights, point, ETA, equation.name, sums)
         assert value(functional, cells) + constant == expected, (equation.name, term)
 
@@ -86,9 +88,7 @@ def test_products(made: Toy) -> None:
         expected = KS(0)
         for name, sums in checker.products(product):
             frame = made.relations.equation[name].frame
-            seen = np.ones((frame.outer, frame.cols), np.int64)
-            seen = np.tril(seen) if frame.causal else seen
-            expected += weighted(weights, point, ETA, name, sums * seen[:, None, None, :])
+            expected += weighted(weights, point, ETA, name, sums * (seen(frame) if frame.causal else 1))
         assert scalar(vectors.dot(left, right)) == expected, product
         zeta = random_point(layout.log_inner, 6)
         functionals = product_functionals(weights, zeta, weights.columns)

@@ -38,6 +38,36 @@ def test_more_tokens_than_a_block() -> None:
     made.verify(made.prove())
 
 
+SEVERAL = (3, 34, 2), (2, 20, 36, 38)
+"""Lengths of sequences, of which one is longer than a block and begins inside one, and claimed places."""
+
+
+@pytest.mark.parametrize("layout", ["llama", "gpt2"])
+def test_several_sequences(layout: str) -> None:
+    lengths, positions = SEVERAL
+    made = of(layout_run(layout, tokens=lengths, positions=positions))
+    assert made.setup.layout.w == 32
+    made.verify(made.prove())
+
+
+def test_what_a_proof_of_several_says_cannot_be_changed() -> None:
+    """Sequences cut elsewhere, or one's odds for another's, are other relations."""
+    run = make_run(TINY, (3, 2, 3), (1, 2, 4, 5, 7))
+    made = of(run)
+    proof, (first, second, third) = made.prove(), run.claims.odds
+    made.verify(proof)
+    odds = first + 1, second - 1, third
+    for other in (
+        replace(run, lengths=(3, 3, 2)),
+        replace(run, lengths=(2, 3, 3)),
+        replace(run, lengths=(8,), claims=replace(run.claims, odds=(first + second + third,))),
+        replace(run, claims=replace(run.claims, odds=odds)),
+        replace(run, ids=(run.ids[5], *run.ids[1:5], run.ids[0], *run.ids[6:])),
+    ):
+        with pytest.raises(Rejected):
+            made.verify(proof, setup=Toy(other.relations, run.weights, run.found).setup)
+
+
 @pytest.mark.parametrize("layout", ["small rows", "small heads", "qwen2", "qwen3", "gpt2", "gemma2"])
 def test_other_layouts(layout: str) -> None:
     """What Gemma 3 has is in Gemma 2 and Qwen3."""
@@ -57,7 +87,7 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
     claims = run.claims
     others = [
         replace(run, claims=replace(claims, tokens=(claims.tokens[0] ^ 1, *claims.tokens[1:]))),
-        replace(run, claims=replace(claims, odds=claims.odds + 1)),
+        replace(run, claims=replace(claims, odds=(claims.odds[0] + 1,))),
         replace(run, claims=replace(claims, gaps=(2, *claims.gaps[1:]))),
         replace(run, claims=Claims((2, 4), claims.tokens, claims.gaps, claims.odds)),
         replace(run, ids=(run.ids[0] ^ 1, *run.ids[1:])),
@@ -71,16 +101,27 @@ def test_what_a_proof_says_cannot_be_changed(run: Run, proof: bytes) -> None:
             made.verify(proof, setup=Toy(other.relations, run.weights, run.found).setup)
 
 
+@pytest.fixture(scope="module")
+def three() -> Run:
+    return make_run(TINY, (3, 3, 3), (2, 5, 8))
+
+
 @pytest.mark.parametrize(
-    "how,check",
+    "of_run,how,check",
     [
-        (Deviation(residual={"l1.o": "embedded"}), "o"),
-        (Deviation(octave=("l1.scores", 1)), "scores.inverse"),
-        (Deviation(shift=("l1.up", 1)), "up.shift"),
+        ("run", Deviation(residual={"l1.o": "embedded"}), "o"),
+        ("run", Deviation(octave=("l1.scores", 1)), "scores.inverse"),
+        ("run", Deviation(shift=("l1.up", 1)), "up.shift"),
+        ("three", Deviation(taken="l1.k_turned"), "scores"),
+        ("three", Deviation(taken="l0.v"), "mix"),
     ],
-    ids=["a residual that skips a layer", "another M", "a secret shift off by one"],
-)
-def test_a_deviation(how: Deviation, check: str, run: Run) -> None:
+    ids=[
+        "a residual that skips a layer", "another M", "a secret shift off by one", "keys of another sequence",
+        "values of another sequence",
+    ],
+)  # fmt: skip
+def test_a_deviation(of_run: str, how: Deviation, check: str, request: pytest.FixtureRequest) -> None:
+    run: Run = request.getfixturevalue(of_run)
     found = forge(run, how)
     wrong = set(run.wrong(found))
     assert wrong - {"head.gap", "odds.total"} == {check}

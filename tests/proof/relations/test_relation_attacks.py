@@ -150,6 +150,50 @@ def test_cells_that_nothing_constrains_are_free(small: Toy) -> None:
     small.verify(small.prove(found=found))
 
 
+@pytest.fixture(scope="module")
+def several() -> Toy:
+    """Rows of the middle sequence have two columns, of which the first row has one."""
+    return toy((3, 2, 3), seed=7)
+
+
+def test_cells_that_no_sequence_has_are_free(several: Toy) -> None:
+    """Shares of future tokens, which are looked up, and of a sequence's length and beyond, which are not."""
+    found = {name: values.copy() for name, values in several.found.items()}
+    share = found["share"].reshape(8, -1, 3)
+    share[3, :, 1] = 3
+    share[3:5, :, 2] = 1000
+    several.verify(several.prove(found=found))
+    share[3, :, 1] = 1000
+    assert several.wrong(found) == ["share range"]
+    rejected(several, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("causal", (3, 0)), ("causal", (4, 1)), ("causal sum", (3, 0)), ("mix", (3, 5)), ("mapped", (5, 2))],
+)
+def test_equations_in_a_second_sequence(name: str, at: tuple[int, int], several: Toy) -> None:
+    """Every row and column that a sequence has is asked for, at its own place."""
+    frame = several.relations.equation[name].frame
+    row = at[0] * frame.inner * frame.heads
+    found = changed(several, f"{name}.slack", row * frame.cols + at[1], 1)
+    assert several.wrong(found) == [name]
+    rejected(several, found)
+
+
+@pytest.mark.parametrize("name", ["causal", "causal sum", "mix", "mapped"])
+def test_sequences_moved_by_a_token(name: str, several: Toy) -> None:
+    """A slack that fits keys, values, columns or maps of sequences of other lengths, where all else is alike."""
+    moved = toy((2, 3, 3), seed=7)
+    left = Checker(moved.relations, several.found, several.weights).sums()[name]
+    slack = several.found[f"{name}.slack"].astype(np.int64).reshape(left.shape) + left
+    found = {**several.found, f"{name}.slack": slack.astype(np.int32)}
+    assert several.wrong(found) == [name]
+    rejected(several, found)
+    other = without(several, name)
+    other.verify(prove_falsely(other, found))
+
+
 def test_a_claim_of_a_position_that_comes_twice(small: Toy) -> None:
     """Both of its rows are tied to the position: coefficients of one place add up instead of replacing each other."""
     (product,) = (

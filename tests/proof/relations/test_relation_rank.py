@@ -28,9 +28,19 @@ from tests.support.functionals import random_point
 from tests.support.toy_relations import toy
 
 pytestmark = pytest.mark.slow
-NAMES = ("projection", "row", "causal", "stored at", "mapped")
-MATRICES = ("x", "y", "scalar", "per head", "query", "key", "share", *(f"{name}.slack" for name in NAMES))
-WHOLE = toy(2, 8, 2, 2, 1).relations
+NAMES = ("projection", "row", "causal", "stored at", "mapped", "mix")
+MATRICES = (
+    "x",
+    "y",
+    "scalar",
+    "per head",
+    "query",
+    "key",
+    "value",
+    "share",
+    *(f"{name}.slack" for name in NAMES),
+)
+WHOLE = toy((1, 2), 8, 2, 2, 1).relations
 RELATIONS = replace(
     WHOLE,
     stack=tuple(weight for weight in WHOLE.stack if weight.name in ("read0", "read1", "row0")),

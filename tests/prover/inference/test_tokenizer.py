@@ -6,15 +6,18 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from huref.common.errors import InputOutputError, Malformed, ProverError, UsageError
 from huref.common.files.keys import SecretKey
-from huref.prover.commands.prove_inference import _question
+from huref.common.files.passages import Passage
+from huref.prover.commands.prove_inference import _passages
 from huref.prover.commitment.tokenizer_place import TokenizerPlace
 from huref.prover.inference import prove as proving
 from huref.prover.inference.prove import Question, check_commitment, prove_inference
+from huref.prover.inference.questions import questions
 from huref.prover.inference.tokenizer import tokenizer_of
 from huref.prover.vocabulary.encode import TextCoder
 from huref.prover.vocabulary.tokens import own_vocabulary
@@ -23,6 +26,15 @@ from tests.support.command import huref
 from tests.support.tiny_tokenizer import common_words
 
 NAME = "tokenizer-place.json"
+
+
+def asked(
+    commitment: Path, tokenizer: Path | None = None, generate: int | None = 2, **passage: Any
+) -> Question:
+    """The question of one passage."""
+    named = None if tokenizer is None else str(tokenizer)
+    (found,) = questions([Passage(**passage)], generate, commitment, named)
+    return found
 
 
 @pytest.fixture
@@ -46,15 +58,15 @@ def test_a_commitment_knows_its_tokenizer(tiny: Made) -> None:
 
 def test_texts_are_the_same_with_and_without_naming_it(tiny: Made) -> None:
     text = " ".join(common_words(3))
-    named = _question(tiny.commitment, text, None, 2, None, None, str(tiny.checkpoint))
+    named = asked(tiny.commitment, tiny.checkpoint, prompt=text)
     assert named.ids == [0, 1, 2]
-    assert _question(tiny.commitment, text, None, 2, None, None, None) == named
+    assert asked(tiny.commitment, prompt=text) == named
 
 
 def test_ids_need_none(tmp_path: Path) -> None:
-    assert _question(tmp_path, None, None, 2, "[1, 2]", None, None).ids == [1, 2]
+    assert asked(tmp_path, prompt_ids=[1, 2]).ids == [1, 2]
     with pytest.raises(UsageError, match="tokenizer"):
-        _question(tmp_path, "a text", None, 2, None, None, None)
+        asked(tmp_path, prompt="a text")
 
 
 def test_another_tokenizer_at_the_place_is_refused(copied: Path) -> None:
@@ -100,7 +112,7 @@ def test_an_answer_is_told_where_its_text_leads_back(tiny: Made) -> None:
     assert told is not None and coder.continued(prompt, told) == (ids, begin)
     assert coder.told(prompt, [*ids, 1 << 20], begin) is None  # no token
     assert coder.told(f"{second} {first}", ids, begin) is None  # the ids are behind another prompt
-    question = _question(tiny.commitment, prompt, None, 1, None, None, None)
+    question = asked(tiny.commitment, generate=1, prompt=prompt)
     assert question.told is not None and question.told(ids) == told
 
 
@@ -111,18 +123,24 @@ def test_what_is_no_answer_is_said_before_the_work(
         raise AssertionError("the commitment was opened")
 
     monkeypatch.setattr(proving, "open_commitment", work)
-    for question in (
-        Question([1 << 20], 1, 2),
-        Question([], 0, 2),
-        Question([1], 1),
-        Question([1], 1, 1 << 20),
+    one = Question([1], 1, 1)
+    for several in (
+        [Question([1 << 20], 1, 2)],
+        [Question([], 0, 2)],
+        [Question([1], 1)],
+        [Question([1], 1, 1 << 20)],
+        [],
     ):
         with pytest.raises(UsageError):
-            prove_inference(tiny.commitment, tmp_path / "a.huref", question)
+            prove_inference(tiny.commitment, tmp_path / "a.huref", several)
+    with pytest.raises(UsageError, match="prompt 2: a prompt of at least one token is needed, and an answer"):
+        prove_inference(tiny.commitment, tmp_path / "a.huref", [one, Question([1], 1)])
+    with pytest.raises(UsageError, match="at most 4096 tokens, these are 4098"):
+        prove_inference(tiny.commitment, tmp_path / "a.huref", [Question([1], 1, 2048)] * 2)
     with pytest.raises(UsageError, match="names no owner"):
-        prove_inference(tiny.commitment, tmp_path / "a.huref", Question([1], 1, 1), key=SecretKey.generate())
+        prove_inference(tiny.commitment, tmp_path / "a.huref", [one], key=SecretKey.generate())
     with pytest.raises(InputOutputError, match="the private part of a commitment is not there"):
-        prove_inference(tiny.bundle, tmp_path / "a.huref", Question([1], 1, 1))
+        prove_inference(tiny.bundle, tmp_path / "a.huref", [one])
     public = proving.read_public(tiny.commitment)
     without = public.model_copy(update={"directory": public.directory.model_copy(update={"inference": None})})
     monkeypatch.setattr(proving, "read_public", lambda folder: without)
@@ -132,6 +150,6 @@ def test_what_is_no_answer_is_said_before_the_work(
 
 
 def test_a_text_that_looks_like_the_name_of_a_file(tiny: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError):
-        _question(tiny.commitment, "prompt.txt", None, 0, None, None, str(tiny.commitment))
+    (found,) = _passages(None, ["prompt.txt"], None, None, None, 1)
+    assert found.prompt == "prompt.txt"
     assert "there is no file prompt.txt" in capsys.readouterr().err

@@ -211,8 +211,8 @@ from huref.prover.owner import Options, prove
 checkpoint, out = sys.argv[1], Path(sys.argv[2])
 with counted() as compiled:
     done = prove(checkpoint, out, Options(inference=True), device="cpu")
-    question = Question([1, 2, 3], 3, 2)
-    answered = prove_inference(done.commitment, out.with_name("b.huref"), question, fingerprint=out, device="cpu")
+    questions = [Question([1, 2, 3], 3, 2), Question([5, 4], 1)]
+    answered = prove_inference(done.commitment, out.with_name("b.huref"), questions, fingerprint=out, device="cpu")
     audit(answered.path, checkpoint, done.commitment)
 print(compiled())
 """

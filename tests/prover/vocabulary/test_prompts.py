@@ -11,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from huref.common.errors import UsageError
+from huref.common.files.passages import read_passages
 from huref.prover.demo.checkpoints import find
 from huref.prover.vocabulary.prompts import DEFAULT_BEGINNING, FEWEST, draw_prompts, parse_seed
 from huref.prover.vocabulary.tokenizer import Vocabulary, finish
@@ -114,6 +115,10 @@ def test_the_command(tmp_path: Path, vocabulary: Vocabulary) -> None:
     assert found["schema"] == "huref-asked/1" and found["tokenizer_digest"] == vocabulary.digest
     assert [prompt["text"] for prompt in found["prompts"]] == run.out.splitlines()
     assert [len(prompt["ids"]) for prompt in found["prompts"]] == [12, 12, 12]
+    run = huref("ask", *arguments, "--out", tmp_path / "asked.jsonl")
+    assert run.out == "" and "3 prompts written" in run.err
+    written = read_passages(tmp_path / "asked.jsonl")
+    assert [{"text": one.prompt, "ids": one.prompt_ids} for one in written] == found["prompts"]
     run = huref("ask", "--tokenizer", tmp_path, "--seed", SEED.hex())
     assert run.code == 2 and "no tokenizer" in run.err
     run = huref("ask", *arguments[:2], "--seed", "12", "--json")

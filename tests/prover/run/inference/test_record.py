@@ -10,7 +10,7 @@ import pytest
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.sites import Cap
 from huref.common.errors import ProverError
-from huref.prover.run.inference.record import _Recorder, record_run
+from huref.prover.run.inference.record import Recorder, record_run
 from tests.support.inference_runs import CAPPED, Run, make_run
 
 
@@ -37,7 +37,7 @@ def test_a_claim_that_does_not_hold_is_refused(run: Run) -> None:
     "value,fits", [((1 << 19) - 257, True), ((1 << 19) - 256, False), (-(1 << 19), True)]
 )
 def test_the_end_of_the_table_of_limbs(value: int, fits: bool, run: Run) -> None:
-    recorder = _Recorder(run.program, run.relations, run.weights, run.ids, run.claims)
+    recorder = Recorder(run.program, run.relations, run.weights, run.ids, run.claims.positions)
     values = np.full((len(run.ids), run.shape.hidden), value, np.int64)
     if fits:
         recorder.streamed(0, values)
@@ -48,7 +48,7 @@ def test_the_end_of_the_table_of_limbs(value: int, fits: bool, run: Run) -> None
 
 def test_the_end_of_the_table_of_capped_logits() -> None:
     run = make_run(CAPPED, activation="gelu_tanh")
-    recorder = _Recorder(run.program, run.relations, run.weights, run.ids, run.claims)
+    recorder = Recorder(run.program, run.relations, run.weights, run.ids, run.claims.positions)
     site = run.program.sites[-1]
     assert isinstance(site, Cap)
     for value in (1 << 17, -(1 << 17) - 1):
