@@ -11,12 +11,16 @@ from huref.circuits.program.functions import score_caps
 from huref.prover.run.inference.executor import execute_inference
 from tests.circuits.inference.test_relations import OWN, of_layout, other_program
 from tests.support.inference_forger import Deviation, forge, forger_logits
-from tests.support.inference_runs import Ints, Run
+from tests.support.inference_runs import Ints, Run, layout_run
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
     return of_layout("gemma2")
+
+
+def test_several_sequences() -> None:
+    assert layout_run("gemma2", tokens=(3, 4, 2), positions=(1, 5, 8)).wrong() == []
 
 
 def uncapped_octaves(run: Run) -> Ints:
