@@ -36,6 +36,8 @@ from huref.prover.commands.memory import keep_freed_memory
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.prover.demo.checkpoints import find
+from huref.prover.kernels.mapped import released_at
+from huref.prover.owner import DEFAULT_PROOFS
 from huref.prover.relations.prove import prove_relations
 from huref.prover.run.inference.executor import execute_inference
 from huref.prover.run.inference.record import record_run
@@ -67,6 +69,7 @@ class Prepared:
     weights: Mapping[str, NDArray[np.int8]]
     ids: Sequence[int]
     commitment: WeightsCommitment
+    knobs: Knobs
 
     @classmethod
     def smollm2(cls) -> Prepared:
@@ -78,16 +81,15 @@ class Prepared:
         weights = integer_weights(whole_model(model))
         facts = plan(model, get_profile("hardened")).facts(weights)
         ids = vocabulary.tokenizer.encode(" ".join(TEXTS)).ids
-        stack = range_program(committed_tensors(model.shape))
-        return cls(
-            model.shape, facts, weights, ids, commit_weights(stack, weights, Knobs(), SecretSeed(bytes(32)))
-        )
+        stack, knobs = range_program(committed_tensors(model.shape)), Knobs(proofs=DEFAULT_PROOFS)
+        commitment = commit_weights(stack, weights, knobs, SecretSeed(bytes(32)))
+        return cls(model.shape, facts, weights, ids, commitment, knobs)
 
     def measure(self, lengths: tuple[int, ...], start: int = 0, attempts: int = 2) -> dict[str, Any]:
         """Seconds and sizes of one proof of sequences of so many tokens of the prose, from its token `start` on; of
         several attempts the last one's. All positions are claimed, their best tokens.
         """
-        tokens, stack, knobs = sum(lengths), committed_tensors(self.shape), Knobs()
+        tokens, stack = sum(lengths), committed_tensors(self.shape)
         own = np.resize(self.ids, start + tokens)[start:].tolist()
         program = compile_inference(self.shape, self.facts, *lengths)
         logits = execute_inference(program, self.weights, own).values[program.logits]
@@ -100,11 +102,12 @@ class Prepared:
         found: dict[str, Any] = {}
         for attempt in range(attempts):
             relations, found["relate"] = timed(relate, program, own, claims, stack)
-            setup = prepare_relations(relations, knobs)
+            setup = prepare_relations(relations, self.knobs)
             trace, found["run"] = timed(record_run, program, relations, self.weights, own, claims)
             seed = SecretSeed(bytes([1 + attempt]) * 32)
+            release = released_at(lambda _: None, self.commitment.data)
             proof, found["prove"] = timed(
-                prove_relations, setup, STATEMENT, self.weights, trace, self.commitment, seed
+                prove_relations, setup, STATEMENT, self.weights, trace, self.commitment, seed, release
             )
             _, found["verify"] = timed(verify_relations, setup, STATEMENT, self.commitment.root, proof)
         return found | {
