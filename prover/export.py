@@ -17,7 +17,7 @@ from huref.prover.owner import check_sources, open_commitment
 from huref.prover.progress import Progress
 from huref.prover.run.inference.companions import copy_companions, kept_config
 from huref.prover.run.inference.export import SHARD_BYTES, write_checkpoint
-from huref.prover.run.inference.settings import Settings
+from huref.prover.run.inference.settings import WINDOWED, Settings, layer_kinds
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def export(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the committed integers as a bfloat16 checkpoint `out`, with commitment.json, once they give the root.
+    """Write the committed integers as a checkpoint `out`, with commitment.json, once they give the root.
 
     `checkpoint` is the committed one, for its tokenizer; without it the weights and a config are written, or what the
     recipe of the commitment names is taken. Nothing of the opening budget is spent.
@@ -67,12 +67,15 @@ def export(
         with progress.stage("export") as step:
             try:
                 kept = {} if read is None else kept_config(read)
+                if read is not None and source.shape.family in WINDOWED:
+                    kept |= {"layer_types": layer_kinds(read, source.shape)}
                 write_checkpoint(
                     source.weights,
                     source.shape,
                     settings,
                     place,
                     kept,
+                    scaled=[layer.scaled for layer in facts.layers],
                     shard_bytes=shard_bytes,
                     progress=step,
                 )

@@ -16,9 +16,9 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Stacked, Term
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients, vandermonde
-from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kzero
+from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kscale, kzero
 from huref.common.algebra.kscalar import KS
-from huref.common.algebra.multilinear import eq_index, eq_table, power_fold
+from huref.common.algebra.multilinear import eq_index, eq_table, power_folds
 
 _CALLS = 1 << 13  # products that take as long as the calls for one offset
 _WRITTEN = 1 << 14  # rows up to which an outer product is written out
@@ -247,7 +247,7 @@ class Powers:
     start: int
     length: int
     points: Array
-    weights: list[KS]
+    weights: Array
 
     def fold(self, rho: Sequence[KS]) -> list[Powers | Cell]:
         """The same on the next level: powers on whole rows of w entries, and the rows that are cut at either end."""
@@ -261,10 +261,7 @@ class Powers:
         if end % w:
             parts.append(self._cell(last * w, end, rho))
         skipped = fpow(self.points, first * w - self.start)
-        weights = [
-            weight * int(skip) * power_fold(rho, int(x))
-            for weight, skip, x in zip(self.weights, skipped, self.points, strict=True)
-        ]
+        weights = kmul(kscale(self.weights, skipped), power_folds(rho, self.points))
         return [*parts, Powers(first, last - first, fpow(self.points, w), weights)]
 
     def _cell(self, start: int, stop: int, rho: Sequence[KS]) -> Cell:
@@ -273,14 +270,12 @@ class Powers:
         low = fpow(self.points, start - self.start)
         powers = fmul(vandermonde(self.points, stop - start), low[:, None])
         entries = kmatvec(powers, eq_table(rho)[column : column + stop - start])
-        total = kdot(np.array([tuple(weight) for weight in self.weights], np.uint64), entries)
-        return Cell(row, KS.from_array(total))
+        return Cell(row, KS.from_array(kdot(self.weights, entries)))
 
     def dot(self, y: Array) -> KS:
         """The sum for y (n, 5)."""
         own = y[self.start : self.start + self.length]
-        values = KS.list_from_array(kmatvec(vandermonde(self.points, self.length), own))
-        return sum((a * b for a, b in zip(self.weights, values, strict=True)), KS(0))
+        return KS.from_array(kdot(self.weights, kmatvec(vandermonde(self.points, self.length), own)))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from huref.circuits.inference.limits import (
     LARGEST_MULTIPLE,
     LIMB,
     LOGIT_CLAMP,
+    LOGIT_HEIGHT,
     MAX_TOKENS,
     MIXED_HIGH,
     NORM_CLAMP,
@@ -50,6 +51,7 @@ from huref.circuits.inference.limits import (
 from huref.circuits.inference.plain import Plain, Reading
 from huref.circuits.inference.sites import (
     Activate,
+    Cap,
     Divide,
     Embed,
     Gain,
@@ -269,8 +271,11 @@ class _Builder:
         if shift > largest_score_shift(size):
             raise UsageError(f"{tag}scores: these units leave no room for scores in the field")
         scores = self.add(
-            Scores(f"{tag}scores", s.heads, s.group, size, query, key, shift, size * clamp * clamp)
-        )
+            Scores(
+                f"{tag}scores", s.heads, s.group, size, query, key, shift, size * clamp * clamp,
+                self.facts.score_cap,
+            )
+        )  # fmt: skip
         mix = Mix(
             f"{tag}mix", s.q_rows, s.heads, s.group, size, scores, v, EXP_BITS, VALUE_CLAMP << (EXP_BITS + 1)
         )
@@ -370,5 +375,11 @@ class _Builder:
 
     def finish(self) -> InferenceProgram:
         n = self.read("final", None, 0)
-        logits = self.linear("head", n, self.shape.vocab, self.facts.logits, LOGIT_CLAMP)
+        unit, cap = self.facts.logits, self.facts.logit_cap
+        logits = self.linear("head", n, self.shape.vocab, unit, LOGIT_CLAMP)
+        if cap:
+            if unit < 0:
+                raise UsageError("head: capped logits have no unit above 1")
+            site = Cap("capped", self.shape.vocab, logits, cap, unit, LOGIT_HEIGHT, LOGIT_CLAMP)
+            logits = self.add(site)
         return InferenceProgram(self.shape, self.facts, self.lengths, tuple(self.sites), logits)

@@ -13,26 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate_plain import Ints, PlainSites, Weights, rounded, split
+from huref.circuits.inference.limits import SCORE_HEIGHT
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
 from huref.circuits.inference.sites import (
     Activate,
-    Add,
+    Cap,
     Divide,
     Embed,
     Gain,
     HeadNorm,
-    HighGain,
     InferenceProgram,
-    Lift,
     Linear,
     Low,
-    LowGain,
     Mix,
     Multiply,
     Norm,
-    OutputGain,
     Rescale,
-    Rotate,
-    Rows,
     Scores,
     Site,
     Turn,
@@ -50,9 +46,11 @@ from huref.circuits.program.functions import (
     ROOT_LOW,
     activation,
     inverse_roots,
+    logit_caps,
     multiples,
     powers,
     reciprocal,
+    score_caps,
 )
 from huref.circuits.relations.frame import starts_of
 from huref.common.errors import ProverError, UsageError
@@ -165,6 +163,8 @@ class Evaluator(PlainSites):
                 return self.output_gain(site)
             case Add():
                 return self.added(site)
+            case Cap():
+                return self.cap(site)
 
     def value(self, name: str) -> Ints:
         """The values of an earlier site."""
@@ -229,6 +229,13 @@ class Evaluator(PlainSites):
         if max(-int(h.min()), int(h.max())) > largest:
             raise ProverError(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
+
+    def cap(self, site: Cap) -> Ints:
+        """Logits behind their cap."""
+        raw = self.value(site.source)
+        if raw.min() < -site.height or raw.max() >= site.height:
+            raise ProverError(f"{site.source}: a logit is too large to be capped")
+        return np.asarray(logit_caps(site.height, site.clamp, site.cap, site.unit)[raw + site.height])
 
     def accumulated(self, site: Linear, read: Ints) -> Ints:
         """The site's product with rows of what it reads, and its bias."""
@@ -306,6 +313,8 @@ class Evaluator(PlainSites):
         """Powers of the scores; notes M and the sums."""
         raw = self.round(site, self.scored(site), site.shift)
         seen = np.arange(raw.shape[2]) <= self.positions[:, None]
+        if site.cap:
+            raw = self.capped(site, np.where(seen, raw, 0))
         highest = np.where(seen, raw, np.iinfo(np.int64).min).max(axis=2)
         octave = highest // OCTAVE
         table = np.concatenate([np.zeros(1, np.int64), powers()])
@@ -330,6 +339,12 @@ class Evaluator(PlainSites):
         for own, k in self.seen(site.key, site.size, site.group):
             out[:, own, : k.shape[1]] = self.head_products(q[:, own], k.transpose(0, 2, 1))
         return out
+
+    def capped(self, site: Scores, raw: Ints) -> Ints:
+        """Scores behind their cap."""
+        if raw.min() < -SCORE_HEIGHT or raw.max() >= SCORE_HEIGHT:
+            raise ProverError(f"{site.name}: scores too large to be capped")
+        return np.asarray(score_caps(SCORE_HEIGHT, site.cap)[raw + SCORE_HEIGHT])
 
     def head_products(self, left: Ints, right: Ints) -> Ints:
         """left (heads, m, n) · right (heads, n, k)."""

@@ -8,19 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.inference.sites import (
-    Add,
-    Embed,
-    Gain,
-    HighGain,
-    Lift,
-    LowGain,
-    OutputGain,
-    Rotate,
-    Rows,
-    Site,
-    Write,
-)
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
+from huref.circuits.inference.sites import Embed, Gain, Site, Write
 from huref.circuits.model.tensors import GAIN_BITS, STEP
 from huref.circuits.program.functions import multiples
 from huref.circuits.program.rotation import rotation

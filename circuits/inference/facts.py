@@ -21,6 +21,9 @@ MAX_OUTLIER = 20
 MAX_OUTLIERS = 1 << 8
 """Per layer and kind."""
 MAX_LAYERS = 1 << 10
+MAX_CAP = 1 << 8
+"""Of scores and logits: a capped score is then within 2^17, in 256ths of an octave."""
+_CAPS = ("score_cap", "logit_cap")
 _EPSILON = r"[0-9]{1,3}(\.[0-9]{1,30})?|[1-9](\.[0-9]{1,30})?e-[0-9]{1,2}"
 Outliers = tuple[tuple[int, int], ...]
 """Neurons with a coarser unit: (row, by how many bits), rows ascending."""
@@ -85,7 +88,8 @@ class Facts:
     `embedding`: unit of the residual stream before the first layer; `logits`: unit of the logits; `shifts`: the least
     and the largest secret shift of rows of a tensor, those of all layers together. With norms behind attention and FFN,
     `lifted`: unit of what rows of the embedding are multiplied by, `final`: what a layer has as `gained`, `read_gain`,
-    `read`, of the norm before the head; 0 without.
+    `read`, of the norm before the head; 0 without. `score_cap`, `logit_cap`: caps c of scores and logits, which become
+    c·tanh(x/c); 0 without, and then no field.
     """
 
     activation: Activation
@@ -99,6 +103,8 @@ class Facts:
     score_square: int
     lifted: int = 0
     final: tuple[int, int, int] = (0, 0, 0)
+    score_cap: int = 0
+    logit_cap: int = 0
 
     def __post_init__(self) -> None:
         if self.activation not in get_args(Activation):
@@ -109,6 +115,10 @@ class Facts:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= MAX_DIMENSION:
                 raise Malformed(f"inference.{name}: expected an integer in {least}..{MAX_DIMENSION}")
+        for name in _CAPS:
+            value = getattr(self, name)
+            if type(value) is not int or not 0 <= value <= MAX_CAP:
+                raise Malformed(f"inference.{name}: expected an integer in 1..{MAX_CAP}")
         if type(self.window) is not int or not 0 <= self.window < 1 << 24:
             raise Malformed("inference.window: expected an integer in 0..2^24")
         if len(self.layers) > MAX_LAYERS:
@@ -125,7 +135,7 @@ class Facts:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        plain = asdict(self)
+        plain = {name: value for name, value in asdict(self).items() if name not in _CAPS or value}
         layers = [{name: _plain(value) for name, value in layer.items()} for layer in plain["layers"]]
         shifts = {name: list(pair) for name, pair in self.shifts}
         return {**plain, "shifts": shifts, "final": list(self.final), "layers": layers}
@@ -133,10 +143,14 @@ class Facts:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Facts:
         """Read back `to_dict`. Raises `Malformed`."""
-        if set(value) != {field.name for field in fields(cls)} or not isinstance(
+        caps = {name for name in _CAPS if name in value}
+        if set(value) != {field.name for field in fields(cls)} - set(_CAPS) | caps or not isinstance(
             value["layers"], list | tuple
         ):
             raise Malformed("inference: missing or unknown fields")
+        for name in caps:
+            if value[name] == 0:
+                raise Malformed(f"inference.{name}: no field without a cap")
         members = {**value, "shifts": _shifts(value["shifts"])}
         members["final"] = _integers(value["final"], "final", 3)
         members["layers"] = tuple(_layer(n, layer) for n, layer in enumerate(value["layers"]))

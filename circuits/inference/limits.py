@@ -22,7 +22,7 @@ NORM_CLAMP, WIDE_CLAMP = 4095, (1 << 13) - 1
 """Of norms; wide: of norms whose gains are not folded in."""
 NORM_LENGTH = 514
 """‖n‖ ≤ 514 · √d follows from S, m, e, c and the rounding (docs/inference.md §4)."""
-QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 2047, (1 << 15) - 1
+QUERY_CLAMP, VALUE_CLAMP, UP_CLAMP, LOGIT_CLAMP = 4095, 2047, 4095, (1 << 15) - 1
 GATE_BITS, GATE_FINER = 16, 2
 LIMB = 8
 MIXED_HIGH = 1 << 8
@@ -31,6 +31,10 @@ OCTAVE_BITS = 10
 """|M| is below 2^9: no score is further than 512 octaves from zero."""
 SCORE_REACH = -EXP_LOW + (OCTAVE << (OCTAVE_BITS - 1)) + 2
 """Largest |z + 256·M|."""
+SCORE_HEIGHT = 1 << 18
+"""Scores that are capped are smaller than this before."""
+LOGIT_HEIGHT = 4 * (LOGIT_CLAMP + 1)
+"""Logits that are capped are smaller than this before."""
 HEAD_UNIT = 8
 """Unit of heads of norm one."""
 HEAD_CONSTANT = ROOT_LOW

@@ -26,7 +26,8 @@ from huref.circuits.inference.limits import (
     rotation_bits,
     rotation_bound,
 )
-from huref.circuits.inference.sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows, Site
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
+from huref.circuits.inference.sites import Site
 from huref.circuits.model.tensors import ADMITTED, GAIN, GAIN_BITS
 from huref.circuits.program.functions import multiples
 from huref.common.errors import UsageError

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.family import Family
-from huref.circuits.inference.limits import OCTAVE_BITS, RAW_HIGH, SCORE_REACH
+from huref.circuits.inference.limits import OCTAVE_BITS, RAW_HIGH, SCORE_HEIGHT, SCORE_REACH
 from huref.circuits.inference.relate_heads import relate_heads
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
 from huref.circuits.inference.tables import block, head_signs, turns
@@ -124,15 +124,17 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
     rest, half = builder.rest("scores.rest", frame, shifts)
     octave = builder.matrix("scores.octave", rows, 1 << (OCTAVE_BITS - 1), flat=True)
     builder.bits("scores.octave", octave, OCTAVE_BITS, 1 << (OCTAVE_BITS - 1))
-    equation = builder.equation(
-        "scores",
-        frame,
-        first.bound + (SCORE_REACH << max(shifts)),
-        half,
-        rest,
-        Cells(z, tuple(-(1 << s) for s in shifts)),
-        Beside(octave, tuple(-(OCTAVE << s) for s in shifts)),
-    )
+    if first.cap:
+        raw, reach = _capped(builder, first.cap, z, octave), SCORE_HEIGHT + 2
+        quotient: tuple[Cells | Beside, ...] = (Cells(raw, tuple(-(1 << s) for s in shifts)),)
+    else:
+        reach = SCORE_REACH
+        quotient = (
+            Cells(z, tuple(-(1 << s) for s in shifts)),
+            Beside(octave, tuple(-(OCTAVE << s) for s in shifts)),
+        )
+    bound = first.bound + (reach << max(shifts))
+    equation = builder.equation("scores", frame, bound, half, rest, *quotient)
     builder.product(CausalScores(equation, query, key, first.size, first.group))
     if longest >= 1 << EXP_BITS:
         raise Unsupported("inference: too many tokens for one softmax")
@@ -143,6 +145,16 @@ def _softmax(builder: Builder, sites: Sequence[Scores], query: Matrix, key: Matr
     bound = (longest << (EXP_BITS + 1)) + (2 << EXP_BITS)
     builder.equation("scores.total", rows, bound, RowSum(e), Beside(total, -1))
     return e, inverse
+
+
+def _capped(builder: Builder, cap: int, z: Matrix, octave: Matrix) -> Matrix:
+    """z = capped score − 256 · M; returns the scores before the cap."""
+    raw = builder.matrix("scores.raw", z.frame, SCORE_HEIGHT)
+    capped = builder.matrix("scores.capped", z.frame, SCORE_HEIGHT)
+    builder.look("scores.cap", Table("score_caps", (SCORE_HEIGHT, cap)), Own(raw), Own(capped))
+    bound = SCORE_HEIGHT + SCORE_REACH
+    builder.equation("scores.z", z.frame, bound, Cells(capped), Cells(z, -1), Beside(octave, -OCTAVE))
+    return raw
 
 
 def _gathered(

@@ -13,13 +13,14 @@ import numpy as np
 
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, odds_digit
-from huref.circuits.inference.sites import InferenceProgram, Linear
+from huref.circuits.inference.limits import LOGIT_HEIGHT
+from huref.circuits.inference.sites import Cap, InferenceProgram, Linear
 from huref.circuits.program.tables import Table
 from huref.circuits.program.wide_tables import DISTANCE_BITS
 from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Outer, Projection
 from huref.circuits.relations.program import Own
-from huref.circuits.relations.terms import At, Beside, PublicTokens, RowSum, Total
+from huref.circuits.relations.terms import At, Beside, Cells, PublicTokens, RowSum, Total
 from huref.common.algebra.field import P
 from huref.common.errors import UsageError
 
@@ -71,10 +72,13 @@ class Claims:
 def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, claims: Claims) -> None:
     """The logits at the claimed positions, none of which is more than its gap above the claimed one's."""
     site = program.sites[-1]
+    cap = site if isinstance(site, Cap) else None
+    if cap is not None:
+        site = program.sites[-2]
     if not isinstance(site, Linear):
         raise TypeError("an inference program ends in its logits")
     count, vocabulary = len(claims.positions), site.cols
-    reach = (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
+    reach = LOGIT_HEIGHT if cap is not None else (1 << (LOGIT_BITS - 1)) + (1 << DISTANCE_BITS)
     steps = builder.steps(
         "head", ("head",), vocabulary, [site.base], [site.extra], reach, site.bound, uneven=False
     )
@@ -89,9 +93,12 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
     builder.look("head.odds", table, Own(distance), *(Own(digit) for digit in digits))
     claimed = builder.matrix("head.claimed", rows, 1 << (LOGIT_BITS - 1), flat=True)
     builder.bits("head.claimed", claimed, LOGIT_BITS, 1 << (LOGIT_BITS - 1))
-    # acc + half − ℓ − 2^s·(claimed − D) = 0
-    equation = builder.rounded("head", frame, steps, ((distance, -1),), *builder.bias(("head",), site.bias))
-    builder.product(Outer(equation, claimed, steps.power, -1))
+    raw = distance if cap is None else _capped(builder, cap, distance, claimed)
+    # acc + half − ℓ − 2^s·(claimed − D) = 0, or the logit before its cap in place of claimed − D
+    quotient = ((raw, -1 if cap is None else 1),)
+    equation = builder.rounded("head", frame, steps, quotient, *builder.bias(("head",), site.bias))
+    if cap is None:
+        builder.product(Outer(equation, claimed, steps.power, -1))
     last = normed.frame.inner - 1
     builder.product(Projection(equation, normed, ("head",), 1, (last,), claims.positions))
     builder.equation(
@@ -102,6 +109,20 @@ def relate_head(builder: Builder, program: InferenceProgram, normed: Matrix, cla
         PublicTokens(tuple(-gap for gap in claims.gaps)),
     )
     _relate_odds(builder, digits, bits, rows, claims)
+
+
+def _capped(builder: Builder, cap: Cap, distance: Matrix, claimed: Matrix) -> Matrix:
+    """D = claimed − capped logit; returns the logits before the cap."""
+    raw = builder.matrix("head.raw", distance.frame, cap.height)
+    capped = builder.matrix("head.capped", distance.frame, cap.clamp)
+    builder.look(
+        "head.cap", Table("logit_caps", (cap.height, cap.clamp, cap.cap, cap.unit)), Own(raw), Own(capped)
+    )
+    bound = (1 << LOGIT_BITS) + (1 << DISTANCE_BITS)
+    builder.equation(
+        "head.distance", distance.frame, bound, Beside(claimed), Cells(capped, -1), Cells(distance, -1)
+    )
+    return raw
 
 
 def _relate_odds(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from huref.circuits.inference.builder import Builder
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.limits import RAW_HIGH
-from huref.circuits.inference.sites import Gain, HeadNorm, HighGain, OutputGain
+from huref.circuits.inference.plain_sites import HighGain, OutputGain
+from huref.circuits.inference.sites import Gain, HeadNorm
 from huref.circuits.model.tensors import GAIN_BITS, STEP
 from huref.circuits.program.functions import ROOT_HIGH
 from huref.circuits.program.tables import Table

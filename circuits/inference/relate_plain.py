@@ -10,10 +10,11 @@ from typing import TypeVar, cast
 from huref.circuits.inference.builder import Builder, limb_cells
 from huref.circuits.inference.family import Family
 from huref.circuits.inference.limits import stream_size
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate
 from huref.circuits.inference.relate_heads import relate_gain_steps
 from huref.circuits.inference.relate_norm import relate_norms
 from huref.circuits.inference.relate_rows import row_multiples
-from huref.circuits.inference.sites import Add, HighGain, Lift, LowGain, Norm, OutputGain, Rotate, Site
+from huref.circuits.inference.sites import Norm, Site
 from huref.circuits.model.tensors import GAIN_BITS
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix

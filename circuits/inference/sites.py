@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.facts import Activation, Facts
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
 
 Extra = tuple[tuple[int, int], ...]
 
@@ -30,113 +31,6 @@ class Embed:
     positions: str
     square: int
     high: int
-
-
-@dataclass(frozen=True)
-class Rows:
-    """out[t] = embed[id_t], as it is committed."""
-
-    name: str
-    cols: int
-
-
-@dataclass(frozen=True)
-class Rotate:
-    """out[t, j] = ⌊Σ_i Q[i, j] · source[t, i] / 2^shift⌉, Q the integers of `rotation(cols, bits)`; `back`: Q[j, i].
-
-    With a `clamp` clipped to ±clamp. Nothing is larger than `largest` before that.
-    """
-
-    name: str
-    cols: int
-    source: str
-    back: bool
-    bits: int
-    shift: int
-    clamp: int
-    largest: int
-    bound: int
-
-
-@dataclass(frozen=True)
-class Lift:
-    """out[t, i] = ⌊source[t, i] · F / 2^shift⌉ in [−`limit`, `limit`), F entry `unit` + embed.step[id_t] of the table
-    `multiples(square, high)`.
-    """
-
-    name: str
-    cols: int
-    source: str
-    square: int
-    high: int
-    unit: int
-    shift: int
-    limit: int
-    bound: int
-
-
-@dataclass(frozen=True)
-class LowGain:
-    """out[t, i] = ⌊lo[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) / 2^shift⌉, lo the low limb of `source`."""
-
-    name: str
-    cols: int
-    source: str
-    tensor: str
-    step: int
-    limb: int
-    shift: int
-    bound: int
-
-
-@dataclass(frozen=True)
-class HighGain:
-    """out[t, i] = ⌊(2^lifted · hi[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) + low[t, i]) / 2^shift⌉ in
-    [−`limit`, `limit`): the stream `source` times a gain; hi is its high limb, `low` what `LowGain` makes of the other.
-    """
-
-    name: str
-    cols: int
-    source: str
-    tensor: str
-    step: int
-    limb: int
-    low: str
-    lifted: int
-    shift: int
-    limit: int
-    bound: int
-
-
-@dataclass(frozen=True)
-class OutputGain:
-    """out[t, i] = ⌊source[t, i] · (2^7 · tensor[0, i] + tensor[1, i]) / 2^shift⌉ in [−`limit`, `limit`); the tensor's
-    steps are `step` and `step` − 7.
-    """
-
-    name: str
-    cols: int
-    source: str
-    tensor: str
-    step: int
-    shift: int
-    limit: int
-    bound: int
-
-
-@dataclass(frozen=True)
-class Add:
-    """out = ⌊(2^lifted · branch + 2^raised · residual) / 2^shift⌉ in [−`limit`, `limit`)."""
-
-    name: str
-    cols: int
-    branch: str
-    residual: str
-    lifted: int
-    raised: int
-    shift: int
-    limit: int
-    bound: int
 
 
 @dataclass(frozen=True)
@@ -247,7 +141,9 @@ class Scores:
     """Per head and u ≤ t in t's sequence: z = ⌊Σ q·k / 2^shift⌉ − 256 · M, out = e(z), and Σ_u e in [2^16 − N, 2^17), N
     the length of the longest sequence.
 
-    M is an integer per head and token; the executors take the least for which every z < 256 and Σ_u e < 2^17.
+    With a `cap` the quotient x lies in [−2^18, 2^18), else there is no proof, and its entry in `score_caps(2^18, cap)`
+    stands in its place. M is an integer per head and token; the executors take the least for which every z < 256 and
+    Σ_u e < 2^17.
     """
 
     name: str
@@ -258,6 +154,7 @@ class Scores:
     key: str
     shift: int
     bound: int
+    cap: int = 0
 
 
 @dataclass(frozen=True)
@@ -379,9 +276,22 @@ class Write:
     bias_shift: int = 0
 
 
+@dataclass(frozen=True)
+class Cap:
+    """out[t, j] = table[source[t, j]]: `logit_caps(height, clamp, cap, unit)`."""
+
+    name: str
+    cols: int
+    source: str
+    cap: int
+    unit: int
+    height: int
+    clamp: int
+
+
 Site = (
     Embed | Norm | Linear | HeadNorm | Gain | Turn | Scores | Mix | Divide | Activate | Multiply | Rescale | Low
-    | Write | Rows | Rotate | Lift | LowGain | HighGain | OutputGain | Add
+    | Write | Rows | Rotate | Lift | LowGain | HighGain | OutputGain | Add | Cap
 )  # fmt: skip
 
 

@@ -85,6 +85,33 @@ def odds(unit: int, bits: int, size: int) -> Ints:
     return found
 
 
+@lru_cache(maxsize=_KEPT)
+def score_caps(height: int, cap: int) -> Ints:
+    """Entry x + height is round(L · tanh(x / L)), L = 256 · log2(e) · cap: a score in 256ths of an octave, capped."""
+    return _capped(np.arange(-height, height), lambda: Decimal(OCTAVE * cap) / Decimal(2).ln())
+
+
+@lru_cache(maxsize=_KEPT)
+def logit_caps(height: int, clamp: int, cap: int, unit: int) -> Ints:
+    """Entry x + height is round(L · tanh(x' / L)), L = cap · 2^unit, x' = x brought into ±clamp."""
+    x = np.clip(np.arange(-height, height), -clamp, clamp)
+    return _capped(x, lambda: Decimal(cap) * Decimal(2) ** unit)
+
+
+def _capped(x: Ints, limit: Callable[[], Decimal]) -> Ints:
+    """round(L · tanh(x / L)), the limit L with 60 digits."""
+    with localcontext() as context:
+        context.prec = _DIGITS
+        real = float(limit())
+
+    def exact(i: int) -> Decimal:
+        cap = limit()
+        power = (-2 * abs(Decimal(int(x[i]))) / cap).exp()
+        return (cap * (1 - power) / (1 + power)).copy_sign(Decimal(int(x[i])))
+
+    return nearest(real * np.tanh(x / real), exact)
+
+
 def reciprocal(total: Ints) -> Ints:
     """R = round(2^31 / total), halves up, for positive totals."""
     return ((1 << (RECIPROCAL_BITS + 1)) + total) // (2 * total)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from math import isqrt
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Number = TypeVar("Number", np.int32, np.float64)
 PROTOCOL_LABEL = b"huref protocol 1"
 """Public pseudo-random tables that no challenge changes are drawn from SHAKE-256 of this label and their own name."""
 MIX = "mix hidden"
@@ -31,7 +33,7 @@ def windows(width: int) -> tuple[int, list[int]]:
     return window, [0] if window == width else [0, width - window]
 
 
-def hadamard(columns: NDArray[np.int32]) -> NDArray[np.int32]:
+def hadamard(columns: NDArray[Number]) -> NDArray[Number]:
     """The unscaled Walsh–Hadamard transform of every column of (W, n), W a power of two."""
     out, step = columns.copy(), 1
     while step < len(out):

@@ -31,7 +31,7 @@ from huref.circuits.program.influence import bounded, likeness, lost, octaves, s
 Kind = Literal[
     "abs", "absclamp", "absscaled", "bounds", "clamp", "digits", "likeness", "octaves", "remainder", "scaled", "shares",
     "limbs", "power", "coarse", "powers", "quads", "reciprocals", "roots", "shifted", "silu",
-    "gelu", "gelu_tanh", "scales", "odds", "multiples", "joined",
+    "gelu", "gelu_tanh", "scales", "odds", "multiples", "joined", "score_caps", "logit_caps",
 ]  # fmt: skip
 
 

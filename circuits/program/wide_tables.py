@@ -14,6 +14,8 @@
 - roots (d, x): m in [2^12, 2^14) → (m, √d · 2^x / √m)
 - odds (k, b): D in [0, 2^17) → (D, E div 2^b, E mod 2^b), E = 2^(2b) · e^(−D · 2^−k), rounded up
 - multiples (n, high): s in [0, high] → (s, √n · 2^s)
+- score_caps (H, n): x in [−H, H) → (x, L · tanh(x / L)), L = 256 · log2(e) · n
+- logit_caps (H, C, n, k): x in [−H, H) → (x, L · tanh(x' / L)), L = n · 2^k, x' = x clipped to ±C
 - scales (d, x, top): e in [0, top], m in [2^12, 2^14) → (e, m, c(m) · 2^(top − e)), c as in roots
 """
 
@@ -36,10 +38,12 @@ from huref.circuits.program.functions import (
     ROOT_LOW,
     activation,
     inverse_roots,
+    logit_caps,
     multiples,
     odds,
     powers,
     reciprocal,
+    score_caps,
 )
 
 Ints = NDArray[np.int64]
@@ -257,6 +261,14 @@ def _roots(hidden: int, scale: int) -> Function:
     return Function(ROOT_LOW, inverse_roots(hidden, scale)[: ROOT_HIGH - ROOT_LOW])
 
 
+def _score_caps(height: int, cap: int) -> Function:
+    return Function(-height, score_caps(height, cap))
+
+
+def _logit_caps(height: int, clamp: int, cap: int, unit: int) -> Function:
+    return Function(-height, logit_caps(height, clamp, cap, unit))
+
+
 KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "limbs": (2, Limbs),
     "joined": (3, Joined),
@@ -273,5 +285,7 @@ KINDS: dict[str, tuple[int, Callable[..., Kind]]] = {
     "multiples": (2, _multiples),
     "scales": (3, Scales),
     "odds": (3, Odds),
+    "score_caps": (2, _score_caps),
+    "logit_caps": (2, _logit_caps),
 }
 """Length of the tuples, and what makes the kind from its parameters."""

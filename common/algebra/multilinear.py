@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.common.algebra.field import DEGREE, kmul, kone, ksub
+from huref.common.algebra.field import DEGREE, fmul, kadd, kmul, kone, kscale, ksub
 from huref.common.algebra.kscalar import KS
 
 Array = NDArray[np.uint64]
@@ -68,13 +68,14 @@ def prefix_sums(point: Sequence[KS], count: int) -> tuple[KS, KS]:
     return mass, moment
 
 
-def power_fold(point: Sequence[KS], base: int | KS) -> KS:
-    """Σ_x eq(point, x)·base^x = Π (1 − r + r·base^(2^i)) in O(n)."""
-    value, power = KS(1), base if isinstance(base, KS) else KS(base)
+def power_folds(point: Sequence[KS], bases: Array) -> Array:
+    """Σ_x eq(point, x)·base^x = Π (1 − r + r·base^(2^i)) of bases in F (m,), shape (m, 5), in O(n)."""
+    values, powers = kone(bases.shape), bases
     for coordinate in reversed(point):
-        value = value * (1 - coordinate + coordinate * power)
-        power = power * power
-    return value
+        own = kscale(np.broadcast_to(coordinate.array(), values.shape), powers)
+        values = kmul(values, kadd(own, (1 - coordinate).array()))
+        powers = fmul(powers, powers)
+    return values
 
 
 def log2_ceil(count: int) -> int:

@@ -29,7 +29,7 @@ def export(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Write the committed integers as a safetensors checkpoint (bfloat16, exact) that any server loads."""
+    """Write the committed integers as an ordinary safetensors checkpoint of LLaMA's, Qwen3's or Gemma's class."""
     with exit_on_error(as_json=as_json, interrupted="nothing was written"):
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.memory import keep_freed_memory

@@ -202,6 +202,8 @@ BAD_FACTS: list[tuple[Place, Any, str]] = [
     ((*FACTS, "epsilon"), "0.1.2", "epsilon: expected"),
     ((*LAYER, "theta"), 1 << 41, "layers[1].theta: expected"),
     ((*FACTS, "score_square"), 2, "score_square: expected"),
+    ((*FACTS, "score_cap"), 257, "score_cap: expected"),
+    ((*FACTS, "logit_cap"), 0, "logit_cap: no field without a cap"),
     ((*FACTS, "shifts"), [0, 21], "shifts: expected"),
     ((*FACTS, "logits"), 41, "logits: expected a unit"),
     ((*FACTS, "layers"), lambda layers: layers * 1025, "layers: more than 1024"),

@@ -164,7 +164,7 @@ def test_parts_of_a_level_fold_as_the_vector_does(start: int, length: int) -> No
     for x, weight in zip(points, weights, strict=True):
         for r in range(length):
             dense[start + r] = fadd(dense[start + r], (weight * pow(int(x), r, P)).array())
-    functional.add(Powers(start, length, points, list(weights)))
+    functional.add(Powers(start, length, points, np.stack([weight.array() for weight in weights])))
     cell = scalars(1)[0]
     dense[77] = fadd(dense[77], cell.array())
     functional.add(Cell(77, cell))

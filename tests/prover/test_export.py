@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from huref.circuits.model.tensors import STEP
-from huref.common.errors import ProverError, UsageError
+from huref.common.errors import ProverError, Unsupported, UsageError
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.demo.checkpoints import find
@@ -20,6 +20,7 @@ from huref.prover.export import export
 from huref.prover.owner import Options, commit
 from huref.prover.run.inference import export as writing
 from huref.prover.run.inference.companions import copy_companions, kept_config
+from huref.prover.run.inference.units import first_difference
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
@@ -45,6 +46,28 @@ def test_without_a_checkpoint_there_is_no_tokenizer(tiny: Made, tmp_path: Path) 
     assert export(tiny.commitment, tmp_path / "served").copied == ()
     names = {path.name for path in (tmp_path / "served").iterdir()}
     assert names == {"config.json", "model.safetensors", "commitment.json"}
+
+
+@pytest.mark.slow
+def test_gemma_is_exported_and_committed_again(tmp_path: Path) -> None:
+    """Which layers attend to a window is known from the checkpoint beside the commitment alone."""
+    kinds = ["full_attention", "sliding_attention", "full_attention"]
+    rope = {
+        kind: {"rope_type": "default", "rope_theta": theta}
+        for kind, theta in zip(kinds[:2], (1e6, 1e4), strict=True)
+    }
+    checkpoint = tiny_models.build(
+        "gemma3", tmp_path / "model", layer_types=kinds, rope_parameters=rope, vocab_size=600
+    )
+    commit(checkpoint, tmp_path / "c", Options(proofs=1, inference=True), prove_range=False)
+    with pytest.raises(Unsupported, match="attend alike turn differently"):
+        export(tmp_path / "c", tmp_path / "served")
+    assert "tokenizer.json" in export(tmp_path / "c", tmp_path / "served", checkpoint).copied
+    config = json.loads((tmp_path / "served" / "config.json").read_text())
+    assert config["layer_types"] == kinds and config["model_type"] == "gemma3_text"
+    commit(tmp_path / "served", tmp_path / "again", Options(proofs=1, inference=True), prove_range=False)
+    one, other = (commitment_folder.load(tmp_path / name).source.inference for name in ("c", "again"))
+    assert one is not None and other is not None and first_difference(one, other) is None
 
 
 def test_a_recipe_knows_its_checkpoint(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import rounded
+from huref.circuits.inference.plain_sites import Add
 from huref.circuits.inference.sites import (
-    Add,
+    Cap,
     Embed,
     InferenceProgram,
     Linear,
@@ -22,6 +23,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.program.functions import EXP_LOW, EXP_ZERO, OCTAVE, inverse_roots, powers, reciprocal
+from huref.prover.run.inference.executor import FastEvaluator
 from huref.prover.run.inference.record import _Recorder
 from tests.support.inference_runs import Run
 
@@ -32,11 +34,14 @@ Ints = NDArray[Any]
 class Deviation:
     """What is done differently: for a norm (site, what is added to m and e), a softmax (site, what is added to M),
     secret shifts and quotients (site, what is added), an attention that sees all of its sequence, a residual of another
-    site, sequences that take the keys or values (site) of the one before, positions that go on from one to the next.
+    site, other capped scores (site, made of those before the cap and the honest ones) or logits (likewise), sequences
+    that take the keys or values (site) of the one before, positions that go on from one to the next.
     """
 
     norm: tuple[str, int, int] = ("", 0, 0)
-    octave: tuple[str, int] = ("", 0)
+    octave: tuple[str, int | Ints] = ("", 0)
+    capped: tuple[str, Callable[[Ints, Ints], Ints] | None] = ("", None)
+    logits: Callable[[Ints, Ints], Ints] | None = None
     shift: tuple[str, int] = ("", 0)
     quotient: tuple[str, int] = ("", 0)
     sees_all: str = ""
@@ -113,7 +118,7 @@ class Forger(_Recorder):
         if site.name != self.how.octave[0] and not sees_all:
             return out
         inner, _ = self.place(site)
-        raw = rounded(self.scored(site), site.shift)
+        raw = self.behind_cap if site.cap else rounded(self.scored(site), site.shift)
         octaves = self.trace.octaves[site.name] + (0 if sees_all else self.how.octave[1])
         lengths = self.program.lengths
         last = np.repeat(lengths, lengths) - 1 if sees_all else self.positions
@@ -146,6 +151,22 @@ class Forger(_Recorder):
         self.positions = own
         return out
 
+    def capped(self, site: Scores, raw: Ints) -> Ints:
+        honest = super().capped(site, raw)
+        name, how = self.how.capped
+        if site.name == name and how is not None:
+            self.behind_cap = how(raw, honest)
+            self.put("scores.capped", self.place(site)[0], self.behind_cap.transpose(1, 0, 2))
+        return self.behind_cap
+
+    def cap(self, site: Cap) -> Ints:
+        if self.how.logits is None:
+            return super().cap(site)
+        logits = self.how.logits(self.value(site.source), FastEvaluator.cap(self, site))
+        self.put("head.capped", 0, logits)
+        self.claimed(logits)
+        return logits
+
     def apart(self, distance: Ints, own: Ints) -> None:
         pass
 
@@ -173,4 +194,4 @@ def forger_logits(run: Run, how: Deviation | None, **other: Any) -> Ints:
     forger = Forger(run, how or Deviation(), **other)
     count = len(run.claims.positions)
     forger.claims = replace(run.claims, gaps=(1 << 40,) * count)
-    return forger.run().values["head"]
+    return forger.run().values[run.program.logits]

@@ -49,6 +49,8 @@ BIASED = replace(TINY, biases=("q", "k", "o", "gate", "up", "down"))
 """Qwen2's layout, with biases in the FFN as well."""
 BEHIND = replace(TINY, output_norm=True, qk_norm=True, hidden=40)
 """Gemma 3's layout, of a width that is no power of two."""
+CAPPED = replace(BEHIND, qk_norm=False)
+"""Gemma 2's layout, with caps."""
 UNEVEN = replace(TINY, hidden=40, heads=3, kv_heads=3, head_dim=12, rotary_dim=12, ffn=56, vocab=64)
 """Three heads, of a size that is no power of two and does not divide a block."""
 
@@ -59,6 +61,7 @@ LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
     "qwen2": (BIASED, "gelu_tanh"),
     "qwen3": (NORMED, "silu"),
     "gpt2": (UNTURNED, "gelu"),
+    "gemma2": (CAPPED, "gelu_tanh"),
     "gemma3": (BEHIND, "gelu_tanh"),
 }
 
@@ -93,7 +96,7 @@ class Run:
 
     def claimed(self, tokens: tuple[int, ...], gaps: tuple[int, ...]) -> Claims:
         """Claims about other tokens at the same positions, with their odds."""
-        logits = execute_inference(self.program, self.weights, self.ids).values["head"]
+        logits = execute_inference(self.program, self.weights, self.ids).values[self.program.logits]
         return claims_of(logits, self.lengths, self.claims.positions, tokens, gaps, self.facts)
 
     def wrong(self, changed: Mapping[str, Ints] | None = None) -> list[str]:
@@ -148,9 +151,12 @@ def make_run(
     if shape.output_norm:  # as Gemma 3: layers that turn differently, an embedding with a factor
         turns = tuple(((10000, 1), (100000, 4))[n % 2] for n in range(shape.layers))
         settings = replace(settings, turns=turns, embedding_square=shape.hidden, score_square=11)
+    if shape.output_norm and not shape.qk_norm:
+        settings = replace(settings, score_cap=2, logit_cap=3)
     facts = calibrate(shape, settings, weights, texts)
     ids = tuple(int(i) for i in texts[0][:tokens])
-    logits = execute_inference(compile_inference(shape, facts, *lengths), weights, ids).values["head"]
+    program = compile_inference(shape, facts, *lengths)
+    logits = execute_inference(program, weights, ids).values[program.logits]
     best = logits[list(positions)].argmax(axis=1)
     tokens_of = tuple(int(i) for i in best)
     gaps = (gap,) * len(positions)

@@ -103,6 +103,7 @@ _SPECS: dict[str, TinyFamily] = {
     "smollm3": _llama("smollm3", no_rope_layers=[1] * LAYERS, pad_token_id=0),
     "granite": _llama("granite", attention_multiplier=0.25),
     "gemma": _llama("gemma", "gelu_tanh", head_dim=24),
+    "vaultgemma": _gemma("vaultgemma", attn_logit_softcapping=None),
     "gemma2": _gemma("gemma2", attn_logit_softcapping=None),
     "gemma3": _gemma(
         "gemma3_text",

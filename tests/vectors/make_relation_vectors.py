@@ -22,7 +22,7 @@ from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
 from huref.common.params import Knobs
-from tests.support.inference_runs import BEHIND, BIASED, NORMED, TINY, UNEVEN, UNTURNED, make_run
+from tests.support.inference_runs import BEHIND, BIASED, CAPPED, NORMED, TINY, UNEVEN, UNTURNED, make_run
 
 FILE = Path(__file__).with_name("relations.json")
 PARTS = ("Relations", "Knobs", "OpeningGeometry", "lookups", "places", "rows")
@@ -36,6 +36,7 @@ SHAPES = {
     "gpt2": (UNTURNED, "gelu"),
     "gemma, layers that turn differently": (NORMED, "gelu_tanh"),
     "gemma3": (BEHIND, "gelu_tanh"),
+    "gemma2": (CAPPED, "gelu_tanh"),
     "llama, sequences of several lengths": (TINY, "silu"),
     "gpt2, sequences of one length": (UNTURNED, "gelu"),
 }

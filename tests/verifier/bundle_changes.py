@@ -187,6 +187,8 @@ DIRECTORY: Changes = {
     "tensor left out": (lambda d: d["tensors"].pop(), "directory.tensors"),
     "owner": (_set("owner", "0" * 96), PROOF),
     "divisor of the scores": (_entry("inference", "score_square", lambda x: x + 1), PROOF),
+    "capped logits": (lambda d: d["inference"].update(logit_cap=30), PROOF),
+    "capped scores": (lambda d: d["inference"].update(score_cap=50), PROOF),
     "unit of the logits": (_entry("inference", "logits", lambda x: x - 1), PROOF),
     "facts of inference left out": (_set("inference", None), PROOF),
     "unit out of range": (_entry("inference", "logits", lambda _: 41), "Malformed: directory.inference.logits"),

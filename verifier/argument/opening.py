@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from huref.circuits.argument.folded import Cell, LevelFunctional, Powers, Rows
 from huref.circuits.argument.functional import Array, Claim, Columns
 from huref.circuits.argument.opening import Rowed, mask_claim, vandermonde
-from huref.common.algebra.field import DEGREE, decode_f, fadd, kfold, kmatvec, kmul
+from huref.common.algebra.field import DEGREE, decode_f, fadd, kdot, kfold, kmatvec, kmul, kpowers
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_point, eq_table, log2_ceil
 from huref.common.argument.merkle import (
@@ -97,9 +97,7 @@ def _mask_claims(channel: VerifierChannel, layout: Rowed, columns: Columns) -> l
     return [mask_claim(layout, columns, i, points[i], sums[i]) for i in range(2)]
 
 
-def _query(
-    channel: VerifierChannel, trees: Sequence[Tree], eq_rho: Array
-) -> list[tuple[Tree, Array, list[KS]]]:
+def _query(channel: VerifierChannel, trees: Sequence[Tree], eq_rho: Array) -> list[tuple[Tree, Array, Array]]:
     """Open the trees of a level; per tree its code points, and what y's code has there: the leaves times eq(ρ)."""
     positions = [
         channel.transcript.challenge_positions(tree.label, tree.code.queries, tree.code.domain.n)
@@ -112,7 +110,7 @@ def _query(
             folded = kmatvec(leaves, eq_rho)
         else:
             folded = kfold(leaves.reshape(len(at), -1, DEGREE), eq_rho)
-        found.append((tree, tree.code.domain.points(at), KS.list_from_array(folded)))
+        found.append((tree, tree.code.domain.points(at), folded))
     return found
 
 
@@ -122,7 +120,7 @@ def _level(
     level: LevelGeometry,
     functional: LevelFunctional,
     target: KS,
-    evaluations: Sequence[tuple[Tree, Array, list[KS]]],
+    evaluations: Sequence[tuple[Tree, Array, Array]],
 ) -> tuple[list[KS], KS]:
     """One sumcheck for what is claimed of y: `target`, the evaluations, and the level's masks. Returns ρ and c."""
     log_w = log2_ceil(level.w)
@@ -131,12 +129,10 @@ def _level(
     delta = channel.challenge(f"{label}.delta")
     power = KS(1)
     for tree, points, values in evaluations:
-        weights = []
-        for value in values:
-            power = power * delta
-            target += power * value
-            weights.append(power)
-        functional.add(Powers(tree.start, tree.code.k_prime, points, weights))
+        weights = kpowers(delta.array(), len(values) + 1)[1:]
+        target += power * KS.from_array(kdot(weights, values))
+        functional.add(Powers(tree.start, tree.code.k_prime, points, kmul(weights, power.array())))
+        power *= KS.from_array(weights[-1])
     own = []
     for value in sums:
         power = power * delta

@@ -109,6 +109,7 @@ DEFAULTS: dict[str, Defaults] = {
     "stablelm": Defaults(32, 32, None, False),
     "starcoder2": Defaults(24, 2, None, True),
     "t5": Defaults(8, None, 64, True),
+    "vaultgemma": Defaults(8, 4, 256, True),
     "xlm-roberta": Defaults(12, None, None, True),
     "youtu": Defaults(16, None, None, True),
 }

@@ -42,6 +42,10 @@ QWEN3 = replace(
 
 GEMMA = replace(LLAMA, family="gemma", model_types=("gemma",), gain_offset=1.0)
 
+VAULTGEMMA = replace(
+    GEMMA, family="vaultgemma", model_types=("vaultgemma",), ffn_norm="pre_feedforward_layernorm"
+)
+
 GEMMA2 = replace(
     GEMMA,
     family="gemma2",
@@ -202,6 +206,6 @@ CHATGLM_6B = Architecture(
 )
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    *(LLAMA, QWEN3, GEMMA, GEMMA2, GEMMA3, PHI3, GLM, GLM4),
+    *(LLAMA, QWEN3, GEMMA, VAULTGEMMA, GEMMA2, GEMMA3, PHI3, GLM, GLM4),
     *(INTERNLM2, QWEN, BAICHUAN, CHATGLM),
 )

@@ -57,7 +57,7 @@ REFUSED: dict[str, str] = _table(
         _UNTRIED,
         "openai-gpt orion paddleocr_vl_text persimmon phi3small qwen2_5_omni_text rembert roberta-prelayernorm",
     ),
-    (_UNTRIED, "roc_bert roformer telechat vaultgemma xglm xlm xlm-roberta-xl xmod xverse"),
+    (_UNTRIED, "roc_bert roformer telechat xglm xlm xlm-roberta-xl xmod xverse"),
     (_POOLED, "convbert fnet funnel mobilebert nystromformer squeezebert yoso"),
     (_GLOBAL, "big_bird longformer reformer transfo-xl"),
     (

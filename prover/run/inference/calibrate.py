@@ -48,6 +48,8 @@ def calibrate(
         window=settings.window,
         embedding_square=settings.embedding_square,
         score_square=settings.score_square,
+        score_cap=settings.score_cap,
+        logit_cap=settings.logit_cap,
         embedding=run.first,
         logits=logits,
         shifts=tuple((name, run.shifts[name]) for name in SHIFTED if name in run.shifts),

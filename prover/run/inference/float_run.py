@@ -282,6 +282,8 @@ class FloatRun:
         for head in range(self.shape.heads):
             kv = head // self.shape.group
             scores = q[:, head] @ k[:, kv].T / np.float32(np.sqrt(self.settings.score_square))
+            if cap := self.settings.score_cap:
+                scores = cap * np.tanh(scores / cap)
             scores = np.where(seen, scores, -np.inf)
             e = np.exp(scores - scores.max(axis=1, keepdims=True))
             mixed[:, head] = e @ v[:, kv] / e.sum(axis=1, keepdims=True)
@@ -354,7 +356,7 @@ class FloatRun:
         return unit
 
     def logits(self) -> int:
-        """Unit of the logits."""
+        """Unit of the logits, before their cap."""
         n = self.reading("head")
         bias = self.bias("head")
         largest = max(

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.limits import LIMB, stream_size
+from huref.circuits.inference.plain_sites import Lift, Rotate
 from huref.circuits.inference.relate_head import LOGIT_BITS, Claims
 from huref.circuits.inference.relate_norm import CARRY, PIECE, carry_bits, digits, largest_exponent, pieces
 from huref.circuits.inference.sites import (
+    Cap,
     Divide,
     Embed,
     Gain,
     HeadNorm,
     InferenceProgram,
-    Lift,
     Linear,
     Low,
     Mix,
     Multiply,
     Norm,
     Rescale,
-    Rotate,
     Scores,
     Site,
     Turn,
@@ -88,6 +88,7 @@ class _Recorder(PlainRecorder):
             behind: [site.name for site in norms if site.behind is behind] for behind in (False, True)
         }
         self.last: tuple[Ints, Ints, Ints | int]
+        self.behind_cap: Ints
 
     def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
         h = super().round(site, acc, shift)
@@ -237,25 +238,38 @@ class _Recorder(PlainRecorder):
         return out
 
     def _head(self, site: Linear) -> Ints:
-        claims = self.claims
-        normed = self.value(site.source)[list(claims.positions)]
+        normed = self.value(site.source)[list(self.claims.positions)]
         acc = self.accumulated(site, normed)
         shift = self.shifts(site.name, site.tensor + STEP, site.base, site.extra)
         h = self.round(site, acc, shift)
-        own = h[np.arange(len(h)), list(claims.tokens)] + np.array(claims.gaps)
-        distance = own[:, None] - h
+        self.stepped("head", 0)
+        self.rest("head.rest", 0)
+        if site.name == self.program.logits:
+            self.claimed(h)
+        else:
+            self.put("head.raw", 0, h)
+        return h
+
+    def cap(self, site: Cap) -> Ints:
+        logits = super().cap(site)
+        self.put("head.capped", 0, logits)
+        self.claimed(logits)
+        return logits
+
+    def claimed(self, logits: Ints) -> None:
+        """How far the logits are below those of the claimed tokens and their gaps, and how likely these are."""
+        claims = self.claims
+        own = logits[np.arange(len(logits)), list(claims.tokens)] + np.array(claims.gaps)
+        distance = own[:, None] - logits
         if int(distance.min()) < 0:
             at = int(np.argmin(distance.min(axis=1)))
             raise ProverError(
                 f"the token claimed behind position {claims.positions[at]} is further below the best than its gap"
             )
         self.apart(distance, own)
-        self.stepped("head", 0)
         self.put("head.distance", 0, distance)
         self._odds(distance)
         self.put("head.claimed", 0, own)
-        self.rest("head.rest", 0)
-        return h
 
     def apart(self, distance: Ints, own: Ints) -> None:
         """Raise where the tables of the logits do not reach."""
@@ -311,14 +325,21 @@ class _Recorder(PlainRecorder):
         self.rest(f"{name}.rest", inner)
         return out
 
+    def capped(self, site: Scores, raw: Ints) -> Ints:
+        self.behind_cap = super().capped(site, raw)
+        for name, values in (("raw", raw), ("capped", self.behind_cap)):
+            self.put(f"scores.{name}", self.place(site)[0], values.transpose(1, 0, 2))
+        return self.behind_cap
+
     def scores(self, site: Scores) -> Ints:
         inner, _ = self.place(site)
         out = super().scores(site)
-        acc, raw, _ = self.last
+        acc, quotient, _ = self.last
+        raw = self.behind_cap if site.cap else quotient
         seen = np.arange(raw.shape[2]) <= self.positions[:, None]
         z = np.where(seen, raw - OCTAVE * self.trace.octaves[site.name][:, :, None], EXP_ZERO - 1)
         power = 1 << site.shift
-        rest = np.where(seen, acc + (power >> 1) - (raw << site.shift), 0)
+        rest = np.where(seen, acc + (power >> 1) - (quotient << site.shift), 0)
         for name, values in (("scores.z", z), ("scores", out), ("scores.rest", rest)):
             self.put(name, inner, values.transpose(1, 0, 2))
         total = self.trace.totals[site.name].T

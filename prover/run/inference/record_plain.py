@@ -7,19 +7,8 @@ from abc import abstractmethod
 import numpy as np
 
 from huref.circuits.inference.evaluate import Ints
-from huref.circuits.inference.sites import (
-    Add,
-    Embed,
-    Gain,
-    HighGain,
-    Lift,
-    LowGain,
-    OutputGain,
-    Rotate,
-    Rows,
-    Site,
-    Turn,
-)
+from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
+from huref.circuits.inference.sites import Embed, Gain, Site, Turn
 from huref.prover.run.inference.executor import FastEvaluator
 
 _READ = {"low": "gained.small", "gained": "gained", "read": "read"}

@@ -76,7 +76,7 @@ def first_difference(one: Facts, other: Facts) -> str | None:
     A run in floating point is not the same to the last bit everywhere, so a value may fall to either side of a power
     of two: units one apart are alike.
     """
-    exact = ("activation", "epsilon", "window", "embedding_square", "score_square")
+    exact = ("activation", "epsilon", "window", "embedding_square", "score_square", "score_cap", "logit_cap")
     found = [name for name in exact if getattr(one, name) != getattr(other, name)]
     if not found and _turns(one) != _turns(other):
         found = ["theta"] if len(one.layers) == len(other.layers) else ["layers"]

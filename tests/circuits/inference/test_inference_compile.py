@@ -11,7 +11,7 @@ from huref.circuits.fingerprint.shape import Block, ModelShape
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts, LayerFacts
 from huref.circuits.inference.limits import norm_scale, product_high, stream_bits, turned_clamp
-from huref.circuits.inference.sites import Write
+from huref.circuits.inference.sites import Cap, Write
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Unsupported, UsageError
 from tests.support.shapes import SMOL, all_shifts
@@ -127,6 +127,20 @@ def test_facts_pass_through_json() -> None:
     import json
 
     assert Facts.from_dict(json.loads(json.dumps(FACTS.to_dict()))) == FACTS
+    assert not {"score_cap", "logit_cap"} & set(FACTS.to_dict())
+    capped = replace(FACTS, score_cap=50, logit_cap=30)
+    assert Facts.from_dict(json.loads(json.dumps(capped.to_dict()))) == capped
+
+
+def test_caps_reach_the_sites() -> None:
+    program = compile_inference(SHAPE, replace(FACTS, score_cap=50, logit_cap=30), 8)
+    sites = {site.name: site for site in program.sites}
+    assert sites["l1.scores"].cap == 50  # type: ignore[union-attr]
+    assert program.logits == "capped" and sites["capped"] == Cap(
+        "capped", 1000, "head", 30, 9, 1 << 17, 2**15 - 1
+    )
+    with pytest.raises(UsageError, match="no unit above 1"):
+        compile_inference(SHAPE, replace(FACTS, logit_cap=30, logits=-1), 8)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +154,11 @@ def test_facts_pass_through_json() -> None:
         {"score_square": 2},
         {"embedding_square": 2.5},
         {"embedding_square": 0},
+        {"score_cap": 0},
+        {"score_cap": 257},
+        {"logit_cap": 2.5},
+        {"logit_cap": True},
+        {"logit_cap": -1},
         {"lifted": 41},
         {"final": [1, 2]},
         {"final": [1, 2, 41]},

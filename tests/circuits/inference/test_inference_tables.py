@@ -55,6 +55,32 @@ def test_silu(unit: int) -> None:
         assert table[h + (1 << 15)] == nearest(2 ** (unit + 2) * x / (1 + mpmath.exp(-x))), h
 
 
+def test_score_caps() -> None:
+    table, height = functions.score_caps(1 << 18, 50), 1 << 18
+    limit = 256 * 50 / mpmath.log(2)
+    for x in [*range(-height, height, 7919), -1, 0, 1, height - 1]:
+        assert table[x + height] == nearest(limit * mpmath.tanh(x / limit)), x
+    assert (np.diff(table) >= 0).all() and (table[1:] == -table[:0:-1]).all()
+
+
+def test_no_capped_score_saturates_at_a_doubt() -> None:
+    """Where all entries far from zero are alike, decimals would decide each of them."""
+    for cap in range(1, 257):
+        limit = 256 * cap / mpmath.log(2)
+        assert abs(limit - mpmath.floor(limit) - mpmath.mpf(1) / 2) > 1e-4
+    assert limit < (1 << 17) - (1 << 12)
+
+
+@pytest.mark.parametrize("cap,unit", [(30, 9), (1, 0), (256, 40)])
+def test_logit_caps(cap: int, unit: int) -> None:
+    clamp, height = (1 << 15) - 1, 1 << 17
+    table, limit = functions.logit_caps(height, clamp, cap, unit), mpmath.mpf(cap) * mpmath.mpf(2) ** unit
+    for x in [*range(-height, height, 7919), -clamp - 1, -clamp, -1, 0, 1, clamp, clamp + 1, height - 1]:
+        clipped = max(-clamp, min(clamp, x))
+        assert table[x + height] == nearest(limit * mpmath.tanh(clipped / limit)), x
+    assert (np.diff(table) >= 0).all()
+
+
 @pytest.mark.parametrize("scale", [(0, 0), (64, 2)])
 def test_turns(scale: tuple[int, int]) -> None:
     cosine, sine = tables.turns(3000, 32, 64, 100_000, scale)

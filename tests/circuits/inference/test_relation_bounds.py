@@ -255,6 +255,11 @@ CASES = {
 }
 
 
+@cache
+def bounds_of(case: str) -> Bounds:
+    return Bounds(CASES[case]())
+
+
 def one_sides(name: str) -> bool:
     name = name.removeprefix("branch.")
     named = ("norm.low", "norm.high", "q_norm", "k_norm", "q_norm.few", "k_norm.few", "odds.low", "odds.high")
@@ -263,8 +268,8 @@ def one_sides(name: str) -> bool:
 
 @pytest.mark.parametrize("case", CASES)
 def test_every_equation_is_one_of_integers(case: str) -> None:
-    relations = CASES[case]()
-    bounds = Bounds(relations)
+    bounds = bounds_of(case)
+    relations = bounds.relations
     assert set(bounds.largest) == set(relations.matrix)
     for name, matrix in relations.matrix.items():
         assert max(bounds.largest[name]) <= matrix.largest, name
@@ -282,8 +287,8 @@ def test_every_equation_is_one_of_integers(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_sums_of_digits_stay_below_p_on_each_side(case: str) -> None:
     """Their terms have fixed signs: the difference of two numbers in [0, p) vanishes mod p only if they are equal."""
-    relations = CASES[case]()
-    bounds = Bounds(relations)
+    bounds = bounds_of(case)
+    relations = bounds.relations
     for equation in relations.equations:
         if not one_sides(equation.name):
             continue
@@ -308,8 +313,8 @@ def test_sums_of_digits_stay_below_p_on_each_side(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_the_sum_with_an_offset_carry_is_one_of_integers(case: str) -> None:
     """norm.mixed: of what is linear, numbers with fixed signs and an offset, only the two ends count."""
-    relations = CASES[case]()
-    bounds, equation = Bounds(relations), relations.equation["norm.mixed"]
+    bounds = bounds_of(case)
+    relations, equation = bounds.relations, bounds.relations.equation["norm.mixed"]
     squares = next(p for p in relations.products if isinstance(p, products.Squares))
     for i in range(equation.frame.inner):
         low = high = 0

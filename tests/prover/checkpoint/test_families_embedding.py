@@ -117,7 +117,7 @@ def test_bert_stream_gain_is_that_of_the_norm_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.ffn_stream_gain, read(name))
 
 
-@pytest.mark.parametrize("family", ["gemma", "gemma2", "gemma3"])
+@pytest.mark.parametrize("family", ["gemma", "vaultgemma", "gemma2", "gemma3"])
 def test_gemma_gains_have_one_added(family: str, tmp_path: Path) -> None:
     tiny_models.build(family, tmp_path)
     model = open_model(tmp_path)

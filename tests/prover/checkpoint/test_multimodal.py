@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 from huref.prover.checkpoint.families import open_model
+from huref.prover.run.inference.settings import read_settings
 
 _TEXT = {
     "vocab_size": 384,
@@ -98,6 +99,19 @@ def test_the_text_part(model_type: str, tmp_path: Path) -> None:
         assert layer.router is not None and len(layer.router) == 4
     elif model_type != "lfm2_vl":
         np.testing.assert_array_equal(layer.up, own.mlp.up_proj.weight.detach())
+
+
+def test_an_inference_program_is_that_of_the_text_part(tmp_path: Path) -> None:
+    config = transformers.AutoConfig.for_model("gemma3")
+    fill(
+        config.text_config, {**_TEXT, "sliding_window": 48, "query_pre_attn_scalar": 40, "rms_norm_eps": 1e-5}
+    )
+    fill(config.vision_config, _SIGHT)
+    config.text_config.rope_parameters["full_attention"] |= {"rope_type": "linear", "factor": 8.0}
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
+    settings = read_settings(open_model(tmp_path))
+    assert settings.turns == ((10000, 1), (1000000, 8))
+    assert (settings.window, settings.score_square, settings.epsilon) == (48, 40, "1e-05")
 
 
 def test_a_config_whose_outer_part_ties(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from huref.circuits.inference.relate_head import Claims
+from huref.circuits.inference.sites import Cap
 from huref.common.errors import ProverError
 from huref.prover.run.inference.record import _Recorder, record_run
-from tests.support.inference_runs import Run, make_run
+from tests.support.inference_runs import CAPPED, Run, make_run
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,14 @@ def test_the_end_of_the_table_of_limbs(value: int, fits: bool, run: Run) -> None
         return
     with pytest.raises(ProverError, match=r"stream\.high: a value does not fit the proof"):
         recorder.streamed(0, values)
+
+
+def test_the_end_of_the_table_of_capped_logits() -> None:
+    run = make_run(CAPPED, activation="gelu_tanh")
+    recorder = _Recorder(run.program, run.relations, run.weights, run.ids, run.claims)
+    site = run.program.sites[-1]
+    assert isinstance(site, Cap)
+    for value in (1 << 17, -(1 << 17) - 1):
+        recorder.trace.values["head"] = np.full((2, run.shape.vocab), value, np.int64)
+        with pytest.raises(ProverError, match="head: a logit is too large to be capped"):
+            recorder.cap(site)
