@@ -332,6 +332,12 @@ class Evaluator(PlainSites):
         self.trace.octaves[site.name], self.trace.totals[site.name] = octave, out.sum(axis=2)
         return out
 
+    def capped(self, site: Scores, raw: Ints) -> Ints:
+        """Scores behind their cap."""
+        if raw.min() < -SCORE_HEIGHT or raw.max() >= SCORE_HEIGHT:
+            raise ProverError(f"{site.name}: scores too large to be capped")
+        return np.asarray(score_caps(SCORE_HEIGHT, site.cap)[raw + SCORE_HEIGHT])
+
     def scored(self, site: Scores) -> Ints:
         """Products of queries and keys within every sequence, (heads, tokens, positions), zero past its end."""
         q = self.heads(site.query, site.size)
@@ -339,12 +345,6 @@ class Evaluator(PlainSites):
         for own, k in self.seen(site.key, site.size, site.group):
             out[:, own, : k.shape[1]] = self.head_products(q[:, own], k.transpose(0, 2, 1))
         return out
-
-    def capped(self, site: Scores, raw: Ints) -> Ints:
-        """Scores behind their cap."""
-        if raw.min() < -SCORE_HEIGHT or raw.max() >= SCORE_HEIGHT:
-            raise ProverError(f"{site.name}: scores too large to be capped")
-        return np.asarray(score_caps(SCORE_HEIGHT, site.cap)[raw + SCORE_HEIGHT])
 
     def head_products(self, left: Ints, right: Ints) -> Ints:
         """left (heads, m, n) · right (heads, n, k)."""

@@ -34,8 +34,8 @@ Ints = NDArray[Any]
 class Deviation:
     """What is done differently: for a norm (site, what is added to m and e), a softmax (site, what is added to M),
     secret shifts and quotients (site, what is added), an attention that sees all of its sequence, a residual of another
-    site, other capped scores (site, made of those before the cap and the honest ones) or logits (likewise), sequences
-    that take the keys or values (site) of the one before, positions that go on from one to the next.
+    site, sequences that take the keys or values (site) of the one before, positions that go on from one to the next,
+    other capped scores (site, made of those before the cap and the honest ones) or logits (likewise).
     """
 
     norm: tuple[str, int, int] = ("", 0, 0)
@@ -118,7 +118,8 @@ class Forger(_Recorder):
         if site.name != self.how.octave[0] and not sees_all:
             return out
         inner, _ = self.place(site)
-        raw = self.behind_cap if site.cap else rounded(self.scored(site), site.shift)
+        raw = rounded(self.scored(site), site.shift)
+        raw = self.behind_cap if site.cap else raw
         octaves = self.trace.octaves[site.name] + (0 if sees_all else self.how.octave[1])
         lengths = self.program.lengths
         last = np.repeat(lengths, lengths) - 1 if sees_all else self.positions
@@ -137,20 +138,6 @@ class Forger(_Recorder):
             self.put(f"scores.{name}", inner, values)
         return np.asarray(out)
 
-    def seen(self, name: str, size: int, group: int) -> Iterator[tuple[slice, Ints]]:
-        found = list(super().seen(name, size, group))
-        if name == self.how.taken:
-            found = [(own, theirs) for (own, _), (_, theirs) in zip(found, found[-1:] + found, strict=False)]
-        return iter(found)
-
-    def site(self, site: Site) -> Ints:
-        own = self.positions
-        if self.how.goes_on and isinstance(site, Embed | Turn):
-            self.positions = np.arange(self.program.tokens)
-        out = super().site(site)
-        self.positions = own
-        return out
-
     def capped(self, site: Scores, raw: Ints) -> Ints:
         honest = super().capped(site, raw)
         name, how = self.how.capped
@@ -166,6 +153,20 @@ class Forger(_Recorder):
         self.put("head.capped", 0, logits)
         self.claimed(logits)
         return logits
+
+    def seen(self, name: str, size: int, group: int) -> Iterator[tuple[slice, Ints]]:
+        found = list(super().seen(name, size, group))
+        if name == self.how.taken:
+            found = [(own, theirs) for (own, _), (_, theirs) in zip(found, found[-1:] + found, strict=False)]
+        return iter(found)
+
+    def site(self, site: Site) -> Ints:
+        own = self.positions
+        if self.how.goes_on and isinstance(site, Embed | Turn):
+            self.positions = np.arange(self.program.tokens)
+        out = super().site(site)
+        self.positions = own
+        return out
 
     def apart(self, distance: Ints, own: Ints) -> None:
         pass

@@ -69,7 +69,7 @@ def test_odds_and_gaps_are_those_of_capped_logits(run: Run) -> None:
     assert np.abs(logits - raw).max() > 0.3  # it bites
     shifted = logits - logits[np.arange(len(logits)), list(run.claims.tokens)][:, None]
     inverse = np.exp(shifted - np.array(run.claims.gaps)[:, None] * 2.0**-run.facts.logits).sum(axis=1)
-    assert run.claims.odds == int(np.ceil(inverse * 4).sum())
+    assert run.claims.odds == (int(np.ceil(inverse * 4).sum()),)
 
 
 def test_a_second_solution_mod_p_before_a_cap(run: Run) -> None:

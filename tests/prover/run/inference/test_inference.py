@@ -208,7 +208,7 @@ def test_a_token_sees_only_what_came_before(ready: Ready) -> None:
     changed = execute_inference(ready.program, ready.weights, other)
     same_rows = (changed.values["head"] == ready.trace.values["head"]).all(axis=1)
     assert same_rows[:20].all() and not same_rows[20]
-    short = execute_inference(replace(ready.program, tokens=7), ready.weights, ready.ids[:7])
+    short = execute_inference(replace(ready.program, lengths=(7,)), ready.weights, ready.ids[:7])
     np.testing.assert_array_equal(short.values["head"], ready.trace.values["head"][:7])
 
 
