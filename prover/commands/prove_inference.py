@@ -15,7 +15,7 @@ from huref.prover.commands.commit import DeviceOption
 
 if TYPE_CHECKING:
     from huref.common.files.passages import Passage
-    from huref.verifier.inference import InferenceVerdict
+    from huref.prover.inference.prove import Answered
 
 _INTERRUPTED = "no bundle was written; if a proof had begun, the positions that it reserved stay spent"
 _STAGES = ("load", "commit", "witness", "prove", "run", "self-verify")
@@ -113,7 +113,7 @@ def prove_inference(
         summary = {**verdict.to_dict(), "schema": "huref-answered/1", "bundle": str(done.path)}
         result_json({**summary, "seconds": done.seconds, "proofs_left": done.proofs_left})
         return
-    result(f"{done.path}: {_told(found)}")
+    result(f"{done.path}: {_told(done)}")
     for number, (said, shown) in enumerate(zip(found.statement.answers, found.answers, strict=True), 1):
         if len(found.answers) > 1:
             result(f"  answer {number}: {shown.line()}")
@@ -131,8 +131,10 @@ def prove_inference(
     note(f"{done.proofs_left} proofs left")
 
 
-def _told(found: InferenceVerdict) -> str:
+def _told(done: Answered) -> str:
     """What was proven, in a few words."""
+    found = done.verdict.inference
+    assert found is not None
     claimed, argmaxes = len(found.all.gaps), found.all.argmaxes
     if len(found.answers) > 1:
         return f"{claimed} tokens in {len(found.answers)} answers, {argmaxes} proven argmaxes"

@@ -9,8 +9,10 @@ import pytest
 
 from huref.circuits.argument.functional import Columns
 from huref.circuits.relations.bilinear import product_functionals
+from huref.circuits.relations.layout import lay_out
 from huref.circuits.relations.linear import linear_part
 from huref.circuits.relations.products import Product
+from huref.circuits.relations.program import Look, Own, Spread
 from huref.circuits.relations.terms import Equation, Linear
 from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.field import kdot
@@ -23,7 +25,7 @@ from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_vectors
 from tests.support.functionals import committed, random_point, value, weighted
 from tests.support.relations import Checker, seen
-from tests.support.toy_relations import Toy, toy
+from tests.support.toy_relations import BITS, Toy, toy
 
 TOYS = {
     "one block": toy(2, 32, 3, 6, 3, seed=1),
@@ -104,3 +106,12 @@ def test_a_program_of_all_of_them(made: Toy) -> None:
     layout = made.setup.layout
     left, right = product_vectors(weights, Values(layout, made.found), made.weights)
     assert value(functional, committed(made)) + constant + scalar(vectors.dot(left, right)) == KS(0)
+
+
+def test_a_number_of_a_row_is_not_spread_over_sequences_of_several_lengths() -> None:
+    """A run of some tokens' rows would begin inside the row that such numbers are committed as."""
+    made = toy((3, 2), seed=6)
+    share, per_head = made.relations.matrix["share"], made.relations.matrix["per head"]
+    look = Look("spread share", BITS, share.frame, False, (Spread(per_head), Own(share)))
+    with pytest.raises(TypeError, match="no place to spread to"):
+        lay_out(replace(made.relations, looks=(*made.relations.looks, look)), 32)
