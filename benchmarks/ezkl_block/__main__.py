@@ -6,8 +6,9 @@
 Goes through LADDER until a block does not fit. What counts for the 10 minutes: wall seconds from settings to
 verification, the local reference string apart (`srs`: it is downloaded otherwise; one per number of rows). Every stage
 is a process of its own, with its peak memory, and is stopped at the limit. Writes results/ezkl_block.json after every
-block. `--only BLOCK` measures one and stores nothing; `--weights` takes another visibility of EZKL's than `private`.
-EZKL is no dependency of the package.
+block. A block does not fit when EZKL's two ways to prove products (`ezkl_tool`) both do not. `--start BLOCK` leaves out
+smaller blocks, `--only BLOCK` measures one and stores nothing, `--weights` takes another visibility of EZKL's than
+`private`. EZKL is no dependency of the package.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from benchmarks.ezkl_block.block import Block
 from benchmarks.head_to_head.stages import Limits, StageFailed, run_stage
 
 LADDER = (
-    "16x32x4", "32x96x4", "32x96x8", "64x192x4", "64x192x8", "128x384x4", "128x384x8", "256x768x8", "256x768x16",
+    "16x32x4", "32x96x4", "32x96x8", "64x192x4", "64x192x6", "64x192x8", "128x384x4", "128x384x8", "256x768x8",
+    "256x768x16",
 )  # fmt: skip
-"""Width, neurons, tokens; twice the products at every step, or more."""
+"""Width, neurons, tokens; more multiplications at every step."""
+PRODUCTS = ("freivalds", "direct")
 STAGES = ("settings", "calibrate", "compile", "srs", "setup", "witness", "prove", "verify")
 MINUTES, GIGABYTES = 10.0, 20.0
 PACKAGES = "ezkl==23.0.5 onnx==1.23.2 numpy==2.4.6"
@@ -48,17 +51,18 @@ def spent(stages: dict[str, Any]) -> float:
     return float(sum(found["process"]["wall"] for name, found in stages.items() if name != "srs"))
 
 
-def ezkl_row(block: Block, python: str, weights: str, work: Path) -> dict[str, Any]:
+def ezkl_row(block: Block, python: str, weights: str, products: str, work: Path) -> dict[str, Any]:
     """All stages of a block; `does_not_fit` says why where one was stopped or failed."""
     folder, stages = work / str(block), dict[str, Any]()
-    row = {"block": str(block), "parameters": block.parameters, "products": block.products, "stages": stages}
+    row = {"products": products, "stages": stages}
     folder.mkdir()
     try:
         for name in STAGES:
             left = MINUTES * 60 - spent(stages)
             limits = Limits(GIGABYTES, 1e9, 1e9 if name == "srs" else left)
-            tool = [python, "-m", "benchmarks.ezkl_block.ezkl_tool", name, str(folder), str(block), weights]
-            stages[name] = run_stage([*tool, str(work)], folder, name, {}, limits)
+            tool = [python, "-m", "benchmarks.ezkl_block.ezkl_tool", name, str(folder)]
+            command = [*tool, str(block), weights, products, str(work)]
+            stages[name] = run_stage(command, folder, name, {}, limits)
             for key in [key for key in stages[name] if key not in ("call", "process")]:
                 row[key] = stages[name].pop(key)
     except StageFailed as failure:
@@ -67,6 +71,17 @@ def ezkl_row(block: Block, python: str, weights: str, work: Path) -> dict[str, A
         shutil.rmtree(folder)
     peak = max((found["process"]["peak_gb"] for found in stages.values()), default=0.0)
     return row | {"wall": round(spent(stages), 1), "peak_gb": peak}
+
+
+def rows_of(block: Block, python: str, weights: str, work: Path) -> dict[str, Any]:
+    """A block with EZKL, in the first way that fits, and here."""
+    tried = []
+    for products in PRODUCTS:
+        tried.append(ezkl_row(block, python, weights, products, work))
+        if "does_not_fit" not in tried[-1]:
+            break
+    size = {"block": str(block), "parameters": block.parameters, "multiplications": block.products}
+    return {**size, "fits": "does_not_fit" not in tried[-1], "ezkl": tried, "huref": huref_row(block, work)}
 
 
 def huref_row(block: Block, work: Path) -> dict[str, Any]:
@@ -82,24 +97,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.ezkl_block")
     parser.add_argument("--python", required=True, help=f"interpreter with {PACKAGES}")
     parser.add_argument("--weights", default="private", help="EZKL's visibility of the weights")
-    parser.add_argument("--only", default="", help="one block, WIDTHxFFNxTOKENS; nothing is stored then")
+    parser.add_argument("--start", choices=LADDER, default=LADDER[0], help="leaves out smaller blocks")
+    parser.add_argument(
+        "--only", type=Block.parse, help="one block, WIDTHxFFNxTOKENS; nothing is stored then"
+    )
     options = parser.parse_args()
     if problem := missing(options.python):
         raise SystemExit(problem)
     rows: list[dict[str, Any]] = []
     work = Path(tempfile.mkdtemp(prefix="ezkl_block_"))
     try:
-        for size in [options.only] if options.only else LADDER:
-            block = Block.parse(size)
-            row = ezkl_row(block, options.python, options.weights, work)
-            rows.append({**row, "huref": huref_row(block, work)})
+        ladder = [Block.parse(size) for size in LADDER[LADDER.index(options.start) :]]
+        for block in [options.only] if options.only else ladder:
+            rows.append(rows_of(block, options.python, options.weights, work))
             sys.stderr.write(json.dumps(rows[-1]) + "\n")
+            limits = {"weights": options.weights, "minutes": MINUTES, "gigabytes": GIGABYTES}
             if not options.only:
-                store(
-                    "ezkl_block",
-                    {"weights": options.weights, "minutes": MINUTES, "gigabytes": GIGABYTES, "rows": rows},
-                )
-            if "does_not_fit" in row:
+                store("ezkl_block", {**limits, "rows": rows})
+            if not rows[-1]["fits"]:
                 break
     finally:
         shutil.rmtree(work)

@@ -1,7 +1,8 @@
-"""One stage of EZKL, under the interpreter that has it: `ezkl_tool STAGE FOLDER BLOCK WEIGHTS SRS_FOLDER`.
+"""One stage of EZKL, under the interpreter that has it: `ezkl_tool STAGE FOLDER BLOCK WEIGHTS PRODUCTS SRS_FOLDER`.
 
-WEIGHTS is EZKL's visibility of the weights. The stream, the rotary tables and the mask are public inputs, so that a
-reader sees on what the block ran; the output is public too.
+WEIGHTS is EZKL's visibility of the weights, PRODUCTS how it proves products of matrices: `freivalds`, its default, or
+`direct`, entry by entry, which has fewer columns and more rows. The stream, the rotary tables and the mask are public
+inputs, so that a reader sees on what the block ran; the output is public too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SCALE = 7
 """Fractional bits of inputs and weights, EZKL's default."""
 
 
-def settings_stage(block: Block, visibility: str) -> dict[str, Any]:
+def settings_stage(block: Block, visibility: str, products: str) -> dict[str, Any]:
     """Graph, input file and settings."""
     onnx.save(graph(block), "net.onnx")
     data = [value.astype(np.float32).ravel().tolist() for value in inputs(block).values()]
@@ -32,6 +33,7 @@ def settings_stage(block: Block, visibility: str) -> dict[str, Any]:
     args = ezkl.PyRunArgs()
     args.input_visibility, args.output_visibility, args.param_visibility = "public", "public", visibility
     args.input_scale = args.param_scale = SCALE
+    args.disable_freivalds = products == "direct"
     return {"call": timed(lambda: ezkl.gen_settings("net.onnx", "settings.json", py_run_args=args))[1]}
 
 
@@ -113,12 +115,12 @@ def verify_stage(block: Block) -> dict[str, Any]:
     }
 
 
-def main(stage: str, folder: str, size: str, visibility: str, srs: str) -> None:
+def main(stage: str, folder: str, size: str, visibility: str, products: str, srs: str) -> None:
     """Run the stage in `folder`."""
     os.chdir(folder)
     block = Block.parse(size)
     stages = {
-        "settings": lambda: settings_stage(block, visibility),
+        "settings": lambda: settings_stage(block, visibility, products),
         "calibrate": calibrate_stage,
         "compile": compile_stage,
         "srs": lambda: srs_stage(Path(srs)),

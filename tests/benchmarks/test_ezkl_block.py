@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def test_sizes_are_read_and_counted() -> None:
     assert block.parameters == sum(value.size for value in weights(block).values())
     assert block.products == 8 * (4 * 64 * 64 + 3 * 64 * 192) + 2 * 8 * 8 * 64
     sizes = [Block.parse(size).products for size in driver.LADDER]
-    assert all(1.8 * one <= other for one, other in pairwise(sizes))
+    assert sizes == sorted(set(sizes))
     for wrong in ("64x192", "20x192x8", "64x192x0", "a"):
         with pytest.raises(ValueError):
             Block.parse(wrong)
@@ -83,12 +82,28 @@ def test_what_does_not_fit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return {**found, "proving_key_bytes": 7} if name == "setup" else found
 
     monkeypatch.setattr(driver, "run_stage", stage)
-    row = driver.ezkl_row(TINY, "python", "private", tmp_path)
+    row = driver.ezkl_row(TINY, "python", "private", "direct", tmp_path)
     assert row["does_not_fit"] == "prove stopped at 20 GB" and row["wall"] == 500.0 and row["peak_gb"] == 3.0
     assert row["proving_key_bytes"] == 7 and "verify" not in left
     assert left["prove"].wall_seconds == 100.0 and left["setup"].wall_seconds == 300.0
     assert left["srs"].wall_seconds > 1e6 and left["prove"].memory_gb == 20.0
     assert not any(tmp_path.iterdir())
+
+
+def test_the_first_way_that_fits_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second way is tried only where the first does not fit, and a block fits if either does."""
+
+    def row(fitting: str) -> Any:
+        failed = {"does_not_fit": "stopped"}
+        return lambda block, python, weights, products, work: (
+            {"products": products} | (failed if products != fitting else {})
+        )
+
+    monkeypatch.setattr(driver, "huref_row", lambda block, work: {})
+    for fitting, tried in (("freivalds", 1), ("direct", 2), ("none", 2)):
+        monkeypatch.setattr(driver, "ezkl_row", row(fitting))
+        found = driver.rows_of(TINY, "python", "private", tmp_path)
+        assert len(found["ezkl"]) == tried and found["fits"] == (fitting != "none")
 
 
 def test_an_interpreter_without_ezkl(capsys: pytest.CaptureFixture[str]) -> None:
