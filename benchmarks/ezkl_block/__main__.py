@@ -8,7 +8,7 @@ verification, the local reference string apart (`srs`: it is downloaded otherwis
 is a process of its own, with its peak memory, and is stopped at the limit. Writes results/ezkl_block.json after every
 block. A block does not fit when EZKL's two ways to prove products (`ezkl_tool`) both do not. `--start BLOCK` leaves out
 smaller blocks, `--only BLOCK` measures one and stores nothing, `--weights` takes another visibility of EZKL's than
-`private`. EZKL is no dependency of the package.
+`private`, `--table` prints what is stored. EZKL is no dependency of the package.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import store
+from benchmarks.environment import RESULTS, store
 from benchmarks.ezkl_block.block import Block
+from benchmarks.ezkl_block.table import table
 from benchmarks.head_to_head.stages import Limits, StageFailed, run_stage
 
 LADDER = (
@@ -95,13 +96,18 @@ def huref_row(block: Block, work: Path) -> dict[str, Any]:
 def main() -> None:
     """Climb the ladder and store."""
     parser = argparse.ArgumentParser(prog="benchmarks.ezkl_block")
-    parser.add_argument("--python", required=True, help=f"interpreter with {PACKAGES}")
+    todo = parser.add_mutually_exclusive_group(required=True)
+    todo.add_argument("--python", help=f"interpreter with {PACKAGES}")
+    todo.add_argument("--table", action="store_true", help="print the stored result")
     parser.add_argument("--weights", default="private", help="EZKL's visibility of the weights")
     parser.add_argument("--start", choices=LADDER, default=LADDER[0], help="leaves out smaller blocks")
     parser.add_argument(
         "--only", type=Block.parse, help="one block, WIDTHxFFNxTOKENS; nothing is stored then"
     )
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads((RESULTS / "ezkl_block.json").read_text())))
+        return
     if problem := missing(options.python):
         raise SystemExit(problem)
     rows: list[dict[str, Any]] = []

@@ -15,6 +15,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRot
 from benchmarks.ezkl_block import __main__ as driver
 from benchmarks.ezkl_block.block import EPSILON, THETA, Block, forward, inputs, weights
 from benchmarks.ezkl_block.huref_tool import OneLayer, measure
+from benchmarks.ezkl_block.table import table
 from benchmarks.head_to_head.stages import Limits, StageFailed
 from huref.prover.checkpoint.families import open_model
 
@@ -104,6 +105,36 @@ def test_the_first_way_that_fits_counts(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setattr(driver, "ezkl_row", row(fitting))
         found = driver.rows_of(TINY, "python", "private", tmp_path)
         assert len(found["ezkl"]) == tried and found["fits"] == (fitting != "none")
+
+
+def test_the_table_has_what_was_measured_and_says_what_was_not() -> None:
+    """Setup is all before the witness; a stage that was not reached has no number."""
+
+    def call(seconds: float) -> dict[str, Any]:
+        return {"call": {"wall": seconds, "cpu": 2 * seconds}}
+
+    stages = {name: call(1.0) for name in ("settings", "calibrate", "compile", "setup", "witness")}
+    stopped = {
+        "products": "direct",
+        "stages": stages,
+        "logrows": 19,
+        "peak_gb": 20.0,
+        "does_not_fit": "stopped at 20 GB",
+    }
+    fitting = {**stopped, "stages": {**stages, "prove": call(5.0), "verify": call(0.5)}, "proof_bytes": 8000}
+    fitting |= {"error_over_output": 0.0158, "proving_key_bytes": 10**9, "verification_key_bytes": 437_639}
+    del fitting["does_not_fit"]
+    own = {name: call(1.0)["call"] for name in ("commit", "range", "run", "prove", "verify")}
+    own |= {"proof_bytes": 237_244, "peak_gb": 0.8}
+    rows = [{"block": "16x32x4", "parameters": 2592, "ezkl": [stopped, fitting], "huref": own}]
+    _, _, first, second, third = table({"rows": rows}).splitlines()
+    assert "| 4.0 s (8.0) | – | – | – |" in first and first.endswith("| stopped at 20 GB |")
+    assert (
+        "| 4.0 s (8.0) | 6.0 s (12.0) | 0.5 s (1.0) | 8.0 kB | 1.00 GB, 0.44 MB | 20.0 GB | 1.6% |" in second
+    )
+    assert third.startswith(
+        "| 16x32x4 | 2592 | huref | – | 2.0 s (4.0) | 2.0 s (4.0) | 1.0 s (2.0) | 237 kB |"
+    )
 
 
 def test_an_interpreter_without_ezkl(capsys: pytest.CaptureFixture[str]) -> None:
