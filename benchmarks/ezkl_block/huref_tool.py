@@ -1,13 +1,12 @@
 """This project on a one-layer model of the block's size: `huref_tool FOLDER BLOCK`.
 
 Embedding, the block with the same weights, last norm and head over a vocabulary of 64; the tokens' embeddings are the
-block's input. Commitment, range proof and proof of inference with every position claimed, all messages masked. It all
-runs twice and the second time counts, since the first compiles kernels.
+block's input. Commitment, range proof and proof of inference with every position claimed, all messages masked. Proofs
+are made twice and the second one counts, since the first compiles kernels.
 """
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ezkl_block.block import Array, Block, inputs, weights
-from benchmarks.head_to_head.report import timed, write
+from benchmarks.head_to_head.report import write
+from benchmarks.inference_proof import Prepared, timed
 from benchmarks.llama_checkpoint import Bits, Size, VirtualLlama, to_bf16
 from huref.circuits.argument.proof import prepare
-from huref.circuits.inference.claim import claimed_odds
-from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference.relate_head import Claims
-from huref.circuits.inference.relations import relate
 from huref.circuits.program.evaluate import Trace
 from huref.circuits.range import NOTHING, range_program
-from huref.circuits.relations.security import relation_security
-from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
 from huref.common.params import Knobs
 from huref.prover.argument.prove import prove
@@ -34,14 +28,10 @@ from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import commit_weights
-from huref.prover.relations.prove import prove_relations
 from huref.prover.run.inference.calibrate import calibrate
-from huref.prover.run.inference.executor import execute_inference
-from huref.prover.run.inference.record import record_run
 from huref.prover.run.inference.settings import read_settings
 from huref.prover.run.inference.weights import integer_weights
 from huref.verifier.argument.verify import verify_program
-from huref.verifier.relations.verify import verify_relations
 
 VOCABULARY = 64
 STATEMENT = b"one block"
@@ -74,51 +64,27 @@ class OneLayer(VirtualLlama):
         return to_bf16(tensor.astype(np.float32))
 
 
-def measure(block: Block, attempt: int) -> dict[str, Any]:
-    """Seconds of every step and sizes; both proofs are verified, or this raises."""
+def measure(block: Block, attempts: int = 2) -> dict[str, Any]:
+    """Seconds of every step and sizes, of the last attempt; every proof is verified, or this raises."""
     model = open_model(OneLayer(block))
     integers = integer_weights(whole_model(model))
     texts = [list(range(VOCABULARY)), list(range(VOCABULARY))[::-1]]
     facts = calibrate(model.shape, read_settings(model), integers, texts)
-    stack, ids, found = committed_tensors(model.shape), list(range(block.tokens)), dict[str, Any]()
-    seed = SecretSeed(bytes([attempt]) * 32)
-    ranges = range_program(stack)
-    commitment, found["commit"] = timed(lambda: commit_weights(ranges, integers, KNOBS, seed))
-
-    setup = prepare(ranges, NOTHING, KNOBS)
-    nothing = Trace({}, np.zeros(0, np.int64))
-    proof, found["range"] = timed(
-        lambda: prove(setup, STATEMENT, {}, nothing, commitment, SecretSeed(bytes([attempt, 1]) * 16))
-    )
-    _, found["verify range"] = timed(lambda: verify_program(setup, STATEMENT, commitment.root, proof))
-
-    program = compile_inference(model.shape, facts, block.tokens)
-    logits = execute_inference(program, integers, ids).values[program.logits]
-    best = tuple(int(i) for i in logits.argmax(axis=1))
-    odds = claimed_odds(logits, list(enumerate(best)), [0], facts.logits)
-    claims = Claims(tuple(range(block.tokens)), best, (0,) * block.tokens, odds)
-    relations = prepare_relations(relate(program, ids, claims, stack), KNOBS)
-    trace, found["run"] = timed(lambda: record_run(program, relations.relations, integers, ids, claims))
-    inference, found["prove"] = timed(
-        lambda: prove_relations(
-            relations, STATEMENT, integers, trace, commitment, SecretSeed(bytes([attempt, 2]) * 16)
-        )
-    )
-    _, found["verify"] = timed(lambda: verify_relations(relations, STATEMENT, commitment.root, inference))
-    return found | {
-        "proof_bytes": len(inference),
-        "range_proof_bytes": len(proof),
-        "weights": sum(int(w.size) for w in integers.values()),
-        "bits": round(relation_security(relations).bits, 2),
-    }
+    ranges, found = range_program(committed_tensors(model.shape)), dict[str, Any]()
+    setup, nothing = prepare(ranges, NOTHING, KNOBS), Trace({}, np.zeros(0, np.int64))
+    for attempt in range(attempts):
+        seeds = [SecretSeed(bytes([attempt, n]) * 16) for n in range(2)]
+        commitment, found["commit"] = timed(commit_weights, ranges, integers, KNOBS, seeds[0])
+        proof, found["range"] = timed(prove, setup, STATEMENT, {}, nothing, commitment, seeds[1])
+        _, found["verify range"] = timed(verify_program, setup, STATEMENT, commitment.root, proof)
+    found |= {"range_proof_bytes": len(proof), "weights": sum(int(w.size) for w in integers.values())}
+    prepared = Prepared(model.shape, facts, integers, list(range(block.tokens)), commitment)
+    return found | prepared.measure((block.tokens,), attempts=attempts)
 
 
 def main(folder: str, size: str) -> None:
-    """Measure twice; the second counts."""
-    block = Block.parse(size)
-    found = [measure(block, attempt) for attempt in (1, 2)][-1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    write(Path(folder), "huref", **found, peak_gb=round(peak, 2))
+    """Measure and report."""
+    write(Path(folder), "huref", **measure(Block.parse(size)))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from benchmarks.ezkl_block.block import EPSILON, THETA, Block, forward, inputs, 
 from benchmarks.ezkl_block.huref_tool import OneLayer, measure
 from benchmarks.ezkl_block.table import table
 from benchmarks.head_to_head.stages import Limits, StageFailed
+from benchmarks.inference_proof import Prepared
+from huref.circuits.inference.compile import compile_inference
 from huref.prover.checkpoint.families import open_model
+from huref.prover.run.inference.executor import execute_inference
 
 TINY = Block(16, 32, 4)
 
@@ -60,13 +63,29 @@ def test_sizes_are_read_and_counted() -> None:
             Block.parse(wrong)
 
 
-def test_the_same_block_is_proven_here() -> None:
-    """Both proofs verify, on a checkpoint with the block's own weights."""
+def test_the_same_block_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint with the block's own weights, whose range is proven and whose program runs; proofs of programs are
+    tested elsewhere.
+    """
+    shape = (TINY.tokens, 64)
+
+    def run(self: Prepared, lengths: tuple[int, ...], start: int = 0, attempts: int = 2) -> dict[str, Any]:
+        program = compile_inference(self.shape, self.facts, *lengths)
+        logits = execute_inference(program, self.weights, list(self.ids)).values[program.logits]
+        return {"logits": logits, "attempts": attempts}
+
+    monkeypatch.setattr(Prepared, "measure", run)
     layer = open_model(OneLayer(TINY)).layer(0)
     np.testing.assert_allclose(layer.q, weights(TINY)["q"].T, rtol=2**-8)
-    found = measure(TINY, 1)
-    assert found["bits"] >= 100 and found["proof_bytes"] > 0
-    assert found["weights"] > TINY.parameters - 2 * TINY.width
+    np.testing.assert_allclose(layer.down, weights(TINY)["down"], rtol=2**-8)
+    found = measure(TINY, attempts=1)
+    assert found["logits"].shape == shape and found["attempts"] == 1 and found["range_proof_bytes"] > 0
+    assert found["weights"] > TINY.parameters - 2 * TINY.width and found["commit"]["cpu"] >= 0
+    stream = forward(TINY)
+    normed = stream / np.sqrt((stream**2).mean(axis=1, keepdims=True))
+    head = OneLayer(TINY).read("lm_head.weight").astype(np.float64)
+    exact = (normed @ head.T).ravel()
+    assert np.corrcoef(found["logits"].ravel(), exact)[0, 1] > 0.99
 
 
 def test_what_does_not_fit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
