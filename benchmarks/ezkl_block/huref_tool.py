@@ -28,6 +28,7 @@ from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import open_model
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import commit_weights
+from huref.prover.owner import DEFAULT_PROOFS
 from huref.prover.run.inference.calibrate import calibrate
 from huref.prover.run.inference.settings import read_settings
 from huref.prover.run.inference.weights import integer_weights
@@ -35,7 +36,7 @@ from huref.verifier.argument.verify import verify_program
 
 VOCABULARY = 64
 STATEMENT = b"one block"
-KNOBS = Knobs()
+KNOBS = Knobs(proofs=DEFAULT_PROOFS)
 
 
 class OneLayer(VirtualLlama):
@@ -78,7 +79,7 @@ def measure(block: Block, attempts: int = 2) -> dict[str, Any]:
         proof, found["range"] = timed(prove, setup, STATEMENT, {}, nothing, commitment, seeds[1])
         _, found["verify range"] = timed(verify_program, setup, STATEMENT, commitment.root, proof)
     found |= {"range_proof_bytes": len(proof), "weights": sum(int(w.size) for w in integers.values())}
-    prepared = Prepared(model.shape, facts, integers, list(range(block.tokens)), commitment)
+    prepared = Prepared(model.shape, facts, integers, list(range(block.tokens)), commitment, KNOBS)
     return found | prepared.measure((block.tokens,), attempts=attempts)
 
 
