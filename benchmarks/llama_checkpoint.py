@@ -113,7 +113,7 @@ class VirtualLlama(Checkpoint):
         draw = np.random.default_rng([self._seed, crc32(name.encode())])
         if len(shape) == 1:
             gain = 1 + draw.standard_normal(shape, np.float32) / 8
-            return _to_bf16(gain if rows is None else gain[rows])
+            return to_bf16(gain if rows is None else gain[rows])
         offset = draw.integers(0, _POOL - shape[1], shape[0])
         sign = draw.integers(0, 2, shape[0], np.uint16) * _SIGN
         power = np.rint(draw.standard_normal(shape[0]) / 2).clip(-2, 2).astype(np.int64) << _EXPONENT
@@ -131,7 +131,7 @@ class VirtualLlama(Checkpoint):
     def _pool(self) -> Bits:
         """Normal numbers of standard deviation 0.02, none so small that its exponent could not be lowered."""
         pool = np.random.default_rng(self._seed).standard_normal(_POOL, np.float32) / 50
-        return _to_bf16(np.copysign(np.maximum(np.abs(pool), 1e-9, dtype=np.float32), pool))
+        return to_bf16(np.copysign(np.maximum(np.abs(pool), 1e-9, dtype=np.float32), pool))
 
 
 def write(size: Size, folder: Path, seed: int = 0) -> None:
@@ -163,7 +163,7 @@ def _write_shard(path: Path, model: VirtualLlama, tensors: dict[str, tuple[int, 
                 file.write(model.bits(name, np.arange(row, min(row + BLOCK_ROWS, shape[0]))).tobytes())
 
 
-def _to_bf16(values: NDArray[np.float32]) -> Bits:
+def to_bf16(values: NDArray[np.float32]) -> Bits:
     """Rounded to nearest."""
     return ((values.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint16)
 

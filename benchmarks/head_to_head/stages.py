@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-MEMORY_GB = 16.0
-CPU_SECONDS = 900.0
 SPARE_GB = 1.5
 """A stage is also stopped when the machine has less than this left for everything else."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one stage's process may take."""
+
+    memory_gb: float = 16.0
+    cpu_seconds: float = 900.0
+    wall_seconds: float = math.inf
 
 
 class StageFailed(Exception):
     """The stage did not finish; the message says why."""
 
 
-def run_stage(command: list[str], folder: Path, stage: str, environment: dict[str, str]) -> dict[str, Any]:
+def run_stage(
+    command: list[str], folder: Path, stage: str, environment: dict[str, str], limits: Limits = Limits()
+) -> dict[str, Any]:
     """Run `command` until it ends; returns what it reported, and what the whole process took.
 
     `process` counts start-up, imports and children: wall and CPU seconds and peak memory in GB.
@@ -40,7 +51,7 @@ def run_stage(command: list[str], folder: Path, stage: str, environment: dict[st
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            stopped = stopped or _limit(process.pid)
+            stopped = stopped or _limit(process.pid, time.perf_counter() - start, limits)
             if stopped:
                 os.kill(process.pid, signal.SIGKILL)
             time.sleep(0.1)  # the calls inside are timed exactly by the stage itself
@@ -61,12 +72,14 @@ def run_stage(command: list[str], folder: Path, stage: str, environment: dict[st
     return {"process": taken, **found}
 
 
-def _limit(pid: int) -> str:
+def _limit(pid: int, wall: float, limits: Limits) -> str:
     """Why the process has to stop now, or nothing."""
-    if _cpu_seconds(pid) > CPU_SECONDS:
-        return f"stopped after {CPU_SECONDS:.0f} CPU-s"
-    if _gigabytes(f"/proc/{pid}/status", "VmRSS:") > MEMORY_GB:
-        return f"stopped at {MEMORY_GB:.0f} GB"
+    if _cpu_seconds(pid) > limits.cpu_seconds:
+        return f"stopped after {limits.cpu_seconds:.0f} CPU-s"
+    if wall > limits.wall_seconds:
+        return f"stopped after {limits.wall_seconds:.0f} s"
+    if _gigabytes(f"/proc/{pid}/status", "VmRSS:") > limits.memory_gb:
+        return f"stopped at {limits.memory_gb:.0f} GB"
     if _gigabytes("/proc/meminfo", "MemAvailable:") < SPARE_GB:
         return "stopped: the machine ran out of memory"
     return ""

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.head_to_head import huref_tool, stages
 from benchmarks.head_to_head.__main__ import RUNS, ratios
 from benchmarks.head_to_head.claims import CLAIMS
+from benchmarks.head_to_head.stages import Limits
 from benchmarks.head_to_head.statement import POOLED, cosine, inputs, pooled_sums
 from huref.common.errors import Rejected
 from huref.prover.owner import DEFAULT_PROOFS
@@ -71,19 +72,16 @@ def test_a_stage_is_measured_and_reports(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "limits", "reason"),
     [
-        ("while True: pass", {"CPU_SECONDS": 0.2}, "stopped after"),
-        ("import time; time.sleep(60)", {"MEMORY_GB": 0.001}, "stopped at"),
-        ("raise SystemExit('no such circuit')", {}, "no such circuit"),
+        ("while True: pass", Limits(cpu_seconds=0.2), "CPU-s"),
+        ("import time; time.sleep(60)", Limits(memory_gb=0.001), "stopped at"),
+        ("import time; time.sleep(60)", Limits(wall_seconds=0.2), "stopped after 0 s"),
+        ("raise SystemExit('no such circuit')", Limits(), "no such circuit"),
     ],
 )
-def test_a_stage_that_cannot_finish_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, limits: dict[str, float], reason: str
-) -> None:
+def test_a_stage_that_cannot_finish_says_why(tmp_path: Path, code: str, limits: Limits, reason: str) -> None:
     """Time, memory and failure end the stage with a reason instead of the benchmark."""
-    for name, value in limits.items():
-        monkeypatch.setattr(stages, name, value)
     with pytest.raises(stages.StageFailed, match=reason):
-        stages.run_stage([sys.executable, "-c", code], tmp_path, "work", {})
+        stages.run_stage([sys.executable, "-c", code], tmp_path, "work", {}, limits)
 
 
 def test_ratios_divide_cpu_seconds_of_the_same_stages() -> None:

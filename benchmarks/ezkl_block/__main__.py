@@ -1,0 +1,130 @@
+"""The largest transformer block that EZKL proves in 10 minutes and 20 GB, and the same block proven here.
+
+    python -m venv /tmp/tools && /tmp/tools/bin/pip install ezkl==23.0.5 onnx==1.23.2 numpy==2.4.6
+    python -m benchmarks.ezkl_block --python /tmp/tools/bin/python
+
+Goes through LADDER until a block does not fit. What counts for the 10 minutes: wall seconds from settings to
+verification, the local reference string apart (`srs`: it is downloaded otherwise; one per number of rows). Every stage
+is a process of its own, with its peak memory, and is stopped at the limit. Writes results/ezkl_block.json after every
+block. A block does not fit when EZKL's two ways to prove products (`ezkl_tool`) both do not. `--start BLOCK` leaves out
+smaller blocks, `--only BLOCK` measures one and stores nothing, `--weights` takes another visibility of EZKL's than
+`private`, `--table` prints what is stored. EZKL is no dependency of the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import RESULTS, store
+from benchmarks.ezkl_block.block import Block
+from benchmarks.ezkl_block.table import table
+from benchmarks.head_to_head.stages import Limits, StageFailed, run_stage
+
+LADDER = (
+    "16x32x4", "32x96x4", "32x96x8", "64x192x4", "64x192x6", "64x192x8", "128x384x4", "128x384x8", "256x768x8",
+    "256x768x16",
+)  # fmt: skip
+"""Width, neurons, tokens; more multiplications at every step."""
+PRODUCTS = ("freivalds", "direct")
+STAGES = ("settings", "calibrate", "compile", "srs", "setup", "witness", "prove", "verify")
+MINUTES, GIGABYTES = 10.0, 20.0
+PACKAGES = "ezkl==23.0.5 onnx==1.23.2 numpy==2.4.6"
+
+
+def missing(python: str) -> str:
+    """What to do where the interpreter lacks EZKL; empty where it has it."""
+    try:
+        found = subprocess.run([python, "-c", "import ezkl, onnx"], capture_output=True, check=False)
+    except OSError as error:
+        return f"{python}: {error.strerror}"
+    return "" if found.returncode == 0 else f"{python} lacks EZKL: {python} -m pip install {PACKAGES}"
+
+
+def spent(stages: dict[str, Any]) -> float:
+    """Wall seconds of the stages that count, processes and all."""
+    return float(sum(found["process"]["wall"] for name, found in stages.items() if name != "srs"))
+
+
+def ezkl_row(block: Block, python: str, weights: str, products: str, work: Path) -> dict[str, Any]:
+    """All stages of a block; `does_not_fit` says why where one was stopped or failed."""
+    folder, stages = work / str(block), dict[str, Any]()
+    row = {"products": products, "stages": stages}
+    folder.mkdir()
+    try:
+        for name in STAGES:
+            left = MINUTES * 60 - spent(stages)
+            limits = Limits(GIGABYTES, 1e9, 1e9 if name == "srs" else left)
+            tool = [python, "-m", "benchmarks.ezkl_block.ezkl_tool", name, str(folder)]
+            command = [*tool, str(block), weights, products, str(work)]
+            stages[name] = run_stage(command, folder, name, {}, limits)
+            for key in [key for key in stages[name] if key not in ("call", "process")]:
+                row[key] = stages[name].pop(key)
+    except StageFailed as failure:
+        row["does_not_fit"] = str(failure)
+    finally:
+        shutil.rmtree(folder)
+    peak = max((found["process"]["peak_gb"] for found in stages.values()), default=0.0)
+    return row | {"wall": round(spent(stages), 1), "peak_gb": peak}
+
+
+def rows_of(block: Block, python: str, weights: str, work: Path) -> dict[str, Any]:
+    """A block with EZKL, in the first way that fits, and here."""
+    tried = []
+    for products in PRODUCTS:
+        tried.append(ezkl_row(block, python, weights, products, work))
+        if "does_not_fit" not in tried[-1]:
+            break
+    size = {"block": str(block), "parameters": block.parameters, "multiplications": block.products}
+    return {**size, "fits": "does_not_fit" not in tried[-1], "ezkl": tried, "huref": huref_row(block, work)}
+
+
+def huref_row(block: Block, work: Path) -> dict[str, Any]:
+    """This project on a one-layer model of this size; `process` is all of both runs."""
+    folder = work / "huref"
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.ezkl_block.huref_tool", str(folder), str(block)]
+    return run_stage(command, folder, "huref", {}, Limits(GIGABYTES))
+
+
+def main() -> None:
+    """Climb the ladder and store."""
+    parser = argparse.ArgumentParser(prog="benchmarks.ezkl_block")
+    todo = parser.add_mutually_exclusive_group(required=True)
+    todo.add_argument("--python", help=f"interpreter with {PACKAGES}")
+    todo.add_argument("--table", action="store_true", help="print the stored result")
+    parser.add_argument("--weights", default="private", help="EZKL's visibility of the weights")
+    parser.add_argument("--start", choices=LADDER, default=LADDER[0], help="leaves out smaller blocks")
+    parser.add_argument(
+        "--only", type=Block.parse, help="one block, WIDTHxFFNxTOKENS; nothing is stored then"
+    )
+    options = parser.parse_args()
+    if options.table:
+        print(table(json.loads((RESULTS / "ezkl_block.json").read_text())))
+        return
+    if problem := missing(options.python):
+        raise SystemExit(problem)
+    rows: list[dict[str, Any]] = []
+    work = Path(tempfile.mkdtemp(prefix="ezkl_block_"))
+    try:
+        ladder = [Block.parse(size) for size in LADDER[LADDER.index(options.start) :]]
+        for block in [options.only] if options.only else ladder:
+            rows.append(rows_of(block, options.python, options.weights, work))
+            sys.stderr.write(json.dumps(rows[-1]) + "\n")
+            limits = {"weights": options.weights, "minutes": MINUTES, "gigabytes": GIGABYTES}
+            if not options.only:
+                store("ezkl_block", {**limits, "rows": rows})
+            if not rows[-1]["fits"]:
+                break
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
