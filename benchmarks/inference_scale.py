@@ -22,7 +22,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 from wordfreq import top_n_list
 
-from benchmarks.environment import store
+from benchmarks.environment import RESULTS, store
 from benchmarks.inference_proof import Prepared
 from benchmarks.llama_checkpoint import SIZES, VirtualLlama
 from huref.circuits.commitment import knobs_for
@@ -83,7 +83,8 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="+", type=int, default=[16, 32])
     parser.add_argument("--only", action="store_true", help="one size in this process, to standard output")
     options = parser.parse_args()
-    found = {}
+    stored = RESULTS / "inference_scale.json"
+    found = json.loads(stored.read_text())["models"] if stored.exists() else {}  # sizes not asked for stay
     for name in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
