@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.program.functions import odds
 from huref.circuits.program.wide_tables import DISTANCE_BITS
-from huref.common.errors import Unsupported, UsageError
+from huref.common.errors import ProverError, Unsupported, UsageError
 
 
 def gaps(logits: NDArray[np.int64], claims: Sequence[tuple[int, int]]) -> list[int]:
@@ -61,6 +61,29 @@ def odds_of(distances: NDArray[np.int64], unit: int) -> NDArray[np.int64]:
     """
     found, bits = likelihoods(distances, unit)
     return -(-found.sum(axis=1) >> (2 * bits - ODDS_BITS))
+
+
+def odds_parts(distances: NDArray[np.int64], unit: int) -> dict[str, NDArray[np.int64]]:
+    """What a proof commits to of `odds_of`, by the matrix's name: digits of every e^(−D), sums and carries of rows.
+
+    Raises:
+        ProverError: a claimed token is too unlikely.
+    """
+    found, bits = likelihoods(distances, unit)
+    high, low = found >> bits, found & ((1 << bits) - 1)
+    carry = -(-low.sum(axis=1) >> bits)
+    total = high.sum(axis=1) + carry
+    quarters = -(-total >> (bits - ODDS_BITS))
+    if int(quarters.max()) >= ODDS_LIMIT:
+        raise ProverError("a claimed token is too unlikely for a proof")
+    return {
+        "head.odds1": high,
+        "head.odds0": low,
+        "odds.carry": carry,
+        "odds.low": (carry << bits) - low.sum(axis=1),
+        "odds": quarters,
+        "odds.high": (quarters << (bits - ODDS_BITS)) - total,
+    }
 
 
 def claimed_odds(

@@ -7,7 +7,6 @@ Every number is an int64, or a Python integer where it may be larger. The prover
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.inference.trace import InferenceTrace, Past
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import DIGIT, DIGITS, STEP, kind_of
 from huref.circuits.program.functions import (
@@ -54,29 +54,6 @@ from huref.circuits.program.functions import (
 )
 from huref.circuits.relations.frame import starts_of
 from huref.common.errors import ProverError, UsageError
-
-
-@dataclass
-class InferenceTrace:
-    """What a run computes: `values` per site (tokens × cols; scores: heads × tokens × positions, zero behind a token's
-    own position in its sequence).
-
-    `octaves` M and `totals` Σe per scores site (heads × tokens); `scalars` (m, e) per norm site (tokens × 2; of norms
-    of heads tokens × heads × 2).
-    """
-
-    values: dict[str, Ints] = field(default_factory=dict)
-    octaves: dict[str, Ints] = field(default_factory=dict)
-    totals: dict[str, Ints] = field(default_factory=dict)
-    scalars: dict[str, Ints] = field(default_factory=dict)
-
-
-@dataclass
-class Past:
-    """The first `tokens` of a sequence: their turned keys and their values, by site."""
-
-    tokens: int = 0
-    values: dict[str, Ints] = field(default_factory=dict)
 
 
 def run_inference(program: InferenceProgram, weights: Weights, ids: Sequence[int]) -> InferenceTrace:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.inference.evaluate import Evaluator, InferenceTrace, Ints, Weights
+from huref.circuits.inference.evaluate import Evaluator, Ints, Weights
 from huref.circuits.inference.plain_sites import Rotate
 from huref.circuits.inference.sites import InferenceProgram, Low, Write
+from huref.circuits.inference.trace import InferenceTrace
 from huref.circuits.program.rotation import rotation
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.row_sums import row_sums

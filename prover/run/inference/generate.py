@@ -9,9 +9,10 @@ import numpy as np
 
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference.evaluate import Past, Weights
+from huref.circuits.inference.evaluate import Weights
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.sites import Mix, Scores
+from huref.circuits.inference.trace import Past
 from huref.prover.run.inference.executor import FastEvaluator
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.inference.claim import ODDS_BITS, ODDS_LIMIT, likelihoods
+from huref.circuits.inference.claim import odds_parts
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.limits import LIMB, stream_size
 from huref.circuits.inference.plain_sites import Lift, Rotate
@@ -277,30 +277,14 @@ class Recorder(PlainRecorder):
             )
         self.apart(distance, own)
         self.put("head.distance", 0, distance)
-        self._odds(distance)
+        for name, values in odds_parts(distance, self.program.facts.logits).items():
+            self.put(name, 0, values)
         self.put("head.claimed", 0, own)
 
     def apart(self, distance: Ints, own: Ints) -> None:
         """Raise where the tables of the logits do not reach."""
         if int(distance.max()) >= 1 << DISTANCE_BITS or int(np.abs(own).max()) >= 1 << (LOGIT_BITS - 1):
             raise ProverError("logits are too far apart for a proof", hint="the text is unlike any other")
-
-    def _odds(self, distance: Ints) -> None:
-        """Both digits of e^−D, and their sums rounded up."""
-        found, bits = likelihoods(distance, self.program.facts.logits)
-        high, low = found >> bits, found & ((1 << bits) - 1)
-        self.put("head.odds1", 0, high)
-        self.put("head.odds0", 0, low)
-        carry = -(-low.sum(axis=1) >> bits)
-        total = high.sum(axis=1) + carry
-        quarters = -(-total >> (bits - ODDS_BITS))
-        if int(quarters.max()) >= ODDS_LIMIT:
-            raise ProverError("a claimed token is too unlikely for a proof")
-        for name, values in (
-            ("odds.carry", carry), ("odds.low", (carry << bits) - low.sum(axis=1)),
-            ("odds", quarters), ("odds.high", (quarters << (bits - ODDS_BITS)) - total),
-        ):  # fmt: skip
-            self.put(name, 0, values)
 
     def turn(self, site: Turn) -> Ints:
         return self.clamped(site, super().turn(site))

@@ -47,3 +47,14 @@ def test_a_small_row_has_no_second_solution_either(layout: str, name: str, round
         changed[rounded][2, layer, row] += spare
     wrong = run.wrong(changed)
     assert f"{name}.reach" in wrong and name not in wrong and f"{name}.rest" not in wrong
+
+
+def test_a_second_solution_mod_p_is_out_of_reach() -> None:
+    """acc + half − ℓ − h·2^s ≡ 0 has others with ℓ in range; their h is beyond the table."""
+    run, p = make_run(), 15 * 2**27 + 1
+    h, rest = (run.found[f"q.{name}"].astype(np.int64) for name in ("h", "rest"))
+    shift = int(run.found["q.shift"].reshape(run.shape.layers, -1)[0, 5])
+    h, rest = h.reshape(len(run.ids), run.shape.layers, -1), rest.reshape(len(run.ids), run.shape.layers, -1)
+    more, rest[2, 0, 5] = divmod(int(rest[2, 0, 5]) + p, 1 << shift)
+    h[2, 0, 5] += more
+    assert run.wrong({"q.h": h, "q.rest": rest}) == ["q.clamp"]

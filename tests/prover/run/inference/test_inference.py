@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from huref.circuits.inference.compile import compile_inference
-from huref.circuits.inference.evaluate import InferenceTrace, Weights, run_inference
+from huref.circuits.inference.evaluate import Weights, run_inference
 from huref.circuits.inference.facts import Facts
 from huref.circuits.inference.sites import InferenceProgram
+from huref.circuits.inference.trace import InferenceTrace
 from huref.common.errors import ProverError, UsageError
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, open_model
