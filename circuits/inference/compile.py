@@ -69,6 +69,7 @@ from huref.circuits.inference.sites import (
     Write,
 )
 from huref.circuits.inference.tables import ROTARY_BITS, block
+from huref.circuits.inference.unused import check_unused
 from huref.circuits.model.tensors import ADMITTED, BIAS, GAIN_BITS, WRITE_UNIT, kind_of
 from huref.circuits.program.bounds import fits
 from huref.circuits.program.functions import EXP_BITS, ROOT_LOW, inverse_roots
@@ -114,6 +115,7 @@ def compile_inference(shape: ModelShape, facts: Facts, *lengths: int) -> Inferen
     read = [name for name in SHIFTED if name != "gate" or shape.gated]
     if [name for name, _ in facts.shifts] != read:
         raise UsageError(f"inference: expected secret shifts of {', '.join(read)}")
+    check_unused(shape, facts)
     builder = _Builder(shape, facts, lengths)
     for n, layer in enumerate(facts.layers):
         builder.attention(f"l{n}.", layer)
@@ -298,8 +300,6 @@ class _Builder:
         kind = self.facts.activation
         active = self.add(Activate(f"{tag}active", ffn, kind, gate, gate_unit, unit, GATE_BITS))
         if not self.shape.gated:
-            if layer.up_outliers or layer.gate:
-                raise UsageError(f"{tag}up: there is no gate")
             self.rescaled(tag, layer, active, unit - layer.product)
             return
         up = self.linear(f"{tag}up", n, ffn, layer.up, UP_CLAMP, layer.up_outliers)

@@ -224,6 +224,11 @@ BAD_FACTS: list[tuple[Place, Any, str]] = [
     ((*LAYER, "up_outliers"), [[row, 1] for row in range(257)], "layers[1].up_outliers: more than 256"),
     ((*LAYER, "product_outliers"), [[3, 20]], "no such program: l1.down_low: the accumulator may exceed p/2"),
     (LAYER, {}, "layers[1]: missing or unknown fields"),
+    (
+        (*LAYER, "raw_query"),
+        1,
+        "no such program: inference.layers[1].raw_query: this layout has no use for it",
+    ),
 ]
 
 

@@ -39,6 +39,7 @@ SHAPES = {
     "gemma2": (CAPPED, "gelu_tanh"),
     "llama, sequences of several lengths": (TINY, "silu"),
     "gpt2, sequences of one length": (UNTURNED, "gelu"),
+    "gemma2, sequences of which two have one length": (CAPPED, "gelu_tanh"),
 }
 _SIX = {"ids": [1, 5, 3, 0, 7, 2], "first": 4, "gaps": [0, 9], "odds": 77}
 SEVERAL = {
@@ -49,6 +50,11 @@ SEVERAL = {
         _SIX,
     ],
     "gpt2, sequences of one length": [_SIX, {**_SIX, "gaps": [5], "odds": 40}],
+    "gemma2, sequences of which two have one length": [
+        _SIX,
+        {**_SIX, "gaps": [5], "odds": 40},
+        {"ids": [9, 4, 4], "first": 1, "gaps": [3], "odds": 11},
+    ],
 }
 """Answers of the cases that have several; one of them is longer than a column block."""
 
