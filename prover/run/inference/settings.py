@@ -126,6 +126,8 @@ def _gguf(checkpoint: GgufCheckpoint, shape: ModelShape) -> Settings:
         raise Malformed(f"{checkpoint.path}: no epsilon of the norms")
     window = _window(checkpoint, metadata.get(f"{prefix}attention.sliding_window", 0))
     main = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base", _UNTURNED)), stretch)
+    if shape.rotary is None:  # whatever the file says of what it has not
+        main = (_UNTURNED, 1)
     local = (_theta(checkpoint, metadata.get(f"{prefix}rope.freq_base_swa", _LOCAL)), 1)
     kinds = default_kinds(shape) if architecture == "gemma3" and window else [FULL] * shape.layers
     activation: Activation = "gelu_tanh" if architecture == "gpt2" or gemma else "silu"

@@ -100,6 +100,14 @@ def test_caps_of_a_gguf_file(architecture: str, values: dict[str, Any], expected
             _gguf(Metadata(architecture, **{name: 0.5}), SMOL)
 
 
+def test_positions_that_are_learned_are_not_turned() -> None:
+    """Whatever a file says of a rotary embedding that its model has not."""
+    shape = replace(SMOL, rotary=None, rotary_dim=0, positions=64, norm="layer")
+    found = _gguf(Metadata("gpt2", **{"rope.freq_base": 5e5, "rope.freq_base_swa": 2e4}), shape)
+    assert found.turns == ((10000, 1),) * SMOL.layers
+    assert _gguf(Metadata("llama", **{"rope.freq_base": 5e5}), SMOL).turns == ((500000, 1),) * SMOL.layers
+
+
 def test_the_largest_gemmas_divide_scores_by_something_else() -> None:
     shape = replace(SMOL, hidden=4608, heads=32, kv_heads=16, head_dim=128, layers=46)
     assert _gguf(Metadata("gemma2"), shape).score_square == 144
