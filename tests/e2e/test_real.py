@@ -44,7 +44,7 @@ def test_demo(tmp_path: Path) -> None:
         ("inference.opening", "inference.lookup")
     )
     found = done.answered.verdict.inference
-    assert found is not None and found.argmaxes == found.statement.claimed == 7
+    assert found is not None and found.all.argmaxes == found.statement.claimed == 7
     assert TRUE in done.answer and len(found.statement.answers[0].ids) <= 24
     assert done.imitation.similar.cosine >= 0.99
     assert done.imitation.argmaxes == 0 and min(done.imitation.gaps) > 1
