@@ -6,9 +6,6 @@ that does not hold, `ProverError` about a prover that cannot go on (layout habit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class ExitCode:
     """Process exit codes of every `huref` command (layout habit 15)."""
@@ -79,12 +76,3 @@ class Rejected(HurefError):
         self.reason = message
         self.expected = expected
         self.got = got
-
-
-@contextmanager
-def in_file(name: str) -> Iterator[None]:
-    """Says of malformed bytes which file they are in."""
-    try:
-        yield
-    except Malformed as error:
-        raise type(error)(f"{name}: {error.message}", hint=error.hint) from None

@@ -17,7 +17,7 @@ from huref.circuits.inference_statement import (
     inference_program,
     prepare_inference,
 )
-from huref.common.errors import Rejected, in_file
+from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.text import escape, quoted, shorten
@@ -223,10 +223,9 @@ def verify_inference(
     setup = prepare_inference(statement, commitment)
     proof = files[form.INFERENCE_PROOF]
     try:
-        with in_file(form.INFERENCE_PROOF):
-            report = verify_relations(
-                setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security
-            )
+        report = verify_relations(
+            setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security
+        )
     except Rejected as error:
         raise Rejected(
             f"inference.{error.path}", error.reason, expected=error.expected, got=error.got

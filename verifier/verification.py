@@ -14,7 +14,7 @@ from pathlib import Path
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.statement import Statement, fingerprint_name, needs_range, prepare_statement
 from huref.common.argument.transcript import Recorder
-from huref.common.errors import Malformed, Rejected, UsageError, in_file
+from huref.common.errors import Malformed, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle, SecuritySummary, is_bundle, read_bundle
 from huref.common.files.canonical import canonical_json
@@ -100,7 +100,7 @@ def verify(
     with watch("compile"):
         setup = prepare_statement(statement, commitment)
         fingerprint = check_fingerprint(read, statement, commitment)
-    with watch("proof"), in_file(form.PROOF):
+    with watch("proof"):
         report = verify_program(
             setup, statement.encode(), bytes.fromhex(commitment.root), read.files[form.PROOF],
             min_security, recorder,
@@ -195,8 +195,7 @@ def _check_range(bundle: Bundle, commitment: CommitmentFile, min_security: int) 
         )
         raise Rejected("files.range.proof", message)
     if proof is not None:
-        with in_file(form.RANGE):
-            verify_range(commitment, proof, min_security)
+        verify_range(commitment, proof, min_security)
 
 
 def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:

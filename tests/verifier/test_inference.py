@@ -58,12 +58,6 @@ def test_a_bundle_says_what_its_answer_shows(answered: Answered, files: Files, t
     assert said["answer_ids"] == found.statement.answers[0].ids[4:]
 
 
-@pytest.mark.parametrize("name", [form.PROOF, form.RANGE, form.INFERENCE_PROOF])
-def test_malformed_bytes_name_their_file(name: str, files: Files) -> None:
-    with pytest.raises(Malformed, match=rf"^{name}: "):
-        check(reseal({**files, name: files[name] + bytes(4)}))
-
-
 def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: InferenceStatement) -> None:
     said = _said(statement, prompt="a\x1b[31m\nProven:", answer=None, gaps=[0, 1, 2])
     found = replace(_found(answered), statement=said, answers=(scores(said.answers[0], 2),))
