@@ -19,6 +19,7 @@ import onnx
 
 from benchmarks.ezkl_block.block import Block, forward, inputs
 from benchmarks.ezkl_block.graph import graph
+from benchmarks.head_to_head.ezkl_tool import prove_stage
 from benchmarks.head_to_head.report import timed, write
 
 SCALE = 7
@@ -91,13 +92,6 @@ def witness_stage() -> dict[str, Any]:
     return {
         "call": timed(lambda: ezkl.gen_witness("input.json", "circuit.ezkl", "witness.json", "vk", "srs"))[1]
     }
-
-
-def prove_stage() -> dict[str, Any]:
-    """The proof."""
-    call = timed(lambda: ezkl.prove("witness.json", "circuit.ezkl", "pk", "proof.json", "srs"))[1]
-    proof = json.loads(Path("proof.json").read_text())
-    return {"call": call, "proof_bytes": len(bytes.fromhex(proof["hex_proof"].removeprefix("0x")))}
 
 
 def verify_stage(block: Block) -> dict[str, Any]:

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from huref.circuits.inference.claim import answer_claims, claimed_odds
+from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.evaluate import Ints
-from huref.circuits.inference.relate_head import Claims
-from huref.circuits.inference.relations import relate
 from huref.circuits.inference_statement import (
     MAX_GAP,
     MAX_IDS,
@@ -27,8 +25,6 @@ from huref.circuits.inference_statement import (
     inference_program,
     prepare_inference,
 )
-from huref.circuits.relations.frame import starts_of
-from huref.circuits.whole import committed_tensors
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.atomic import new_folder
@@ -193,22 +189,23 @@ def run_answers(
     (shape, facts), weights = inference_program(opened.public), opened.source.weights
     with progress.stage("run") as step:
         every = _generated(opened, questions, step)
-        program = compile_inference(shape, facts, *(len(ids) - 1 for ids in every))
-        claims = [answer_claims(ids, question.first) for ids, question in zip(every, questions, strict=True)]
-        starts = starts_of(program.lengths)
-        positions = tuple(start + t for start, own in zip(starts, claims, strict=True) for t, _ in own)
-        tokens = tuple(token for own in claims for _, token in own)
-        unsaid = Claims(positions, tokens, (0,) * len(tokens), (1,) * len(every))
-        run_ids = [i for ids in every for i in ids[:-1]]
-        relations = relate(program, run_ids, unsaid, committed_tensors(shape))
-        run = Recorder(program, relations, weights, run_ids, positions)
+        draft = InferenceStatement(
+            model_id=opened.public.model_id,
+            answers=[
+                Answer(ids=ids, first=question.first, gaps=[0], odds=1, prompt=None, answer=None)
+                for ids, question in zip(every, questions, strict=True)
+            ],
+        )
+        program = compile_inference(shape, facts, *draft.lengths)
+        relations = prepare_inference(draft, opened.public).relations
+        run = Recorder(program, relations, weights, draft.run_ids, draft.claims().positions)
         run.run()
         answers, at = [], 0
-        for number, (ids, question, own) in enumerate(zip(every, questions, claims, strict=True), 1):
-            logits = run.logits[at : at + len(own)]
-            at += len(own)
+        for number, (unsaid, question) in enumerate(zip(draft.answers, questions, strict=True), 1):
+            logits = run.logits[at : at + unsaid.claimed]
+            at += unsaid.claimed
             which = f"answer {number}" if len(questions) > 1 else "the answer"
-            answers.append(_measured(which, question, ids, logits, each, facts.logits))
+            answers.append(_measured(which, question, unsaid.ids, logits, each, facts.logits))
     said = InferenceStatement(model_id=opened.public.model_id, answers=answers)
     if len(said.encode()) > form.CAPS[form.INFERENCE]:
         raise UsageError(

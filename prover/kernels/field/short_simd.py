@@ -14,6 +14,7 @@ from numba.core.datamodel import models
 from numba.extending import register_model
 
 from huref.prover.kernels.field.simd import V8, intrinsic
+from huref.prover.kernels.jit import helper
 
 SHORT_LANES = 16
 _I32 = ir.IntType(32)
@@ -108,6 +109,17 @@ def multiply_add(typing_context: Any, total: Any, x: Any, y: Any) -> Any:
         return b.add(args[0], b.add(even, odd))
 
     return V8(V8, _V16, _V16), codegen
+
+
+@helper
+def multiply_add4(sums: Any, x: Any, y: Any) -> Any:
+    """`multiply_add` of four sums with four x and one y."""
+    return (
+        multiply_add(sums[0], x[0], y),
+        multiply_add(sums[1], x[1], y),
+        multiply_add(sums[2], x[2], y),
+        multiply_add(sums[3], x[3], y),
+    )
 
 
 @intrinsic

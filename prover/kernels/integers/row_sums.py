@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.prover.kernels.field.short_simd import (
-    multiply_add,
+    multiply_add4,
     paired_bytes,
     repeated_pair,
     shorts16,
@@ -47,16 +47,6 @@ def _widen(wide: Any, matrix: Any, rows: int, columns: int, first: int, pairs: i
 
 
 @helper
-def _add4(sums: Any, x: Any, y: Any) -> Any:
-    return (
-        multiply_add(sums[0], x[0], y),
-        multiply_add(sums[1], x[1], y),
-        multiply_add(sums[2], x[2], y),
-        multiply_add(sums[3], x[3], y),
-    )
-
-
-@helper
 def _loaded(out: Any, at: int) -> Any:
     return vload(out, at), vload(out, at + 8), vload(out, at + 16), vload(out, at + 24)
 
@@ -81,10 +71,10 @@ def _add_rows(out: Any, at: int, width: int, wide: Any, pairs: int, left: Any, p
     for pair in range(pairs):
         to, j = 2 * _TILE * pair, place + 2 * pair
         x = shorts16(wide, to), shorts16(wide, to + 16), shorts16(wide, to + 32), shorts16(wide, to + 48)
-        a = _add4(a, x, repeated_pair(left, j))
-        b = _add4(b, x, repeated_pair(left, j + n))
-        c = _add4(c, x, repeated_pair(left, j + 2 * n))
-        d = _add4(d, x, repeated_pair(left, j + 3 * n))
+        a = multiply_add4(a, x, repeated_pair(left, j))
+        b = multiply_add4(b, x, repeated_pair(left, j + n))
+        c = multiply_add4(c, x, repeated_pair(left, j + 2 * n))
+        d = multiply_add4(d, x, repeated_pair(left, j + 3 * n))
     _stored(out, at, a)
     _stored(out, at + width, b)
     _stored(out, at + 2 * width, c)

@@ -21,7 +21,7 @@ from huref.circuits.argument.opening import vandermonde
 from huref.common.algebra.field import FArray, P, fadd, fmul, fpow
 from huref.prover.kernels.field.field import mmul, to_mont
 from huref.prover.kernels.field.short_simd import (
-    multiply_add,
+    multiply_add4,
     paired_bytes,
     repeated_pair,
     shorts16,
@@ -50,25 +50,15 @@ def _residues(low: Any, high: Any) -> Any:
 
 
 @helper
-def _add4(sums: Any, x: Any, y: Any) -> Any:
-    return (
-        multiply_add(sums[0], x[0], y),
-        multiply_add(sums[1], x[1], y),
-        multiply_add(sums[2], x[2], y),
-        multiply_add(sums[3], x[3], y),
-    )
-
-
-@helper
 def _fold_tile(folded: Any, wide: Any, at: int, step: int, digits: Any, row: int, terms: int) -> None:
     """The inner sums of 32 columns for the two v whose four rows of digits start at `row`, to folded (2, 32)."""
     a = b = c = d = (zero8(), zero8(), zero8(), zero8())
     for j in range(row, row + terms, 2):
         x = shorts16(wide, at), shorts16(wide, at + 16), shorts16(wide, at + 32), shorts16(wide, at + 48)
-        a = _add4(a, x, repeated_pair(digits, j))
-        b = _add4(b, x, repeated_pair(digits, j + terms))
-        c = _add4(c, x, repeated_pair(digits, j + 2 * terms))
-        d = _add4(d, x, repeated_pair(digits, j + 3 * terms))
+        a = multiply_add4(a, x, repeated_pair(digits, j))
+        b = multiply_add4(b, x, repeated_pair(digits, j + terms))
+        c = multiply_add4(c, x, repeated_pair(digits, j + 2 * terms))
+        d = multiply_add4(d, x, repeated_pair(digits, j + 3 * terms))
         at += step
     for k in range(4):
         vstore(folded, 8 * k, _residues(a[k], b[k]))
