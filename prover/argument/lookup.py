@@ -33,6 +33,8 @@ from huref.prover.argument.lookup_tree import (
 from huref.prover.argument.sumcheck import prove_rounds
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32, k_from_mont, k_to_mont
+from huref.prover.kernels.field.limbs import from_blocks, to_blocks
+from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.lookup import gkr, gkr_unit
 
 
@@ -48,46 +50,60 @@ class _Suffixes:
     def of(self, count: int) -> U32:
         return self._tables[count]
 
+    def blocks(self, count: int) -> U32:
+        """The table in blocks, for kernels, which want at least one."""
+        return to_blocks(self._tables[max(count, log2_ceil(LANES))])
+
 
 class _Part:
-    """Tiles of one form in a layer's sumcheck; `weights` (5, tiles) are the tiles' eq coefficients."""
+    """Tiles of one form in a layer's sumcheck; `weights` (5, tiles) are the tiles' eq coefficients. They come from a
+    source, or are given as `tables`.
+    """
 
-    def __init__(self, source: Source, weights: U32, mu: KS, m: int) -> None:
+    def __init__(
+        self, source: Source | None, weights: U32, mu: KS, m: int, tables: list[U32] | None = None
+    ) -> None:
         self.source, self.weights, self.mu, self.m = source, weights, mu, m
-        self.factor = mont(1 / mu if source.unit else mu)
-        self.tables: list[U32] | None = None
-        self.stride = 0  # distance between tiles of the tables
+        self.unit = source is not None and source.unit
+        self.factor = mont(1 / mu if self.unit else mu)
+        self.tables = tables
+        self.stride = m  # distance between tiles of the tables
         self.sums: U32 | None = None  # of the next message, when binding has left them
 
     def message(self, eq: U32) -> tuple[KS, KS]:
-        sums = self.source.first_round(self.factor, eq, self.weights) if self.sums is None else self.sums
-        parts = [np.ascontiguousarray(part) for part in sums]
-        if not self.source.unit:
+        parts = [np.ascontiguousarray(part) for part in self._sums(eq)]
+        if not self.unit:
             zero, infinity = (scalar(vectors.dot(part, self.weights)) for part in parts)
             return zero, infinity
         zero, infinity = (scalar(vectors.total(part)) for part in parts)
         return self.mu * zero - 1 / self.mu * scalar(vectors.total(self.weights)), self.mu * infinity
 
+    def _sums(self, eq: U32) -> U32:
+        if self.sums is not None:
+            return self.sums
+        if self.tables is not None:
+            return gkr.round_sums(self.tables, self.m, self.stride, eq)
+        assert self.source is not None
+        return self.source.first_round(self.factor, eq, self.weights)
+
     def bind(self, r: U32, eq: U32) -> None:
         """Bind a variable; while tiles are long enough, with the sums of the next message, weighted by `eq`."""
         if self.tables is None:
+            assert self.source is not None
             self.tables, self.sums = self.source.bind_first(self.factor, r, eq, self.weights)
             self.stride = self.m // 2
         elif self.m == SHORT:
             gkr.bind(self.tables, self.m, self.stride, r)
         else:
-            bind_round = gkr_unit.bind_round if self.source.unit else gkr.bind_round
+            bind_round = gkr_unit.bind_round if self.unit else gkr.bind_round
             self.sums = bind_round(self.tables, self.m, self.stride, r, eq)
         self.m //= 2
 
     def compact(self) -> list[U32]:
         """a, b, c, d without the gaps that binding in place leaves, each (5, tiles·m)."""
         assert self.tables is not None
-        tables = [
-            np.ascontiguousarray(x.reshape(DEGREE, -1, self.stride)[:, :, : self.m]).reshape(DEGREE, -1)
-            for x in self.tables
-        ]
-        if not self.source.unit:
+        tables = [from_blocks(_without_gaps(table, self.m, self.stride)) for table in self.tables]
+        if not self.unit:
             return tables
         inverse = k_to_mont(kinv(k_from_mont(self.weights)))
         tables[0] = vectors.mul(tables[0], np.repeat(inverse, self.m, axis=1))
@@ -97,42 +113,45 @@ class _Part:
         return [one.copy(), b, c, vectors.scale(tables[0], mont(self.mu))]
 
 
+def _without_gaps(table: U32, m: int, stride: int) -> U32:
+    """The first m entries of every `stride` of a table in blocks, in blocks."""
+    tiles = table.reshape(-1, stride // LANES, DEGREE, LANES)[:, : m // LANES]
+    return tiles.reshape(-1, DEGREE, LANES)
+
+
 class _Layer:
-    """Round oracle of one layer's sumcheck: over parts of long tiles, then over flat tables."""
+    """Round oracle of one layer's sumcheck: over parts of long tiles, then over one tile of everything, then over
+    small tables (5, m).
+    """
 
     def __init__(self, child: Child, mu: KS, local: list[KS], tiles: list[KS], shape: Shape) -> None:
-        self.child, self.mu, self.shape = child, mu, shape
+        self.child, self.mu, self.shape, self.flat = child, mu, shape, child.flat
         self.m = child.m // 2  # entries per tile of g, before binding
         self.parts: list[tuple[_Part, NDArray[np.int64]]] = []
-        self.tables: list[U32] | None = None  # once flat
+        self.tables: list[U32] | None = None  # once small
         self.absent = KS(0)
-        point = local + tiles if child.flat else local
+        point = local + tiles if self.flat else local
         self.suffixes, self.left = _Suffixes(point), len(point)
-        if child.flat:
+        if self.flat:
             weights = UNIT.reshape(DEGREE, 1)
         else:
             self.flat_suffixes = _Suffixes(local[len(local) - log2_ceil(SHORT) + 1 :] + tiles)
             weights = k_to_mont(eq_table(tiles)[shape.present])
             self.absent = mu * (1 - scalar(vectors.total(weights)))
-        if self.m >= FLAT or not child.flat:
+        if self.m >= FLAT or not self.flat:
             self.parts = [
                 (_Part(source, np.ascontiguousarray(weights[:, at]), mu, self.m), at)
                 for source, at in child.parts()
             ]
 
     def message(self) -> tuple[KS, KS]:
-        eq = self.suffixes.of(self.left - 1)
         if self.parts:
-            zero, infinity = self.absent, KS(0)
+            eq, zero, infinity = self.suffixes.blocks(self.left - 1), self.absent, KS(0)
             for part, _ in self.parts:
                 at_zero, at_infinity = part.message(eq)
                 zero, infinity = zero + at_zero, infinity + at_infinity
             return zero, infinity
-        tables = self._small()
-        if self.m >= FLAT:
-            sums = gkr.round_sums(tables, self.m, self.m, eq)
-            return scalar(sums[0, :, 0]), scalar(sums[1, :, 0])
-        half = self.m // 2
+        tables, half, eq = self._small(), self.m // 2, self.suffixes.of(self.left - 1)
         low = [x[:, :half] for x in tables]
         step = [vectors.sub(x[:, half:], x[:, :half]) for x in tables]
         zero, infinity = (
@@ -142,10 +161,10 @@ class _Layer:
         return zero, infinity
 
     def _small(self) -> list[U32]:
-        """The tables a, b, c, d, made from a flat child if no variable is bound yet."""
+        """The tables a, b, c, d, made from a small child if no variable is bound yet."""
         if self.tables is None:
             assert isinstance(self.child, Fractions)
-            half = self.child.q.shape[1] // 2
+            half = self.child.m // 2
             p, q = self.child.p, self.child.q
             d = vectors.add(p[:, half:], vectors.scale(q[:, half:], mont(self.mu)))
             self.tables = [np.ascontiguousarray(x) for x in (p[:, :half], q[:, half:], q[:, :half], d)]
@@ -158,12 +177,12 @@ class _Layer:
         if not self.parts:
             self.tables = [vectors.fold(x, r) for x in self._small()]
             return
-        eq = self.suffixes.of(max(0, self.left - 1))
+        eq = self.suffixes.blocks(self.left - 1)
         for part, _ in self.parts:
             part.bind(r, eq)
-        if self.child.flat and self.m < FLAT:
+        if self.flat and self.m < FLAT:
             self.tables, self.parts = self.parts[0][0].compact(), []
-        elif not self.child.flat and self.m < SHORT:
+        elif not self.flat and self.m < SHORT:
             self._flatten()
 
     def _flatten(self) -> None:
@@ -174,12 +193,16 @@ class _Layer:
             for table, mine in zip(joined, part.compact(), strict=True):
                 table[:, at] = mine.reshape(DEGREE, len(at), self.m)
         fills = (ZERO, UNIT, UNIT, mont(self.mu))
-        self.tables = [
-            self.shape.flatten(table, self.m, fill) for table, fill in zip(joined, fills, strict=True)
-        ]
+        tables = [self.shape.flatten(table, self.m, fill) for table, fill in zip(joined, fills, strict=True)]
         self.left = log2_ceil(self.m) + self.shape.bits
         self.m <<= self.shape.bits
-        self.parts, self.suffixes = [], self.flat_suffixes
+        self.flat, self.absent, self.suffixes = True, KS(0), self.flat_suffixes
+        if self.m < FLAT:
+            self.tables, self.parts = tables, []
+            return
+        made = [to_blocks(table) for table in tables]
+        whole = _Part(None, UNIT.reshape(DEGREE, 1), self.mu, self.m, made)
+        self.parts = [(whole, np.zeros(1, np.int64))]
 
     def finals(self) -> tuple[KS, KS, KS, KS]:
         """(p0, q1, q0, u) at the point, u = p1 + μ·q1."""

@@ -20,6 +20,7 @@ from huref.common.algebra.field import DEGREE
 from huref.common.algebra.kscalar import KS
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32, k_from_mont, to_mont
+from huref.prover.kernels.field.limbs import entries, from_blocks, to_blocks
 from huref.prover.kernels.lookup import gkr
 from huref.prover.kernels.lookup import leaves as lookup_leaves
 from huref.prover.kernels.lookup import unit as lookup_unit
@@ -29,7 +30,8 @@ from huref.prover.kernels.lookup.rows import LeafRows
 SHORT = 16  # least entries of a tile that the kernels take
 FLAT = 2 * SHORT  # entries per tile from which tables are kept flat
 STORED_ENTRIES = 1 << 20  # up to this many leaves all layers are stored, 64 bytes a leaf
-HUGE_ENTRIES = 1 << 25  # up to this many only their own layer is recomputed, 40 bytes a leaf are stored
+LARGE_ENTRIES = 1 << 25  # up to this many only their own layer is recomputed, 40 bytes a leaf are stored
+HUGE_ENTRIES = 1 << 26  # up to this many one layer more, 20 bytes a leaf are stored
 
 
 def mont(value: KS) -> U32:
@@ -66,7 +68,10 @@ class Source(Protocol):
 
 @dataclass
 class Fractions:
-    """A stored layer: numerators p, denominators q in tiles of `m`; one tile of everything when `flat`."""
+    """A stored layer: numerators p, denominators q in tiles of `m`; one tile of everything when `flat`.
+
+    Both are in blocks, but (5, n) where `small`: kernels take neither.
+    """
 
     p: U32
     q: U32
@@ -75,9 +80,14 @@ class Fractions:
     unit: bool = False
 
     @property
+    def small(self) -> bool:
+        """Whether there are at most `FLAT` entries, in one tile."""
+        return self.flat and self.m <= FLAT
+
+    @property
     def tiles(self) -> int:
         """Number of stored tiles."""
-        return self.q.shape[1] // self.m
+        return 1 if self.flat else entries(self.q) // self.m
 
     def first_round(self, factor: U32, eq: U32, _: U32) -> U32:
         """As `Source` says."""
@@ -150,7 +160,7 @@ class LeafSource(Protocol):
     tiles: int
 
     def batch(self, first: int, count: int) -> tuple[U32, U32]:
-        """p (n,) and q (5, n) of `count` tiles from `first` on."""
+        """p (n,) and q in blocks of `count` tiles from `first` on."""
         ...
 
 
@@ -176,12 +186,14 @@ class Shape:
 
 def build_tree(space: LookupSpace, source: LeafSource, stored: int = STORED_ENTRIES) -> list[Child]:
     """All layers from the root to the leaves. Of a tree of more than `stored` leaves the leaf layer is virtual,
-    of a very large one the two layers above it too (one, where tiles are low).
+    of a large one the layer above it too, and of a very large one, unless tiles are low, the next.
     """
     shape = Shape(space)
     size = space.tile_size
     leaves = source.tiles * size
     depth = 0 if leaves <= stored else 1
+    if leaves > max(stored, LARGE_ENTRIES):
+        depth = 2
     if leaves > max(stored, HUGE_ENTRIES):
         # binding recomputes 8 << (depth - 1) rows of a tile at once
         depth = 3 if space.tile_rows >= 32 else 2
@@ -192,18 +204,22 @@ def build_tree(space: LookupSpace, source: LeafSource, stored: int = STORED_ENTR
         child = layers[-1]
         assert isinstance(child, Fractions)
         if not child.flat and child.m <= FLAT:
-            fp = shape.flatten(child.p, child.m, ZERO)
-            fq = shape.flatten(child.q, child.m, UNIT)
+            fp = shape.flatten(from_blocks(child.p), child.m, ZERO)
+            fq = shape.flatten(from_blocks(child.q), child.m, UNIT)
             child = layers[-1] = Fractions(fp, fq, fp.shape[1], True)
-        if child.q.shape[1] >= FLAT or not child.flat:
-            out_p, out_q = gkr.up(child.p, child.q, child.m)
-        else:
-            out_p, out_q = _small_up(child.p, child.q)
-        layers.append(Fractions(out_p, out_q, child.m // 2, child.flat))
+            if not child.small:
+                child.p, child.q = to_blocks(fp), to_blocks(fq)
+        layers.append(_up(child))
     return layers[::-1]
 
 
-def _small_up(p: U32, q: U32) -> tuple[U32, U32]:
-    half = q.shape[1] // 2
-    outer, inner = vectors.mul(p[:, :half], q[:, half:]), vectors.mul(p[:, half:], q[:, :half])
-    return vectors.add(outer, inner), vectors.mul(q[:, :half], q[:, half:])
+def _up(child: Fractions) -> Fractions:
+    """The layer above a stored one."""
+    half = child.m // 2
+    if not child.small:
+        above = Fractions(*gkr.up(child.p, child.q, child.m), half, child.flat)
+        if above.small:
+            above.p, above.q = from_blocks(above.p), from_blocks(above.q)
+        return above
+    p0, p1, q0, q1 = (x[:, at : at + half] for x in (child.p, child.q) for at in (0, half))
+    return Fractions(vectors.add(vectors.mul(p0, q1), vectors.mul(p1, q0)), vectors.mul(q0, q1), half, True)

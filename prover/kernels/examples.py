@@ -17,6 +17,7 @@ from huref.circuits.program.program import Site, SketchSum
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field import cells, small, vectors
+from huref.prover.kernels.field.limbs import to_blocks
 from huref.prover.kernels.hashing import grind, leaves
 from huref.prover.kernels.integers import canonical, heads, integer_gemm, reading, row_sums, sites
 from huref.prover.kernels.jit import frozen
@@ -35,6 +36,10 @@ def _k(count: int) -> Any:
 
 def _floats(*shape: int) -> Any:
     return np.ones(shape, np.float32)
+
+
+def _blocks(count: int) -> Any:
+    return to_blocks(_k(count))
 
 
 def _read() -> list[Example]:
@@ -103,8 +108,8 @@ def _witness() -> list[Example]:
 
 def _prove() -> list[Example]:
     made, tiles = _leaf_rows(8), np.zeros(1, np.int64)
-    eq, short, one = _k(32 * _ROW), _k(16), np.zeros(DEGREE, np.uint32)
-    weights, long = _k(1), _k(64)
+    eq, short, one = _blocks(32 * _ROW), _k(16), np.zeros(DEGREE, np.uint32)
+    weights, long = _k(1), _blocks(64)
     few = np.zeros((20, 16), np.int8)
     points = np.ones(2, np.uint64)
     domain = CodeDomain.for_length(20)
@@ -123,16 +128,16 @@ def _prove() -> list[Example]:
         lambda: vectors.sub(short, short),
         lambda: vectors.dot(short, short),
         lambda: vectors.lerp(short, short, one),
-        lambda: gkr.first_round(long, long, 64, one, short),
-        lambda: gkr.bind_first(long, long, 64, one, one, short),
-        lambda: gkr.bind_round([_k(64) for _ in range(4)], 64, 64, one, short),
-        lambda: gkr.bind([_k(64)], 64, 64, one),
+        lambda: gkr.first_round(long, long, 64, one, eq),
+        lambda: gkr.bind_first(long, long, 64, one, one, eq),
+        lambda: gkr.bind_round([_blocks(64) for _ in range(4)], 64, 64, one, eq),
+        lambda: gkr.bind([_blocks(64)], 64, 64, one),
         lambda: gkr.round_sums([long] * 4, 64, 64, eq),
         lambda: unit.first_round(made, tiles, weights, one, eq),
         lambda: lookup_leaves.first_round(made, tiles, 0, one, eq),
         lambda: unit.bind_first(made, tiles, weights, one, one, eq),
         lambda: lookup_leaves.bind_first(made, tiles, 0, one, one, eq),
-        lambda: gkr_unit.bind_round([_k(64), _k(64)], 64, 64, one, short),
+        lambda: gkr_unit.bind_round([_blocks(64), _blocks(64)], 64, 64, one, eq),
     ]  # fmt: skip
     for dtype in (np.int16, np.int8, np.int32):
         calls += [
@@ -155,8 +160,9 @@ def _prove() -> list[Example]:
 
 def _other() -> list[Example]:
     made, tiles = _leaf_rows(32), np.zeros(1, np.int64)
-    eq, one = _k(32 * _ROW), np.zeros(DEGREE, np.uint32)
-    short, long, wide = _k(16), _k(64), np.zeros((1, 16), np.int16)
+    eq, one = _blocks(32 * _ROW), np.zeros(DEGREE, np.uint32)
+    short, wide = _k(16), np.zeros((1, 16), np.int16)
+    long, ones = _blocks(64), np.zeros(64, np.uint32)
     calls: list[Example] = []
     for dtype in (np.int16, np.int32):
         calls += [
@@ -166,9 +172,9 @@ def _other() -> list[Example]:
     return [
         *calls,
         lambda: rows.fill_tiles(made, 0, 1),
-        lambda: gkr.up(long[0], long, 64),
-        lambda: gkr.first_round(long[0], long, 64, one, short),
-        lambda: gkr.bind_first(long[0], long, 64, one, one, short),
+        lambda: gkr.up(ones, long, 64),
+        lambda: gkr.first_round(ones, long, 64, one, eq),
+        lambda: gkr.bind_first(ones, long, 64, one, one, eq),
         lambda: vectors.mul_base(short, short[0].copy()),
         lambda: sites.signed_sums(_sketch(), 1, wide),
         lambda: row_sums.row_sums(wide, np.zeros((16, 16), np.int8)),

@@ -27,6 +27,7 @@ from huref.prover.argument.inner import ProductOracle
 from huref.prover.argument.lookup_leaves import Leaves
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.argument.witness import lookup_inputs, multiplicities
+from huref.prover.kernels.field.limbs import from_blocks
 from tests.proof.cheating import change_sides, edited_products, lenient, lookup_switch, other_values, rerun
 from tests.proof.programs import Case, public_inputs
 
@@ -232,7 +233,7 @@ def wrong_numerators(case: Case) -> SecurityReport:
 
         def batch(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
             p, q = self.leaves.batch(first, count)
-            p[(q == self.bad[:, None]).all(axis=0)] = 0
+            p[(from_blocks(q) == self.bad[:, None]).all(axis=0)] = 0
             return p, q
 
     assert remainder < 0

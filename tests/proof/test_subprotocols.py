@@ -34,6 +34,7 @@ from huref.prover.argument.lookup_tree import Virtual, build_tree, present_tiles
 from huref.prover.argument.witness import lookup_inputs, multiplicities
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import k_from_mont
+from huref.prover.kernels.field.limbs import from_blocks
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.gated import verify_gated
 from huref.verifier.argument.inner import verify_inner
@@ -79,7 +80,7 @@ def whole_layer(setup: Setup, leaves: Any) -> tuple[np.ndarray, np.ndarray]:
     numerators = np.zeros((5, len(p)), np.uint32)
     numerators[0] = p
     whole[0, index] = k_from_mont(numerators)
-    whole[1, index] = k_from_mont(q)
+    whole[1, index] = k_from_mont(from_blocks(q))
     return whole[0], whole[1]
 
 

@@ -1,10 +1,9 @@
 """Eight 32-bit residues in one vector register, as a numba type, and field arithmetic on it.
 
 Auto-vectorisation gives up on kernels that touch many arrays, so the kernels that matter are written with
-`V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub`, `vmul` (Montgomery product) and `vkmul`
-(product in K on five limbs). The intrinsics emit generic LLVM vector code, so they also compile where
-AVX2 is missing. Products use the even and odd lanes as two vectors of 64-bit words, which is what the
-hardware multiplies.
+`V8` values: `vload`, `vstore`, `vbroadcast`, `vadd`, `vsub` and `vmul` (Montgomery product); `limbs` has elements
+of K. The intrinsics emit generic LLVM vector code, so they also compile where AVX2 is missing. Products use the even
+and odd lanes as two vectors of 64-bit words, which is what the hardware multiplies.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import register_model
 
-from huref.common.algebra.field import DEGREE, P
+from huref.common.algebra.field import P
 
 LANES = 8
 
@@ -27,7 +26,7 @@ intrinsic: Any = _intrinsic  # its declared type keeps the typing-context argume
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 V32 = ir.VectorType(I32, LANES)
-_V64 = ir.VectorType(I64, LANES // 2)
+V64 = ir.VectorType(I64, LANES // 2)
 _MU = pow(P, -1, 1 << 32)
 
 
@@ -37,7 +36,6 @@ class _V8Type(types.Type):
 
 
 V8 = _V8Type()
-V8_TUPLE = types.UniTuple(V8, DEGREE)
 
 
 @register_model(_V8Type)
@@ -50,55 +48,59 @@ def constant(value: int, vector: ir.VectorType = V32) -> ir.Constant:
     return ir.Constant(vector, [value] * vector.count)
 
 
-def _umin(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+def smaller(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     return b.select(b.icmp_unsigned("<", x, y), x, y)
 
 
 def add_lanes(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     total = b.add(x, y)
-    return _umin(b, total, b.sub(total, constant(P)))
+    return smaller(b, total, b.sub(total, constant(P)))
 
 
 def subtract_lanes(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     total = b.sub(x, y)
-    return _umin(b, total, b.add(total, constant(P)))
+    return smaller(b, total, b.add(total, constant(P)))
 
 
 def _low(b: ir.IRBuilder, x: Any) -> Any:
     """The low 32 bits of each 64-bit word, zero-extended."""
-    return b.and_(x, constant(0xFFFFFFFF, _V64))
+    return b.and_(x, constant(0xFFFFFFFF, V64))
 
 
 def _odd(b: ir.IRBuilder, x: Any) -> Any:
     """The odd lanes of a vector of 32-bit lanes, as 64-bit words."""
-    return b.lshr(b.bitcast(x, _V64), constant(32, _V64))
+    return b.lshr(b.bitcast(x, V64), constant(32, V64))
 
 
-def _signed(b: ir.IRBuilder, x: Any) -> Any:
+def signed_words(b: ir.IRBuilder, x: Any) -> Any:
     """The low 32 bits of each 64-bit word, sign-extended."""
-    shift = constant(32, _V64)
+    shift = constant(32, V64)
     return b.ashr(b.shl(x, shift), shift)
 
 
-def _high_lanes(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
+def high_lanes(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
     """Interleave the high halves of the words of `even` and `odd`."""
     order = [lane for i in range(LANES // 2) for lane in (2 * i + 1, LANES + 2 * i + 1)]
     mask = ir.Constant(V32, order)
     return b.shuffle_vector(b.bitcast(even, V32), b.bitcast(odd, V32), mask)
 
 
-def _quotient(b: ir.IRBuilder, t: Any) -> Any:
+def quotient_times_p(b: ir.IRBuilder, t: Any) -> Any:
     """q * p with q = (t * p^-1 mod 2^32), whose low half equals that of t."""
     q = b.mul(b.bitcast(t, V32), constant(_MU))  # the odd lanes mean nothing
-    return b.mul(_low(b, b.bitcast(q, _V64)), constant(P, _V64))
+    return b.mul(_low(b, b.bitcast(q, V64)), constant(P, V64))
+
+
+def _reduced(b: ir.IRBuilder, even: Any, odd: Any) -> Any:
+    """Words below p * 2^32 over 2^32 mod p: both high halves are below p."""
+    quotients = high_lanes(b, quotient_times_p(b, even), quotient_times_p(b, odd))
+    return subtract_lanes(b, high_lanes(b, even, odd), quotients)
 
 
 def _mul(b: ir.IRBuilder, x: Any, y: Any) -> Any:
-    even = b.mul(_low(b, b.bitcast(x, _V64)), _low(b, b.bitcast(y, _V64)))
+    even = b.mul(_low(b, b.bitcast(x, V64)), _low(b, b.bitcast(y, V64)))
     odd = b.mul(_odd(b, x), _odd(b, y))
-    return subtract_lanes(
-        b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd))
-    )  # both below p
+    return _reduced(b, even, odd)
 
 
 def splat(b: ir.IRBuilder, scalar: Any) -> Any:
@@ -174,12 +176,14 @@ def vmul(typing_context: Any, x: Any, y: Any) -> Any:
 
 
 def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
-    words = [[(_low(b, b.bitcast(v, _V64)), _odd(b, v)) for v in group] for group in (x, y)]
+    words = [[(_low(b, b.bitcast(v, V64)), _odd(b, v)) for v in group] for group in (x, y)]
     even, odd = (
         b.add(b.add(products[0], products[1]), products[2])
         for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
     )
-    return subtract_lanes(b, _high_lanes(b, even, odd), _high_lanes(b, _quotient(b, even), _quotient(b, odd)))
+    return subtract_lanes(
+        b, high_lanes(b, even, odd), high_lanes(b, quotient_times_p(b, even), quotient_times_p(b, odd))
+    )
 
 
 @intrinsic
@@ -207,7 +211,7 @@ def _small_dot(b: ir.IRBuilder, x: list[Any], low: list[Any], high: list[Any]) -
     rest = b.add(
         b.sub(rest, b.shl(quotient, constant(31))), b.shl(quotient, constant(27))
     )  # p = 2^31 - 2^27 + 1
-    return _umin(b, rest, b.sub(rest, constant(P)))
+    return smaller(b, rest, b.sub(rest, constant(P)))
 
 
 @intrinsic
@@ -248,47 +252,6 @@ def _integers(context: Any, b: ir.IRBuilder, kind: Any, array: Any, index: Any) 
     return loaded if bits == 32 else b.sext(loaded, V32)
 
 
-def _kmul(b: ir.IRBuilder, x: Any, y: Any) -> list[Any]:
-    """Limbs of the product in K, from canonical Montgomery limbs.
-
-    A signed product of centred limbs is at most p^2/4, one unit. Limb k has k + 1 plain products and 4 - k with
-    doubled limbs of y, two units each unless the double is centred again, as that of y1 is. So no limb sums more
-    than eight units, 2 p^2: the high half is in (-p, p) and one conditional addition makes it canonical before
-    the reduction.
-    """
-    half = constant((P - 1) // 2)
-
-    def centre(v: Any) -> Any:
-        above = b.icmp_unsigned(">", v, half)
-        return b.select(above, b.sub(v, constant(P)), v)
-
-    left = [centre(v) for v in x]
-    right = [centre(v) for v in y]
-    doubled = [centre(add_lanes(b, y[1], y[1])), *(b.add(v, v) for v in right[2:])]  # of y1 to y4
-
-    def halves(v: Any) -> tuple[Any, Any]:
-        word = b.bitcast(v, _V64)
-        return _signed(b, word), b.ashr(word, constant(32, _V64))
-
-    parts = [[halves(v) for v in group] for group in (left, right, doubled)]
-    out = []
-    for limb in range(DEGREE):
-        sums = []
-        for parity in (0, 1):
-            low = None
-            for i in range(limb + 1):
-                term = b.mul(parts[0][i][parity], parts[1][limb - i][parity])
-                low = term if low is None else b.add(low, term)
-            for i in range(limb + 1, DEGREE):
-                low = b.add(low, b.mul(parts[0][i][parity], parts[2][limb + DEGREE - i - 1][parity]))
-            sums.append(low)
-        high = _high_lanes(b, sums[0], sums[1])
-        high = _umin(b, high, b.add(high, constant(P)))
-        quotient = _high_lanes(b, _quotient(b, sums[0]), _quotient(b, sums[1]))
-        out.append(subtract_lanes(b, high, quotient))
-    return out
-
-
 @intrinsic
 def vresidues(typing_context: Any, array: Any, index: Any) -> Any:
     """Eight entries in (-p, p), negative ones as such, as residues."""
@@ -297,17 +260,3 @@ def vresidues(typing_context: Any, array: Any, index: Any) -> Any:
         return subtract_lanes(b, _integers(context, b, signature.args[0], *args), constant(0))
 
     return V8(array, types.int64), codegen
-
-
-@intrinsic
-def vkmul(
-    typing_context: Any,
-    x0: Any, x1: Any, x2: Any, x3: Any, x4: Any,
-    y0: Any, y1: Any, y2: Any, y3: Any, y4: Any,
-) -> Any:  # fmt: skip
-    """Five V8 limbs of the product in K of (x0..x4) and (y0..y4), eight products at once."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return context.make_tuple(b, signature.return_type, _kmul(b, args[:DEGREE], args[DEGREE:]))
-
-    return V8_TUPLE(*[V8] * (2 * DEGREE)), codegen

@@ -1,9 +1,10 @@
 """Kernels of the lookup argument's fraction tree (protocol §6.5).
 
-A layer is a list of equal tiles of m fractions p/q, stored as K vectors (5, tiles·m); a parent's fraction is
-made of the entries y and m/2 + y of its tile. Numerators of the leaf layer are base-field residues. A
-layer's sumcheck is over g = a·b + c·d with a = p_low, b = q_high, c = q_low, d = p_high + μ·q_high, and binds the
-top remaining index bit of every tile. All sizes are multiples of eight lanes; smaller tables are the caller's.
+A layer is a list of equal tiles of m fractions p/q, stored as K vectors in blocks
+(`huref.prover.kernels.field.limbs`); a parent's fraction is made of the entries y and m/2 + y of its tile. Numerators
+of the leaf layer are base-field residues. A layer's sumcheck is over g = a·b + c·d with a = p_low, b = q_high,
+c = q_low, d = p_high + μ·q_high, and binds the top remaining index bit of every tile. All sizes are multiples of eight
+lanes; smaller tables are the caller's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32, madd
 from huref.prover.kernels.field.limbs import (
+    blocks,
     broadcast5,
+    entries,
     lane_sums,
     load5,
     store5,
@@ -252,21 +255,17 @@ def _bind(x: Any, m: int, stride: int, r: Any, start: int, stop: int) -> None:
             store5(x, i, between(wide_r, load5(x, i), load5(x, i + half)))
 
 
-def _k(count: int) -> U32:
-    return np.empty((DEGREE, count), np.uint32)
-
-
 def up(p: U32, q: U32, m: int) -> tuple[U32, U32]:
-    """Parents of a layer of tiles of m; p is (n,) at the leaves, else (5, n)."""
-    n = q.shape[1]
-    out_p, out_q = _k(n // 2), _k(n // 2)
+    """Parents of a layer of tiles of m; p is (n,) at the leaves, else in blocks as q."""
+    n = entries(q)
+    out_p, out_q = blocks(n // 2), blocks(n // 2)
     run_ranges(leaf_up if p.ndim == 1 else tile_up, n // m, 1, p, q, m, out_p, out_q, 0, align=1)
     return out_p, out_q
 
 
 def first_round(p: U32, q: U32, m: int, mu: U32, eq: U32) -> U32:
     """Per-tile sums at 0 and ∞ of a layer's first round, shape (2, 5, tiles)."""
-    tiles = q.shape[1] // m
+    tiles = entries(q) // m
     sums = np.zeros((2, DEGREE, tiles), np.uint32)
     kernel = leaf_first_round if p.ndim == 1 else tile_first_round
     run_ranges(kernel, tiles, 1, p, q, m, mu, eq, 0, sums, 0, align=1)
@@ -275,8 +274,8 @@ def first_round(p: U32, q: U32, m: int, mu: U32, eq: U32) -> U32:
 
 def bind_first(p: U32, q: U32, m: int, mu: U32, r: U32, eq: U32) -> tuple[list[U32], U32]:
     """The tables a, b, c, d after the first round's challenge, tiles of m/4, and the next round's sums."""
-    n = q.shape[1]
-    tables = [_k(n // 4) for _ in range(4)]
+    n = entries(q)
+    tables = [blocks(n // 4) for _ in range(4)]
     sums = np.zeros((2, DEGREE, n // m), np.uint32)
     run_ranges(bind_round_of_tiles, n // m, 1, p, q, m, mu, r, eq, 0, *tables, 0, m // 8, sums, 0, align=1)
     return tables, sums
@@ -284,7 +283,7 @@ def bind_first(p: U32, q: U32, m: int, mu: U32, r: U32, eq: U32) -> tuple[list[U
 
 def round_sums(tables: list[U32], m: int, stride: int, eq: U32) -> U32:
     """Per-tile sums at 0 and ∞ of a later round, shape (2, 5, tiles); tiles of m start `stride` apart."""
-    tiles = tables[0].shape[1] // stride
+    tiles = entries(tables[0]) // stride
     sums = np.zeros((2, DEGREE, tiles), np.uint32)
     run_ranges(_round, tiles, 1, *tables, m, stride, eq, sums, align=1)
     return sums
@@ -293,12 +292,12 @@ def round_sums(tables: list[U32], m: int, stride: int, eq: U32) -> U32:
 def bind(tables: list[U32], m: int, stride: int, r: U32) -> None:
     """Bind the top bit of tiles of m, in place: the first m/2 entries of every tile hold the result."""
     for table in tables:
-        run_ranges(_bind, table.shape[1] // stride, 1, table, m, stride, r, align=1)
+        run_ranges(_bind, entries(table) // stride, 1, table, m, stride, r, align=1)
 
 
 def bind_round(tables: list[U32], m: int, stride: int, r: U32, eq: U32) -> U32:
     """`bind` and then `round_sums` of tiles of m/2, in one pass over the tables."""
-    tiles = tables[0].shape[1] // stride
+    tiles = entries(tables[0]) // stride
     sums = np.zeros((2, DEGREE, tiles), np.uint32)
     run_ranges(_bind_round, tiles, 1, *tables, m, stride, r, eq, sums, align=1)
     return sums

@@ -13,7 +13,7 @@ import numpy as np
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
-from huref.prover.kernels.field.limbs import broadcast5, load5, store5, vkadd5, vkmul5, vksub5, zero5
+from huref.prover.kernels.field.limbs import broadcast5, entries, load5, store5, vkadd5, vkmul5, vksub5, zero5
 from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import between, finish
@@ -24,7 +24,7 @@ _BLOCK = 1 << 9  # entries of a tile whose sums stay in the cache while all tile
 
 @kernel
 def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
-    """Parents of the leaves q (5, m), 1/q_low + 1/q_high, to entry `at` on."""
+    """Parents of m leaves q, 1/q_low + 1/q_high, to entry `at` on."""
     half = m // 2
     for y in range(0, half, LANES):
         q0, q1 = load5(q, y), load5(q, half + y)
@@ -52,8 +52,8 @@ def add_weighted(sums: Any, n: int, eq: Any, eq_at: int, total: Any) -> None:
 
 @helper
 def unit_first_round(q: Any, sums: Any, at: int) -> None:
-    """Products of four rows of B and C, q (5, 4w) = (C, C, B, B), added to the sums from entry `at` on."""
-    w = q.shape[1] // 4
+    """Products of four rows of w of B and C, q = (C, C, B, B), added to the sums from entry `at` on."""
+    w = len(q) * LANES // 4
     for y in range(0, w, LANES):
         c0, c1, b0, b1 = load5(q, y), load5(q, y + w), load5(q, y + 2 * w), load5(q, y + 3 * w)
         _add_products(sums, at + y, b0, b1, c0, c1)
@@ -61,11 +61,11 @@ def unit_first_round(q: Any, sums: Any, at: int) -> None:
 
 @helper
 def unit_bind_round(q: Any, r: Any, b: Any, c: Any, to: int, far: int, sums: Any, at: int) -> None:
-    """Binds the first variable of eight rows, q (5, 8w) = (4 of C, 4 of B), and adds the next round's products.
+    """Binds the first variable of eight rows of w, q = (4 of C, 4 of B), and adds the next round's products.
 
     The two rows of either table go to entry `to`, and `far` behind it.
     """
-    w = q.shape[1] // 8
+    w = len(q) * LANES // 8
     wide_r = broadcast5(r)
     for y in range(0, w, LANES):
         c0 = between(wide_r, load5(q, y), load5(q, y + 2 * w))
@@ -84,7 +84,7 @@ def _bind_round(b: Any, c: Any, m: int, stride: int, r: Any, eq: Any, start: int
     quarter = m // 4
     wide_r = broadcast5(r)
     total = np.zeros((2, DEGREE, 1), np.uint32)
-    sums = np.empty((2, DEGREE, min(quarter, _BLOCK)), np.uint32)
+    sums = np.empty((2, min(quarter, _BLOCK) // LANES, DEGREE, LANES), np.uint32)
     for first in range(0, quarter, _BLOCK):
         n = min(_BLOCK, quarter - first)
         sums[:] = 0
@@ -106,5 +106,5 @@ def _bind_round(b: Any, c: Any, m: int, stride: int, r: Any, eq: Any, start: int
 
 def bind_round(tables: list[U32], m: int, stride: int, r: U32, eq: U32) -> U32:
     """Binds the top bit of tiles of m of B and C in place and sums the next round over all tiles, (2, 5, parts)."""
-    tiles = tables[0].shape[1] // stride
+    tiles = entries(tables[0]) // stride
     return np.concatenate(run_ranges(_bind_round, tiles, 1, *tables, m, stride, r, eq, align=1), axis=2)

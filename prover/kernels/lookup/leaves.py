@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
+from huref.prover.kernels.field.limbs import blocks
+from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import (
     bind_round_of_tiles,
@@ -25,13 +27,18 @@ from huref.prover.kernels.threads import run_ranges
 
 
 @helper
+def _blocks(count: int) -> Any:
+    return np.empty((count // LANES, DEGREE, LANES), np.uint32)
+
+
+@helper
 def _scratch(rows: Any, count: int) -> Any:
-    return np.empty(count * rows.w, np.uint32), np.empty((DEGREE, count * rows.w), np.uint32)
+    return np.empty(count * rows.w, np.uint32), _blocks(count * rows.w)
 
 
 @helper
 def _k_scratch(rows: Any, count: int) -> Any:
-    return np.empty((DEGREE, count * rows.w), np.uint32), np.empty((DEGREE, count * rows.w), np.uint32)
+    return _blocks(count * rows.w), _blocks(count * rows.w)
 
 
 @helper
@@ -135,9 +142,9 @@ def _inner_bind(
 
 
 def folded(rows: LeafRows, depth: int) -> tuple[U32, U32]:
-    """The layer `depth` (1 to 3) foldings above the leaves, numerators and denominators (5, n)."""
+    """The layer `depth` (1 to 3) foldings above the leaves, numerators and denominators in blocks."""
     tiles, height = rows.job.shape
-    p, q = np.empty((2, DEGREE, tiles * (height >> depth) * rows.w), np.uint32)
+    p, q = (blocks(tiles * (height >> depth) * rows.w) for _ in range(2))
     kernel, where = (_fold_once, (rows,)) if depth == 1 else (_fold_more, (rows, depth))
     run_ranges(kernel, tiles, 1, *where, p, q, align=1)
     return p, q
@@ -158,7 +165,7 @@ def bind_first(
 ) -> tuple[list[U32], U32]:
     """Tables (a, b, c, d) after the first challenge, and the next round's sums."""
     size = len(tiles) * (rows.job.shape[1] >> (2 + depth)) * rows.w
-    tables = [np.empty((DEGREE, size), np.uint32) for _ in range(4)]
+    tables = [blocks(size) for _ in range(4)]
     sums = np.zeros((2, DEGREE, len(tiles)), np.uint32)
     kernel, where = (_inner_bind, (rows, tiles, depth)) if depth else (_leaf_bind, (rows, tiles))
     run_ranges(kernel, len(tiles), 1, *where, factor, r, eq, sums, *tables, align=1)

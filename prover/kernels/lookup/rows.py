@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE, P
 from huref.prover.kernels.field.field import ONE, ONE_SQUARED, U32, mmul
+from huref.prover.kernels.field.limbs import blocks
 from huref.prover.kernels.field.simd import (
     LANES,
     vadd,
@@ -79,8 +80,8 @@ def _lifted3(data: Any, at: int, deltas: Any, lift: int) -> Any:
 def _byte_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, low: Any, high: Any, slot: int
 ) -> None:
-    n = q.shape[1]
     for c in range(0, cols, LANES):
+        to = DEGREE * (at + c)
         x0, x1, x2 = _lifted3(data, base + c, deltas, _BYTE)
         for limb in range(DEGREE):
             l0, l1, l2, l3 = low[slot, 0, limb], low[slot, 1, limb], low[slot, 2, limb], low[slot, 3, limb]
@@ -95,40 +96,40 @@ def _byte_row(
                 vbroadcast(l0), vbroadcast(l1), vbroadcast(l2), vbroadcast(l3),
                 vbroadcast(h0), vbroadcast(h1), vbroadcast(h2), vbroadcast(h3),
             )  # fmt: skip
-            vstore(q, limb * n + at + c, x)
+            vstore(q, to + LANES * limb, x)
 
 
 @helper
 def _half_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, scales: Any, offsets: Any, slot: int
 ) -> None:
-    n = q.shape[1]
     for c in range(0, cols, LANES):
+        to = DEGREE * (at + c)
         x0, x1, x2 = _lifted3(data, base + c, deltas, _HALF)
         for limb in range(DEGREE):
             s0, s1, s2 = scales[slot, 0, limb], scales[slot, 1, limb], scales[slot, 2, limb]
             x = vdot3(x0, x1, x2, vbroadcast(s0), vbroadcast(s1), vbroadcast(s2))
-            vstore(q, limb * n + at + c, vadd(x, vbroadcast(offsets[slot, limb])))
+            vstore(q, to + LANES * limb, vadd(x, vbroadcast(offsets[slot, limb])))
 
 
 @helper
 def _word_row(
     q: Any, at: int, data: Any, base: int, deltas: Any, cols: int, scales: Any, offsets: Any, slot: int
 ) -> None:
-    n = q.shape[1]
     for c in range(0, cols, LANES):
+        to = DEGREE * (at + c)
         x0, x1 = vload(data, base + c), vload(data, base + c + deltas[0])
         x2 = vload(data, base + c + deltas[1])
         for limb in range(DEGREE):
             s0, s1, s2 = scales[slot, 0, limb], scales[slot, 1, limb], scales[slot, 2, limb]
             x = vadd(vmul(x0, vbroadcast(s0)), vadd(vmul(x1, vbroadcast(s1)), vmul(x2, vbroadcast(s2))))
-            vstore(q, limb * n + at + c, vadd(x, vbroadcast(offsets[slot, limb])))
+            vstore(q, to + LANES * limb, vadd(x, vbroadcast(offsets[slot, limb])))
 
 
 @helper
 def denominators(rows: Any, job: int, base: int, constants: Any, slot: int, q: Any, at: int) -> None:
-    """A row's q (5, …) from `at` on; `constants` holds scales, offsets, low and high of some jobs or multiples of
-    them, the row's in place `slot`.
+    """A row's q in blocks from entry `at` on; `constants` holds scales, offsets, low and high of some jobs or
+    multiples of them, the row's in place `slot`.
     """
     scales, offsets, low, high = constants
     cols, deltas = rows.cols[job], rows.deltas[job]
@@ -140,6 +141,13 @@ def denominators(rows: Any, job: int, base: int, constants: Any, slot: int, q: A
         _half_row(q, at, rows.halves, base, deltas, cols, scales, offsets, slot)
     else:
         _word_row(q, at, rows.words, base, deltas, cols, scales, offsets, slot)
+
+
+@helper
+def _ones(q: Any, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        q[i // LANES, :, i % LANES] = 0
+        q[i // LANES, 0, i % LANES] = ONE
 
 
 @helper
@@ -158,8 +166,7 @@ def fill_denominators(rows: Any, tile: int, first: int, count: int, q: Any, at: 
             cols = rows.cols[job]
             denominators(rows, job, rows.base[tile, row], constants, np.int64(job), q, at + j * w)
         if cols < w:
-            q[0, at + j * w + cols : at + j * w + w] = ONE
-            q[1:, at + j * w + cols : at + j * w + w] = 0
+            _ones(q, at + j * w + cols, at + j * w + w)
         unit = unit and cols == w and rows.numerator[tile, row] < 0
     return unit
 
@@ -197,8 +204,8 @@ def _fill_tiles(rows: Any, first: int, p: Any, q: Any, start: int, stop: int) ->
 
 
 def fill_tiles(rows: LeafRows, first: int, count: int) -> tuple[U32, U32]:
-    """Leaves of `count` tiles from `first` on: numerators (n,) and denominators (5, n)."""
+    """Leaves of `count` tiles from `first` on: numerators (n,) and denominators in blocks."""
     size = count * rows.job.shape[1] * rows.w
-    p, q = np.empty(size, np.uint32), np.empty((DEGREE, size), np.uint32)
+    p, q = np.empty(size, np.uint32), blocks(size)
     run_ranges(_fill_tiles, count, 1, rows, first, p, q, align=1)
     return p, q

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import ONE, U32, kmul, madd, mmul
+from huref.prover.kernels.field.limbs import blocks
+from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr_unit import add_weighted, unit_bind_round, unit_first_round
 from huref.prover.kernels.lookup.rows import COMPONENTS, LeafRows, denominators
@@ -37,8 +39,9 @@ def _space(rows: Any, count: int) -> Any:
     )
     one = np.zeros(DEGREE, np.uint32)
     one[0] = ONE
-    made = np.empty((DEGREE, count * rows.w), np.uint32), constants, np.full((2, 2), -1), one
-    return made, np.empty((2, DEGREE, _ROWS * rows.w), np.uint32), np.zeros((2, DEGREE, 1), np.uint32)
+    made = np.empty((count * rows.w // LANES, DEGREE, LANES), np.uint32), constants, np.full((2, 2), -1), one
+    sums = np.empty((2, _ROWS * rows.w // LANES, DEGREE, LANES), np.uint32)
+    return made, sums, np.zeros((2, DEGREE, 1), np.uint32)
 
 
 @helper
@@ -70,7 +73,7 @@ def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any,
 def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) -> None:
     """Rows of a tile that fold onto each other: the lower half is C, the upper half B."""
     q, constants, seen, one = made
-    count = q.shape[1] // rows.w
+    count = len(q) * LANES // rows.w
     step = rows.job.shape[1] // count
     for j in range(count):
         slot = 1 if 2 * j >= count else 0
@@ -125,7 +128,7 @@ def bind_first(
 ) -> tuple[list[U32], U32]:
     """The tables B and C after the first challenge, and the next round's sums."""
     size = len(tiles) * (rows.job.shape[1] // 4) * rows.w
-    tables = [np.empty((DEGREE, size), np.uint32) for _ in range(2)]
+    tables = [blocks(size) for _ in range(2)]
     given = rows, tiles, np.ascontiguousarray(weights.T), kappa, r, eq
     sums = run_ranges(_bind_first, len(tiles), 1, *given, *tables, align=1)
     return tables, np.concatenate(sums, axis=2)
