@@ -103,8 +103,7 @@ def _commit_proof(
 ) -> OpenedMatrix:
     """Commit to A: all matrices, multiplicities, pads, mask rows R and R', random rows."""
     layout = setup.layout
-    matrices = [values.stacked(matrix) for matrix in layout.relations.matrices]
     hidden = layout.mask_start - layout.pad_start
     closing = closing_segments(layout.spaces, layout.w, hidden, counts, pads)
-    rows = [*matrices, *closing, reduction_masks(seed, layout.w)]
+    rows = [*values.segments(), *closing, reduction_masks(seed, layout.w)]
     return commit_rows(rows, setup.geometry.proof, seed, device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ class Values:
         count = self.layout.placed[matrix.name].count * self.w
         store = self.words if self.wide[matrix.name] else self.halves
         return store[self.starts[matrix.name] :][:count].reshape(-1, self.w)
+
+    def segments(self) -> list[Ints]:
+        """All committed rows in their order, (rows, w) each: matrices that follow one another in one store together."""
+        found = []
+        for wide, group in groupby(self.layout.relations.matrices, key=lambda matrix: self.wide[matrix.name]):
+            names = [matrix.name for matrix in group]
+            start, end = self.starts[names[0]], self.starts[names[-1]]
+            end += self.layout.placed[names[-1]].count * self.w
+            found.append((self.words if wide else self.halves)[start:end].reshape(-1, self.w))
+        return found
 
     def blocks(self, matrix: Matrix) -> Ints:
         """The same, (blocks, rows, w)."""

@@ -50,14 +50,15 @@ def _load(context: Any, b: Any, kind: Any, array: Any, index: Any, vector: Any) 
 
 
 @intrinsic
-def paired_bytes(typing_context: Any, array: Any, first: Any, second: Any) -> Any:
-    """8 entries from `first` on and 8 from `second` on, interleaved."""
+def paired_shorts(typing_context: Any, array: Any, first: Any, second: Any) -> Any:
+    """8 entries of an int8 or int16 array from `first` on and 8 from `second` on, interleaved."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        x = _load(context, b, signature.args[0], args[0], args[1], _BYTES8)
-        y = _load(context, b, signature.args[0], args[0], args[2], _BYTES8)
+        eight = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), 8)
+        x, y = (_load(context, b, signature.args[0], args[0], at, eight) for at in args[1:])
         order = _order([lane for i in range(8) for lane in (i, 8 + i)])
-        return b.sext(b.shuffle_vector(x, y, order), _SHORTS)
+        both = b.shuffle_vector(x, y, order)
+        return both if both.type == _SHORTS else b.sext(both, _SHORTS)
 
     return _V16(array, types.int64, types.int64), codegen
 

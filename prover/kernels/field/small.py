@@ -2,8 +2,9 @@
 
 Entries of 8 bits take the fast path: a Montgomery limb, centred, is two signed 16-bit digits, and the
 processor multiplies 16 pairs of 16-bit numbers and adds them in twos in one instruction. Such a step adds
-at most 2 * 2^7 * 2^15 = 2^23 to a 32-bit partial sum, so partial sums move to 64 bits after 128 steps. Wider
-entries are multiplied as residues, eight at a time.
+at most 2 * 2^7 * 2^15 = 2^23 to a 32-bit partial sum, so partial sums move to 64 bits after 128 steps. For entries
+of 16 bits on a vector's right the digits have 8 bits, and there are two products. Wider entries, and 16-bit ones on
+its left, are multiplied as residues, eight at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from huref.prover.kernels.field.short_simd import (
     SHORT_LANES,
     horizontal,
     multiply_add,
-    paired_bytes,
+    paired_shorts,
+    repeated_pair,
     shorts16,
     zero8,
 )
@@ -94,38 +96,41 @@ def _bytes_matvec(out: Any, matrix: Any, flat: Any, start: int, stop: int) -> No
 
 
 @kernel
-def _bytes_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> Any:
-    """sum_i digits[d, i] matrix[i, j] over rows [start, stop), as int64 (10, n); `matrix` flat."""
+def _shorts_vecmat(digits: Any, matrix: Any, n: int, start: int, stop: int) -> Any:
+    """sum_i digits[d, i] matrix[i, j] over rows [start, stop), as int64 (10, n); `matrix` flat, bytes, or 16-bit
+    entries and digits of 8 bits.
+    """
     out = np.zeros((_DIGITS, n), dtype=np.int64)
-    pairs = np.zeros(_ROW_BLOCK // 2 * _DIGITS * _STEP, dtype=np.int16)
+    pairs = np.empty(_ROW_BLOCK * _DIGITS, dtype=np.int16)
     sums = np.empty(_DIGITS * 8, dtype=np.uint32)
     signed = sums.view(np.int32)
     whole = n // 8 * 8
     for top in range(start, stop, _ROW_BLOCK):
         bottom = min(stop, top + _ROW_BLOCK)
         count = (bottom - top) // 2
-        for pair in range(count):
-            for d in range(_DIGITS):
-                for lane in range(0, _STEP, 2):
-                    at = (pair * _DIGITS + d) * _STEP + lane
-                    pairs[at] = digits[d, top + 2 * pair]
-                    pairs[at + 1] = digits[d, top + 2 * pair + 1]
+        if not digits[:, top:bottom].any():
+            continue  # much of a vector may be zero
+        for d in range(_DIGITS):
+            for pair in range(count):
+                at = 2 * (pair * _DIGITS + d)
+                pairs[at] = digits[d, top + 2 * pair]
+                pairs[at + 1] = digits[d, top + 2 * pair + 1]
         for j in range(0, whole, 8):
             t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = zero8()
             for pair in range(count):
                 row = (top + 2 * pair) * n + j
-                x = paired_bytes(matrix, row, row + n)
-                at = pair * _DIGITS * _STEP
-                t0 = multiply_add(t0, x, shorts16(pairs, at))
-                t1 = multiply_add(t1, x, shorts16(pairs, at + 16))
-                t2 = multiply_add(t2, x, shorts16(pairs, at + 32))
-                t3 = multiply_add(t3, x, shorts16(pairs, at + 48))
-                t4 = multiply_add(t4, x, shorts16(pairs, at + 64))
-                t5 = multiply_add(t5, x, shorts16(pairs, at + 80))
-                t6 = multiply_add(t6, x, shorts16(pairs, at + 96))
-                t7 = multiply_add(t7, x, shorts16(pairs, at + 112))
-                t8 = multiply_add(t8, x, shorts16(pairs, at + 128))
-                t9 = multiply_add(t9, x, shorts16(pairs, at + 144))
+                x = paired_shorts(matrix, row, row + n)
+                at = 2 * pair * _DIGITS
+                t0 = multiply_add(t0, x, repeated_pair(pairs, at))
+                t1 = multiply_add(t1, x, repeated_pair(pairs, at + 2))
+                t2 = multiply_add(t2, x, repeated_pair(pairs, at + 4))
+                t3 = multiply_add(t3, x, repeated_pair(pairs, at + 6))
+                t4 = multiply_add(t4, x, repeated_pair(pairs, at + 8))
+                t5 = multiply_add(t5, x, repeated_pair(pairs, at + 10))
+                t6 = multiply_add(t6, x, repeated_pair(pairs, at + 12))
+                t7 = multiply_add(t7, x, repeated_pair(pairs, at + 14))
+                t8 = multiply_add(t8, x, repeated_pair(pairs, at + 16))
+                t9 = multiply_add(t9, x, repeated_pair(pairs, at + 18))
             vstore(sums, 0, t0)
             vstore(sums, 8, t1)
             vstore(sums, 16, t2)
@@ -178,6 +183,8 @@ def _wide_vecmat(vector: Any, matrix: Any, n: int, start: int, stop: int) -> Any
     out = np.zeros((DEGREE, n), dtype=np.uint32)
     whole = n // LANES * LANES
     for row in range(start, stop):
+        if not vector[:, row].any():
+            continue
         v = broadcast_column(vector, row)
         for j in range(0, whole, LANES):
             x = vresidues(matrix, row * n + j)
@@ -206,6 +213,12 @@ def split_digits(vector: U32) -> npt.NDArray[np.int16]:
     out = np.empty((2 * limbs, count), dtype=np.int16)
     run_ranges(_split, count, 1 << 14, out, vector)
     return out
+
+
+def _shorter(digits: npt.NDArray[np.int16]) -> list[tuple[int, npt.NDArray[np.int16]]]:
+    """Digits of 8 bits, from -128 to 128, with the shifts that make those of 16 bits of them."""
+    low = ((digits + np.int16(128)) & np.int16(255)) - np.int16(128)
+    return [(0, low), (8, (digits.astype(np.int32) - low >> 8).astype(np.int16))]
 
 
 def _join_digits(sums: npt.NDArray[np.int64]) -> U32:
@@ -248,11 +261,13 @@ def small_vecmat(vector: U32, matrix: npt.NDArray[Any]) -> U32:
     data = _checked(matrix, vector, 0)
     rows, columns = data.shape
     grain = max(_ROW_BLOCK, (1 << 16) // max(1, columns))
-    if data.dtype == np.int8:
+    if data.dtype.itemsize < 4:
         digits, total = split_digits(vector), np.zeros((_DIGITS, columns), np.int64)
-        for low, high in row_parts(matrix):
-            parts = run_ranges(_bytes_vecmat, high - low, grain, digits, data.reshape(-1), columns, first=low)
-            total += np.sum(parts, axis=0)
+        for shift, own in [(0, digits)] if data.dtype == np.int8 else _shorter(digits):
+            for low, high in row_parts(matrix):
+                given = own, data.reshape(-1), columns
+                parts = run_ranges(_shorts_vecmat, high - low, grain, *given, first=low)
+                total += np.sum(parts, axis=0) << shift
         return _join_digits(total)
     parts = run_ranges(_wide_vecmat, rows, grain, to_mont(vector), data.reshape(-1), columns)
     return (np.stack(parts).sum(axis=0, dtype=np.uint64) % P64).astype(np.uint32)

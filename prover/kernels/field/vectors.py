@@ -64,17 +64,17 @@ def _mul(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
 
 
 @kernel
-def _scale_add(out: Any, a: Any, s: Any, b: Any, add: bool, start: int, stop: int) -> None:
-    """out = s * b, plus a if `add`."""
+def _scale_add(out: Any, at: int, s: Any, b: Any, add: bool, start: int, stop: int) -> None:
+    """s * b to entry `at` of out and on, added if `add`."""
     whole = start + (stop - start) // LANES * LANES
     wide = broadcast5(s)
     for i in range(start, whole, LANES):
         x = vkmul5(wide, load5(b, i))
-        store5(out, i, vkadd5(x, load5(a, i)) if add else x)
+        store5(out, at + i, vkadd5(x, load5(out, at + i)) if add else x)
     for i in range(whole, stop):
         product = kmul(s[0], s[1], s[2], s[3], s[4], b[0, i], b[1, i], b[2, i], b[3, i], b[4, i])
         for limb in range(DEGREE):
-            out[limb, i] = madd(product[limb], a[limb, i]) if add else product[limb]
+            out[limb, at + i] = madd(product[limb], out[limb, at + i]) if add else product[limb]
 
 
 @kernel
@@ -190,14 +190,14 @@ def mul(a: U32, b: U32, out: U32 | None = None) -> U32:
 def scale(a: U32, s: U32, out: U32 | None = None) -> U32:
     """s * a for one element s of shape (5,)."""
     left, _, target = _pair(a, a, out)
-    run_ranges(_scale_add, target.shape[1], _GRAIN, target, left, _scalar(s), left, False)
+    run_ranges(_scale_add, target.shape[1], _GRAIN, target, 0, _scalar(s), left, False)
     return target
 
 
-def fma(a: U32, s: U32, b: U32, out: U32 | None = None) -> U32:
+def fma(a: U32, s: U32, b: U32) -> U32:
     """a + s * b for one element s of shape (5,)."""
-    left, right, target = _pair(a, b, out)
-    run_ranges(_scale_add, target.shape[1], _GRAIN, target, left, _scalar(s), right, True)
+    target = np.array(a, order="C")
+    add_outer(target, 0, _scalar(s)[:, None], b)
     return target
 
 
@@ -250,6 +250,9 @@ def add_outer(out: U32, at: int, left: U32, right: U32) -> None:
     check_k(out)
     if not out.flags.c_contiguous or at < 0 or at + a.shape[1] * b.shape[1] > out.shape[1]:
         raise ValueError(f"{a.shape[1]} x {b.shape[1]} products do not fit {out.shape} from {at} on")
+    if a.shape[1] == 1:
+        run_ranges(_scale_add, b.shape[1], _GRAIN, out, at, _scalar(a), b, True)
+        return
     run_ranges(_add_outer, a.shape[1], max(1, _GRAIN // max(1, b.shape[1])), out, at, a, b, align=1)
 
 

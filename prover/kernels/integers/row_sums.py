@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from huref.prover.kernels.field.short_simd import (
     multiply_add4,
-    paired_bytes,
+    paired_shorts,
     repeated_pair,
     shorts16,
     store16,
@@ -36,7 +36,7 @@ def _widen(wide: Any, matrix: Any, rows: int, columns: int, first: int, pairs: i
         if row + 1 < rows and column + _TILE <= columns:
             at = row * columns + column
             for c in range(0, _TILE, 8):
-                store16(wide, to + 2 * c, paired_bytes(matrix, at + c, at + columns + c))
+                store16(wide, to + 2 * c, paired_shorts(matrix, at + c, at + columns + c))
             continue
         for c in range(_TILE):
             inside = column + c < columns

@@ -22,7 +22,7 @@ from huref.common.algebra.field import FArray, P, fadd, fmul, fpow
 from huref.prover.kernels.field.field import mmul, to_mont
 from huref.prover.kernels.field.short_simd import (
     multiply_add4,
-    paired_bytes,
+    paired_shorts,
     repeated_pair,
     shorts16,
     store16,
@@ -71,7 +71,7 @@ def _widen(wide: Any, to: int, matrix: Any, columns: int, row: int, other: int) 
     rows = matrix.size // columns
     whole = columns // 8 * 8 if other < rows else 0
     for c in range(0, whole, 8):
-        store16(wide, to + 2 * c, paired_bytes(matrix, row * columns + c, other * columns + c))
+        store16(wide, to + 2 * c, paired_shorts(matrix, row * columns + c, other * columns + c))
     for c in range(whole, columns):
         wide[to + 2 * c] = matrix[row * columns + c] if row < rows else 0
         wide[to + 2 * c + 1] = matrix[other * columns + c] if other < rows else 0

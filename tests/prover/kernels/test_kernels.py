@@ -164,6 +164,15 @@ def test_largest_partial_sums_of_bytes(limb: int, entry: int) -> None:
     assert np.all(small_vecmat(vector, np.ascontiguousarray(matrix.T)) == entry * limb * n % P)
 
 
+@pytest.mark.parametrize("limb", [P - 32768, P - 32640, 32767, 127, 128, (P - 1) // 2, (P + 1) // 2])
+@pytest.mark.parametrize("entry", [-32768, 32767])
+def test_largest_partial_sums_of_shorts(limb: int, entry: int) -> None:
+    """As above for 16-bit entries, whose digits have 8 bits."""
+    n = 9000
+    matrix, vector = np.full((n, 19), entry, np.int16), np.full((5, n), limb, np.uint32)
+    assert np.all(small_vecmat(vector, matrix) == entry * limb * n % P)
+
+
 def test_ranges_cover_the_work_once() -> None:
     seen = np.zeros(1001, dtype=np.int64)
 
