@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -40,24 +41,42 @@ def best_cpu_time(run: Callable[[], Any], repeats: int = 3) -> float:
     return best_times(run, repeats)[1]
 
 
+def _processor() -> tuple[str, str]:
+    """The processor's name, which a virtual machine may shorten, and its widest vectors."""
+    found = {"model name": platform.processor(), "flags": ""}
+    with open("/proc/cpuinfo") as info:
+        for line in info:
+            key, _, value = line.partition(":")
+            found[key.strip()] = value.strip()
+    widest = [name for name in ("avx512f", "avx2") if name in found["flags"].split()]
+    return found["model name"], (widest or ["neither AVX2 nor AVX-512"])[0]
+
+
+def _yardstick() -> dict[str, float]:
+    """How fast the machine is right now at work that is not ours: a float32 product on all cores, SHA-256 on one."""
+    import numpy
+
+    size = 2048
+    square, data = numpy.ones((size, size), numpy.float32), bytes(1 << 26)
+    product, digest = best_time(lambda: square @ square), best_time(lambda: hashlib.sha256(data).digest())
+    return {"gflops": round(2e-9 * size**3 / product), "sha256_mb_s": round(len(data) / digest / 1e6)}
+
+
 def environment() -> dict[str, Any]:
-    """Processor, cores, load when measured, library versions and source commit."""
+    """Processor, cores, load and speed when measured, library versions and source commit."""
     import numba
     import numpy
 
-    model = platform.processor()
-    with open("/proc/cpuinfo") as info:
-        for line in info:
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
+    model, vectors = _processor()
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
     ).stdout.strip()
     return {
         "cpu": model,
+        "vectors": vectors,
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg()[0],
+        "yardstick": _yardstick(),
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "numba": numba.__version__,

@@ -6,8 +6,9 @@
 Goes through LADDER until a block does not fit. What counts for the 10 minutes: wall seconds from settings to
 verification, the local reference string apart (`srs`: it is downloaded otherwise; one per number of rows). Every stage
 is a process of its own, with its peak memory, and is stopped at the limit. Writes results/ezkl_block.json after every
-block. A block does not fit when EZKL's two ways to prove products (`ezkl_tool`) both do not. `--start BLOCK` leaves out
-smaller blocks, `--only BLOCK` measures one and stores nothing, `--weights` takes another visibility of EZKL's than
+block. A block does not fit when EZKL's two ways to prove products (`ezkl_tool`) both do not; the second is not tried
+where it needs as many rows as the first, which did not fit. `--start BLOCK` leaves out smaller blocks and keeps what is
+stored of them, `--only BLOCK` measures one and stores nothing, `--weights` takes another visibility of EZKL's than
 `private`, `--table` prints what is stored. EZKL is no dependency of the package.
 """
 
@@ -52,8 +53,12 @@ def spent(stages: dict[str, Any]) -> float:
     return float(sum(found["process"]["wall"] for name, found in stages.items() if name != "srs"))
 
 
-def ezkl_row(block: Block, python: str, weights: str, products: str, work: Path) -> dict[str, Any]:
-    """All stages of a block; `does_not_fit` says why where one was stopped or failed."""
+def ezkl_row(
+    block: Block, python: str, weights: str, products: str, work: Path, too_many: int | None = None
+) -> dict[str, Any]:
+    """All stages of a block; `does_not_fit` says why where one was stopped or failed, or where 2^`too_many` rows are
+    known not to fit and it needs as many.
+    """
     folder, stages = work / str(block), dict[str, Any]()
     row = {"products": products, "stages": stages}
     folder.mkdir()
@@ -66,6 +71,8 @@ def ezkl_row(block: Block, python: str, weights: str, products: str, work: Path)
             stages[name] = run_stage(command, folder, name, {}, limits)
             for key in [key for key in stages[name] if key not in ("call", "process")]:
                 row[key] = stages[name].pop(key)
+            if name == "calibrate" and too_many is not None and row["logrows"] >= too_many:
+                raise StageFailed(f"2^{row['logrows']} rows, and 2^{too_many} do not fit")
     except StageFailed as failure:
         row["does_not_fit"] = str(failure)
     finally:
@@ -76,9 +83,10 @@ def ezkl_row(block: Block, python: str, weights: str, products: str, work: Path)
 
 def rows_of(block: Block, python: str, weights: str, work: Path) -> dict[str, Any]:
     """A block with EZKL, in the first way that fits, and here."""
-    tried = []
+    tried: list[dict[str, Any]] = []
     for products in PRODUCTS:
-        tried.append(ezkl_row(block, python, weights, products, work))
+        too_many = min((row["logrows"] for row in tried if "logrows" in row), default=None)
+        tried.append(ezkl_row(block, python, weights, products, work, too_many))
         if "does_not_fit" not in tried[-1]:
             break
     size = {"block": str(block), "parameters": block.parameters, "multiplications": block.products}
@@ -91,6 +99,15 @@ def huref_row(block: Block, work: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.ezkl_block.huref_tool", str(folder), str(block)]
     return run_stage(command, folder, "huref", {}, Limits(GIGABYTES))
+
+
+def stored_before(start: str, weights: str) -> list[dict[str, Any]]:
+    """What is stored of the blocks that `start` leaves out."""
+    path = RESULTS / "ezkl_block.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    if stored.get("weights") != weights:
+        return []
+    return [row for row in stored["rows"] if row["block"] in LADDER[: LADDER.index(start)]]
 
 
 def main() -> None:
@@ -111,6 +128,8 @@ def main() -> None:
     if problem := missing(options.python):
         raise SystemExit(problem)
     rows: list[dict[str, Any]] = []
+    if not options.only:
+        rows = stored_before(options.start, options.weights)
     work = Path(tempfile.mkdtemp(prefix="ezkl_block_"))
     try:
         ladder = [Block.parse(size) for size in LADDER[LADDER.index(options.start) :]]

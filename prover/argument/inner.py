@@ -38,18 +38,12 @@ class ProductOracle:
         return scalar(vectors.dot(self.left, self.right))
 
     def message(self) -> tuple[KS, KS]:
-        half = _half(self.left)
-        low = [x[:, :half] for x in (self.left, self.right)]
-        high = [x[:, half:] for x in (self.left, self.right)]
-        first = [x[:, : high[0].shape[1]] for x in low]
-        zero = scalar(vectors.dot(*low))
-        infinite = scalar(vectors.dot(*(vectors.sub(b, a) for a, b in zip(first, high, strict=True))))
-        if first[0].shape[1] < half:  # where the upper half is zero the step is minus the lower half
-            infinite += zero - scalar(vectors.dot(*first))
-        return zero, infinite
+        zero, infinite = vectors.halves(self.left, self.right, _half(self.left))
+        return scalar(zero), scalar(infinite)
 
     def bind(self, value: KS) -> None:
-        self.left, self.right = (_bound(x, value) for x in (self.left, self.right))
+        half = _half(self.left)
+        self.left, self.right = (vectors.fold(x, mont(value), half) for x in (self.left, self.right))
 
     def finals(self) -> tuple[KS, KS]:
         """l and r at the point."""
@@ -59,18 +53,6 @@ class ProductOracle:
 def _half(table: U32) -> int:
     """Entries below the top variable."""
     return 1 << (log2_ceil(table.shape[1]) - 1)
-
-
-def _bound(table: U32, value: KS) -> U32:
-    """A table with its top variable bound."""
-    half = _half(table)
-    more = table.shape[1] - half
-    if more == half:
-        return vectors.fold(table, mont(value))
-    out = np.empty((DEGREE, half), np.uint32)
-    out[:, :more] = vectors.lerp(table[:, :more], table[:, half:], mont(value))
-    out[:, more:] = vectors.scale(table[:, more:half], mont(1 - value))
-    return out
 
 
 def inner_vectors(

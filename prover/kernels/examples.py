@@ -128,6 +128,7 @@ def _prove() -> list[Example]:
         lambda: vectors.sub(short, short),
         lambda: vectors.dot(short, short),
         lambda: vectors.lerp(short, short, one),
+        lambda: vectors.halves(short, short, 8),
         lambda: gkr.first_round(long, long, 64, one, eq),
         lambda: gkr.bind_first(long, long, 64, one, one, eq),
         lambda: gkr.bind_round([_blocks(64) for _ in range(4)], 64, 64, one, eq),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from huref.common.algebra.field import DEGREE
-from huref.prover.kernels.field.field import ONE_SQUARED, P64, U32, check_k, kmul, madd, mmul, msub
+from huref.prover.kernels.field.field import ONE, ONE_SQUARED, P64, U32, check_k, kmul, madd, mmul, msub
 from huref.prover.kernels.field.limbs import (
     broadcast5,
     broadcast_column,
@@ -107,6 +107,26 @@ def _dot(a: Any, b: Any, start: int, stop: int) -> Any:
         product = _kmul_at(a, i, b, i)
         for limb in range(DEGREE):
             lanes[limb, 0] = madd(lanes[limb, 0], product[limb])
+    return lanes
+
+
+@kernel
+def _dot_halves(a: Any, b: Any, half: int, start: int, stop: int) -> Any:
+    """Lanes of Σ low·low and Σ step·step of two tables' halves, (2, 5, 8): entries past the end are zero; all sizes are
+    multiples of eight.
+    """
+    lanes = np.zeros((2, DEGREE, LANES), dtype=np.uint32)
+    zero, infinite = load5(lanes[0], 0), load5(lanes[1], 0)
+    last = min(stop, a.shape[1] - half)
+    for i in range(start, last, LANES):
+        x, y = load5(a, i), load5(b, i)
+        zero = vkadd5(zero, vkmul5(x, y))
+        infinite = vkadd5(infinite, vkmul5(vksub5(load5(a, half + i), x), vksub5(load5(b, half + i), y)))
+    for i in range(max(start, last), stop, LANES):
+        product = vkmul5(load5(a, i), load5(b, i))
+        zero, infinite = vkadd5(zero, product), vkadd5(infinite, product)
+    store5(lanes[0], 0, zero)
+    store5(lanes[1], 0, infinite)
     return lanes
 
 
@@ -208,15 +228,41 @@ def lerp(low: U32, high: U32, r: U32, out: U32 | None = None) -> U32:
     return target
 
 
-def fold(table: U32, r: U32) -> U32:
-    """`lerp` of the two halves of a (5, 2n) table: binds the variable of the highest index bit to r."""
+def fold(table: U32, r: U32, half: int | None = None) -> U32:
+    """`lerp` of the two halves of a (5, n) table: binds the variable of the highest index bit to r. Where `half` is
+    given, entries from n to 2·half are zero.
+    """
     whole = _ready(table)
-    if whole.shape[1] % 2:
-        raise ValueError(f"cannot fold a table of odd length {whole.shape[1]}")
-    half = whole.shape[1] // 2
+    n = whole.shape[1]
+    half = n // 2 if half is None and n % 2 == 0 else half
+    if half is None or not half <= n <= 2 * half:
+        raise ValueError(f"cannot fold a table of length {n}")
     target = np.empty((DEGREE, half), dtype=np.uint32)
-    run_ranges(_lerp, half, _GRAIN, target, whole, whole, half, _scalar(r))
+    run_ranges(_lerp, n - half, _GRAIN, target, whole, whole, half, _scalar(r))
+    if n < 2 * half:
+        rest = _scalar(sub(_one()[:, None], _scalar(r)[:, None]))
+        run_ranges(_scale_add, 2 * half - n, _GRAIN, target, 0, rest, whole, False, first=n - half)
     return target
+
+
+def _one() -> U32:
+    one = np.zeros(DEGREE, np.uint32)
+    one[0] = ONE
+    return one
+
+
+def halves(a: U32, b: U32, half: int) -> tuple[U32, U32]:
+    """Σ low·low and Σ (high - low)·(high - low) of two (5, n) tables' halves, entries from n to 2·half zero."""
+    left, right = _ready(a), _ready(b)
+    n = left.shape[1]
+    if left.shape != right.shape or not half <= n <= 2 * half:
+        raise ValueError(f"K vectors {left.shape} and {right.shape} do not have halves of {half}")
+    if half % LANES == n % LANES == 0:
+        zero, infinite = np.concatenate(run_ranges(_dot_halves, half, _GRAIN, left, right, half), axis=2)
+        return total(zero), total(infinite)
+    low, high = ([x[:, at : at + half] for x in (left, right)] for at in (0, half))
+    padded = [np.pad(x, ((0, 0), (0, 2 * half - n))) for x in high]
+    return dot(*low), dot(*(sub(y, x) for x, y in zip(low, padded, strict=True)))
 
 
 def mul_base(a: U32, f: U32, out: U32 | None = None) -> U32:

@@ -109,6 +109,21 @@ def test_fold_and_threads(n: int) -> None:
     same(vectors.add(left, right, out=left), F.kadd(a, b))
 
 
+@pytest.mark.parametrize(
+    ("n", "half"), [(2, 1), (3, 2), (16, 8), (24, 16), (27, 16), ((1 << 16) + 72, 1 << 16)]
+)
+def test_halves_of_tables_that_may_end_early(n: int, half: int) -> None:
+    rng = np.random.default_rng(n)
+    a, b, r = random_k(rng, n), random_k(rng, n), random_k(rng, 1)
+    (low, high), (low_b, high_b) = (
+        np.pad(x, ((0, 2 * half - n), (0, 0))).reshape(2, half, 5) for x in (a, b)
+    )
+    zero, infinite = vectors.halves(k_to_mont(a), k_to_mont(b), half)
+    same(zero, F.kdot(low, low_b))
+    same(infinite, F.kdot(F.ksub(high, low), F.ksub(high_b, low_b)))
+    same(vectors.fold(k_to_mont(a), k_to_mont(r[0]), half), F.kadd(low, F.kmul(F.ksub(high, low), r[0])))
+
+
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 21), (700, 40), (1, 0), (0, 5)])
 def test_outer_products_are_added_in_place(m: int, n: int) -> None:
     rng = np.random.default_rng(m)
@@ -126,8 +141,11 @@ def test_shapes_are_checked() -> None:
     for bad in (good[:4], good.astype(np.uint64), good[:, :3]):
         with pytest.raises(ValueError, match="K vector"):
             vectors.mul(good, bad)
-    with pytest.raises(ValueError, match="odd"):
-        vectors.fold(good[:, :3], good[:, 0])
+    for length, half in ((3, None), (3, 1), (1, 2)):
+        with pytest.raises(ValueError, match="fold"):
+            vectors.fold(good[:, :length], good[:, 0], half)
+    with pytest.raises(ValueError, match="halves"):
+        vectors.halves(good, good, 1)
     with pytest.raises(ValueError, match="factors"):
         vectors.mul_base(good, good[0].astype(np.int64))
     with pytest.raises(ValueError, match="fit"):
