@@ -111,19 +111,56 @@ def test_what_does_not_fit_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_first_way_that_fits_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second way is tried only where the first does not fit, and a block fits if either does."""
+    """The second way is tried only where the first does not fit, and a block fits if either does. What is known not to
+    fit is how many rows the first way took.
+    """
 
-    def row(fitting: str) -> Any:
-        failed = {"does_not_fit": "stopped"}
-        return lambda block, python, weights, products, work: (
-            {"products": products} | (failed if products != fitting else {})
-        )
+    def row(fitting: str, known: list[int | None]) -> Any:
+        def tried(block: Any, python: str, weights: str, products: str, work: Path, too_many: int | None) -> Any:
+            known.append(too_many)
+            return {"products": products, "logrows": 19} | (
+                {"does_not_fit": "stopped"} if products != fitting else {}
+            )
+
+        return tried
 
     monkeypatch.setattr(driver, "huref_row", lambda block, work: {})
-    for fitting, tried in (("freivalds", 1), ("direct", 2), ("none", 2)):
-        monkeypatch.setattr(driver, "ezkl_row", row(fitting))
+    for fitting, expected in (("freivalds", [None]), ("direct", [None, 19]), ("none", [None, 19])):
+        known: list[int | None] = []
+        monkeypatch.setattr(driver, "ezkl_row", row(fitting, known))
         found = driver.rows_of(TINY, "python", "private", tmp_path)
-        assert len(found["ezkl"]) == tried and found["fits"] == (fitting != "none")
+        assert len(found["ezkl"]) == len(known) and found["fits"] == (fitting != "none")
+        assert known == expected
+
+
+def test_a_way_that_needs_as_many_rows_as_do_not_fit_is_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stages end when its rows are known."""
+    called: list[str] = []
+
+    def stage(command: list[str], folder: Path, name: str, *_: Any) -> dict[str, Any]:
+        called.append(name)
+        return {"process": {"wall": 1.0, "peak_gb": 1.0}} | ({"logrows": 20} if name == "calibrate" else {})
+
+    monkeypatch.setattr(driver, "run_stage", stage)
+    row = driver.ezkl_row(TINY, "python", "private", "direct", tmp_path, 19)
+    assert called == ["settings", "calibrate"] and "2^20" in row["does_not_fit"]
+    called.clear()
+    assert "does_not_fit" not in driver.ezkl_row(TINY, "python", "private", "direct", tmp_path, 21)
+    assert called == list(driver.STAGES)
+
+
+def test_stored_blocks_are_kept_where_a_run_starts_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same visibility only."""
+    monkeypatch.setattr(driver, "RESULTS", tmp_path)
+    assert driver.stored_before(driver.LADDER[1], "private") == []
+    rows = [{"block": block} for block in driver.LADDER[:3]]
+    (tmp_path / "ezkl_block.json").write_text(json.dumps({"weights": "private", "rows": rows}))
+    assert driver.stored_before(driver.LADDER[2], "private") == rows[:2]
+    assert driver.stored_before(driver.LADDER[2], "hashed") == []
 
 
 def test_the_table_has_what_was_measured_and_says_what_was_not() -> None:
