@@ -86,6 +86,10 @@ def test_a_stranger_signs_again(files: Files, tmp_path: Path) -> None:
     public = OWNER.save(tmp_path / "key")
     assert check(files, signer=public).signer == OWNER.public_key
     assert check(files, signer="0x" + OWNER.public_key.upper()).signer == OWNER.public_key
+    for options, whose in (({"signer": public}, "the key you named"), ({}, "a key that you did not name")):
+        verdict = check(files, **options)
+        assert verdict.expected == tuple(options)
+        assert verdict.signed_by() == [f"{OWNER.public_key} as the owner ({whose})."]
     assert _rejected(files, signer=STRANGER.public_key) == "expect.signer"
     unsigned = {name: data for name, data in files.items() if name != form.SIGNATURE}
     for options in ({}, {"signer": public}, {"signer": STRANGER.public_key}):
