@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ def test_the_first_way_that_fits_counts(tmp_path: Path, monkeypatch: pytest.Monk
     """
 
     def row(fitting: str, known: list[int | None]) -> Any:
-        def tried(block: Any, python: str, weights: str, products: str, work: Path, too_many: int | None) -> Any:
+        def tried(
+            block: Any, python: str, weights: str, products: str, work: Path, too_many: int | None
+        ) -> Any:
             known.append(too_many)
             return {"products": products, "logrows": 19} | (
                 {"does_not_fit": "stopped"} if products != fitting else {}

@@ -66,6 +66,10 @@ def test_gaps_are_in_logits_and_words_are_quoted(answered: Answered, statement: 
     assert "at most 0.5 below the largest (of 1 of them proven: the largest)" in found.proven()[0]
     lines = found.not_proven()
     assert "own choice" in lines[2] and "\x1b" not in lines[3] and "\n" not in lines[3]
+    assert len(lines) == 4 and "That the prompt's token ids are those of the text" in lines[3]
+    both = replace(found, statement=_said(statement, prompt="a", answer="two words")).not_proven()
+    assert "the prompt's token ids" in both[-2]
+    assert both[-1].endswith('the answer\'s token ids are those of the text "two words".')
 
 
 def test_unlikely_tokens_are_said_to_be(answered: Answered, statement: InferenceStatement) -> None:

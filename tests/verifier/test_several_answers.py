@@ -151,7 +151,9 @@ def test_the_prompts_that_were_asked(
     assert caught.value.path == "expect.prompts" and "other prompts" in meaning(caught.value.path)
 
 
-def test_prompts_are_asked_for_by_their_ids(files: Files, tiny: Made, tmp_path: Path) -> None:
+def test_prompts_are_asked_for_by_their_ids(
+    files: Files, statement: InferenceStatement, tiny: Made, tmp_path: Path
+) -> None:
     file = tmp_path / "asked.jsonl"
     for passage, what in (
         (Passage(prompt="of four"), "prompt 1"),
@@ -160,6 +162,12 @@ def test_prompts_are_asked_for_by_their_ids(files: Files, tiny: Made, tmp_path: 
         file.write_bytes(passage_lines([passage]))
         with pytest.raises(UsageError, match=f"{what} has no token ids"):
             check(files, prompts=file)
+    whole = [
+        one.model_copy(update={"prompt": "said", "answer": "too"})
+        for one in passages(statement, answers=True)
+    ]
+    file.write_bytes(passage_lines(whole))
+    check(files, prompts=file)  # texts beside ids are not compared
     file.write_bytes(passage_lines([Passage(prompt_ids=[1])]))
     run = huref("verify", tiny.bundle, "--prompts", file)
     assert run.code == Rejected.exit_code and "expect.inference" in run.err + run.out
