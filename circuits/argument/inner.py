@@ -32,7 +32,7 @@ from huref.circuits.program.program import (
     SketchSum,
     View,
 )
-from huref.common.algebra.field import P, embed, kdot, kmul, kzero, to_field
+from huref.common.algebra.field import DEGREE, P, embed, kdot, kmul, kouter, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 
@@ -98,14 +98,19 @@ def inner_functionals(
     """
     left, right = Functional(columns), Functional(columns)
     log_w = log2_ceil(layout.w)
-    name = columns.add("inner", eq_table(point[len(point) - log_w :]))
-    table = eq_table(point)
-    high = eq_table(point[: len(point) - log_w])
+    low, high = eq_table(point[len(point) - log_w :]), eq_table(point[: len(point) - log_w])
+    name = columns.add("inner", low)
+
+    def entries(first: int, count: int) -> Array:
+        """eq(point, ·) of entries that start with a block; of all entries it would be as long as the products."""
+        blocks = high[first // layout.w :][: -(-count // layout.w)]
+        return kouter(blocks, low).reshape(-1, DEGREE)[:count]
+
     for site in layout.program.sites:
         offset = layout.inner.get(site.name, 0)
         match site.acc:
             case MatMul() as product:
-                request, run = requests[site.name], table[offset : offset + product.inner]
+                request, run = requests[site.name], entries(offset, product.inner)
                 first = offset // layout.w
                 columns_of = request.columns(site.cols)
                 _add_side(
@@ -127,7 +132,7 @@ def inner_functionals(
                 else:
                     _add_runs(layout, right, site, product, columns_of, run)
             case SketchSum() as sketch if sketch.multipliers:
-                request, run = requests[site.name], table[offset : offset + len(sketch.token)]
+                request, run = requests[site.name], entries(offset, len(sketch.token))
                 _add_sketch(layout, left, right, sketch, request, run)
             case HeadProducts() | Likeness() as heads:
                 add = add_scores if isinstance(heads, HeadProducts) else add_likeness
