@@ -127,9 +127,7 @@ def main() -> None:
         return
     if problem := missing(options.python):
         raise SystemExit(problem)
-    rows: list[dict[str, Any]] = []
-    if not options.only:
-        rows = stored_before(options.start, options.weights)
+    rows = [] if options.only else stored_before(options.start, options.weights)
     work = Path(tempfile.mkdtemp(prefix="ezkl_block_"))
     try:
         ladder = [Block.parse(size) for size in LADDER[LADDER.index(options.start) :]]

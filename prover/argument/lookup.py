@@ -46,13 +46,17 @@ class _Suffixes:
         for coordinate in reversed(point):
             high = vectors.scale(self._tables[-1], mont(coordinate))
             self._tables.append(np.concatenate([vectors.sub(self._tables[-1], high), high], axis=1))
+        self._blocks: dict[int, U32] = {}
 
     def of(self, count: int) -> U32:
         return self._tables[count]
 
     def blocks(self, count: int) -> U32:
         """The table in blocks, for kernels, which want at least one."""
-        return to_blocks(self._tables[max(count, log2_ceil(LANES))])
+        size = max(count, log2_ceil(LANES))
+        if size not in self._blocks:  # binding and the message after it ask for the same
+            self._blocks[size] = to_blocks(self._tables[size])
+        return self._blocks[size]
 
 
 class _Part:

@@ -70,7 +70,7 @@ class Source(Protocol):
 class Fractions:
     """A stored layer: numerators p, denominators q in tiles of `m`; one tile of everything when `flat`.
 
-    Both are in blocks, but (5, n) where `small`: kernels take neither.
+    Both are in blocks, but (5, n) where `small`, which no kernel takes.
     """
 
     p: U32

@@ -12,7 +12,7 @@ from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import CommitmentFile
 from tests import ROOT
-from tests.support.fields import Place, changed
+from tests.support.fields import Place, case_name, changed
 
 BUNDLE = ROOT / "tests/vectors/bundles/answers.huref"
 GOOD: dict[str, Any] = json.loads((BUNDLE / "inference.json").read_bytes())
@@ -58,25 +58,18 @@ REFUSED: list[tuple[Place, Any]] = [
 ]
 
 
-def _name(case: tuple[Place, Any]) -> str:
-    change = (
-        "changed" if callable(case[1]) else repr(case[1])
-    )  # a function's repr is another in every process
-    return f"{'.'.join(map(str, case[0]))}={change}"[:60]
-
-
 def decode(content: Any) -> InferenceStatement:
     return InferenceStatement.decode(canonical_json(content), "inference.json")
 
 
-@pytest.mark.parametrize("case", ALLOWED, ids=_name)
+@pytest.mark.parametrize("case", ALLOWED, ids=case_name)
 def test_what_it_may_say(case: tuple[Place, Any]) -> None:
     """Whether a program goes with it is for `prepare_inference`."""
     content = changed(GOOD, *case)
     assert json.loads(decode(content).encode()) == content
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=_name)
+@pytest.mark.parametrize("case", REFUSED, ids=case_name)
 def test_what_it_may_not(case: tuple[Place, Any]) -> None:
     with pytest.raises(Malformed) as caught:
         decode(changed(GOOD, *case))

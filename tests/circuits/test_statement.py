@@ -14,7 +14,7 @@ from huref.common.errors import Malformed, Rejected
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.fingerprint_file import parse_fingerprint
 from tests import ROOT
-from tests.support.fields import Place, changed, renamed
+from tests.support.fields import Place, case_name, changed, renamed
 
 BUNDLE = ROOT / "tests/vectors/bundles/signed.huref"
 GOOD: dict[str, Any] = json.loads((BUNDLE / "manifest.json").read_bytes())["statement"]
@@ -72,25 +72,18 @@ REFUSED: list[tuple[Place, Any]] = [
 ]
 
 
-def _name(case: tuple[Place, Any]) -> str:
-    change = (
-        "changed" if callable(case[1]) else repr(case[1])
-    )  # a function's repr is another in every process
-    return f"{'.'.join(map(str, case[0]))}={change}"[:60]
-
-
 def prepared(content: Any) -> Setup:
     return prepare_statement(Statement.read(content, "statement"), COMMITMENT)
 
 
-@pytest.mark.parametrize("case", ALLOWED, ids=_name)
+@pytest.mark.parametrize("case", ALLOWED, ids=case_name)
 def test_what_it_may_say(case: tuple[Place, Any]) -> None:
     """Whether a program goes with it is for `prepare_statement`."""
     content = changed(GOOD, *case)
     assert json.loads(Statement.read(content, "statement").encode()) == content
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=_name)
+@pytest.mark.parametrize("case", REFUSED, ids=case_name)
 def test_what_it_may_not(case: tuple[Place, Any]) -> None:
     with pytest.raises(Malformed) as caught:
         Statement.read(changed(GOOD, *case), "statement")

@@ -18,6 +18,12 @@ def changed(content: Any, place: Place, value: Any) -> Any:
     return found
 
 
+def case_name(case: tuple[Place, Any]) -> str:
+    """A name of a place and what is put there, for `ids`: a function's repr is another in every process."""
+    place, value = case
+    return f"{'.'.join(map(str, place))}={'changed' if callable(value) else repr(value)}"[:60]
+
+
 def renamed(content: Any, place: Place, name: str) -> Any:
     """A copy of `content` in which the first key of the object at `place` is `name`."""
 

@@ -28,6 +28,7 @@ from huref.prover.kernels.field.simd import (
     splat,
     subtract_lanes,
 )
+from huref.prover.kernels.jit import helper
 
 V8_TUPLE = types.UniTuple(V8, DEGREE)
 _AHEAD = 2  # blocks; how far behind what is read or written the next is fetched
@@ -186,6 +187,12 @@ def entries(vector: U32) -> int:
 
 def blocks(count: int) -> U32:
     """Space for a K vector of `count` elements, a multiple of eight, in blocks."""
+    return np.empty((count // LANES, DEGREE, LANES), np.uint32)
+
+
+@helper
+def empty_blocks(count: int) -> Any:
+    """`blocks` for kernels."""
     return np.empty((count // LANES, DEGREE, LANES), np.uint32)
 
 

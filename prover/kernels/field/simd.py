@@ -181,9 +181,7 @@ def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
         b.add(b.add(products[0], products[1]), products[2])
         for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
     )
-    return subtract_lanes(
-        b, high_lanes(b, even, odd), high_lanes(b, quotient_times_p(b, even), quotient_times_p(b, odd))
-    )
+    return _reduced(b, even, odd)
 
 
 @intrinsic

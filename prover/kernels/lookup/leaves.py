@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
-from huref.prover.kernels.field.limbs import blocks
-from huref.prover.kernels.field.simd import LANES
+from huref.prover.kernels.field.limbs import blocks, empty_blocks
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr import (
     bind_round_of_tiles,
@@ -27,18 +26,13 @@ from huref.prover.kernels.threads import run_ranges
 
 
 @helper
-def _blocks(count: int) -> Any:
-    return np.empty((count // LANES, DEGREE, LANES), np.uint32)
-
-
-@helper
 def _scratch(rows: Any, count: int) -> Any:
-    return np.empty(count * rows.w, np.uint32), _blocks(count * rows.w)
+    return np.empty(count * rows.w, np.uint32), empty_blocks(count * rows.w)
 
 
 @helper
 def _k_scratch(rows: Any, count: int) -> Any:
-    return _blocks(count * rows.w), _blocks(count * rows.w)
+    return empty_blocks(count * rows.w), empty_blocks(count * rows.w)
 
 
 @helper

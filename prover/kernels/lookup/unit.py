@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import ONE, U32, kmul, madd, mmul
-from huref.prover.kernels.field.limbs import blocks
+from huref.prover.kernels.field.limbs import blocks, empty_blocks
 from huref.prover.kernels.field.simd import LANES
 from huref.prover.kernels.jit import helper, kernel
 from huref.prover.kernels.lookup.gkr_unit import add_weighted, unit_bind_round, unit_first_round
@@ -39,7 +39,7 @@ def _space(rows: Any, count: int) -> Any:
     )
     one = np.zeros(DEGREE, np.uint32)
     one[0] = ONE
-    made = np.empty((count * rows.w // LANES, DEGREE, LANES), np.uint32), constants, np.full((2, 2), -1), one
+    made = empty_blocks(count * rows.w), constants, np.full((2, 2), -1), one
     sums = np.empty((2, _ROWS * rows.w // LANES, DEGREE, LANES), np.uint32)
     return made, sums, np.zeros((2, DEGREE, 1), np.uint32)
 

@@ -12,7 +12,7 @@ from huref.common.errors import Malformed
 from huref.common.files.canonical import canonical_json
 from huref.common.files.commitment_file import ID_TAG, CommitmentFile
 from tests import ROOT
-from tests.support.fields import Place, changed
+from tests.support.fields import Place, case_name, changed
 
 GOOD: dict[str, Any] = json.loads((ROOT / "tests/vectors/bundles/signed.huref/commitment.json").read_bytes())
 TOKENS = ("directory", "tokens")
@@ -83,25 +83,18 @@ REFUSED: list[tuple[Place, Any]] = [
 ]
 
 
-def _name(case: tuple[Place, Any]) -> str:
-    change = (
-        "changed" if callable(case[1]) else repr(case[1])
-    )  # a function's repr is another in every process
-    return f"{'.'.join(map(str, case[0]))}={change}"[:60]
-
-
 def test_the_file_itself_is_read() -> None:
     assert decode(GOOD).model_id == GOOD["model_id"]
 
 
-@pytest.mark.parametrize("case", ALLOWED, ids=_name)
+@pytest.mark.parametrize("case", ALLOWED, ids=case_name)
 def test_what_the_file_may_say(case: tuple[Place, Any]) -> None:
     """Whether it fits a program is not for the file to know; these are the edges of its own rules."""
     content = changed(GOOD, *case)
     assert json.loads(decode(content).encode())["directory"] == content["directory"]
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=_name)
+@pytest.mark.parametrize("case", REFUSED, ids=case_name)
 def test_what_it_may_not(case: tuple[Place, Any]) -> None:
     where = ".".join(str(part) for part in case[0])
     with pytest.raises(Malformed) as caught:

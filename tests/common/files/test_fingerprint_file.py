@@ -11,7 +11,7 @@ import pytest
 from huref.common.errors import HurefError, InputOutputError, Malformed
 from huref.common.files.fingerprint_file import parse_fingerprint, read_fingerprint, write_fingerprint
 from tests import ROOT
-from tests.support.fields import Place, changed, renamed
+from tests.support.fields import Place, case_name, changed, renamed
 
 FILE = ROOT / "tests/vectors/bundles/signed.huref/fingerprint.json"
 GOOD: dict[str, Any] = json.loads(FILE.read_bytes())
@@ -76,24 +76,17 @@ KEYS: list[Place] = [
 ]
 
 
-def _name(case: tuple[Place, Any]) -> str:
-    change = (
-        "changed" if callable(case[1]) else repr(case[1])
-    )  # a function's repr is another in every process
-    return f"{'.'.join(map(str, case[0]))}={change}"[:60]
-
-
 def parse(content: Any) -> Any:
     return parse_fingerprint(json.dumps(content).encode(), "f.json")
 
 
-@pytest.mark.parametrize("case", ALLOWED, ids=_name)
+@pytest.mark.parametrize("case", ALLOWED, ids=case_name)
 def test_what_the_file_may_say(case: tuple[Place, Any]) -> None:
     content = changed(GOOD, *case)
     assert parse(content).model_dump() == content
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=_name)
+@pytest.mark.parametrize("case", REFUSED, ids=case_name)
 def test_what_it_may_not(case: tuple[Place, Any]) -> None:
     with pytest.raises(Malformed, match=r"f\.json: not a fingerprint file \(" + str(case[0][0])):
         parse(changed(GOOD, *case))
