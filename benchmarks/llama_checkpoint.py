@@ -20,8 +20,11 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, pre_tokenizers
+from wordfreq import top_n_list
 
 from huref.prover.checkpoint.formats.base import Checkpoint
+from huref.prover.run.inference.texts import TEXTS
 
 Bits = NDArray[np.uint16]
 """bfloat16 numbers: the upper halves of float32 bit patterns."""
@@ -166,6 +169,19 @@ def _write_shard(path: Path, model: VirtualLlama, tensors: dict[str, tuple[int, 
 def to_bf16(values: NDArray[np.float32]) -> Bits:
     """Rounded to nearest."""
     return ((values.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint16)
+
+
+def tokenizer(folder: Path, vocab: int) -> Path:
+    """A tokenizer of whole words with this many of them: common ones, and those of the calibration texts."""
+    common = top_n_list("en", vocab)
+    few = " ".join(TEXTS).split()[: vocab // 8]
+    words = dict.fromkeys([*few, *common, *(f"w{i:06x}" for i in range(vocab))])
+    known = {"[UNK]": 0} | {word: i for i, word in enumerate(list(words)[: vocab - 1], 1)}
+    made = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    folder.mkdir()
+    made.save(str(folder / "tokenizer.json"))
+    return folder
 
 
 if __name__ == "__main__":

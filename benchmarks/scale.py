@@ -1,13 +1,15 @@
 """Whole models committed, ranged, proven and verified, beside the plain float32 computation of their terms in torch.
 
-    python -m benchmarks.scale 7B [--layers 3] [--keep recipe] [--work FOLDER]
+    python -m benchmarks.scale 7B [--layers 3] [--keep recipe] [--work FOLDER] [--inference]
     python -m benchmarks.scale --table
 
 The model is a size of `benchmarks.llama_checkpoint`, made as it is read, or minilm or smollm2.
 Stages run one after the other in processes of their own, so each reports its own peak memory. The reference computes
 the three K × K terms of every layer in float32 and pools them; of a large model it can be told to measure a few layers,
 evenly spread, and what is stored then says so and is scaled by the number of layers. Reading the checkpoint is not
-counted for it. Results go to results/whole-MODEL.json; `--table` prints all of them.
+counted for it. With `--inference` the commitment gets what a proof of inference needs, for `benchmarks.inference_scale
+--work FOLDER`; calibrating that program is then part of commit. Results go to results/whole-MODEL.json; `--table`
+prints all of them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.environment import RESULTS, store
-from benchmarks.llama_checkpoint import SIZES, VirtualLlama
+from benchmarks.llama_checkpoint import SIZES, VirtualLlama, tokenizer
 from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
 from huref.prover.commands.memory import keep_freed_memory
@@ -92,7 +94,9 @@ def commit(args: argparse.Namespace, work: Path) -> Measured:
     from huref.prover.owner import commit as run
 
     checkpoint, tokens = checkpoint_of(args.model), None
-    if isinstance(checkpoint, Checkpoint):  # there is no folder with a tokenizer
+    if isinstance(checkpoint, Checkpoint) and args.inference:
+        tokens = tokenizer(work / "words", SIZES[args.model].vocab)
+    elif isinstance(checkpoint, Checkpoint):  # there is no folder with a tokenizer
         tokens = work / "tokens.json"
         ids = list(range(min(TOKENS, SIZES[args.model].vocab)))
         tokens.write_text(json.dumps({"token_ids": ids, "token_pieces": [f"{i:08x}" for i in ids]}))
@@ -190,7 +194,7 @@ def measure(args: argparse.Namespace) -> None:
                 "--work",
                 str(work),
             ]
-            command += ["--layers", str(args.layers), "--keep", args.keep]
+            command += ["--layers", str(args.layers), "--keep", args.keep, *["--inference"] * args.inference]
             out = subprocess.run(
                 command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | homes
             ).stdout
@@ -238,6 +242,7 @@ if __name__ == "__main__":
     parser.add_argument("model", nargs="?")
     parser.add_argument("--layers", type=int, default=0, help="of the reference; 0: all")
     parser.add_argument("--keep", default="weights", choices=("weights", "recipe"))
+    parser.add_argument("--inference", action="store_true", help="commit with a tokenizer of a size's own")
     parser.add_argument("--skip", action="append", default=[], choices=STAGES)
     parser.add_argument("--work", type=Path, help="folder for the commitment, which then stays")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)

@@ -8,6 +8,7 @@ that the transcript absorbs, so a proof is about exactly one statement.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, Strict
@@ -18,7 +19,7 @@ from huref.circuits.fingerprint.hardened import constants as hardened
 from huref.circuits.fingerprint.hardened.vector import picture_vector
 from huref.circuits.program.bounds import MAX_SHIFT
 from huref.circuits.program.influence import Cap
-from huref.circuits.program.program import OUTPUTS
+from huref.circuits.program.program import OUTPUTS, Weight
 from huref.circuits.range import NOTHING, range_program
 from huref.common.algebra.field import P
 from huref.common.errors import Malformed, Rejected
@@ -138,12 +139,16 @@ def needs_range(commitment: CommitmentFile) -> bool:
     return pinned_profile(commitment.directory.profile).whole
 
 
-def prepare_range(commitment: CommitmentFile) -> tuple[RangeStatement, Setup]:
-    """The range statement of a commitment, with its geometry.
+def prepare_range(
+    commitment: CommitmentFile, committed: Sequence[Weight] | None = None
+) -> tuple[RangeStatement, Setup]:
+    """The range statement of a commitment, with its geometry; `committed` are the tensors of its directory where
+    that has been compiled before.
 
     Raises:
         Malformed, Unsupported: a field of the directory is impossible. Rejected: one does not follow from the others.
     """
-    committed = compile_directory(commitment.directory).committed
+    if committed is None:
+        committed = compile_directory(commitment.directory).committed
     setup = prepare(range_program(committed), NOTHING, knobs_for(commitment.directory))
     return RangeStatement(model_id=commitment.model_id), setup

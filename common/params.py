@@ -110,14 +110,20 @@ def choose_width(tensors: Sequence[tuple[int, int]], rate_inv: int, knobs: Knobs
     """
     queries = most_queries(rate_inv, knobs)
 
-    def estimate(w: int) -> int:
+    def first_level(w: int) -> tuple[int, int]:
         rows = sum(count * -(-cols // w) for count, cols in tensors) + queries
         path = DIGEST_BYTES * max(0, log2_ceil(rate_inv * rows) - log2_ceil(queries))
         leaves = 2 * queries * (4 * w + SALT_BYTES + path)
         work = 2 * rate_inv * rows * (w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
-        return leaves + work + _best_levels(2 * rows, LEVEL_WIDTHS, knobs)[0]
+        return rows, leaves + work
 
-    return min(WIDTHS, key=estimate)
+    costs = {w: first_level(w) for w in WIDTHS}
+    found: list[tuple[int, int]] = []
+    for w in sorted(WIDTHS, key=lambda w: costs[w][1]):
+        rows, cost = costs[w]
+        if not found or cost <= min(found)[0]:  # others cost more before their levels are counted
+            found.append((cost + _best_levels(2 * rows, LEVEL_WIDTHS, knobs)[0], w))
+    return min(found)[1]
 
 
 Plan = tuple[tuple[int, int], ...]
@@ -133,9 +139,7 @@ def choose_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> Plan:
     return _best_levels(length, widths, knobs)[2]
 
 
-@lru_cache(
-    maxsize=1 << 12
-)  # a verification asks twice for every width: once to compare the directory with it
+@lru_cache(maxsize=1 << 12)  # a verification asks several times for every width
 def _best_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> tuple[int, int, Plan]:
     """Cost, number and plan of the levels that `choose_levels` chooses."""
     least = {rate_inv: most_queries(rate_inv, knobs) for rate_inv in LEVEL_RATES_INV}
@@ -149,9 +153,10 @@ def _best_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> tuple[in
             found.append((own, 1, ((w, rate_inv),)))
             for width in LEVEL_WIDTHS if more else ():
                 whole = -(-rows // width) * width
-                cost, count, plan = best(whole, width, more - 1)
-                own = _level_cost(w, rate_inv, whole, queries) + cost
-                found.append((own, 1 + count, ((w, rate_inv), *plan)))
+                own = _level_cost(w, rate_inv, whole, queries)
+                if own <= min(found)[0]:  # else it costs more before later levels are counted
+                    cost, count, plan = best(whole, width, more - 1)
+                    found.append((own + cost, 1 + count, ((w, rate_inv), *plan)))
         return min(found)
 
     return min(best(length, w, MOST_LEVELS - 1) for w in widths)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
+from huref.circuits.program.program import Weight
 from huref.circuits.statement import PROTOCOL, prepare_range
 from huref.common.errors import Rejected
 from huref.common.files.commitment_file import CommitmentFile
@@ -21,13 +23,19 @@ from huref.verifier.argument.verify import verify_program
 _TAG = "huref/verified-range/1"  # with another number nothing that was remembered counts
 
 
-def verify_range(commitment: CommitmentFile, proof: bytes, min_security: int = 100) -> SecurityReport:
-    """Check that every committed entry is a byte; returns the recomputed security report.
+def verify_range(
+    commitment: CommitmentFile,
+    proof: bytes,
+    min_security: int = 100,
+    committed: Sequence[Weight] | None = None,
+) -> SecurityReport:
+    """Check that every committed entry is a byte; returns the recomputed security report. `committed` are the
+    tensors of the directory where that has been compiled before.
 
     Raises:
         Rejected: the proof does not hold, or is below `min_security`. Malformed: its bytes have the wrong form.
     """
-    statement, setup = prepare_range(commitment)
+    statement, setup = prepare_range(commitment, committed)
     if _recall(commitment.model_id, proof):
         return _checked(setup, min_security)
     report = verify_program(setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huref.circuits.argument.security import SecurityReport
+from huref.circuits.program.program import Weight
 from huref.circuits.statement import Statement, fingerprint_name, needs_range, prepare_statement
 from huref.common.argument.transcript import Recorder
 from huref.common.errors import Malformed, Rejected, UsageError
@@ -108,7 +109,7 @@ def verify(
         _require("security", "the manifest claims another level", summarize(commitment, report),
                  read.manifest.security)  # fmt: skip
     with watch("range"):
-        _check_range(read, commitment, min_security)
+        _check_range(read, commitment, setup.program.committed, min_security)
     with watch("inference"):
         answer = verify_inference(read.files, commitment, min_security)
         require_answer(answer, max_gap, min_argmax, min_probability)
@@ -186,7 +187,9 @@ def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
     return statement, commitment
 
 
-def _check_range(bundle: Bundle, commitment: CommitmentFile, min_security: int) -> None:
+def _check_range(
+    bundle: Bundle, commitment: CommitmentFile, committed: Sequence[Weight], min_security: int
+) -> None:
     """The range proof must be there exactly where the statement relies on one, and hold."""
     proof = bundle.files.get(form.RANGE)
     if needs_range(commitment) != (proof is not None):
@@ -195,7 +198,7 @@ def _check_range(bundle: Bundle, commitment: CommitmentFile, min_security: int) 
         )
         raise Rejected("files.range.proof", message)
     if proof is not None:
-        verify_range(commitment, proof, min_security)
+        verify_range(commitment, proof, min_security, committed)
 
 
 def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:

@@ -139,7 +139,7 @@ class Rows:
         vectors = self.columns.vectors
         folded = kfold(np.stack(list(vectors.values())), self.eq_rho)
         at = dict(zip(vectors, KS.list_from_array(folded), strict=True))
-        total, written = KS(0), list[tuple[int, Term, KS]]()
+        total, terms = KS(0), list[Placed]()
         for weight, claim in zip(self.weights, self.claims, strict=True):
             for term in claim.functional.terms:
                 start = base[term.matrix] + term.start
@@ -149,10 +149,14 @@ class Rows:
                     total += z.stacked_dot(start, term.rows, blocks)
                 elif isinstance(term, Dense):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
-                elif term.right is None or term.length <= _WRITTEN:
-                    written.append((start, term, weight * at[term.columns]))
                 else:
-                    total += weight * at[term.columns] * _term_dot(term, start, z)
+                    terms.append((start, term, weight * at[term.columns]))
+        written = []
+        for start, term, factor in _joined(terms):
+            if term.right is None or term.length <= _WRITTEN:
+                written.append((start, term, factor))
+            else:
+                total += factor * _term_dot(term, start, z)
         total += _written_dot(written, z)
         pads = pad_coefficients(self.layout, self.claims, self.weights)
         return total + z.dot(self.cut + pads.start, dense_fold(pads.values, pads.choice, self.eq_rho))
@@ -164,7 +168,7 @@ Placed = tuple[int, Term, KS]
 
 def _written_dot(terms: list[Placed], z: Folded) -> KS:
     """Σ of terms without an outer product, or with a short one: there are thousands. By clusters, on all cores."""
-    clusters = _clusters(sorted(_joined(terms), key=lambda item: item[0]))
+    clusters = _clusters(sorted(terms, key=lambda item: item[0]))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return sum(pool.map(lambda cluster: _cluster_dot(cluster, z), clusters), KS(0))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from huref.circuits.argument.runs import Run, RunCells, RunNumber, RunRepeated, RunSpread
 from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.tables import Table
+from huref.circuits.relations.frame import Matrix
 from huref.common.algebra.kscalar import KS
 from huref.prover.argument.lookup_leaves import LeafLayer, residues
 from huref.prover.kernels.lookup.histogram import count_entries
@@ -23,29 +24,17 @@ _ROWS = 1 << 13
 
 
 class RunValues:
-    """The operands of all runs of a space, as rows of w.
+    """The entries that runs look up, and how often they look up what."""
 
-    `halves` holds those whose entries fit 16 bits, `words` canonical residues of the others; the values of matrices
-    come first, in their committed order.
-    """
-
-    def __init__(self, values: Values, space: LookupSpace) -> None:
+    def __init__(self, values: Values) -> None:
         self.values, self.w = values, values.w
         layout = values.layout
         self._by_row = sorted(
             (layout.placed[matrix.name].start, matrix) for matrix in layout.relations.matrices
         )
         self._starts = np.array([start for start, _ in self._by_row])
-        self._halves, self._words = [values.halves], [residues(values.words)]
-        self.places: dict[str, tuple[bool, list[int]]] = {}
-        ends = [values.halves.size, values.words.size]
-        for run in space.runs:
-            self.places[run.label] = self._place(run, ends)
-        self.halves = np.concatenate(self._halves) if len(self._halves) > 1 else self._halves[0]
-        self.words = np.concatenate(self._words) if len(self._words) > 1 else self._words[0]
-        self._halves, self._words = [], []
 
-    def _found(self, row: int) -> tuple[Any, int]:
+    def found(self, row: int) -> tuple[Matrix, int]:
         """The matrix that is committed at a row of A, and which of its rows it is."""
         at = int(np.searchsorted(self._starts, row, side="right")) - 1
         start, matrix = self._by_row[at]
@@ -53,7 +42,7 @@ class RunValues:
 
     def rows(self, run: Run, operand: RunCells | RunRepeated | RunSpread) -> Ints:
         """An operand's entries, (rows, w) or (rows, 1) where all columns are the same."""
-        matrix, first = self._found(operand.start)
+        matrix, first = self.found(operand.start)
         match operand:
             case RunCells():
                 return self.values.stacked(matrix)[first : first + run.rows]
@@ -69,29 +58,6 @@ class RunValues:
     def varying(self, run: Run) -> list[RunCells | RunRepeated | RunSpread]:
         """The operands that are not public numbers."""
         return [operand for operand in run.operands if not isinstance(operand, RunNumber)]
-
-    def _place(self, run: Run, ends: list[int]) -> tuple[bool, list[int]]:
-        """Whether a run's operands lie in `words`, and where each of them starts there."""
-        operands = self.varying(run)
-        wide = any(self.values.wide[self._found(operand.start)[0].name] for operand in operands)
-        starts = []
-        for operand in operands:
-            matrix, first = self._found(operand.start)
-            if isinstance(operand, RunCells) and self.values.wide[matrix.name] == wide:
-                starts.append(self.values.starts[matrix.name] + first * self.w)
-                continue
-            rows = np.broadcast_to(self.rows(run, operand), (run.rows, self.w))
-            starts.append(ends[wide])
-            ends[wide] += rows.size
-            if wide:
-                self._words.append(residues(rows.astype(np.int32)).reshape(-1))
-            else:
-                self._halves.append(rows.astype(np.int16).reshape(-1))
-        return wide, starts
-
-    def clear(self) -> None:
-        """Forget the operands, which only the leaves need."""
-        self.halves, self.words = self.halves[:0], self.words[:0]
 
     def count(self, space: LookupSpace) -> dict[Table, NDArray[np.int32]]:
         """How often each table entry is looked up, (size,) per table."""
@@ -139,15 +105,68 @@ def _parts(rows: int) -> list[tuple[int, int]]:
 Counts = Mapping[Table, Ints]
 
 
+class _Placed:
+    """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits, `words` canonical
+    residues of the others. What lies between the first and the last entry that runs read in place comes first, then
+    copies; `places` says of a run whether its operands are in `words`, and where each of them starts.
+    """
+
+    def __init__(self, operands: RunValues, space: LookupSpace) -> None:
+        self._operands, self._values = operands, operands.values
+        self._spans: dict[bool, tuple[int, int]] = {}
+        for run in space.runs:
+            wide = self._wide(run)
+            for operand in operands.varying(run):
+                if (start := self._in_place(operand, wide)) is not None:
+                    low, high = self._spans.get(wide, (start, start))
+                    self._spans[wide] = min(low, start), max(high, start + run.rows * operands.w)
+        low, high = self._spans.setdefault(False, (0, 0))
+        self._halves = [self._values.halves[low:high]]
+        low, high = self._spans.setdefault(True, (0, 0))
+        self._words = [residues(self._values.words[low:high])]
+        ends = [part[0].size for part in (self._halves, self._words)]
+        self.places = {run.label: self._place(run, ends) for run in space.runs}
+        self.halves, self.words = (
+            parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in (self._halves, self._words)
+        )
+        self._halves, self._words = [], []
+
+    def _wide(self, run: Run) -> bool:
+        found = (self._operands.found(operand.start)[0] for operand in self._operands.varying(run))
+        return any(self._values.wide[matrix.name] for matrix in found)
+
+    def _in_place(self, operand: RunCells | RunRepeated | RunSpread, wide: bool) -> int | None:
+        """Where an operand starts among the values of its width, if it can be read there."""
+        matrix, first = self._operands.found(operand.start)
+        if isinstance(operand, RunCells) and self._values.wide[matrix.name] == wide:
+            return self._values.starts[matrix.name] + first * self._values.w
+        return None
+
+    def _place(self, run: Run, ends: list[int]) -> tuple[bool, list[int]]:
+        wide, starts = self._wide(run), []
+        for operand in self._operands.varying(run):
+            if (start := self._in_place(operand, wide)) is not None:
+                starts.append(start - self._spans[wide][0])
+                continue
+            rows = np.broadcast_to(self._operands.rows(run, operand), (run.rows, self._values.w))
+            starts.append(ends[wide])
+            ends[wide] += rows.size
+            if wide:
+                self._words.append(residues(rows.astype(np.int32)).reshape(-1))
+            else:
+                self._halves.append(rows.astype(np.int16).reshape(-1))
+        return wide, starts
+
+
 class RunLeaves(LeafLayer):
     """The leaf layer of a space of runs."""
 
     def __init__(self, operands: RunValues, space: LookupSpace, counts: Counts, alpha: KS, beta: KS) -> None:
         super().__init__(space, alpha, beta)
-        shift = self._words.add(operands.words)
-        height = space.tile_rows
+        placed, height = _Placed(operands, space), space.tile_rows
+        shift = self._words.add(placed.words)
         for run in space.runs:
-            wide, starts = operands.places[run.label]
+            wide, starts = placed.places[run.label]
             starts = [start + shift * wide for start in starts]
             deltas = [start - starts[0] for start in starts[1:]]
             added = [getattr(operand, "offset", 0) for operand in run.operands]
@@ -159,4 +178,4 @@ class RunLeaves(LeafLayer):
                 self._job.reshape(-1)[first + rows] = job
         for table in space.tables:
             self.add_table(table, counts[table.table])
-        self.close(np.empty(0, np.int8), operands.halves)
+        self.close(np.empty(0, np.int8), placed.halves)

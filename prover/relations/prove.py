@@ -57,8 +57,8 @@ def prove_relations(
     layout, geometry = setup.layout, setup.geometry
     step("commit intermediates")
     values = Values(layout, found)
-    operands = [RunValues(values, space) for space in layout.spaces]
-    counts = [own.count(space) for own, space in zip(operands, layout.spaces, strict=True)]
+    operands = RunValues(values)
+    counts = [operands.count(space) for space in layout.spaces]
     pads = make_pads(layout.pads, seed)
     proof = _commit_proof(setup, values, counts, pads, seed, commitment.committed.device)
     opened_weights = OpenedMatrix((commitment.data, commitment.random), commitment.committed)
@@ -70,10 +70,9 @@ def prove_relations(
     alpha, beta = begin(channel, proof.committed.root, grinding)
     for number, space in enumerate(layout.spaces):
         step("look up" if len(layout.spaces) == 1 else f"look up {number + 1} of {len(layout.spaces)}")
-        leaves = RunLeaves(operands[number], space, counts[number], alpha, beta)
+        leaves = RunLeaves(operands, space, counts[number], alpha, beta)
         prove_lookup(channel, space, leaves)
         del leaves
-        operands[number].clear()
     step("products")
     eta = channel.challenge("equations.eta")
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
