@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
-from huref.circuits.argument.opening import Rowed, dense_fold, mask_claim, pad_coefficients, vandermonde
+from huref.circuits.argument.functional import Array, Claim, Columns, Dense
+from huref.circuits.argument.opening import Rowed, mask_claim, vandermonde
 from huref.common.algebra.field import DEGREE, encode_f, fmul, fpow, kdot, kmul, kpowers, kscale, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, LevelGeometry, OpeningGeometry
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup_tree import UNIT, mont, scalar
+from huref.prover.argument.merged import Merged, Piece, merge, row_functional
 from huref.prover.commitment.committed import Committed, commit
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.devices.matrix import StackedMatrix
@@ -35,15 +37,16 @@ class OpenedMatrix:
     segments: tuple[Ints, ...]
     committed: Committed
 
-    def vecmat(self, start: int, vector: U32) -> U32:
-        """vectorᵀ·U[start : start + n] for a Montgomery K vector (5, n), (5, w)."""
+    def vecmat(self, piece: Piece) -> U32:
+        """Σ of rows times their coefficients, (5, w) Montgomery."""
         total = np.zeros((DEGREE, self.segments[0].shape[1]), np.uint32)
-        row = 0
+        row, (start, step), count = 0, (piece.start, piece.step), piece.a.shape[1]
         for segment in self.segments:
-            low, high = max(start, row), min(start + vector.shape[1], row + len(segment))
-            if low < high and vector[:, low - start : high - start].any():
-                part = np.ascontiguousarray(vector[:, low - start : high - start])
-                total = vectors.add(total, small_vecmat(part, segment[low - row : high - row]))
+            first = max(0, -((start - row) // step))
+            last = min(count, -((start - row - len(segment)) // step))
+            if first < last:
+                rows = segment[start - row + first * step :: step][: last - first]
+                total = vectors.add(total, small_vecmat(np.ascontiguousarray(piece.a[:, first:last]), rows))
             row += len(segment)
         return total
 
@@ -127,11 +130,11 @@ def prove_opening(
     claims = [*claims, *_mask_claims(channel, layout, columns, proof)]
     gamma = channel.challenge("opening.gamma")
     powers = [gamma**i for i in range(len(claims))]
-    merged, dense = _merge(layout, claims, powers)
+    merged, dense = merge(layout, claims, powers)
     oracle = _reduction(merged, dense, columns, matrices)
     rho = public_rounds(channel, "opening.reduction", oracle, log2_ceil(layout.w))
     eq_rho, cut = eq_table(rho), geometry.weights.k_prime
-    functional = _functional(geometry, merged, dense, columns, eq_rho)
+    functional = row_functional(geometry, merged, dense, columns, eq_rho)
     eq_mont = k_to_mont(eq_rho)
     y = np.concatenate([*weights.matvec(eq_mont), *proof.matvec(eq_mont)], axis=1)
     trees = [
@@ -165,51 +168,8 @@ def _mask_claims(channel: ProverChannel, layout: Rowed, columns: Columns, proof:
     return [mask_claim(layout, columns, i, points[i], sums[i]) for i in range(2)]
 
 
-@dataclass(frozen=True)
-class _Merged:
-    """All terms of one matrix and column vector: Σ weight·a on the rows from `start` on, (5, n) Montgomery."""
-
-    matrix: Matrix
-    columns: str
-    start: int
-    a: U32
-
-
-def _merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple[list[_Merged], list[Dense]]:
-    """The left side of the claims' sum: terms merged by matrix and column vector, and dense ones with their weight."""
-    terms: dict[tuple[Matrix, str], list[tuple[Term, KS]]] = {}
-    dense = []
-    for power, claim in zip(powers, claims, strict=True):
-        for term in claim.functional.written():
-            if isinstance(term, Term):
-                terms.setdefault((term.matrix, term.columns), []).append((term, power))
-            else:
-                dense.append(replace(term, values=kmul(term.values, power.array())))
-    merged = []
-    for (matrix, name), parts in terms.items():
-        start = min(term.start for term, _ in parts)
-        total = np.zeros((DEGREE, max(term.start + term.length for term, _ in parts) - start), np.uint32)
-        for term, power in parts:
-            if term.step > 1:
-                at = term.start - start
-                every = np.ascontiguousarray(total[:, at : at + term.length : term.step])
-                own = vectors.scale(vectors.from_plain(term.left), mont(power))
-                total[:, at : at + term.length : term.step] = vectors.add(every, own)
-                continue
-            left, right = mont(power)[:, None], vectors.from_plain(term.left)
-            if term.right is not None:
-                left, right = vectors.scale(right, mont(power)), vectors.from_plain(term.right)
-            at, (whole, rest) = term.start - start, divmod(term.length, right.shape[1])
-            vectors.add_outer(total, at, left[:, :whole], right)
-            if rest:
-                last = left[:, whole : whole + 1], right[:, :rest]
-                vectors.add_outer(total, at + whole * right.shape[1], *last)
-        merged.append(_Merged(matrix, name, start, total))
-    return merged, [*dense, pad_coefficients(layout, claims, powers)]
-
-
 def _reduction(
-    merged: Sequence[_Merged], dense: Sequence[Dense], columns: Columns, matrices: dict[str, OpenedMatrix]
+    merged: Sequence[Merged], dense: Sequence[Dense], columns: Columns, matrices: dict[str, OpenedMatrix]
 ) -> PairsOracle:
     """The pairs (aᵀU, b): one per matrix and column vector, one per dense row."""
     left: list[U32] = []
@@ -221,28 +181,10 @@ def _reduction(
         left.append(table)
         right.append(k_to_mont(term.values)[:, term.choice])
     for part in merged:
-        left.append(matrices[part.matrix].vecmat(part.start, part.a)[:, None, :])
+        read = [matrices[part.matrix].vecmat(piece) for piece in part.pieces]
+        left.append(reduce(vectors.add, read)[:, None, :])
         right.append(k_to_mont(columns.vectors[part.columns])[:, None, :])
     return PairsOracle(np.concatenate(left, axis=1), np.concatenate(right, axis=1))
-
-
-def _functional(
-    geometry: OpeningGeometry,
-    merged: Sequence[_Merged],
-    dense: Sequence[Dense],
-    columns: Columns,
-    eq_rho: Array,
-) -> U32:
-    """a*, the twin of `huref.circuits.argument.opening.row_functional`: (5, length) Montgomery."""
-    out = np.zeros((DEGREE, geometry.length), np.uint32)
-    base = {"W": 0, "A": geometry.weights.k_prime}
-    for part in merged:
-        at = k_to_mont(kdot(columns.vectors[part.columns], eq_rho)[None])
-        vectors.add_outer(out, base[part.matrix] + part.start, at, part.a)
-    for term in dense:
-        folded = vectors.from_plain(dense_fold(term.values, term.choice, eq_rho))
-        vectors.add_outer(out, base[term.matrix] + term.start, UNIT[:, None], folded)
-    return out
 
 
 def _level_rows(level: LevelGeometry, y: Ints, seed: SecretSeed, label: str) -> Ints:

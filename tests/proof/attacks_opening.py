@@ -76,7 +76,7 @@ def number_of(label: str) -> int:
 def _watched(seen: Seen) -> Iterator[None]:
     """Fill in `seen` while proofs are made."""
     module = huref.prover.argument.opening
-    functional, level, rounds = module._functional, module._level, module.public_rounds
+    functional, level, rounds = module.row_functional, module._level, module.public_rounds
 
     def first(*given: Any) -> np.ndarray:
         found = functional(*given)
@@ -94,7 +94,7 @@ def _watched(seen: Seen) -> Iterator[None]:
         return point
 
     with (
-        mock.patch.object(module, "_functional", first),
+        mock.patch.object(module, "row_functional", first),
         mock.patch.object(module, "_level", later),
         mock.patch.object(module, "public_rounds", note),
     ):

@@ -17,7 +17,7 @@ from huref.common.algebra.field import P, fadd, kdot, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.argument.hidden import Form
-from huref.prover.argument.opening import _functional, _merge
+from huref.prover.argument.merged import merge, row_functional
 from huref.prover.kernels.field.field import k_from_mont
 from tests.proof.oracles import elements
 from tests.proof.programs import Case
@@ -98,8 +98,8 @@ def test_row_functional(tall: Case) -> None:
             part = wanted[stack.start : stack.start + len(a)]
             part[:] = fadd(part, a)
             claims.append(Claim(f"claim {i}", functional, Form.public(KS(0))))
-        merged, dense = _merge(layout, claims, weights)
-        assert np.array_equal(k_from_mont(_functional(geometry, merged, dense, columns, eq_rho)), wanted)
+        merged, dense = merge(layout, claims, weights)
+        assert np.array_equal(k_from_mont(row_functional(geometry, merged, dense, columns, eq_rho)), wanted)
         rows = Rows(layout, geometry.weights.k_prime, claims, weights, columns, eq_rho)
         for bits in (0, 1, 3, 8):
             z, folded = folded_vector(geometry.length, bits)

@@ -1,0 +1,159 @@
+"""All claims together, by matrix and column vector: Σ weight·a, kept where it is not zero (protocol §7.1).
+
+Thousands of column vectors stand beside a few rows each, which may lie far apart: at equal distances, or in the same
+place of every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
+from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients
+from huref.common.algebra.field import DEGREE, kdot, kmul
+from huref.common.algebra.kscalar import KS
+from huref.common.params import OpeningGeometry
+from huref.prover.argument.lookup_tree import UNIT, mont
+from huref.prover.kernels.field import vectors
+from huref.prover.kernels.field.field import U32, k_to_mont
+
+_GAP = 1 << 8  # rows of zeros that are cheaper than another piece
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Coefficients a (5, n) Montgomery of every `step`-th row from `start` on."""
+
+    start: int
+    a: U32
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All terms of one matrix and column vector: Σ weight·a, a row's coefficient the sum of all pieces'."""
+
+    matrix: Matrix
+    columns: str
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """left ⊗ right (of which the last products may be cut), or every `step`-th row: a term without its outer zeros."""
+
+    start: int
+    left: U32
+    right: U32
+    length: int
+    step: int = 1
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+
+def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple[list[Merged], list[Dense]]:
+    """The left side of the claims' sum: terms merged by matrix and column vector, and dense ones with their weight."""
+    runs: dict[tuple[Matrix, str], list[_Run]] = {}
+    dense = []
+    for power, claim in zip(powers, claims, strict=True):
+        for term in claim.functional.written():
+            if isinstance(term, Dense):
+                dense.append(replace(term, values=kmul(term.values, power.array())))
+            elif (run := _run(term, power)) is not None:
+                runs.setdefault((term.matrix, term.columns), []).append(run)
+    merged = [Merged(matrix, name, list(_pieces(parts))) for (matrix, name), parts in runs.items()]
+    return merged, [*dense, pad_coefficients(layout, claims, powers)]
+
+
+def _run(term: Term, power: KS) -> _Run | None:
+    """A term times a power; None if all of it is zero."""
+    kept = term.left[: term.count] if term.right is None else term.left
+    own = kept.any(axis=1).nonzero()[0]
+    if not len(own):
+        return None
+    first, last = int(own[0]), int(own[-1]) + 1
+    left = vectors.scale(vectors.from_plain(kept[first:last]), mont(power))
+    if term.right is None:
+        count = (last - first - 1) * term.step + 1
+        return _Run(term.start + first * term.step, left, UNIT[:, None], count, term.step)
+    n = len(term.right)
+    used = term.right.any(axis=1).nonzero()[0]
+    if not len(used):
+        return None
+    if len(used) == 1 and n > 1:
+        at = int(used[0])
+        last = min(last, -(-(term.length - at) // n))
+        if first >= last:
+            return None
+        left = vectors.scale(np.ascontiguousarray(left[:, : last - first]), k_to_mont(term.right[at]))
+        return _Run(term.start + first * n + at, left, UNIT[:, None], (last - first - 1) * n + 1, n)
+    length = min((last - first) * n, term.length - first * n)
+    return _Run(term.start + first * n, left, vectors.from_plain(term.right), length)
+
+
+def _pieces(runs: list[_Run]) -> Iterator[Piece]:
+    """Runs in the same places added up, and runs of consecutive rows that lie close."""
+    spread: dict[tuple[int, int, int], U32] = {}
+    close: list[_Run] = []
+    for run in runs:
+        if run.step == 1:
+            close.append(run)
+            continue
+        key = run.start, run.length, run.step
+        spread[key] = vectors.add(spread[key], run.left) if key in spread else run.left
+    yield from (Piece(start, a, step) for (start, _, step), a in spread.items())
+    close.sort(key=lambda run: run.start)
+    first = 0
+    end = close[0].end if close else 0
+    for number, run in enumerate(close):
+        if run.start > end + _GAP:
+            yield _added(close[first:number], end)
+            first = number
+        end = max(end, run.end)
+    if close:
+        yield _added(close[first:], end)
+
+
+def _added(runs: list[_Run], end: int) -> Piece:
+    start = runs[0].start
+    total = np.zeros((DEGREE, end - start), np.uint32)
+    for run in runs:
+        at, (whole, rest) = run.start - start, divmod(run.length, run.right.shape[1])
+        if whole:
+            vectors.add_outer(total, at, np.ascontiguousarray(run.left[:, :whole]), run.right)
+        if rest:
+            last = run.left[:, whole : whole + 1], run.right[:, :rest]
+            at += whole * run.right.shape[1]
+            vectors.add_outer(total, at, *(np.ascontiguousarray(x) for x in last))
+    return Piece(start, total)
+
+
+def row_functional(
+    geometry: OpeningGeometry,
+    merged: Sequence[Merged],
+    dense: Sequence[Dense],
+    columns: Columns,
+    eq_rho: Array,
+) -> U32:
+    """a*, as `huref.circuits.argument.folded.Rows` has it in parts: (5, length) Montgomery."""
+    out = np.zeros((DEGREE, geometry.length), np.uint32)
+    base = {"W": 0, "A": geometry.weights.k_prime}
+    for part in merged:
+        at = k_to_mont(kdot(columns.vectors[part.columns], eq_rho))
+        for piece in part.pieces:
+            start = base[part.matrix] + piece.start
+            if piece.step == 1:
+                vectors.add_outer(out, start, at[:, None], piece.a)
+                continue
+            rows = slice(start, start + (piece.a.shape[1] - 1) * piece.step + 1, piece.step)
+            own = vectors.add(np.ascontiguousarray(out[:, rows]), vectors.scale(piece.a, at))
+            out[:, rows] = own
+    for term in dense:
+        folded = vectors.from_plain(dense_fold(term.values, term.choice, eq_rho))
+        vectors.add_outer(out, base[term.matrix] + term.start, UNIT[:, None], folded)
+    return out
