@@ -73,7 +73,7 @@ def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple
 def _run(term: Term, power: KS) -> _Run | None:
     """A term times a power; None if all of it is zero."""
     kept = term.left[: term.count] if term.right is None else term.left
-    own = kept.any(axis=1).nonzero()[0]
+    own = np.flatnonzero(kept.any(axis=1))
     if not len(own):
         return None
     first, last = int(own[0]), int(own[-1]) + 1
@@ -82,7 +82,7 @@ def _run(term: Term, power: KS) -> _Run | None:
         count = (last - first - 1) * term.step + 1
         return _Run(term.start + first * term.step, left, UNIT[:, None], count, term.step)
     n = len(term.right)
-    used = term.right.any(axis=1).nonzero()[0]
+    used = np.flatnonzero(term.right.any(axis=1))
     if not len(used):
         return None
     if len(used) == 1 and n > 1:

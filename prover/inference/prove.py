@@ -257,7 +257,6 @@ def prove_statement(
     """The proof's bytes, checked, and how many more proofs are left."""
     setup, weights = prepare_inference(statement, opened.public), opened.source.weights
     run.claim(statement.claims())
-    found = run.found
     with opened.lock(progress.warn) as budget:
         queries = setup.geometry.weights.queries
         counter = budget.reserve(queries)
@@ -265,7 +264,7 @@ def prove_statement(
         encoded, positions = statement.encode(), OpenedPositions()
         with progress.stage("prove") as step:
             stepped = released_at(step, opened.committed.data)
-            proof = prove_relations(setup, encoded, weights, found, opened.committed, seed, stepped)
+            proof = prove_relations(setup, encoded, weights, run.take(), opened.committed, seed, stepped)
         try:
             verify_relations(setup, encoded, opened.committed.root, proof, setup.knobs.security, positions)
         except HurefError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -107,27 +108,26 @@ Counts = Mapping[Table, Ints]
 
 class _Placed:
     """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits, `words` canonical
-    residues of the others. What lies between the first and the last entry that runs read in place comes first, then
-    copies; `places` says of a run whether its operands are in `words`, and where each of them starts.
+    residues of the others. Entries that runs read as they are committed come first, then copies; `places` says of a
+    run whether its operands are in `words`, and where each of them starts.
     """
 
     def __init__(self, operands: RunValues, space: LookupSpace) -> None:
         self._operands, self._values = operands, operands.values
-        self._spans: dict[bool, tuple[int, int]] = {}
+        read: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
         for run in space.runs:
             wide = self._wide(run)
             for operand in operands.varying(run):
                 if (start := self._in_place(operand, wide)) is not None:
-                    low, high = self._spans.get(wide, (start, start))
-                    self._spans[wide] = min(low, start), max(high, start + run.rows * operands.w)
-        low, high = self._spans.setdefault(False, (0, 0))
-        self._halves = [self._values.halves[low:high]]
-        low, high = self._spans.setdefault(True, (0, 0))
-        self._words = [residues(self._values.words[low:high])]
-        ends = [part[0].size for part in (self._halves, self._words)]
+                    read[wide].append((start, start + run.rows * operands.w))
+        self._spans = {wide: _joined(spans) for wide, spans in read.items()}
+        self._halves = [self._values.halves[low:high] for low, high, _ in self._spans[False]]
+        self._words = [residues(self._values.words[low:high]) for low, high, _ in self._spans[True]]
+        ends = [sum(part.size for part in parts) for parts in (self._halves, self._words)]
         self.places = {run.label: self._place(run, ends) for run in space.runs}
         self.halves, self.words = (
-            parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in (self._halves, self._words)
+            parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, kind), *parts])
+            for parts, kind in ((self._halves, np.int16), (self._words, np.uint32))
         )
         self._halves, self._words = [], []
 
@@ -146,7 +146,9 @@ class _Placed:
         wide, starts = self._wide(run), []
         for operand in self._operands.varying(run):
             if (start := self._in_place(operand, wide)) is not None:
-                starts.append(start - self._spans[wide][0])
+                spans = self._spans[wide]
+                low, _, at = spans[bisect(spans, start, key=lambda span: span[0]) - 1]
+                starts.append(at + start - low)
                 continue
             rows = np.broadcast_to(self._operands.rows(run, operand), (run.rows, self._values.w))
             starts.append(ends[wide])
@@ -156,6 +158,18 @@ class _Placed:
             else:
                 self._halves.append(rows.astype(np.int16).reshape(-1))
         return wide, starts
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Spans of entries without those between them: first, end, and where they begin when laid end to end."""
+    found: list[tuple[int, int, int]] = []
+    for low, high in sorted(spans):
+        if found and low <= found[-1][1]:
+            first, end, at = found[-1]
+            found[-1] = first, max(end, high), at
+        else:
+            found.append((low, high, found[-1][2] + found[-1][1] - found[-1][0] if found else 0))
+    return found
 
 
 class RunLeaves(LeafLayer):

@@ -57,6 +57,7 @@ def prove_relations(
     layout, geometry = setup.layout, setup.geometry
     step("commit intermediates")
     values = Values(layout, found)
+    del found  # as large as its copy
     operands = RunValues(values)
     counts = [operands.count(space) for space in layout.spaces]
     pads = make_pads(layout.pads, seed)

@@ -9,6 +9,7 @@ import numpy as np
 from huref.circuits.inference.evaluate import Ints
 from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
 from huref.circuits.inference.sites import Embed, Gain, Site, Turn
+from huref.circuits.inference.trace import InferenceTrace
 from huref.prover.run.inference.executor import FastEvaluator
 
 _READ = {"low": "gained.small", "gained": "gained", "read": "read"}
@@ -17,7 +18,7 @@ _WRITTEN = {"back": "branch.back", "branch": "branch.gained", "added": "added"}
 
 
 class PlainRecorder(FastEvaluator):
-    """Both halves of a layer are instances of one matrix."""
+    """Both halves of a layer are instances of one matrix. Values are kept until the last site that reads them."""
 
     @abstractmethod
     def put(self, name: str, inner: int, values: Ints) -> None:
@@ -42,6 +43,17 @@ class PlainRecorder(FastEvaluator):
     @abstractmethod
     def clamped(self, site: Turn | Gain | Rotate, out: Ints) -> Ints:
         """`out`, what it was before it was clipped, and the remainder."""
+
+    def run(self) -> InferenceTrace:
+        """Run every site; of the values those that no site reads are left."""
+        last: dict[str, str] = {}
+        for site in self.program.sites:
+            last |= {value: site.name for value in vars(site).values() if isinstance(value, str)}
+        for site in self.program.sites:
+            self.trace.values[site.name] = self.site(site)
+            for name in [name for name in self.trace.values if last[name] == site.name]:
+                del self.trace.values[name]
+        return self.trace
 
     def place(self, site: Site) -> tuple[int, str]:
         """The layer of a site, and its name behind the layer's tag."""
