@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,21 @@ from huref.common.algebra.multilinear import log2_ceil
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.heads import head_vectors, stacked
 from huref.prover.argument.lookup_tree import mont, scalar
-from huref.prover.argument.sumcheck import prove_rounds
+from huref.prover.argument.sumcheck import RoundOracle, prove_rounds
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32, k_to_mont, to_mont
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
 
 Ints = NDArray[Any]
 _ROWS = 1 << 15  # that are copied at once where a tensor is not contiguous
+
+
+class PairOracle(RoundOracle, Protocol):
+    """The sumcheck of an inner product."""
+
+    def finals(self) -> tuple[KS, KS]:
+        """Both vectors at the point."""
+        ...
 
 
 class ProductOracle:
@@ -122,7 +130,7 @@ def _right_sums(values: Mapping[str, Ints], acc: MatMul, columns: KArray) -> U32
     return out
 
 
-def prove_inner(channel: ProverChannel, log_inner: int, oracle: ProductOracle) -> None:
+def prove_inner(channel: ProverChannel, log_inner: int, oracle: PairOracle) -> None:
     """Prove ⟨l, r⟩ down to one product of hidden values."""
     prove_rounds(channel, "inner", oracle, log_inner)
     channel.hidden_product("inner.final", *oracle.finals())

@@ -19,7 +19,7 @@ from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.field import KArray
 from huref.common.argument.transcript import Transcript
 from huref.prover.argument.channel import ProverChannel
-from huref.prover.argument.inner import ProductOracle, prove_inner
+from huref.prover.argument.inner import prove_inner
 from huref.prover.argument.lookup import prove_lookup
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
 from huref.prover.argument.prove import begin, commit_rows, make_pads, reduction_masks
@@ -30,8 +30,9 @@ from huref.prover.commitment.weights import WeightsCommitment
 from huref.prover.devices.interface import Device
 from huref.prover.kernels.hashing.grind import grind
 from huref.prover.relations.leaves import RunLeaves, RunValues
+from huref.prover.relations.sides import SidesOracle
 from huref.prover.relations.values import Values
-from huref.prover.relations.vectors import product_vectors
+from huref.prover.relations.vectors import product_sides
 from huref.verifier.argument.channel import VerifierChannel
 from huref.verifier.argument.reduce import absorb_statement
 from huref.verifier.relations.reduce import reduce_relations
@@ -78,7 +79,7 @@ def prove_relations(
     eta = channel.challenge("equations.eta")
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
     weights = EquationWeights(layout, point, eta, Columns(layout.w))
-    oracle = ProductOracle(*product_vectors(weights, values, tensors))
+    oracle = SidesOracle(product_sides(weights, values, tensors))
     channel.hidden("products.totals", [oracle.total()])
     prove_inner(channel, layout.log_inner, oracle)
     del oracle

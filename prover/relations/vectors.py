@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.relations.frame import Frame, Matrix, starts_of
+from huref.circuits.relations.layout import product_blocks
 from huref.circuits.relations.products import (
     CausalMix,
     CausalScores,
@@ -34,16 +36,23 @@ from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.cells import integers_to_mont, weighted_cells
 from huref.prover.kernels.field.field import U32, k_to_mont
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
+from huref.prover.relations.sides import Sides
 from huref.prover.relations.values import Values
 
 Ints = NDArray[Any]
 
 
-def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[str, Ints]) -> tuple[U32, U32]:
-    """l and r, each (5, blocks · w) Montgomery; `tensors` has the committed weights by name."""
+def product_sides(weights: EquationWeights, values: Values, tensors: Mapping[str, Ints]) -> Sides:
+    """l and r, blocks · w entries; `tensors` has the committed weights by name."""
+    layout = weights.layout
     filler = _Filler(weights, values, tensors)
-    for product, at in zip(weights.layout.relations.products, weights.layout.offsets, strict=True):
-        filler.at = at * weights.layout.w
+    for product, at in zip(layout.relations.products, layout.offsets, strict=True):
+        blocks = sum(product_blocks(product, layout.relations, layout.w))
+        filler.at = at * layout.w
+        if isinstance(product, Hadamard | Squares):
+            filler.product_of_cells(product)
+            continue
+        filler.left, filler.right = (np.zeros((DEGREE, blocks * layout.w), np.uint32) for _ in range(2))
         match product:
             case Projection():
                 filler.projection(product)
@@ -57,10 +66,6 @@ def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[s
                 filler.row_scale(product)
             case Gathered():
                 filler.gathered(product)
-            case Hadamard():
-                filler.hadamard(product)
-            case Squares():
-                filler.squares(product)
             case HeadSquares():
                 filler.head_squares(product)
             case FlatProduct():
@@ -71,22 +76,22 @@ def product_vectors(weights: EquationWeights, values: Values, tensors: Mapping[s
                 filler.causal_scores(product)
             case CausalMix():
                 filler.causal_mix(product)
-    return filler.left, filler.right
+        filler.sides.put(filler.at, filler.left, filler.right)
+    return filler.sides
 
 
 class _Filler:
     def __init__(self, weights: EquationWeights, values: Values, tensors: Mapping[str, Ints]) -> None:
         self.weights, self.values, self.tensors = weights, values, tensors
         self.layout, self.w = weights.layout, weights.layout.w
-        shape = (DEGREE, weights.layout.length * self.w)
-        self.left, self.right = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
-        self.at = 0
+        self.sides, self.at = Sides(weights.layout.length * self.w), 0
+        self.left = self.right = np.zeros((DEGREE, 0), np.uint32)  # of the present product
         self._column = k_to_mont(weights.column)
         self._ones = k_to_mont(kone((self.w,)))
 
     def put(self, side: U32, vector: U32, at: int = 0) -> None:
         """Write a vector into a side of the present product."""
-        side[:, self.at + at : self.at + at + vector.shape[1]] = vector
+        side[:, at : at + vector.shape[1]] = vector
 
     def weighted(self, rows: KArray, column: U32, cells: Ints) -> U32:
         """rows[i] · column[c] · cells[i, c], (5, n · w)."""
@@ -194,27 +199,41 @@ class _Filler:
         read = np.ascontiguousarray(self.tensors[product.tensor][list(product.index)])
         self.put(self.right, small_matvec(read, k_to_mont(self.weights.cols(read.shape[1]))))
 
-    def hadamard(self, product: Hadamard) -> None:
-        blocks = self.weights.blocks(product.left.frame.cols)
-        rows = kouter(blocks, self.weights.rows(product.equation, product.factor)).reshape(-1, DEGREE)
-        self.put(self.left, self.weighted(rows, self._column, self.values.stacked(product.left)))
-        self.put(self.right, self.base(self.values.stacked(product.right)))
-
-    def squares(self, product: Squares) -> None:
+    def product_of_cells(self, product: Hadamard | Squares) -> None:
+        """Products of integers as they are committed, which are made when they are read."""
+        if isinstance(product, Hadamard):
+            blocks = self.weights.blocks(product.left.frame.cols)
+            rows = kouter(blocks, self.weights.rows(product.equation, product.factor)).reshape(-1, DEGREE)
+            factors = [(k_to_mont(rows), self._column, self.values.stacked(product.left))]
+            self._cells(0, factors, self.values.stacked(product.right))
+            return
         high, low = self.values.stacked(product.high), self.values.stacked(product.low)
-        blocks = self.layout.placed[product.high.name].blocks
+        blocks_of = self.layout.placed[product.high.name].blocks
         parts = []
         for equation, cells in (
             (product.equation, high),
             (product.equation_mixed, low),
             (product.equation_low, low),
         ):
-            rows = kmul(self.weights.rows(equation), self.weights.cols(1)[0])
-            parts.append(self.weighted(np.tile(rows, (blocks, 1)), self._ones, cells))
-        self.put(self.left, vectors.add(parts[0], parts[1]))
-        self.put(self.right, self.base(high))
-        self.put(self.left, parts[2], high.size)
-        self.put(self.right, self.base(low), high.size)
+            once = kmul(self.weights.rows(equation), self.weights.cols(1)[0])
+            parts.append((k_to_mont(np.tile(once, (blocks_of, 1))), self._ones, cells))
+        self._cells(0, parts[:2], high)
+        self._cells(high.size, parts[2:], low)
+
+    def _cells(self, at: int, left: Sequence[tuple[U32, U32, Ints]], right: Ints) -> None:
+        """l the sum of rows[i] · column[c] · cells[i, c], r the cells `right`; in whole rows."""
+        w = self.w
+
+        def read(start: int, stop: int) -> tuple[U32, U32]:
+            first, last = start // w, -(-stop // w)
+            parts = [
+                weighted_cells(np.ascontiguousarray(rows[:, first:last]), column, cells[first:last])
+                for rows, column, cells in left
+            ]
+            inside = slice(start - first * w, stop - first * w)
+            return reduce(vectors.add, parts)[:, inside], self.base(right[first:last])[:, inside]
+
+        self.sides.add(self.at + at, right.size, read)
 
     def head_squares(self, product: HeadSquares) -> None:
         frame, place = self.weights.frame(product.equation), self.layout.placed[product.matrix.name]

@@ -18,10 +18,10 @@ from huref.circuits.relations.products import Projection
 from huref.circuits.relations.program import Number
 from huref.circuits.relations.terms import Public
 from huref.common.errors import Rejected
-from huref.prover.argument.inner import ProductOracle
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.kernels.field import vectors
 from huref.prover.relations.leaves import RunValues
+from huref.prover.relations.sides import Sides, SidesOracle
 from tests.proof.cheating import without_constraint
 from tests.support.functionals import committed, value
 from tests.support.relations import Checker
@@ -276,10 +276,10 @@ def without_claim(*labels: str) -> Iterator[None]:
 @contextmanager
 def bent(made: Toy, side: str) -> Iterator[None]:
     """The total is what the equations ask for; the sumcheck runs on a vector in which one entry makes up for it."""
-    original = huref.prover.relations.prove.product_vectors
+    original = huref.prover.relations.prove.product_sides
 
-    def vectors_of(weights: Any, values: Any, tensors: Any) -> Any:
-        left, right = original(weights, values, tensors)
+    def sides_of(weights: Any, values: Any, tensors: Any) -> Sides:
+        left, right = original(weights, values, tensors).whole()
         functional, constant = linear_part(weights)
         missing = -(value(functional, committed(made)) + constant) - scalar(vectors.dot(left, right))
         own, other = (left, right) if side == "left" else (right, left)
@@ -288,9 +288,11 @@ def bent(made: Toy, side: str) -> Iterator[None]:
             np.ascontiguousarray(other[:, place])
         )
         own[:, place] = mont(entry)
-        return left, right
+        found = Sides(left.shape[1])
+        found.put(0, left, right)
+        return found
 
-    with mock.patch.object(huref.prover.relations.prove, "product_vectors", vectors_of):
+    with mock.patch.object(huref.prover.relations.prove, "product_sides", sides_of):
         yield
 
 
@@ -298,20 +300,20 @@ def bent(made: Toy, side: str) -> Iterator[None]:
 def other_total(made: Toy) -> Iterator[None]:
     """The total is what the equations ask for, the vectors are honest."""
     missing: list[Any] = []
-    original, total = huref.prover.relations.prove.product_vectors, ProductOracle.total
+    original, total = huref.prover.relations.prove.product_sides, SidesOracle.total
 
-    def vectors_of(weights: Any, values: Any, tensors: Any) -> Any:
+    def sides_of(weights: Any, values: Any, tensors: Any) -> Any:
         functional, constant = linear_part(weights)
         missing[:] = [-(value(functional, committed(made)) + constant)]
         return original(weights, values, tensors)
 
-    def asked(self: ProductOracle) -> Any:
+    def asked(self: SidesOracle) -> Any:
         assert missing[0] != total(self)
         return missing[0]
 
     with (
-        mock.patch.object(huref.prover.relations.prove, "product_vectors", vectors_of),
-        mock.patch.object(ProductOracle, "total", asked),
+        mock.patch.object(huref.prover.relations.prove, "product_sides", sides_of),
+        mock.patch.object(SidesOracle, "total", asked),
     ):
         yield
 
