@@ -140,10 +140,7 @@ def raw_squares(size: int) -> int:
 
 def turned_clamp(size: int) -> int:
     """Largest C with size · C² < p/2: clamp of q and k behind the rotary embedding, at most 4095."""
-    clamp = QUERY_CLAMP
-    while not fits(size * clamp * clamp):
-        clamp -= 1
-    return clamp
+    return min(QUERY_CLAMP, isqrt((P - 1) // 2 // size))
 
 
 def head_norm_scale(size: int) -> int:

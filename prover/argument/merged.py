@@ -43,7 +43,9 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Run:
-    """left ⊗ right (of which the last products may be cut), or every `step`-th row: a term without its outer zeros."""
+    """left ⊗ right, of which the last products may be cut: a term without its outer zeros. With a `step`, left is one
+    factor, and right stands for every step-th row only.
+    """
 
     start: int
     left: U32
@@ -72,28 +74,29 @@ def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple
 
 def _run(term: Term, power: KS) -> _Run | None:
     """A term times a power; None if all of it is zero."""
-    kept = term.left[: term.count] if term.right is None else term.left
+    n = 1 if term.right is None else len(term.right)
+    kept = term.left[: term.count] if n == 1 else term.left
     own = np.flatnonzero(kept.any(axis=1))
-    if not len(own):
+    used = np.zeros(1, np.int64) if term.right is None else np.flatnonzero(term.right.any(axis=1))
+    if not len(own) or not len(used):
         return None
-    first, last = int(own[0]), int(own[-1]) + 1
-    left = vectors.scale(vectors.from_plain(kept[first:last]), mont(power))
-    if term.right is None:
-        count = (last - first - 1) * term.step + 1
-        return _Run(term.start + first * term.step, left, UNIT[:, None], count, term.step)
-    n = len(term.right)
-    used = np.flatnonzero(term.right.any(axis=1))
-    if not len(used):
-        return None
-    if len(used) == 1 and n > 1:
-        at = int(used[0])
-        last = min(last, -(-(term.length - at) // n))
+    first, last, at = int(own[0]), int(own[-1]) + 1, int(used[0])
+    if len(used) > 1:
+        assert term.right is not None
+        length = min((last - first) * n, term.length - first * n)
+        left = vectors.scale(vectors.from_plain(kept[first:last]), mont(power))
+        return (
+            _Run(term.start + first * n, left, vectors.from_plain(term.right), length) if length > 0 else None
+        )
+    if term.right is not None:
+        power = power * KS.from_array(term.right[at])
+        last = min(last, -((at - term.length) // n))  # the rows that the cut leaves their entry
         if first >= last:
             return None
-        left = vectors.scale(np.ascontiguousarray(left[:, : last - first]), k_to_mont(term.right[at]))
-        return _Run(term.start + first * n + at, left, UNIT[:, None], (last - first - 1) * n + 1, n)
-    length = min((last - first) * n, term.length - first * n)
-    return _Run(term.start + first * n, left, vectors.from_plain(term.right), length)
+    step = max(n, term.step)
+    own_rows = vectors.from_plain(kept[first:last])
+    length = (last - first - 1) * step + 1
+    return _Run(term.start + first * step + at, mont(power)[:, None], own_rows, length, step)
 
 
 def _pieces(runs: list[_Run]) -> Iterator[Piece]:
@@ -104,8 +107,8 @@ def _pieces(runs: list[_Run]) -> Iterator[Piece]:
         if run.step == 1:
             close.append(run)
             continue
-        key = run.start, run.length, run.step
-        spread[key] = vectors.add(spread[key], run.left) if key in spread else run.left
+        key, own = (run.start, run.length, run.step), vectors.scale(run.right, run.left[:, 0])
+        spread[key] = vectors.add(spread[key], own) if key in spread else own
     yield from (Piece(start, a, step) for (start, _, step), a in spread.items())
     close.sort(key=lambda run: run.start)
     first = 0
