@@ -10,6 +10,7 @@ from huref.common.algebra.field import P, kdot, kmul
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form, PadSpace
 from huref.common.argument.transcript import Transcript
+from huref.common.errors import Rejected
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.gated import GatedOracle
 from huref.prover.argument.inner import ProductOracle
@@ -36,6 +37,12 @@ def test_eq_rounds(variables: int) -> None:
         assert seen == point
         a, b, t = (extension(table, point) for table in tables)
         assert (final.const == a * b - t) == (not wrong)
+
+
+def test_a_point_with_a_zero_is_refused() -> None:
+    """A claim on the other half of the variable would say nothing about the first."""
+    with pytest.raises(Rejected, match="degenerate"):
+        verify_eq_rounds(plain(bytes(1 << 10)), "s", Form.public(KS(1)), [KS(5), KS(0)])
 
 
 @pytest.mark.parametrize("variables", [1, 2, 6])
