@@ -200,7 +200,7 @@ def test_twins_by_name() -> None:
     prover, verifier = (
         {path.stem for path in (ROOT / side / "argument").glob("*.py")} for side in ("prover", "verifier")
     )
-    assert prover - verifier == {"prove", "witness", "lookup_leaves", "lookup_tree", "heads"}
+    assert prover - verifier == {"prove", "witness", "lookup_leaves", "lookup_tree", "heads", "merged"}
     assert (ROOT / "circuits" / "argument" / "heads.py").exists()  # all of what a verifier needs of them
     assert verifier - prover == {"verify", "reduce"}
 
