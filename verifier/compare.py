@@ -81,8 +81,7 @@ class FingerprintComparison:
     @property
     def comparable(self) -> bool:
         """Whether both vectors were made with the same tables, of nearly the same tokens."""
-        same = self.case != "different challenges"
-        return same and (self.first.e is None or self.shared >= ENOUGH_SHARED)
+        return self.case != "different challenges" and self.shared >= ENOUGH_SHARED
 
     @property
     def verdict(self) -> str | None:
@@ -90,7 +89,7 @@ class FingerprintComparison:
         known = get_profile(self.first.profile).canonical and self.comparable
         if not known:
             return None
-        return self.similarity.verdict_at(1.0 if self.first.e is None else self.shared)
+        return self.similarity.verdict_at(self.shared)
 
     def to_dict(self) -> dict[str, Any]:
         """As `huref compare --json` prints it."""
@@ -121,7 +120,7 @@ class FingerprintComparison:
             found.append(OTHER_TABLES)
         elif self.first.e is None and self.first.token_ids != self.second.token_ids:
             found.append(OTHER_IDS)
-        elif self.first.e is not None and self.shared < ENOUGH_SHARED:
+        elif self.shared < ENOUGH_SHARED:
             found.append(OTHER_TOKENS.format(self.shared))
         elif self.verdict != "unrelated" and not self.evidence and set(kinds) != {"checkpoint"}:
             found.append(UNKNOWN if self.case == "unknown challenge" else MATCH)

@@ -124,6 +124,7 @@ def test_ids_do_not_matter_where_bytes_are_read() -> None:
     other = PUBLIC.model_copy(update={"token_ids": PUBLIC.token_ids[::-1]})
     found = compare_fingerprints(PUBLIC, other, ids=IDS)
     assert found.shared == 1 and found.verdict == "same base" and not found.to_dict()["same_tokens"]
+    assert found.warnings(BOTH) == [MATCH]
 
 
 def test_unlike_models_need_no_caution() -> None:
@@ -143,6 +144,9 @@ def test_paper_has_no_verdict_and_reads_ids() -> None:
     assert found.similarity.cosine == pytest.approx(1) and found.warnings(BOTH) == [MATCH]
     other = PAPER.model_copy(update={"token_ids": PAPER.token_ids[::-1]})
     assert compare_fingerprints(PAPER, other, ids=IDS).warnings(BOTH) == [OTHER_IDS]
+    half = [*PAPER.token_ids[::2], *(10**6 + n for n in range(len(PAPER.token_ids[1::2])))]
+    found = compare_fingerprints(PAPER, PAPER.model_copy(update={"token_ids": half}), ids=IDS)
+    assert found.to_dict()["shared_tokens"] == 0.5 and found.verdict is None
 
 
 @pytest.mark.parametrize(
@@ -163,6 +167,9 @@ def test_outputs_are_those_of_the_profile(first: FingerprintFile, second: Finger
 def test_a_file_without_tokens_shares_none() -> None:
     empty = PUBLIC.model_copy(update={"token_pieces": [], "token_ids": []})
     assert compare_fingerprints(empty, empty).verdict is None
+    bare = PAPER.model_copy(update={"token_ids": []})
+    for file in (empty, bare):
+        assert compare_fingerprints(file, file, ids=IDS).warnings(BOTH) == [OTHER_TOKENS.format(0)]
 
 
 def test_how_many_tokens_is_the_vocabularys_business() -> None:

@@ -72,7 +72,8 @@ def test_a_bundle_is_no_witness_of_its_own_root(
             verify(bundle, root=str(own))
     published = tmp_path / form.COMMITMENT
     published.write_bytes((tiny.bundle / form.COMMITMENT).read_bytes())
-    assert verify(tiny.bundle, root=str(published)).expected == ("model_id",)
+    for bundle in (tiny.bundle, packed):
+        assert verify(bundle, root=str(published)).expected == ("model_id",)
 
 
 def test_a_bundle_is_no_witness_of_its_own_fingerprint(tiny: Made, tmp_path: Path) -> None:
@@ -99,9 +100,11 @@ def test_what_is_not_there_is_named_as_such(tiny: Made, tmp_path: Path) -> None:
 
 def test_a_root_file_is_read_through_the_capped_reader(tmp_path: Path) -> None:
     path = tmp_path / "commitment.json"
-    path.write_bytes(b"{}")
-    with pytest.raises(Malformed):
-        parse_root(str(path))
+    for content, hint in ((b"{}", "from where its owner published it"), (b"{ }", "was edited")):
+        path.write_bytes(content)
+        with pytest.raises(Malformed, match=r"root: not a commitment\.json: ") as caught:
+            parse_root(str(path))
+        assert hint in str(caught.value.hint)
     with path.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(Malformed, match="at most"):

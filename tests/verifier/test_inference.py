@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from huref.circuits.inference_statement import Answer, InferenceStatement
-from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
+from huref.common.errors import Damaged, HurefError, Malformed, Rejected, Unsupported
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
 from huref.common.rejection import meaning
@@ -24,7 +25,7 @@ from huref.verifier.verdict import NO_MODEL
 from tests.conftest import Made
 from tests.support import tiny_models
 from tests.support.command import huref
-from tests.support.forge import Files, check, load, reseal, with_manifest
+from tests.support.forge import Files, Json, check, load, reseal, with_manifest
 from tests.support.schemas import validate
 
 
@@ -227,6 +228,28 @@ def test_the_two_files_go_together(files: Files) -> None:
         left = {key: data for key, data in files.items() if key != name}
         with pytest.raises(Malformed, match="go together"):
             check(with_manifest(left, lambda manifest, name=name: manifest["files"].pop(name)))
+
+
+def test_no_answer_rides_along_unlisted(files: Files) -> None:
+    """The manifest covers every file, so that signatures do."""
+    pair = (form.INFERENCE, form.INFERENCE_PROOF)
+
+    def unlisted(manifest: Json) -> None:
+        for name in pair:
+            manifest["files"].pop(name)
+
+    def without(*names: str) -> Files:
+        return {name: data for name, data in files.items() if name not in names}
+
+    both = with_manifest(files, unlisted)
+    alone = with_manifest(without(form.INFERENCE), unlisted)
+    for changed, name in (
+        (both, form.INFERENCE),
+        (alone, form.INFERENCE_PROOF),
+        *((without(name), name) for name in pair),
+    ):
+        with pytest.raises(Damaged, match=f"{re.escape(name)} is missing or not in manifest"):
+            check(changed)
 
 
 def test_a_demanded_level_holds_for_the_answer_too(files: Files) -> None:

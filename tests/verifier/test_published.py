@@ -21,6 +21,7 @@ BUNDLE = ROOT / "tests" / "vectors" / "bundles" / "paper.huref"
 def test_a_checkpoint_that_holds_a_fingerprint_stays_a_checkpoint(tmp_path: Path) -> None:
     assert is_published(BUNDLE) and is_published("https://example.org/a.zip")
     assert not is_published(tmp_path) and not is_published(tmp_path / "model.gguf")
+    assert not is_published("hf://owner/model.json"), "a model hub has checkpoints, whatever they are called"
     assert is_published(tmp_path / "any.json"), (
         "a name is enough: that it is not there is said when it is read"
     )

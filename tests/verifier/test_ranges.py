@@ -180,6 +180,22 @@ def test_where_no_folder_can_be_nothing_is_remembered(
     assert not ranges._recall("0" * 64, b"proof")
 
 
+def test_without_a_home_folder_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setattr(Path, "home", nowhere)
+    ranges._remember("0" * 64, b"proof")
+    assert not ranges._recall("0" * 64, b"proof")
+
+
+def test_a_system_that_numbers_no_users_has_a_memory(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "getuid")
+    ranges._remember("0" * 64, b"proof")
+    assert ranges._recall("0" * 64, b"proof") and cache.is_dir()
+
+
 def test_the_folder_one_stands_in_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative cache would be in every folder that somebody else packed, with what they say was verified."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

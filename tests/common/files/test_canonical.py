@@ -98,6 +98,9 @@ def test_depth_values_and_digits_have_limits() -> None:
     for number in (b"9" * 41, b"1e999", b"-1e999", b"NaN", b"Infinity"):
         with pytest.raises(Malformed):
             parse_canonical(b'{"a":' + number + b"}", "value")
+    assert parse_json(b'{"a":0.' + b"1" * 38 + b"}", "value")
+    with pytest.raises(Malformed):
+        parse_json(b'{"a":0.' + b"1" * 39 + b"}", "value")
 
 
 @pytest.mark.parametrize("read", [canonical.parse_canonical, canonical.parse_json])
