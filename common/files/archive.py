@@ -26,7 +26,7 @@ _DRESS = "__MACOSX"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (
     zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, OverflowError,
-    NotImplementedError, RuntimeError, OSError, MemoryError, struct.error,
+    RuntimeError, OSError, MemoryError, struct.error,
 )  # fmt: skip
 """Everything that the library raises on hostile archives."""
 

@@ -67,7 +67,7 @@ def parse_json(data: bytes, name: str) -> dict[str, Any]:
         )
         if b"\\u" in data:  # half of a surrogate pair is no text: libraries raise on it, each in its own way
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise Malformed(f"{name}: not a JSON object") from None
     if not isinstance(value, dict):
         raise Malformed(f"{name}: not a JSON object")

@@ -119,7 +119,7 @@ def read_public_key(key: str | Path) -> str:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long for a name, or a zero byte in it
+    except OSError:  # too long for a name
         return False
 
 

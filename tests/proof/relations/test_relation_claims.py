@@ -97,9 +97,9 @@ def bent(side: str) -> Cheat:
                 np.ascontiguousarray(other[:, place])
             )
             own[:, place] = mont(entry)
-            bent = Sides(left.shape[1])
-            bent.put(0, left, right)
-            return bent
+            made_sides = Sides(left.shape[1])
+            made_sides.put(0, left, right)
+            return made_sides
 
         with mock.patch.object(huref.prover.relations.prove, "product_sides", sides_of):
             yield
