@@ -42,7 +42,8 @@ def huref(*arguments: object) -> Ran:
         pytest.raises(SystemExit) as left,
     ):
         cli.main()
-    assert "Traceback" not in out.getvalue() + err.getvalue()
+    said = out.getvalue() + err.getvalue()
+    assert "Traceback" not in said, said
     if "--json" in arguments and out.getvalue():
         validated(json.loads(out.getvalue()))
     return Ran(int(left.value.code or 0), out.getvalue(), err.getvalue())
