@@ -110,20 +110,14 @@ def choose_width(tensors: Sequence[tuple[int, int]], rate_inv: int, knobs: Knobs
     """
     queries = most_queries(rate_inv, knobs)
 
-    def first_level(w: int) -> tuple[int, int]:
+    def estimate(w: int) -> int:
         rows = sum(count * -(-cols // w) for count, cols in tensors) + queries
         path = DIGEST_BYTES * max(0, log2_ceil(rate_inv * rows) - log2_ceil(queries))
         leaves = 2 * queries * (4 * w + SALT_BYTES + path)
         work = 2 * rate_inv * rows * (w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
-        return rows, leaves + work
+        return leaves + work + _best_levels(2 * rows, LEVEL_WIDTHS, knobs)[0]
 
-    costs = {w: first_level(w) for w in WIDTHS}
-    found: list[tuple[int, int]] = []
-    for w in sorted(WIDTHS, key=lambda w: costs[w][1]):
-        rows, cost = costs[w]
-        if not found or cost <= min(found)[0]:  # others cost more before their levels are counted
-            found.append((cost + _best_levels(2 * rows, LEVEL_WIDTHS, knobs)[0], w))
-    return min(found)[1]
+    return min(WIDTHS, key=estimate)
 
 
 Plan = tuple[tuple[int, int], ...]

@@ -46,11 +46,11 @@ class ProductOracle:
         return scalar(vectors.dot(self.left, self.right))
 
     def message(self) -> tuple[KS, KS]:
-        zero, infinite = vectors.halves(self.left, self.right, _half(self.left))
+        zero, infinite = vectors.halves(self.left, self.right, below_top(self.left.shape[1]))
         return scalar(zero), scalar(infinite)
 
     def bind(self, value: KS) -> None:
-        half = _half(self.left)
+        half = below_top(self.left.shape[1])
         self.left, self.right = (vectors.fold(x, mont(value), half) for x in (self.left, self.right))
 
     def finals(self) -> tuple[KS, KS]:
@@ -58,9 +58,9 @@ class ProductOracle:
         return scalar(self.left[:, 0]), scalar(self.right[:, 0])
 
 
-def _half(table: U32) -> int:
-    """Entries below the top variable."""
-    return 1 << (log2_ceil(table.shape[1]) - 1)
+def below_top(length: int) -> int:
+    """Entries of a table of this length below its top variable."""
+    return 1 << (log2_ceil(length) - 1)
 
 
 def inner_vectors(

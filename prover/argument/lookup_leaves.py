@@ -50,7 +50,7 @@ class LeafLayer:
         self._job, self._base = np.full(shape, -1, np.int32), np.zeros(shape, np.int64)
         self._numerator = np.full(shape, -1, np.int64)
         self._jobs: list[tuple[int, int, list[int], U32, U32]] = []
-        self._words, self._digits, self._counts = _Store(np.uint32), _Store(np.int8), _Store(np.int32)
+        self._words, self._digits, self._counts = Store(np.uint32), Store(np.int8), Store(np.int32)
 
     def batch(self, first: int, count: int) -> tuple[U32, U32]:
         """Numerators (n,) and denominators (5, n) of `count` stored tiles, absent cells 0/1, Montgomery form."""
@@ -191,7 +191,7 @@ class Leaves(LeafLayer):
         )
 
 
-class _Store:
+class Store:
     """Arrays laid end to end."""
 
     def __init__(self, dtype: Any) -> None:

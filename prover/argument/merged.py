@@ -13,7 +13,7 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients
-from huref.common.algebra.field import DEGREE, kdot, kmul
+from huref.common.algebra.field import DEGREE, kdot, kmul, kone
 from huref.common.algebra.kscalar import KS
 from huref.common.params import OpeningGeometry
 from huref.prover.argument.lookup_tree import UNIT, mont
@@ -74,29 +74,22 @@ def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple
 
 def _run(term: Term, power: KS) -> _Run | None:
     """A term times a power; None if all of it is zero."""
-    n = 1 if term.right is None else len(term.right)
-    kept = term.left[: term.count] if n == 1 else term.left
-    own = np.flatnonzero(kept.any(axis=1))
-    used = np.zeros(1, np.int64) if term.right is None else np.flatnonzero(term.right.any(axis=1))
-    if not len(own) or not len(used):
+    right = kone((1,)) if term.right is None else term.right
+    used, step = np.flatnonzero(right.any(axis=1)), max(len(right), term.step)
+    if not len(used):
         return None
-    first, last, at = int(own[0]), int(own[-1]) + 1, int(used[0])
+    at = int(used[0]) if len(used) == 1 else 0
+    kept = term.left[: -((at - term.length) // step)]  # of which the cut leaves something
+    own = np.flatnonzero(kept.any(axis=1))
+    if not len(own):
+        return None
+    first, last = int(own[0]), int(own[-1]) + 1
+    start, left = term.start + first * step + at, vectors.from_plain(kept[first:last])
     if len(used) > 1:
-        assert term.right is not None
-        length = min((last - first) * n, term.length - first * n)
-        left = vectors.scale(vectors.from_plain(kept[first:last]), mont(power))
-        return (
-            _Run(term.start + first * n, left, vectors.from_plain(term.right), length) if length > 0 else None
-        )
-    if term.right is not None:
-        power = power * KS.from_array(term.right[at])
-        last = min(last, -((at - term.length) // n))  # the rows that the cut leaves their entry
-        if first >= last:
-            return None
-    step = max(n, term.step)
-    own_rows = vectors.from_plain(kept[first:last])
-    length = (last - first - 1) * step + 1
-    return _Run(term.start + first * step + at, mont(power)[:, None], own_rows, length, step)
+        length = min((last - first) * step, term.length - first * step)
+        return _Run(start, vectors.scale(left, mont(power)), vectors.from_plain(right), length)
+    factor = mont(power * KS.from_array(right[at]))
+    return _Run(start, factor[:, None], left, (last - first - 1) * step + 1, step)
 
 
 def _pieces(runs: list[_Run]) -> Iterator[Piece]:
@@ -127,12 +120,10 @@ def _added(runs: list[_Run], end: int) -> Piece:
     total = np.zeros((DEGREE, end - start), np.uint32)
     for run in runs:
         at, (whole, rest) = run.start - start, divmod(run.length, run.right.shape[1])
-        if whole:
-            vectors.add_outer(total, at, np.ascontiguousarray(run.left[:, :whole]), run.right)
+        vectors.add_outer(total, at, run.left[:, :whole], run.right)
         if rest:
             last = run.left[:, whole : whole + 1], run.right[:, :rest]
-            at += whole * run.right.shape[1]
-            vectors.add_outer(total, at, *(np.ascontiguousarray(x) for x in last))
+            vectors.add_outer(total, at + whole * run.right.shape[1], *last)
     return Piece(start, total)
 
 

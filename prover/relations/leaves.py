@@ -14,7 +14,7 @@ from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Matrix
 from huref.common.algebra.kscalar import KS
-from huref.prover.argument.lookup_leaves import LeafLayer, residues
+from huref.prover.argument.lookup_leaves import LeafLayer, Store, residues
 from huref.prover.kernels.lookup.histogram import count_entries
 from huref.prover.kernels.lookup.rows import HALVES, WORDS
 from huref.prover.kernels.threads import run_tasks
@@ -107,29 +107,29 @@ Counts = Mapping[Table, Ints]
 
 
 class _Placed:
-    """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits, `words` canonical
-    residues of the others. Entries that runs read as they are committed come first, then copies; `places` says of a
-    run whether its operands are in `words`, and where each of them starts.
+    """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits; canonical residues of
+    the others are added to `words`. Entries that runs read as they are committed come first, then copies; `places` says
+    of a run whether its operands are in `words`, and where each of them starts.
     """
 
-    def __init__(self, operands: RunValues, space: LookupSpace) -> None:
+    def __init__(self, operands: RunValues, space: LookupSpace, words: Store) -> None:
         self._operands, self._values = operands, operands.values
+        halves = Store(np.int16)
+        self._stores = {False: halves, True: words}
         read: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
         for run in space.runs:
             wide = self._wide(run)
             for operand in operands.varying(run):
                 if (start := self._in_place(operand, wide)) is not None:
                     read[wide].append((start, start + run.rows * operands.w))
-        self._spans = {wide: _joined(spans) for wide, spans in read.items()}
-        self._halves = [self._values.halves[low:high] for low, high, _ in self._spans[False]]
-        self._words = [residues(self._values.words[low:high]) for low, high, _ in self._spans[True]]
-        ends = [sum(part.size for part in parts) for parts in (self._halves, self._words)]
-        self.places = {run.label: self._place(run, ends) for run in space.runs}
-        self.halves, self.words = (
-            parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, kind), *parts])
-            for parts, kind in ((self._halves, np.int16), (self._words, np.uint32))
-        )
-        self._halves, self._words = [], []
+        self._spans = {
+            False: [(low, halves.add(self._values.halves[low:high])) for low, high in _joined(read[False])],
+            True: [
+                (low, words.add(residues(self._values.words[low:high]))) for low, high in _joined(read[True])
+            ],
+        }
+        self.places = {run.label: self._place(run) for run in space.runs}
+        self.halves = halves.joined()
 
     def _wide(self, run: Run) -> bool:
         found = (self._operands.found(operand.start)[0] for operand in self._operands.varying(run))
@@ -142,33 +142,28 @@ class _Placed:
             return self._values.starts[matrix.name] + first * self._values.w
         return None
 
-    def _place(self, run: Run, ends: list[int]) -> tuple[bool, list[int]]:
+    def _place(self, run: Run) -> tuple[bool, list[int]]:
         wide, starts = self._wide(run), []
         for operand in self._operands.varying(run):
             if (start := self._in_place(operand, wide)) is not None:
                 spans = self._spans[wide]
-                low, _, at = spans[bisect(spans, start, key=lambda span: span[0]) - 1]
+                low, at = spans[bisect(spans, start, key=lambda span: span[0]) - 1]
                 starts.append(at + start - low)
                 continue
             rows = np.broadcast_to(self._operands.rows(run, operand), (run.rows, self._values.w))
-            starts.append(ends[wide])
-            ends[wide] += rows.size
-            if wide:
-                self._words.append(residues(rows.astype(np.int32)).reshape(-1))
-            else:
-                self._halves.append(rows.astype(np.int16).reshape(-1))
+            copy = residues(rows.astype(np.int32)) if wide else rows.astype(np.int16)
+            starts.append(self._stores[wide].add(copy))
         return wide, starts
 
 
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Spans of entries without those between them: first, end, and where they begin when laid end to end."""
-    found: list[tuple[int, int, int]] = []
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of entries, those that meet as one."""
+    found: list[tuple[int, int]] = []
     for low, high in sorted(spans):
         if found and low <= found[-1][1]:
-            first, end, at = found[-1]
-            found[-1] = first, max(end, high), at
+            found[-1] = found[-1][0], max(found[-1][1], high)
         else:
-            found.append((low, high, found[-1][2] + found[-1][1] - found[-1][0] if found else 0))
+            found.append((low, high))
     return found
 
 
@@ -177,11 +172,9 @@ class RunLeaves(LeafLayer):
 
     def __init__(self, operands: RunValues, space: LookupSpace, counts: Counts, alpha: KS, beta: KS) -> None:
         super().__init__(space, alpha, beta)
-        placed, height = _Placed(operands, space), space.tile_rows
-        shift = self._words.add(placed.words)
+        placed, height = _Placed(operands, space, self._words), space.tile_rows
         for run in space.runs:
             wide, starts = placed.places[run.label]
-            starts = [start + shift * wide for start in starts]
             deltas = [start - starts[0] for start in starts[1:]]
             added = [getattr(operand, "offset", 0) for operand in run.operands]
             first = self._storage[run.tile] * height

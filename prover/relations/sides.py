@@ -12,8 +12,7 @@ import numpy as np
 
 from huref.common.algebra.field import DEGREE
 from huref.common.algebra.kscalar import KS
-from huref.common.algebra.multilinear import log2_ceil
-from huref.prover.argument.inner import ProductOracle
+from huref.prover.argument.inner import ProductOracle, below_top
 from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import U32
@@ -50,10 +49,6 @@ class Sides:
                 found[:, :, low - start : high - start] = stretch(low - first, high - first)
         return found[0], found[1]
 
-    def whole(self) -> Pair:
-        """All of both."""
-        return self.read(0, self.length)
-
 
 class SidesOracle:
     """Σ_x l(x)·r(x), bound from the top variable: chunk by chunk until no more than `SHORT_ENTRIES` are left."""
@@ -82,7 +77,7 @@ class SidesOracle:
         if self._held:
             self._held.bind(value)
             return
-        self._length = self._half
+        self._length = below_top(self._length)
         self._bound.append((self._length, mont(value)))
         self._first = None
         self._hold()
@@ -92,14 +87,10 @@ class SidesOracle:
         assert self._held
         return self._held.finals()
 
-    @property
-    def _half(self) -> int:
-        return 1 << (log2_ceil(self._length) - 1)
-
     def _sums(self) -> tuple[KS, KS, KS]:
         """Σ low·low, Σ (high − low)·(high − low) and Σ high·high of the halves."""
         if self._first is None:
-            half, sums = self._half, (KS(0), KS(0), KS(0))
+            half, sums = below_top(self._length), (KS(0), KS(0), KS(0))
             for start, stop in _chunks(half):
                 low, high = (self._read(start + at, stop + at, len(self._bound)) for at in (0, half))
                 assert low is not None

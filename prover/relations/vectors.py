@@ -23,6 +23,7 @@ from huref.circuits.relations.products import (
     Hadamard,
     HeadSquares,
     Outer,
+    Product,
     Projection,
     RowScale,
     Squares,
@@ -44,39 +45,15 @@ Ints = NDArray[Any]
 
 def product_sides(weights: EquationWeights, values: Values, tensors: Mapping[str, Ints]) -> Sides:
     """l and r, blocks · w entries; `tensors` has the committed weights by name."""
-    layout = weights.layout
     filler = _Filler(weights, values, tensors)
-    for product, at in zip(layout.relations.products, layout.offsets, strict=True):
-        blocks = sum(product_blocks(product, layout.relations, layout.w))
-        filler.at = at * layout.w
-        if isinstance(product, Hadamard | Squares):
-            filler.product_of_cells(product)
-            continue
-        filler.left, filler.right = (np.zeros((DEGREE, blocks * layout.w), np.uint32) for _ in range(2))
-        match product:
-            case Projection():
-                filler.projection(product)
-            case Transposed():
-                filler.transposed(product)
-            case ColumnScale():
-                filler.column_scale(product)
-            case StoredScale():
-                filler.stored_scale(product)
-            case RowScale():
-                filler.row_scale(product)
-            case Gathered():
-                filler.gathered(product)
-            case HeadSquares():
-                filler.head_squares(product)
-            case FlatProduct():
-                filler.flat_product(product)
-            case Outer():
-                filler.outer(product)
-            case CausalScores():
-                filler.causal_scores(product)
-            case CausalMix():
-                filler.causal_mix(product)
-        filler.sides.put(filler.at, filler.left, filler.right)
+    for product, at in zip(weights.layout.relations.products, weights.layout.offsets, strict=True):
+        filler.at = at * weights.layout.w
+        if isinstance(product, Hadamard):
+            filler.hadamard(product)
+        elif isinstance(product, Squares):
+            filler.squares(product)
+        else:
+            filler.held(product)
     return filler.sides
 
 
@@ -85,9 +62,39 @@ class _Filler:
         self.weights, self.values, self.tensors = weights, values, tensors
         self.layout, self.w = weights.layout, weights.layout.w
         self.sides, self.at = Sides(weights.layout.length * self.w), 0
-        self.left = self.right = np.zeros((DEGREE, 0), np.uint32)  # of the present product
+        self.left: U32  # of the present product
+        self.right: U32
         self._column = k_to_mont(weights.column)
         self._ones = k_to_mont(kone((self.w,)))
+
+    def held(self, product: Product) -> None:
+        """A product whose two vectors are made at once."""
+        blocks = sum(product_blocks(product, self.layout.relations, self.w))
+        self.left, self.right = (np.zeros((DEGREE, blocks * self.w), np.uint32) for _ in range(2))
+        match product:
+            case Projection():
+                self.projection(product)
+            case Transposed():
+                self.transposed(product)
+            case ColumnScale():
+                self.column_scale(product)
+            case StoredScale():
+                self.stored_scale(product)
+            case RowScale():
+                self.row_scale(product)
+            case Gathered():
+                self.gathered(product)
+            case HeadSquares():
+                self.head_squares(product)
+            case FlatProduct():
+                self.flat_product(product)
+            case Outer():
+                self.outer(product)
+            case CausalScores():
+                self.causal_scores(product)
+            case CausalMix():
+                self.causal_mix(product)
+        self.sides.put(self.at, self.left, self.right)
 
     def put(self, side: U32, vector: U32, at: int = 0) -> None:
         """Write a vector into a side of the present product."""
@@ -199,29 +206,30 @@ class _Filler:
         read = np.ascontiguousarray(self.tensors[product.tensor][list(product.index)])
         self.put(self.right, small_matvec(read, k_to_mont(self.weights.cols(read.shape[1]))))
 
-    def product_of_cells(self, product: Hadamard | Squares) -> None:
-        """Products of integers as they are committed, which are made when they are read."""
-        if isinstance(product, Hadamard):
-            blocks = self.weights.blocks(product.left.frame.cols)
-            rows = kouter(blocks, self.weights.rows(product.equation, product.factor)).reshape(-1, DEGREE)
-            factors = [(k_to_mont(rows), self._column, self.values.stacked(product.left))]
-            self._cells(0, factors, self.values.stacked(product.right))
-            return
+    def hadamard(self, product: Hadamard) -> None:
+        blocks = self.weights.blocks(product.left.frame.cols)
+        rows = kouter(blocks, self.weights.rows(product.equation, product.factor)).reshape(-1, DEGREE)
+        left = k_to_mont(rows), self._column, self.values.stacked(product.left)
+        self.cells(0, [left], self.values.stacked(product.right))
+
+    def squares(self, product: Squares) -> None:
         high, low = self.values.stacked(product.high), self.values.stacked(product.low)
-        blocks_of = self.layout.placed[product.high.name].blocks
+        blocks = self.layout.placed[product.high.name].blocks
         parts = []
         for equation, cells in (
             (product.equation, high),
             (product.equation_mixed, low),
             (product.equation_low, low),
         ):
-            once = kmul(self.weights.rows(equation), self.weights.cols(1)[0])
-            parts.append((k_to_mont(np.tile(once, (blocks_of, 1))), self._ones, cells))
-        self._cells(0, parts[:2], high)
-        self._cells(high.size, parts[2:], low)
+            rows = kmul(self.weights.rows(equation), self.weights.cols(1)[0])
+            parts.append((k_to_mont(np.tile(rows, (blocks, 1))), self._ones, cells))
+        self.cells(0, parts[:2], high)
+        self.cells(high.size, parts[2:], low)
 
-    def _cells(self, at: int, left: Sequence[tuple[U32, U32, Ints]], right: Ints) -> None:
-        """l the sum of rows[i] · column[c] · cells[i, c], r the cells `right`; in whole rows."""
+    def cells(self, at: int, left: Sequence[tuple[U32, U32, Ints]], right: Ints) -> None:
+        """A stretch that is made where it is read, row by row: l the sum of rows[i] · column[c] · cells[i, c], r the
+        cells `right`.
+        """
         w = self.w
 
         def read(start: int, stop: int) -> tuple[U32, U32]:

@@ -13,6 +13,8 @@ from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, kscale, ksum, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
+from huref.prover.kernels.field.field import U32
+from huref.prover.relations.sides import Sides
 from huref.prover.relations.values import Values
 from tests.support.toy_relations import Toy
 
@@ -44,6 +46,11 @@ def committed(toy: Toy) -> dict[str, Array]:
             part = tensor[:, block * layout.w : (block + 1) * layout.w]
             w[place.start + block : place.start + place.count : place.blocks, : part.shape[1]] = part
     return {"W": w, "A": a}
+
+
+def whole(sides: Sides) -> tuple[U32, U32]:
+    """Both vectors of the inner product, (5, n) Montgomery."""
+    return sides.read(0, sides.length)
 
 
 def value(functional: Functional, cells: dict[str, Array]) -> KS:

@@ -93,19 +93,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state, path = self.server_state, unquote(urlsplit(self.path).path)
         state.asked.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
-        try:
-            if path.startswith("/api/models/"):
-                self._api(path)
-            elif path.startswith(f"/{REPO}/resolve/"):
-                self._resolve(path)
-            elif path.startswith("/cdn/"):
-                self._cdn(path)
-            elif path.startswith("/files/"):
-                self._file(path.removeprefix("/files/"))
-            else:
-                self._end(404)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
+        if path.startswith("/api/models/"):
+            self._api(path)
+        elif path.startswith(f"/{REPO}/resolve/"):
+            self._resolve(path)
+        elif path.startswith("/cdn/"):
+            self._cdn(path)
+        elif path.startswith("/files/"):
+            self._file(path.removeprefix("/files/"))
+        else:
+            self._end(404)
 
     def _end(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)

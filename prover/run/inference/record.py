@@ -95,11 +95,6 @@ class Recorder(PlainRecorder):
         self.logits: Ints
         self.behind_cap: Ints
 
-    def take(self) -> dict[str, Array]:
-        """What was found; the recorder forgets it, so that memory is free once it has been committed to."""
-        found, self.found = self.found, {}
-        return found
-
     def round(self, site: Site, acc: Ints, shift: Ints | int) -> Ints:
         h = super().round(site, acc, shift)
         self.last = acc, h, shift

@@ -20,6 +20,8 @@ _WRITTEN = {"back": "branch.back", "branch": "branch.gained", "added": "added"}
 class PlainRecorder(FastEvaluator):
     """Both halves of a layer are instances of one matrix. Values are kept until the last site that reads them."""
 
+    found: dict[str, Ints]
+
     @abstractmethod
     def put(self, name: str, inner: int, values: Ints) -> None:
         """Instance `inner` of a matrix: values (outer, …)."""
@@ -43,6 +45,11 @@ class PlainRecorder(FastEvaluator):
     @abstractmethod
     def clamped(self, site: Turn | Gain | Rotate, out: Ints) -> Ints:
         """`out`, what it was before it was clipped, and the remainder."""
+
+    def take(self) -> dict[str, Ints]:
+        """What was found; the recorder forgets it, so that memory is free once it has been committed to."""
+        found, self.found = self.found, {}
+        return found
 
     def run(self) -> InferenceTrace:
         """Run every site; of the values those that no site reads are left."""

@@ -23,7 +23,7 @@ from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.field import k_from_mont
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_sides
-from tests.support.functionals import committed, random_point, value, weighted
+from tests.support.functionals import committed, random_point, value, weighted, whole
 from tests.support.relations import Checker, seen
 from tests.support.toy_relations import BITS, Toy, toy
 
@@ -86,7 +86,7 @@ def test_products(made: Toy) -> None:
         one = replace(made, relations=replace(made.relations, products=(product,)))
         weights, point = weights_of(one)
         layout = one.setup.layout
-        left, right = product_sides(weights, Values(layout, made.found), made.weights).whole()
+        left, right = whole(product_sides(weights, Values(layout, made.found), made.weights))
         expected = KS(0)
         for name, sums in checker.products(product):
             frame = made.relations.equation[name].frame
@@ -104,7 +104,7 @@ def test_a_program_of_all_of_them(made: Toy) -> None:
     weights, _ = weights_of(made)
     functional, constant = linear_part(weights)
     layout = made.setup.layout
-    left, right = product_sides(weights, Values(layout, made.found), made.weights).whole()
+    left, right = whole(product_sides(weights, Values(layout, made.found), made.weights))
     assert value(functional, committed(made)) + constant + scalar(vectors.dot(left, right)) == KS(0)
 
 

@@ -29,7 +29,7 @@ from huref.verifier.argument.channel import VerifierChannel
 from tests.proof import test_mutation
 from tests.proof.cheating import without_constraint
 from tests.proof.relations.test_relation_attacks import an_equation, changed, prove_falsely
-from tests.support.functionals import committed, value
+from tests.support.functionals import committed, value, whole
 from tests.support.toy_relations import CLAMP, Toy, toy
 
 Found = dict[str, Any]
@@ -88,7 +88,7 @@ def bent(side: str) -> Cheat:
         false, original = replace(made, found=found), huref.prover.relations.prove.product_sides
 
         def sides_of(weights: Any, values: Any, tensors: Any) -> Sides:
-            left, right = original(weights, values, tensors).whole()
+            left, right = whole(original(weights, values, tensors))
             functional, constant = linear_part(weights)
             missing = -(value(functional, committed(false)) + constant) - scalar(vectors.dot(left, right))
             own, other = (left, right) if side == "left" else (right, left)

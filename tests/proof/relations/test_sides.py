@@ -14,6 +14,7 @@ from huref.prover.kernels.field.field import k_to_mont
 from huref.prover.relations import sides
 from huref.prover.relations.sides import Sides, SidesOracle
 from tests.proof.oracles import elements
+from tests.support.functionals import whole
 
 
 def stretches(length: int, cuts: list[int]) -> tuple[Sides, np.ndarray, np.ndarray]:
@@ -41,8 +42,8 @@ def test_every_round_is_that_of_the_held_vectors(
     length: int, cuts: list[int], short: int, chunk: int
 ) -> None:
     made, left, right = stretches(length, cuts)
-    whole = made.whole()
-    assert np.array_equal(whole[0], left) and np.array_equal(whole[1], right)
+    both = whole(made)
+    assert np.array_equal(both[0], left) and np.array_equal(both[1], right)
     with mock.patch.object(sides, "SHORT_ENTRIES", short), mock.patch.object(sides, "_CHUNK", chunk):
         lazy, held = SidesOracle(made), ProductOracle(left, right)
         assert lazy.total() == held.total()
