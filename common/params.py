@@ -37,6 +37,14 @@ class Knobs:
     rate_inv: int = 4
     proofs: int = 16
 
+    @property
+    def digest_bytes(self) -> int:
+        """Bytes of a digest in a proof's own trees: collisions cost 2^(λ + 4) hashes, at most SHA-256's 2^128.
+
+        The weights' tree serves proofs of every level and keeps whole digests.
+        """
+        return min(DIGEST_BYTES, -(-(2 * self.security + 8) // 8))
+
 
 def queries_for(domain: CodeDomain, bits: int) -> int:
     """Smallest t with ((1 + ρ)/2)^t ≤ 2^(−bits) for ρ = k'/n, in exact integer arithmetic."""

@@ -28,14 +28,14 @@ from huref.circuits.argument.spaces import (
     TableBlock,
     WeightBlock,
 )
+from huref.circuits.argument.table_sums import TableSums
 from huref.circuits.program.measured import HeadBound
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kone, kouter, kzero
+from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kzero
 from huref.common.algebra.kscalar import KS
-from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
+from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil
 
 HALF = pow(2, -1, P)
-_FOLDED = 12
 
 
 @dataclass
@@ -122,6 +122,7 @@ class _Builder:
         self, layout: Layout | None, space: LookupSpace, leaf: LeafPoint, alpha: KS, beta: KS
     ) -> None:
         self._layout, self.space, self.leaf = layout, space, leaf
+        self.tables = TableSums(leaf.tile_point + leaf.local_point)
         self.offset = alpha - 1
         self.powers = [beta**i for i in range(4)]
         self.numerator_const, self.denominator_const = KS(0), KS(1)
@@ -263,73 +264,7 @@ class _Builder:
             tile, row = divmod(whole, self.space.tile_rows)
             last = -KS.from_array(leaf.tiles[block.tile + tile]) * KS.from_array(leaf.row[row])
             self.numerator.rows("A", block.multiplicity + whole, last.array()[None], masked)
-        mass, values = self._table_values(block)
+        mass, values = self.tables.of(table, block.tile * leaf.space.tile_size)
         self.denominator_const += mass * (self.offset - self.space.tag(table))
         for power, value in zip(self.powers[1:], values, strict=False):
             self.denominator_const -= power * value
-
-    def _table_values(self, block: TableBlock) -> tuple[KS, list[KS]]:
-        """Σ eq and Σ eq·x for every tuple component x of a table, in closed form."""
-        table, leaf = block.table, self.leaf
-        start = block.tile * leaf.space.tile_size
-        point = leaf.tile_point + leaf.local_point
-        bits = log2_ceil(table.size)  # a table's first tile is aligned to its size
-        cut = len(point) - bits
-        top, local = eq_index(point[:cut], start >> bits), point[cut:]
-        if table.kind == "digits":
-            return top, [top * value for value in _digit_sums(table, local)]
-        if table.kind == "limbs":
-            return top, [top * value for value in _limb_sums(table, local)]
-        if not table.straight:
-            return top * prefix_sums(local, table.size)[0], [top * x for x in _dense_sums(table, local)]
-        sums: dict[int, tuple[KS, KS]] = {}
-
-        def until(count: int) -> tuple[KS, KS]:
-            if count not in sums:
-                sums[count] = prefix_sums(local, count)
-            return sums[count]
-
-        values = []
-        for lines in table.lines():
-            value = KS(0)
-            for line in lines:
-                (mass0, moment0), (mass1, moment1) = until(line.start), until(line.stop)
-                value += (moment1 - moment0) * line.slope + (mass1 - mass0) * line.offset
-            values.append(top * value)
-        return top * until(table.size)[0], values
-
-
-def _digit_sums(table: Table, point: Sequence[KS]) -> list[KS]:
-    """Σ eq·digit for every digit: a bit's sum is its coordinate."""
-    bits, count = table.parameters
-    values = []
-    for m in range(count):
-        value = KS(-(1 << (bits - 1)))
-        for bit in range(bits):
-            value += point[(m + 1) * bits - 1 - bit] * (1 << bit)
-        values.append(value)
-    return values
-
-
-def _limb_sums(table: Table, point: Sequence[KS]) -> list[KS]:
-    """Σ eq·limb for both limbs; the number of high ones is a power of two."""
-    height, bits = table.parameters
-    cut = len(point) - bits
-    parts = (point[:cut], -height), (point[cut:], -(1 << (bits - 1)))
-    return [
-        sum((x * (1 << (len(part) - 1 - i)) for i, x in enumerate(part)), KS(offset))
-        for part, offset in parts
-    ]
-
-
-def _dense_sums(table: Table, point: Sequence[KS]) -> list[KS]:
-    """Σ eq·component, with the last coordinates folded first: no table of all eq values is made."""
-    cut = max(0, len(point) - _FOLDED)
-    low, high = eq_table(point[cut:]), eq_table(point[:cut])
-    found = []
-    for column in table.columns():
-        padded = np.zeros(-(-table.size // len(low)) * len(low), column.dtype)
-        padded[: table.size] = column
-        folded = kmatvec(padded.reshape(-1, len(low)), low)
-        found.append(KS.from_array(kdot(folded, high[: len(folded)])))
-    return found

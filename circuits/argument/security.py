@@ -20,7 +20,6 @@ from huref.common.argument.hidden import PadSpace
 from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, OpeningGeometry
 
 FIELD_BITS = DEGREE * log2(P)
-HASH_BITS = 128  # collisions of a 256-bit hash
 
 
 @dataclass(frozen=True)
@@ -158,5 +157,5 @@ def opening_terms(claims: int, geometry: OpeningGeometry, knobs: Knobs) -> list[
         queries = level.code.queries
     last = geometry.levels[-1].code.domain.n
     terms.append(algebraic("opening.beta", "relation 1 + mask line n", 1 + last))
-    terms.append(Term("hash", "collisions of SHA-256 and SHAKE-256", HASH_BITS))
+    terms.append(Term("hash", "collisions of the shortest digests", 4 * knobs.digest_bytes))
     return terms

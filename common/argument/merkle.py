@@ -12,6 +12,9 @@ Values and integers in headers are little-endian. A row of `width` values is cut
 leaves are padded with the empty digest to a power of two. A multi-proof for sorted distinct indices lists,
 level by level from the leaves and left to right, the siblings that cannot be computed: neither from the
 opened leaves nor because they lie wholly in the padding.
+
+A tree may have *short* digests: of leaves, nodes and padding the first `digest_bytes` bytes are kept, and zeros
+stand for the rest, wherever they are hashed again and in the root. A path lists what is kept.
 """
 
 from __future__ import annotations
@@ -85,11 +88,16 @@ def node_digest(left: bytes, right: bytes) -> bytes:
     return sha256(NODE_HEADER + left + right).digest()
 
 
-def empty_digests(depth: int) -> list[bytes]:
+def shortened(digest: bytes, digest_bytes: int) -> bytes:
+    """The first `digest_bytes` bytes of a digest, and zeros up to 32."""
+    return digest[:digest_bytes].ljust(DIGEST_BYTES, b"\0")
+
+
+def empty_digests(depth: int, digest_bytes: int = DIGEST_BYTES) -> list[bytes]:
     """Digest of a wholly padded subtree of each height 0..depth."""
-    digests = [EMPTY_LEAF]
+    digests = [shortened(EMPTY_LEAF, digest_bytes)]
     for _ in range(depth):
-        digests.append(node_digest(digests[-1], digests[-1]))
+        digests.append(shortened(node_digest(digests[-1], digests[-1]), digest_bytes))
     return digests
 
 
@@ -97,17 +105,23 @@ class MerkleTree:
     """A tree whose levels are kept; `levels[0]` holds the n leaf digests, shape (count, 32) bytes each.
 
     Subtrees that are wholly padding are not stored. `hash_level` maps an even number of child digests to
-    their parents; the prover passes a compiled one.
+    their parents; the prover passes a compiled one. Leaves given to a tree of short digests are cut in place.
     """
 
-    def __init__(self, leaves: Digests, hash_level: Callable[[Digests], Digests] | None = None) -> None:
+    def __init__(
+        self,
+        leaves: Digests,
+        hash_level: Callable[[Digests], Digests] | None = None,
+        digest_bytes: int = DIGEST_BYTES,
+    ) -> None:
         if leaves.ndim != 2 or leaves.shape[1] != DIGEST_BYTES or len(leaves) == 0:
             raise ValueError(f"leaves must have shape (n >= 1, {DIGEST_BYTES}), got {leaves.shape}")
         self.n = len(leaves)
         self.depth = depth_of(self.n)
-        self._empty = empty_digests(self.depth)
+        self.digest_bytes = digest_bytes
+        self._empty = empty_digests(self.depth, digest_bytes)
         hash_level = hash_level or _hash_level
-        self.levels = [leaves]
+        self.levels = [self._cut(leaves)]
         for level in range(self.depth):
             children = self.levels[-1]
             if len(children) % 2:
@@ -116,11 +130,16 @@ class MerkleTree:
                 parents = np.concatenate([hash_level(children[:-1]), last])
             else:
                 parents = hash_level(children)
-            self.levels.append(parents)
+            self.levels.append(self._cut(parents))
+
+    def _cut(self, digests: Digests) -> Digests:
+        if self.digest_bytes < DIGEST_BYTES:
+            digests[:, self.digest_bytes :] = 0
+        return digests
 
     @property
     def root(self) -> bytes:
-        """The 32-byte root."""
+        """The 32-byte root, which ends in zeros if digests are short."""
         return self.levels[-1][0].tobytes()
 
     def prove(self, indices: Sequence[int]) -> list[bytes]:
@@ -131,7 +150,8 @@ class MerkleTree:
         known = [int(i) for i in indices]
         for level in self.levels[:-1]:
             present = set(known)
-            nodes += [level[i ^ 1].tobytes() for i in known if i ^ 1 not in present and i ^ 1 < len(level)]
+            siblings = [i ^ 1 for i in known if i ^ 1 not in present and i ^ 1 < len(level)]
+            nodes += [level[i, : self.digest_bytes].tobytes() for i in siblings]
             known = sorted({i >> 1 for i in known})
         return nodes
 
@@ -142,7 +162,7 @@ def _hash_level(children: Digests) -> Digests:
         sha256(NODE_HEADER + data[start : start + 2 * DIGEST_BYTES]).digest()
         for start in range(0, len(data), 2 * DIGEST_BYTES)
     )
-    return np.frombuffer(parents, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+    return np.frombuffer(bytearray(parents), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def _sorted_distinct(indices: Sequence[int], n: int) -> bool:
@@ -172,8 +192,9 @@ def verify_multiproof(
     nodes: Sequence[bytes],
     *,
     path: str = "merkle",
+    digest_bytes: int = DIGEST_BYTES,
 ) -> None:
-    """Check that `leaf_digests` are the leaves at `indices` of the n-leaf tree under `root`.
+    """Check that `leaf_digests`, whole ones, are the leaves at `indices` of the n-leaf tree under `root`.
 
     Rejected at `path` + `.indices` (unsorted, repeated or out of range), `.leaves` (count or size),
     `.nodes` (missing, extra or wrong-sized nodes) or `.root` (another root).
@@ -183,11 +204,11 @@ def verify_multiproof(
     if len(leaf_digests) != len(indices) or any(len(d) != DIGEST_BYTES for d in leaf_digests):
         raise Rejected(f"{path}.leaves", "one 32-byte digest per index", expected=len(indices))
     expected = proof_length(n, indices)
-    if len(nodes) != expected or any(len(node) != DIGEST_BYTES for node in nodes):
+    if len(nodes) != expected or any(len(node) != digest_bytes for node in nodes):
         raise Rejected(f"{path}.nodes", "wrong number of nodes", expected=expected, got=len(nodes))
-    known = {int(i): digest for i, digest in zip(indices, leaf_digests, strict=True)}
-    supply = iter(nodes)
-    empty = EMPTY_LEAF
+    known = {int(i): shortened(digest, digest_bytes) for i, digest in zip(indices, leaf_digests, strict=True)}
+    supply = (shortened(node, digest_bytes) for node in nodes)
+    empty = shortened(EMPTY_LEAF, digest_bytes)
     while n > 1:
         parents: dict[int, bytes] = {}
         for index, digest in known.items():  # ascending, since parents are inserted in order
@@ -197,9 +218,9 @@ def verify_multiproof(
             if sibling is None:
                 sibling = next(supply) if index ^ 1 < n else empty
             pair = digest + sibling if index % 2 == 0 else sibling + digest
-            parents[index >> 1] = sha256(NODE_HEADER + pair).digest()
+            parents[index >> 1] = shortened(sha256(NODE_HEADER + pair).digest(), digest_bytes)
         known = parents
-        empty = node_digest(empty, empty)
+        empty = shortened(node_digest(empty, empty), digest_bytes)
         n = (n + 1) // 2
     if known[0] != root:
         raise Rejected(f"{path}.root", "another root", expected=bytes(root).hex(), got=known[0].hex())

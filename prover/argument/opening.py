@@ -15,7 +15,7 @@ from huref.circuits.argument.opening import Rowed, mask_claim, vandermonde
 from huref.common.algebra.field import DEGREE, encode_f, fmul, fpow, kdot, kmul, kpowers, kscale, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
-from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, LevelGeometry, OpeningGeometry
+from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, LevelGeometry, OpeningGeometry
 from huref.prover.argument.channel import ProverChannel
 from huref.prover.argument.lookup_tree import UNIT, mont, scalar
 from huref.prover.argument.merged import Merged, Piece, merge, row_functional
@@ -123,7 +123,7 @@ def prove_opening(
     weights: OpenedMatrix,
     proof: OpenedMatrix,
     seed: SecretSeed,
-    grinding: int,
+    knobs: Knobs,
 ) -> None:
     """Open all claims. From `seed` come the random rows, masks and salts of the levels after the first."""
     matrices = {"W": weights, "A": proof}
@@ -149,15 +149,17 @@ def prove_opening(
         )
         salts = seed.derive(f"{label} salts").value
         device = weights.committed.device
-        committed = commit(StackedMatrix([rows], beside=mask), level.code.domain, salts, device)
+        committed = commit(
+            StackedMatrix([rows], beside=mask), level.code.domain, salts, device, knobs.digest_bytes
+        )
         channel.send(f"{label}.root", committed.root)
-        channel.grind(f"opening.level{number - 1}.grind", grinding)
+        channel.grind(f"opening.level{number - 1}.grind", knobs.grinding)
         points = _query(channel, trees)
         y, functional = _level(channel, label, level, rows, functional, trees, points)
         trees = [Tree(label, committed, level.code, 0)]
     if mask is None:
         raise ValueError("an opening has at least one level after the first")
-    _last(channel, trees[0], y, functional, vectors.from_plain(mask), grinding)
+    _last(channel, trees[0], y, functional, vectors.from_plain(mask), knobs.grinding)
 
 
 def _mask_claims(channel: ProverChannel, layout: Rowed, columns: Columns, proof: OpenedMatrix) -> list[Claim]:

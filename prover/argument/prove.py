@@ -115,7 +115,7 @@ def prove(
     reduced = reduce_to_claims(replay, setup, statement, commitment.root)
     prove_opening(
         channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, proof,
-        seed.derive("opening"), setup.knobs.grinding,
+        seed.derive("opening"), setup.knobs,
     )  # fmt: skip
     return channel.finish()
 
@@ -152,7 +152,7 @@ def _commit_proof(
     """Commit to A: activations, multiplicities, pads, mask rows R and R', random rows."""
     masks = reduction_masks(seed, setup.layout.w)
     rows = proof_segments(setup.layout, inputs, counts, pads, masks)
-    return commit_rows(rows, setup.geometry.proof, seed, device)
+    return commit_rows(rows, setup.geometry.proof, seed, device, setup.knobs.digest_bytes)
 
 
 def reduction_masks(seed: SecretSeed, w: int) -> Ints:
@@ -160,9 +160,12 @@ def reduction_masks(seed: SecretSeed, w: int) -> Ints:
     return seed.field_elements("reduction masks", MASK_ROWS * w).reshape(MASK_ROWS, w)
 
 
-def commit_rows(rows: Sequence[Ints], code: CodeGeometry, seed: SecretSeed, device: Device) -> OpenedMatrix:
+def commit_rows(
+    rows: Sequence[Ints], code: CodeGeometry, seed: SecretSeed, device: Device, digest_bytes: int
+) -> OpenedMatrix:
     """Commit to the data rows of A, with the proof's random rows."""
     stacked = StackedMatrix(list(rows))
     stacked = with_random_rows(stacked, code.random, seed, "proof.random")
-    committed = commit(stacked, code.domain, seed.derive("proof salts").value, device)
+    salts = seed.derive("proof salts").value
+    committed = commit(stacked, code.domain, salts, device, digest_bytes)
     return OpenedMatrix(stacked.segments, committed)

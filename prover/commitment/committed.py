@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import FArray
-from huref.common.argument.merkle import SALT_BYTES, Digests, MerkleTree
+from huref.common.argument.merkle import DIGEST_BYTES, SALT_BYTES, Digests, MerkleTree
 from huref.prover.commitment.randomness import SEED_BYTES, SecretSeed
 from huref.prover.devices.compiled import COMPILED
 from huref.prover.devices.interface import Device
@@ -73,23 +73,33 @@ def with_random_rows(matrix: StackedMatrix, count: int, seed: SecretSeed, label:
     return StackedMatrix((*matrix.segments, elements.reshape(count, matrix.width)))
 
 
-def commit(matrix: Matrix, domain: CodeDomain, salt_seed: bytes, device: Device = COMPILED) -> Committed:
+def commit(
+    matrix: Matrix,
+    domain: CodeDomain,
+    salt_seed: bytes,
+    device: Device = COMPILED,
+    digest_bytes: int = DIGEST_BYTES,
+) -> Committed:
     """Commit to `matrix`, whose rows are the coefficients of degree 0..k'-1 of its columns.
 
     Salt i is the first half of SHA-256(tag padded to 32 | salt_seed | i as u64 LE); the device makes no difference to
     the result.
     Raises ProverError if an entry is not in (-p, p), ValueError if the matrix has not k' rows or no column.
     """
-    return restore(
-        matrix, domain, salt_seed, device.leaf_digests(matrix, domain, _salt_header(salt_seed)), device
-    )
+    leaves = device.leaf_digests(matrix, domain, _salt_header(salt_seed))
+    return restore(matrix, domain, salt_seed, leaves, device, digest_bytes)
 
 
 def restore(
-    matrix: Matrix, domain: CodeDomain, salt_seed: bytes, leaves: Digests, device: Device = COMPILED
+    matrix: Matrix,
+    domain: CodeDomain,
+    salt_seed: bytes,
+    leaves: Digests,
+    device: Device = COMPILED,
+    digest_bytes: int = DIGEST_BYTES,
 ) -> Committed:
     """What `commit` returned, from the leaf digests it made."""
-    tree = MerkleTree(leaves, device.hash_level)
+    tree = MerkleTree(leaves, device.hash_level, digest_bytes)
     release(leaves)
     return Committed(matrix, domain, tree, salt_seed, device.for_proofs)
 

@@ -89,7 +89,7 @@ def prove_relations(
     reduced = reduce_relations(replay, setup, statement, commitment.root)
     prove_opening(
         channel, layout, geometry, reduced.claims, reduced.columns, opened_weights, proof,
-        seed.derive("opening"), setup.knobs.grinding,
+        seed.derive("opening"), setup.knobs,
     )  # fmt: skip
     return channel.finish()
 
@@ -107,4 +107,4 @@ def _commit_proof(
     hidden = layout.mask_start - layout.pad_start
     closing = closing_segments(layout.spaces, layout.w, hidden, counts, pads)
     rows = [*values.segments(), *closing, reduction_masks(seed, layout.w)]
-    return commit_rows(rows, setup.geometry.proof, seed, device)
+    return commit_rows(rows, setup.geometry.proof, seed, device, setup.knobs.digest_bytes)

@@ -151,6 +151,7 @@ def quantities(setup: Setup, positions: dict[str, list[int]]) -> dict[str, Any]:
 
     return {
         "S": len(STATEMENT),
+        "D": setup.knobs.digest_bytes,
         "g_L": lookup_grinding(layout.spaces, layout.entries, setup.knobs),
         "spaces": [space.label for space in layout.spaces],
         "n_L": {space.label: space.log_entries for space in layout.spaces},

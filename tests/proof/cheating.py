@@ -80,9 +80,9 @@ def without_root_check(label: str) -> Iterator[None]:
     """The leaves of one tree are not compared with its root."""
     original = huref.verifier.argument.opening.verify_multiproof
 
-    def skip(*given: Any, path: str) -> None:
+    def skip(*given: Any, path: str, **rest: Any) -> None:
         if path != label:
-            original(*given, path=path)
+            original(*given, path=path, **rest)
 
     with mock.patch.object(huref.verifier.argument.opening, "verify_multiproof", skip):
         yield
@@ -335,7 +335,8 @@ class Altered:
         self.values, self.salts = everything.values.copy(), everything.salts
         alter(self.values)
         digests = leaf_digests(range(committed.n), self.salts, self.values)
-        self.tree = MerkleTree(np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32))
+        leaves = np.frombuffer(bytearray().join(digests), np.uint8).reshape(-1, 32)
+        self.tree = MerkleTree(leaves, digest_bytes=committed.tree.digest_bytes)
         self.root = self.tree.root
 
     def open(self, at: list[int]) -> Opening:

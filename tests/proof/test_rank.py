@@ -23,7 +23,7 @@ from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE, P, decode_f, fdot, fmul, kouter
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form, PadSpace
-from huref.common.params import CodeGeometry, LevelGeometry, OpeningGeometry
+from huref.common.params import CodeGeometry, Knobs, LevelGeometry, OpeningGeometry
 from huref.prover.argument.opening import OpenedMatrix, prove_opening
 from huref.prover.commitment.committed import Opening
 from huref.prover.devices.compiled import COMPILED
@@ -226,7 +226,7 @@ def listen(instance: Instance, unknown: np.ndarray) -> Listener:
 
     with mock.patch.object(huref.prover.argument.opening, "commit", commit):
         seed: Any = Randomness(parts)
-        prove_opening(listener, LAYOUT, geometry, given, columns, weights, own, seed, 0)
+        prove_opening(listener, LAYOUT, geometry, given, columns, weights, own, seed, Knobs(grinding=0))
     heard: Listener = listener
     return heard
 

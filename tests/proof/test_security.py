@@ -128,7 +128,7 @@ def independent(setup: Setup) -> dict[str, float]:
         "opening.beta": algebraic(1 + geometry.levels[-1].code.domain.n),
         **code("opening.weights", geometry.weights, w),
         **code("opening.proof", geometry.proof, w),
-        "hash": 128.0,
+        "hash": {100: 104.0, 128: 128.0}.get(knobs.security, 4.0 * -(-(2 * knobs.security + 8) // 8)),
     }
     if inner:
         terms["inner.round"] = algebraic(2)

@@ -27,7 +27,7 @@ from huref.common.argument.merkle import (
     verify_multiproof,
 )
 from huref.common.errors import Rejected
-from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, LevelGeometry, OpeningGeometry
+from huref.common.params import LEVEL_MASK_ROWS, CodeGeometry, Knobs, LevelGeometry, OpeningGeometry
 from huref.verifier.argument.channel import VerifierChannel
 
 
@@ -41,12 +41,15 @@ class Roots:
 
 @dataclass(frozen=True)
 class Tree:
-    """A code to be queried: `label` of its messages, its root, and where its y starts in the level's vector."""
+    """A code to be queried: `label` of its messages, its root, where its y starts in the level's vector, and the
+    bytes of a digest in its tree.
+    """
 
     label: str
     root: bytes
     code: CodeGeometry
     start: int
+    digest_bytes: int
 
 
 def verify_opening(
@@ -56,7 +59,7 @@ def verify_opening(
     roots: Roots,
     claims: Sequence[Claim],
     columns: Columns,
-    grinding: int,
+    knobs: Knobs,
 ) -> None:
     """Check every claim against the commitments. Raises `Rejected` with the failing step's path."""
     claims = [*claims, *_mask_claims(channel, layout, columns)]
@@ -67,17 +70,17 @@ def verify_opening(
     eq_rho, cut = eq_table(rho), geometry.weights.k_prime
     functional = LevelFunctional(Rows(layout, cut, claims, weights, columns, eq_rho))
     trees = [
-        Tree("opening.weights", roots.weights, geometry.weights, 0),
-        Tree("opening.proof", roots.proof, geometry.proof, cut),
+        Tree("opening.weights", roots.weights, geometry.weights, 0, DIGEST_BYTES),
+        Tree("opening.proof", roots.proof, geometry.proof, cut, knobs.digest_bytes),
     ]
     for number, level in enumerate(geometry.levels, 2):
         label = f"opening.level{number}"
         root = channel.take(f"{label}.root", DIGEST_BYTES)
-        channel.grind(f"opening.level{number - 1}.grind", grinding)
+        channel.grind(f"opening.level{number - 1}.grind", knobs.grinding)
         evaluations = _query(channel, trees, eq_rho)
         rho, target = _level(channel, label, level, functional, target, evaluations)
-        eq_rho, trees = eq_table(rho), [Tree(label, root, level.code, 0)]
-    _last(channel, trees[0], functional, target, eq_rho, grinding)
+        eq_rho, trees = eq_table(rho), [Tree(label, root, level.code, 0, knobs.digest_bytes)]
+    _last(channel, trees[0], functional, target, eq_rho, knobs.grinding)
 
 
 def public_rounds(channel: VerifierChannel, label: str, claim: KS, rounds: int) -> tuple[list[KS], KS]:
@@ -173,9 +176,11 @@ def _open(channel: VerifierChannel, tree: Tree, positions: NDArray[np.int64]) ->
     values = decode_f(channel.take(f"{label}.leaves", 4 * t * width), t * width).reshape(t, width)
     salts = np.frombuffer(channel.take(f"{label}.salts", SALT_BYTES * t), np.uint8).reshape(t, SALT_BYTES)
     count = proof_length(n, indices)
-    data = channel.take(f"{label}.path", DIGEST_BYTES * count)
-    nodes = [data[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES] for i in range(count)]
-    verify_multiproof(tree.root, n, indices, leaf_digests(indices, salts, values), nodes, path=label)
+    size = tree.digest_bytes
+    data = channel.take(f"{label}.path", size * count)
+    nodes = [data[i * size : (i + 1) * size] for i in range(count)]
+    digests = leaf_digests(indices, salts, values)
+    verify_multiproof(tree.root, n, indices, digests, nodes, path=label, digest_bytes=size)
     return values
 
 

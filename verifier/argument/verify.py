@@ -58,5 +58,5 @@ def verify_reduced(
 ) -> None:
     """Open the claims that a proof was reduced to, and require that it ends there. Raises as `verify_program`."""
     roots = Roots(weights_root, reduced.proof_root)
-    verify_opening(channel, layout, geometry, roots, reduced.claims, reduced.columns, knobs.grinding)
+    verify_opening(channel, layout, geometry, roots, reduced.claims, reduced.columns, knobs)
     channel.finish()

@@ -15,29 +15,35 @@ from huref.common.argument.merkle import MerkleTree, verify_multiproof
 from huref.common.errors import Rejected
 
 
-def tree_of(n: int) -> MerkleTree:
-    return MerkleTree(np.random.default_rng(n).integers(0, 256, (n, 32), dtype=np.uint8))
+def tree_of(n: int, digest_bytes: int = 32) -> MerkleTree:
+    leaves = np.random.default_rng(n).integers(0, 256, (n, 32), dtype=np.uint8)
+    return MerkleTree(leaves, digest_bytes=digest_bytes)
 
 
 def leaves(tree: MerkleTree, indices: list[int]) -> list[bytes]:
     return [tree.levels[0][i].tobytes() for i in indices]
 
 
-def reference_root(digests: list[bytes]) -> bytes:
-    """The root by the definition: pad to a power of two, hash pairs."""
-    empty = sha256(b"huref/merkle/empty/1".ljust(64, b"\0")).digest()
+def reference_root(digests: list[bytes], size: int) -> bytes:
+    """The root by the definition: pad to a power of two, hash pairs; `size` bytes of every digest stay."""
+
+    def kept(message: bytes) -> bytes:
+        return sha256(message).digest()[:size] + bytes(32 - size)
+
     while len(digests) & (len(digests) - 1):
-        digests = [*digests, empty]
+        digests = [*digests, kept(b"huref/merkle/empty/1".ljust(64, b"\0"))]
     while len(digests) > 1:
         header = b"huref/merkle/node/1".ljust(64, b"\0")
-        digests = [sha256(header + digests[i] + digests[i + 1]).digest() for i in range(0, len(digests), 2)]
+        digests = [kept(header + digests[i] + digests[i + 1]) for i in range(0, len(digests), 2)]
     return digests[0]
 
 
+@pytest.mark.parametrize("size", [32, 26])
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 6, 7, 8, 9, 40, 41, 56])
-def test_root_by_definition(n: int) -> None:
-    tree = tree_of(n)
-    assert tree.root == reference_root(leaves(tree, list(range(n))))
+def test_root_by_definition(n: int, size: int) -> None:
+    tree = tree_of(n, size)
+    whole = np.random.default_rng(n).integers(0, 256, (n, 32), dtype=np.uint8)
+    assert tree.root == reference_root([leaf.tobytes()[:size] + bytes(32 - size) for leaf in whole], size)
     assert tree.depth == (0 if n == 1 else (n - 1).bit_length())
 
 
@@ -57,13 +63,43 @@ def test_leaf_format() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.integers(1, 70), st.data())
-def test_multiproofs_verify(n: int, data: st.DataObject) -> None:
-    tree = tree_of(n)
+@given(st.integers(1, 70), st.sampled_from([26, 32]), st.data())
+def test_multiproofs_verify(n: int, size: int, data: st.DataObject) -> None:
+    tree = tree_of(n, size)
     indices = sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1)))
     nodes = tree.prove(indices)
     assert len(nodes) == merkle.proof_length(n, indices)
-    verify_multiproof(tree.root, n, indices, leaves(tree, indices), nodes)
+    assert {len(node) for node in nodes} <= {size}
+    whole = np.random.default_rng(n).integers(0, 256, (n, 32), dtype=np.uint8)
+    opened = [whole[i].tobytes() for i in indices]
+    verify_multiproof(tree.root, n, indices, opened, nodes, digest_bytes=size)
+
+
+def test_a_short_digest_is_not_a_shorter_one_or_a_whole_one() -> None:
+    """The length is the caller's, every byte that is kept counts, and a root has zeros behind it."""
+    tree = tree_of(11, 26)
+    indices = [1, 4, 10]
+    digests, nodes = leaves(tree, indices), tree.prove(indices)
+
+    def rejected(path: str, root: bytes, opened: list[bytes], given: list[bytes], size: int = 26) -> None:
+        with pytest.raises(Rejected) as caught:
+            verify_multiproof(root, 11, indices, opened, given, digest_bytes=size)
+        assert caught.value.path == path
+
+    rejected("merkle.nodes", tree.root, digests, nodes, 32)
+    rejected("merkle.nodes", tree.root, digests, nodes, 25)
+    rejected("merkle.root", tree.root, digests, [node[:25] for node in nodes], 25)
+    rejected("merkle.root", tree.root, digests, [node + bytes(6) for node in nodes], 32)
+    rejected("merkle.root", tree.root[:26] + b"\1".ljust(6, b"\0"), digests, nodes)
+    for part in (0, 25):
+        changed = bytearray(nodes[0])
+        changed[part] ^= 1
+        rejected("merkle.root", tree.root, digests, [bytes(changed), *nodes[1:]])
+        changed = bytearray(digests[0])
+        changed[part] ^= 1
+        rejected("merkle.root", tree.root, [bytes(changed), *digests[1:]], nodes)
+    beyond = digests[0][:26] + b"\1" * 6  # what is not kept of a leaf's hash
+    verify_multiproof(tree.root, 11, indices, [beyond, *digests[1:]], nodes, digest_bytes=26)
 
 
 def test_shared_and_padding_nodes_are_left_out() -> None:
