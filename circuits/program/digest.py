@@ -6,9 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(field.name for field in fields(kind))
 
 
 def canonical(value: object) -> str:
@@ -28,8 +35,10 @@ def describe(value: Any) -> Any:
         data = np.ascontiguousarray(value).astype("<i8").tobytes()
         return ["array", list(value.shape), hashlib.sha256(data).hexdigest()]
     if is_dataclass(value):
-        members = {field.name: describe(getattr(value, field.name)) for field in fields(value)}
-        return [type(value).__name__, members]
+        return [
+            type(value).__name__,
+            {name: describe(getattr(value, name)) for name in _names(value.__class__)},
+        ]
     if isinstance(value, Mapping):
         return {key: describe(member) for key, member in value.items()}
     if isinstance(value, list | tuple):

@@ -58,6 +58,23 @@ def row_parts(matrix: NDArray[Any], part_bytes: int | None = None) -> Iterator[t
         release(matrix[start:stop])
 
 
+def strided_parts(matrix: NDArray[Any], stride: int, part_bytes: int) -> Iterator[tuple[int, int]]:
+    """Runs [start, stop) of 0 … stride − 1, each for the rows i + j·stride of its numbers i: one run for an array in
+    memory, else so many that they have about `part_bytes` each, and these rows are released after use.
+    """
+    rows = len(matrix)
+    if matrix.nbytes <= part_bytes or _map_of(matrix) is None:
+        yield 0, stride
+        release(matrix)
+        return
+    most = max(1, stride * part_bytes // matrix.nbytes)
+    for start in range(0, stride, most):
+        stop = min(stride, start + most)
+        yield start, stop
+        for first in range(start, rows, stride):
+            release(matrix[first : first + stop - start])
+
+
 def _map_of(array: Any) -> mmap.mmap | None:
     """The map of the file that a view is of; None for any other memory, anonymous maps among it."""
     is_file = False

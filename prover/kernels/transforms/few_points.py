@@ -31,14 +31,14 @@ from huref.prover.kernels.field.short_simd import (
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
 from huref.prover.kernels.field.small import split_digits
 from huref.prover.kernels.jit import frozen, helper, kernel
-from huref.prover.kernels.mapped import row_parts
+from huref.prover.kernels.mapped import strided_parts
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import power
 
 _TILE = 32  # columns whose sums stay in registers, for two values of v
 _MOST_TERMS = 400  # of 2^7 · 2^15 at most: their sum stays below p
 _MOST_POINTS = 256
-_PART_BYTES = 1 << 29  # of a mapped matrix: small parts have short strides, which cost more
+_PART_BYTES = 1 << 28  # of a mapped matrix, that are read before their pages are given back
 _SHIFT = np.uint32(to_mont(np.array(1 << 16, dtype=np.uint64)))
 
 
@@ -134,13 +134,16 @@ def evaluate_bytes(matrix: npt.NDArray[np.int8], points: FArray, weights: FArray
     terms = -(-len(matrix) // stride)
     terms += terms % 2
     digits = split_digits(vandermonde(values, terms).astype(np.uint32)).reshape(-1)
-    parts = run_ranges(
-        _values, stride, 16, frozen(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1], stride, digits, terms,
-        first_point, to_mont(points[order]), to_mont(weights[order]),
-        align=1,
-    )  # fmt: skip
-    out = np.empty((len(points), matrix.shape[1]), np.uint64)
-    out[order] = np.stack(parts).sum(axis=0, dtype=np.uint64)[:, : matrix.shape[1]] % np.uint64(P)
+    total = np.zeros((len(points), matrix.shape[1]), np.uint64)
+    for low, high in strided_parts(matrix, stride, _PART_BYTES):
+        parts = run_ranges(
+            _values, high - low, 16, frozen(np.ascontiguousarray(matrix[low:]).reshape(-1)), matrix.shape[1], stride,
+            digits, terms, first_point, to_mont(points[order]), to_mont(fmul(weights, fpow(points, low))[order]),
+            align=1,
+        )  # fmt: skip
+        total += np.stack(parts).sum(axis=0, dtype=np.uint64)[:, : matrix.shape[1]] % np.uint64(P)
+    out = np.empty_like(total)
+    out[order] = total % np.uint64(P)
     return out
 
 
@@ -158,9 +161,7 @@ def evaluate_integers(segments: Sequence[npt.NDArray[Any]], points: FArray) -> F
     row = 0
     for segment in segments:
         if segment.dtype == np.int8:
-            for low, high in row_parts(segment, _PART_BYTES):
-                weights = fpow(points, row + low)
-                total = fadd(total, evaluate_bytes(segment[low:high], points, weights))
+            total = fadd(total, evaluate_bytes(segment, points, fpow(points, row)))
         elif len(segment):
             values = evaluate_bytes(_signed_bytes(segment), points, fpow(points, row))
             for digit in range(4):

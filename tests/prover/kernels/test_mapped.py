@@ -17,7 +17,7 @@ from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.devices.matrix import StackedMatrix
 from huref.prover.kernels import mapped
 from huref.prover.kernels.field.small import small_matvec, small_vecmat
-from huref.prover.kernels.mapped import release, row_parts
+from huref.prover.kernels.mapped import release, row_parts, strided_parts
 from huref.prover.kernels.transforms import few_points
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -78,6 +78,33 @@ def test_parts_cover_the_rows(tmp_path: Path) -> None:
     assert list(row_parts(values, 640)) == [(0, 100)] and list(row_parts(values[:0])) == []
     assert list(row_parts(matrix, 64 * 30)) == [(0, 30), (30, 60), (60, 90), (90, 100)]
     assert list(row_parts(matrix, 1))[:2] == [(0, 1), (1, 2)] and list(row_parts(matrix)) == [(0, 100)]
+
+
+@pytest.mark.parametrize("rows", [100, 97, 64])
+def test_strided_parts_cover_the_rows(tmp_path: Path, rows: int) -> None:
+    """Every 32nd row belongs together."""
+    values = np.zeros((rows, 64), np.int8)
+    matrix = on_disk(tmp_path / "m.npy", values)
+    assert list(strided_parts(values, 32, 1)) == list(strided_parts(matrix, 32, matrix.nbytes)) == [(0, 32)]
+    for size, most in ((10 * 64, 10 * 32 // rows), (1, 1)):
+        seen = np.zeros(rows, int)
+        for start, stop in strided_parts(matrix, 32, size):
+            assert stop - start <= most
+            for first in range(start, rows, 32):
+                seen[first : first + stop - start] += 1
+        assert (seen == 1).all()
+
+
+@LINUX
+def test_pages_of_strided_parts_are_given_back(tmp_path: Path) -> None:
+    matrix = on_disk(tmp_path / "m.npy", np.ones((1 << 14, 1 << 12), np.int8))
+    before, most = file_pages(), 0
+    for start, stop in strided_parts(matrix, 1 << 12, 1 << 23):
+        for first in range(start, len(matrix), 1 << 12):
+            assert matrix[first : first + stop - start].all()
+        most = max(most, file_pages() - before)
+    assert most < 3 << 23
+    assert file_pages() - before < 1 << 22
 
 
 def test_kernels_give_the_same_from_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
