@@ -8,6 +8,7 @@ and odd lanes as two vectors of 64-bit words, which is what the hardware multipl
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -175,12 +176,9 @@ def vmul(typing_context: Any, x: Any, y: Any) -> Any:
     return V8(V8, V8), codegen
 
 
-def _dot3(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
+def _dot(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
     words = [[(_low(b, b.bitcast(v, V64)), _odd(b, v)) for v in group] for group in (x, y)]
-    even, odd = (
-        b.add(b.add(products[0], products[1]), products[2])
-        for products in ([b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)] for i in (0, 1))
-    )
+    even, odd = (reduce(b.add, [b.mul(u[i], v[i]) for u, v in zip(*words, strict=True)]) for i in (0, 1))
     return _reduced(b, even, odd)
 
 
@@ -189,9 +187,19 @@ def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: 
     """Lane-wise (x0 y0 + x1 y1 + x2 y2) / 2^32 mod p; the sum must be below p * 2^32."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _dot3(b, args[:3], args[3:])
+        return _dot(b, args[:3], args[3:])
 
     return V8(*[V8] * 6), codegen
+
+
+@intrinsic
+def vdot2(typing_context: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
+    """Lane-wise (x0 y0 + x1 y1) / 2^32 mod p: two products of residues are below p * 2^32."""
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        return _dot(b, args[:2], args[2:])
+
+    return V8(*[V8] * 4), codegen
 
 
 _INVERSE = float(np.float32(65536 / P * (1 - 2.0**-20)))  # a little small: quotients are never too large

@@ -28,7 +28,7 @@ from huref.prover.kernels.field.short_simd import (
     store16,
     zero8,
 )
-from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vstore, vsub
+from huref.prover.kernels.field.simd import vadd, vbroadcast, vdot2, vload, vmul, vstore, vsub
 from huref.prover.kernels.field.small import split_digits
 from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.mapped import strided_parts
@@ -50,8 +50,10 @@ def _residues(low: Any, high: Any) -> Any:
 
 
 @helper
-def _fold_tile(folded: Any, wide: Any, at: int, step: int, digits: Any, row: int, terms: int) -> None:
-    """The inner sums of 32 columns for the two v whose four rows of digits start at `row`, to folded (2, 32)."""
+def _fold_tile(
+    folded: Any, to: int, wide: Any, at: int, step: int, digits: Any, row: int, terms: int
+) -> None:
+    """The inner sums of 32 columns for the two v whose four rows of digits start at `row`, to (2, 32) at `to`."""
     a = b = c = d = (zero8(), zero8(), zero8(), zero8())
     for j in range(row, row + terms, 2):
         x = shorts16(wide, at), shorts16(wide, at + 16), shorts16(wide, at + 32), shorts16(wide, at + 48)
@@ -61,8 +63,8 @@ def _fold_tile(folded: Any, wide: Any, at: int, step: int, digits: Any, row: int
         d = multiply_add4(d, x, repeated_pair(digits, j + 3 * terms))
         at += step
     for k in range(4):
-        vstore(folded, 8 * k, _residues(a[k], b[k]))
-        vstore(folded, _TILE + 8 * k, _residues(c[k], d[k]))
+        vstore(folded, to + 8 * k, _residues(a[k], b[k]))
+        vstore(folded, to + _TILE + 8 * k, _residues(c[k], d[k]))
 
 
 @helper
@@ -82,30 +84,40 @@ def _values(
     matrix: Any, columns: int, stride: int, digits: Any, terms: int, first_point: Any, points: Any, weights: Any,
     start: int, stop: int,
 ) -> Any:  # fmt: skip
-    """Σ over i in [start, stop) of weight·x^i·(inner sum i): plain (points, columns filled up to tiles)."""
+    """Σ over i in [start, stop) of weight·x^i·(inner sum i): plain (points, columns filled up to tiles).
+
+    Two i go together, so that their products are reduced once.
+    """
     padded = -(-columns // _TILE) * _TILE
     out = np.zeros((len(points), padded), dtype=np.uint32)
     sums = out.reshape(-1)
-    wide = np.zeros(terms * padded, dtype=np.int16)  # pairs of rows j, interleaved
-    folded = np.empty(2 * _TILE, dtype=np.uint32)
-    factors = np.empty(len(points), dtype=np.uint32)
+    wide = np.zeros(2 * terms * padded, dtype=np.int16)  # pairs of rows j, interleaved, of i and of i + 1
+    folded = np.empty(4 * _TILE, dtype=np.uint32)
+    factors = np.empty((2, len(points)), dtype=np.uint32)
     for t in range(len(points)):
-        factors[t] = mmul(weights[t], power(points[t], start))
-    for i in range(start, stop):
+        factors[0, t] = mmul(weights[t], power(points[t], start))
+    for i in range(start, stop, 2):
+        for t in range(len(points)):
+            factors[1, t] = mmul(factors[0, t], points[t]) if i + 1 < stop else 0
         for j in range(0, terms, 2):
-            _widen(wide, j * padded, matrix, columns, i + j * stride, i + (j + 1) * stride)
+            for k in range(2):
+                row = i + k + j * stride
+                _widen(wide, (k * terms + j) * padded, matrix, columns, row, row + stride)
         for column in range(0, padded, _TILE):
             for v in range(0, len(first_point) - 1, 2):
-                _fold_tile(folded, wide, 2 * column, 2 * padded, digits, 2 * v * terms, terms)
+                for k in range(2):
+                    at = 2 * column + k * terms * padded
+                    _fold_tile(folded, 2 * k * _TILE, wide, at, 2 * padded, digits, 2 * v * terms, terms)
                 for half in range(2):
                     for t in range(first_point[v + half], first_point[v + half + 1]):
-                        w = vbroadcast(factors[t])
+                        w0, w1 = vbroadcast(factors[0, t]), vbroadcast(factors[1, t])
                         at = t * padded + column
                         for lane in range(0, _TILE, 8):
-                            x = vmul(vload(folded, half * _TILE + lane), w)
+                            place = half * _TILE + lane
+                            x = vdot2(vload(folded, place), vload(folded, place + 2 * _TILE), w0, w1)
                             vstore(sums, at + lane, vadd(vload(sums, at + lane), x))
         for t in range(len(points)):
-            factors[t] = mmul(factors[t], points[t])
+            factors[0, t] = mmul(factors[1, t], points[t])
     return out
 
 
@@ -116,7 +128,7 @@ def _stride(rows: int, points: FArray) -> tuple[int, FArray]:
     while best is None or stride < 2 * rows:
         if -(-rows // stride) <= _MOST_TERMS:
             values = len(np.unique(v))
-            work = 2 * values * -(-rows // stride) * stride + (20 * values + 15 * len(points)) * stride
+            work = 2 * values * -(-rows // stride) * stride + (20 * values + 9 * len(points)) * stride
             if best is None or work < best[0]:
                 best = work, stride, v
         stride, v = 2 * stride, fmul(v, v)
