@@ -16,6 +16,11 @@ $(VENV)/.installed: pyproject.toml setup.py constraints.txt checkpoints.txt
 demo: install
 	$(BIN)/huref demo
 
+# Two workers share two cores: libraries with threads of their own would only wait for each other.
+test fast: export OMP_NUM_THREADS = 1
+test fast: export OPENBLAS_NUM_THREADS = 1
+test fast: export TOKENIZERS_PARALLELISM = false
+
 test: install lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
