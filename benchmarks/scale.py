@@ -182,6 +182,7 @@ def measure(args: argparse.Namespace) -> None:
     rows: dict[str, Measured] = {}
     with ExitStack() as stack:
         work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        work.mkdir(parents=True, exist_ok=True)
         homes = {name: str(work / name.lower()) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME")}
         for stage in (stage for stage in STAGES if stage not in args.skip):
             command = [

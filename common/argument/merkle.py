@@ -202,7 +202,7 @@ def verify_multiproof(
     if not _sorted_distinct(indices, n):
         raise Rejected(f"{path}.indices", f"leaf indices must be sorted, distinct and in [0, {n})")
     if len(leaf_digests) != len(indices) or any(len(d) != DIGEST_BYTES for d in leaf_digests):
-        raise Rejected(f"{path}.leaves", "one 32-byte digest per index", expected=len(indices))
+        raise Rejected(f"{path}.leaves", "one whole digest per index", expected=len(indices))
     expected = proof_length(n, indices)
     if len(nodes) != expected or any(len(node) != digest_bytes for node in nodes):
         raise Rejected(f"{path}.nodes", "wrong number of nodes", expected=expected, got=len(nodes))

@@ -2,11 +2,11 @@
 
 Column c of a matrix U of bytes is a polynomial. With a stride M = 2^m,
 
-    f(x) = Σ_{i < M} x^i · (Σ_j v^j · U[i + j·M, c]),   v = x^M,
+    f(x) = Σ_{i < M} x^i · (Σ_j v^j · U[i + j·M, c]),   v = x^M.
 
-and among the points of a code few values of v differ: 2^(a-m) per coset. The inner sums are products of two signed
-16-bit digits of v^j with bytes, exact in 32 bits; only the M folded rows meet arithmetic mod p. The stride is the
-one with the least work. Wider entries are taken as four signed bytes side by side.
+The inner sums are products of two signed 16-bit digits with bytes, exact in 32 bits, and small transforms of them
+(`few_points_plan`); only the folded rows meet arithmetic mod p. Wider entries are taken as four signed bytes side by
+side.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from huref.prover.kernels.field.small import split_digits
 from huref.prover.kernels.jit import frozen, helper, kernel
 from huref.prover.kernels.mapped import strided_parts
 from huref.prover.kernels.threads import run_ranges
+from huref.prover.kernels.transforms.few_points_plan import plan_points
 from huref.prover.kernels.transforms.ntt import power
 
 _TILE = 32  # columns whose sums stay in registers, for two values of v
-_MOST_TERMS = 400  # of 2^7 · 2^15 at most: their sum stays below p
 _MOST_POINTS = 256
 _PART_BYTES = 1 << 28  # of a mapped matrix, that are read before their pages are given back
 _SHIFT = np.uint32(to_mont(np.array(1 << 16, dtype=np.uint64)))
@@ -51,111 +51,131 @@ def _residues(low: Any, high: Any) -> Any:
 
 @helper
 def _fold_tile(
-    folded: Any, to: int, wide: Any, at: int, step: int, digits: Any, row: int, terms: int
-) -> None:
-    """The inner sums of 32 columns for the two v whose four rows of digits start at `row`, to (2, 32) at `to`."""
+    sums: Any, first: int, second: int, wide: Any, at: int, digits: Any, row: int, length: int, count: int,
+) -> None:  # fmt: skip
+    """`count` rows of 32 columns times the digits of two g, the first's from `row` on in two of rows of `length`; sums
+    mod p to `first` and `second`.
+    """
     a = b = c = d = (zero8(), zero8(), zero8(), zero8())
-    for j in range(row, row + terms, 2):
+    for j in range(row, row + count, 2):
         x = shorts16(wide, at), shorts16(wide, at + 16), shorts16(wide, at + 32), shorts16(wide, at + 48)
         a = multiply_add4(a, x, repeated_pair(digits, j))
-        b = multiply_add4(b, x, repeated_pair(digits, j + terms))
-        c = multiply_add4(c, x, repeated_pair(digits, j + 2 * terms))
-        d = multiply_add4(d, x, repeated_pair(digits, j + 3 * terms))
-        at += step
+        b = multiply_add4(b, x, repeated_pair(digits, j + length))
+        c = multiply_add4(c, x, repeated_pair(digits, j + 2 * length))
+        d = multiply_add4(d, x, repeated_pair(digits, j + 3 * length))
+        at += 2 * _TILE
     for k in range(4):
-        vstore(folded, to + 8 * k, _residues(a[k], b[k]))
-        vstore(folded, to + _TILE + 8 * k, _residues(c[k], d[k]))
+        vstore(sums, first + 8 * k, _residues(a[k], b[k]))
+        vstore(sums, second + 8 * k, _residues(c[k], d[k]))
 
 
 @helper
-def _widen(wide: Any, to: int, matrix: Any, columns: int, row: int, other: int) -> None:
-    """Two rows of the flat matrix, interleaved; zeros for rows past its end."""
+def _transform(sums: Any, at: int, order: int, twiddles: Any) -> None:
+    """In place from `at` on, `order` rows of 32 columns: S_r to Σ_r ζ^(e·r)·S_r, e in bit-reversed order."""
+    half = order // 2
+    while half:
+        for start in range(0, order, 2 * half):
+            for k in range(half):
+                w = vbroadcast(twiddles[k * (order // (2 * half))])
+                low = at + (start + k) * _TILE
+                high = low + half * _TILE
+                for lane in range(0, _TILE, 8):
+                    x, y = vload(sums, low + lane), vload(sums, high + lane)
+                    vstore(sums, low + lane, vadd(x, y))
+                    y = vsub(x, y)
+                    vstore(sums, high + lane, vmul(y, w) if k else y)
+        half //= 2
+
+
+@helper
+def _widen(wide: Any, pair: int, pairs: int, matrix: Any, columns: int, row: int, other: int) -> None:
+    """Two rows of the flat matrix, interleaved, to pair number `pair` of every tile; zeros for rows past its end."""
     rows = matrix.size // columns
     whole = columns // 8 * 8 if other < rows else 0
     for c in range(0, whole, 8):
-        store16(wide, to + 2 * c, paired_shorts(matrix, row * columns + c, other * columns + c))
+        to = (c // _TILE * pairs + pair) * 2 * _TILE + c % _TILE * 2
+        store16(wide, to, paired_shorts(matrix, row * columns + c, other * columns + c))
     for c in range(whole, columns):
-        wide[to + 2 * c] = matrix[row * columns + c] if row < rows else 0
-        wide[to + 2 * c + 1] = matrix[other * columns + c] if other < rows else 0
+        to = (c // _TILE * pairs + pair) * 2 * _TILE + c % _TILE * 2
+        wide[to] = matrix[row * columns + c] if row < rows else 0
+        wide[to + 1] = matrix[other * columns + c] if other < rows else 0
 
 
 @kernel
 def _values(
-    matrix: Any, columns: int, stride: int, digits: Any, terms: int, first_point: Any, points: Any, weights: Any,
-    start: int, stop: int,
+    matrix: Any, columns: int, stride: int, order: int, digits: Any, terms: int, twiddles: Any, first_point: Any,
+    points: Any, weights: Any, start: int, stop: int,
 ) -> Any:  # fmt: skip
     """Σ over i in [start, stop) of weight·x^i·(inner sum i): plain (points, columns filled up to tiles).
 
     Two i go together, so that their products are reduced once.
     """
-    padded = -(-columns // _TILE) * _TILE
+    padded, length = -(-columns // _TILE) * _TILE, order * terms
     out = np.zeros((len(points), padded), dtype=np.uint32)
-    sums = out.reshape(-1)
-    wide = np.zeros(2 * terms * padded, dtype=np.int16)  # pairs of rows j, interleaved, of i and of i + 1
-    folded = np.empty(4 * _TILE, dtype=np.uint32)
+    total = out.reshape(-1)
+    wide = np.zeros(
+        2 * length * padded, dtype=np.int16
+    )  # tile by tile pairs of rows j, interleaved, of i and i + 1
+    sums = np.empty(4 * order * _TILE, dtype=np.uint32)  # of i and i + 1, each for two groups
     factors = np.empty((2, len(points)), dtype=np.uint32)
     for t in range(len(points)):
         factors[0, t] = mmul(weights[t], power(points[t], start))
     for i in range(start, stop, 2):
         for t in range(len(points)):
             factors[1, t] = mmul(factors[0, t], points[t]) if i + 1 < stop else 0
-        for j in range(0, terms, 2):
-            for k in range(2):
-                row = i + k + j * stride
-                _widen(wide, (k * terms + j) * padded, matrix, columns, row, row + stride)
+        for k in range(2):
+            for r in range(order):
+                for q in range(0, terms, 2):
+                    row = i + k + (r + order * q) * stride
+                    pair = (k * length + r * terms + q) // 2
+                    _widen(wide, pair, length, matrix, columns, row, row + order * stride)
         for column in range(0, padded, _TILE):
-            for v in range(0, len(first_point) - 1, 2):
+            for group in range(0, (len(first_point) - 1) // order, 2):
                 for k in range(2):
-                    at = 2 * column + k * terms * padded
-                    _fold_tile(folded, 2 * k * _TILE, wide, at, 2 * padded, digits, 2 * v * terms, terms)
+                    for r in range(order):
+                        to = (2 * k * order + r) * _TILE
+                        at = 2 * column * length + (k * length + r * terms) * _TILE
+                        row = 2 * group * length + r * terms
+                        _fold_tile(sums, to, to + order * _TILE, wide, at, digits, row, length, terms)
                 for half in range(2):
-                    for t in range(first_point[v + half], first_point[v + half + 1]):
-                        w0, w1 = vbroadcast(factors[0, t]), vbroadcast(factors[1, t])
-                        at = t * padded + column
-                        for lane in range(0, _TILE, 8):
-                            place = half * _TILE + lane
-                            x = vdot2(vload(folded, place), vload(folded, place + 2 * _TILE), w0, w1)
-                            vstore(sums, at + lane, vadd(vload(sums, at + lane), x))
+                    slot = (group + half) * order
+                    if first_point[slot] == first_point[slot + order]:
+                        continue
+                    at, other = half * order * _TILE, (2 + half) * order * _TILE
+                    if order > 1:
+                        _transform(sums, at, order, twiddles)
+                        _transform(sums, other, order, twiddles)
+                    for p in range(order):
+                        for t in range(first_point[slot + p], first_point[slot + p + 1]):
+                            w0, w1 = vbroadcast(factors[0, t]), vbroadcast(factors[1, t])
+                            to, place = t * padded + column, p * _TILE
+                            for lane in range(0, _TILE, 8):
+                                x0, x1 = vload(sums, at + place + lane), vload(sums, other + place + lane)
+                                vstore(total, to + lane, vadd(vload(total, to + lane), vdot2(x0, x1, w0, w1)))
         for t in range(len(points)):
             factors[0, t] = mmul(factors[1, t], points[t])
     return out
 
 
-def _stride(rows: int, points: FArray) -> tuple[int, FArray]:
-    """The stride with the least work, and x^stride per point. Work in vector operations per 8 columns."""
-    best: tuple[int, int, FArray] | None = None
-    stride, v = 1, points
-    while best is None or stride < 2 * rows:
-        if -(-rows // stride) <= _MOST_TERMS:
-            values = len(np.unique(v))
-            work = 2 * values * -(-rows // stride) * stride + (20 * values + 9 * len(points)) * stride
-            if best is None or work < best[0]:
-                best = work, stride, v
-        stride, v = 2 * stride, fmul(v, v)
-    return best[1:]
-
-
 def evaluate_bytes(matrix: npt.NDArray[np.int8], points: FArray, weights: FArray) -> FArray:
     """weights[t]·Σ_r points[t]^r·matrix[r]: int8 (rows, w) and canonical (t,), (t,) to (t, w), t of at least 1."""
-    stride, v = _stride(len(matrix), points)
-    order = np.argsort(v, kind="stable")
-    values, counts = np.unique(v, return_counts=True)
-    if len(values) % 2:  # they go in twos, the last without points
-        values, counts = np.append(values, np.uint64(0)), np.append(counts, 0)
-    first_point = np.concatenate([[0], np.cumsum(counts)])
-    terms = -(-len(matrix) // stride)
-    terms += terms % 2
-    digits = split_digits(vandermonde(values, terms).astype(np.uint32)).reshape(-1)
+    plan = plan_points(len(matrix), points)
+    stride, order, terms = plan.stride, plan.order, plan.terms(len(matrix))
+    powers = vandermonde(plan.groups, order * terms).reshape(-1, terms, order).swapaxes(1, 2)
+    digits = split_digits(powers.reshape(len(plan.groups), -1).astype(np.uint32)).reshape(-1)
+    ordered, twiddles = to_mont(points[plan.points]), to_mont(plan.twiddles())
     total = np.zeros((len(points), matrix.shape[1]), np.uint64)
     for low, high in strided_parts(matrix, stride, _PART_BYTES):
+        flat = np.ascontiguousarray(matrix[low:]).reshape(-1)
+        own = to_mont(fmul(weights, fpow(points, low))[plan.points])
         parts = run_ranges(
-            _values, high - low, 16, frozen(np.ascontiguousarray(matrix[low:]).reshape(-1)), matrix.shape[1], stride,
-            digits, terms, first_point, to_mont(points[order]), to_mont(fmul(weights, fpow(points, low))[order]),
+            _values, high - low, 16,
+            frozen(flat), matrix.shape[1], stride, order, digits, terms, twiddles, plan.first_point, ordered, own,
             align=1,
         )  # fmt: skip
         total += np.stack(parts).sum(axis=0, dtype=np.uint64)[:, : matrix.shape[1]] % np.uint64(P)
     out = np.empty_like(total)
-    out[order] = total % np.uint64(P)
+    out[plan.points] = total % np.uint64(P)
     return out
 
 
@@ -172,9 +192,11 @@ def evaluate_integers(segments: Sequence[npt.NDArray[Any]], points: FArray) -> F
     total = np.zeros((len(points), segments[0].shape[1]), np.uint64)
     row = 0
     for segment in segments:
+        if not len(segment):
+            continue
         if segment.dtype == np.int8:
             total = fadd(total, evaluate_bytes(segment, points, fpow(points, row)))
-        elif len(segment):
+        else:
             values = evaluate_bytes(_signed_bytes(segment), points, fpow(points, row))
             for digit in range(4):
                 total = fadd(total, fmul(values[:, digit::4], np.uint64(1 << 8 * digit)))
