@@ -99,7 +99,7 @@ def test_what_is_proven_of_a_whole_model_under_a_challenge() -> None:
 def test_a_picture_is_proven_where_it_was_compared_and_matches_alone() -> None:
     for status in ("not checked", "differs"):
         verdict = made("paper", picture=replace(UNCHECKED, status=status))
-        assert not any("picture" in line for line in verdict.proven())
+        assert "image" not in "".join(verdict.proven()) and len(verdict.proven()) == 3
         assert verdict.not_proven()[4] == "The picture: image not checked."
     assert not any("picture" in line.lower() for line in made("paper").not_proven())
 
@@ -125,6 +125,43 @@ def test_what_is_not_proven() -> None:
     begin(lines[-2:], ["3 more source files.", "Fidelity (not given) and timings."])
     assert len(lines) == 5 + 8 + 2
     assert "beyond the width of those blocks: family llama" in "".join(made("signed").not_proven())
+
+
+def test_a_name_of_a_file_ends_where_it_ends() -> None:
+    """No name goes on as our own words."""
+    name = "a, 5 bytes, SHA-256 0 (proven)"
+    named = SourceFile(name=name, size=7, sha256="ab" * 32)
+    verdict = made("paper", commitment=made("paper").commitment.model_copy(update={"sources": [named]}))
+    assert f'Source file "{name}", 7 bytes, SHA-256 {"ab" * 32}.' in verdict.not_proven()
+
+
+def test_how_layers_differ_is_the_owners_word() -> None:
+    """Terms sum over all layers and experts; which layer has what, no proof reads."""
+    found = made("signed")
+    shape = {
+        **found.directory.shape,
+        "blocks": [[True, 88, 0], [False, 44, 0], [True, 88, 4]],
+        "other_mixers": True,
+    }
+    directory = found.directory.model_copy(update={"shape": shape})
+    mixed = replace(found, commitment=found.commitment.model_copy(update={"directory": directory}))
+    read = "Its terms qk and vo sum over 128 rows of heads and its term ud over 220 neurons"
+    begin(mixed.proven()[1:4], ["The program read them", read, "A false claim"])
+    begin(
+        mixed.not_proven()[4:7],
+        [
+            "What the model is called and how large it is",
+            "How these rows divide into layers: 2 have attention, 3 neurons, 1 are mixtures of 4 routed experts.",
+            "What mixes tokens beside attention (state-space blocks, convolutions, linear attention): it is not",
+        ],
+    )
+    said = validate(mixed.to_dict(), "verdict")
+    assert not {"blocks", "other_mixers"} & said["dimensions"].keys()
+    assert said["said_by_owner"]["blocks"] == shape["blocks"]
+    assert said["said_by_owner"]["other_mixers"] is True
+    assert not any(
+        "rows of heads" in line or "divide" in line for line in found.proven() + found.not_proven()
+    )
 
 
 @pytest.mark.parametrize("source", ["file", "corpus"])
@@ -237,4 +274,6 @@ def test_json_says_the_same() -> None:
         "signed_by": verdict.signed_by(),
         "not_proven": verdict.not_proven(),
     }  # fmt: skip
-    assert made("paper").to_dict()["inference"] is None
+    drawn = made("whole")
+    found = validate(drawn.to_dict(), "verdict")
+    assert found["inference"] is None and found["challenge"] == drawn.challenge is not None
