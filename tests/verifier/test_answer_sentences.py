@@ -11,6 +11,7 @@ from huref.circuits.argument.security import SecurityReport, Term
 from huref.circuits.inference_statement import Answer, InferenceStatement
 from huref.verifier.inference import UNLIKELY, InferenceVerdict, scores
 from huref.verifier.measured import measured
+from tests.support.frozen_verdicts import begin
 
 SECURITY = SecurityReport((Term("loose", "", 300.0), Term("tight", "", 101.256)))
 LIKELY, UNIT = 4 * 4, 6
@@ -64,12 +65,6 @@ def test_what_is_proven_of_one(answer: Answer, given: str, how: str, probability
         f"mean) a probability of at least {probability}.",
     ]
     assert verdict(answer).one_by_one() == []
-
-
-def begin(found: list[str], expected: list[str]) -> None:
-    assert len(found) == len(expected), found
-    for line, wanted in zip(found, expected, strict=True):
-        assert line.startswith(wanted), line
 
 
 def test_what_is_not_proven_of_one() -> None:

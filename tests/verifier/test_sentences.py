@@ -6,18 +6,11 @@ The verdicts are put together from frozen files; nothing is verified here.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from typing import Any
 
 import pytest
 
-from huref.circuits.argument.security import SecurityReport, Term
-from huref.circuits.inference_statement import InferenceStatement
-from huref.common.files import bundle as form
-from huref.common.files.bundle import read_bundle
 from huref.common.files.commitment_file import SourceFile
-from huref.verifier.image import ImageVerdict
-from huref.verifier.inference import ANSWERS, UNLIKELY, InferenceVerdict, scores
+from huref.verifier.inference import ANSWERS, UNLIKELY
 from huref.verifier.measured import measured
 from huref.verifier.verdict import (
     CHALLENGED,
@@ -26,49 +19,16 @@ from huref.verifier.verdict import (
     PROVEN,
     SAID,
     SIGNED,
-    Verdict,
 )
-from huref.verifier.verification import read_claim
-from tests import ROOT
+from tests.support.frozen_verdicts import UNCHECKED, begin, made
 from tests.support.schemas import validate
 
-SECURITY = SecurityReport((Term("loose", "", 300.0), Term("tight", "", 96.6, 21)))
-MATCHES = ImageVerdict("matches", "the picture is the one", "ab" * 32, False, "exact")
-UNCHECKED = ImageVerdict("not checked", "image not checked", "ab" * 32, False)
 OWNER, AUDITOR, STRANGER = "c" * 96, "d" * 96, "e" * 96
 SOURCE = SourceFile(name="quagga.safetensors", size=700300, sha256="ab" * 32)
 QUANTIZED = "That the committed integers are the weights of any deployed or downloadable model"
 RULE = "That the tokens follow the pinned rule"
 WHOSE = "Whose model it is: you named no model id (--root) and no signer (--signer)."
 SERVED = "That this answer was ever served"
-
-
-@cache
-def frozen(name: str) -> Verdict:
-    """The verdict of a frozen bundle as if it had verified."""
-    bundle = read_bundle(ROOT / "tests/vectors/bundles" / f"{name}.huref")
-    statement, commitment = read_claim(bundle)
-    answered = None
-    if form.INFERENCE in bundle.files:
-        said = InferenceStatement.decode(bundle.files[form.INFERENCE], form.INFERENCE)
-        found = tuple(scores(answer, 6) for answer in said.answers)
-        answered = InferenceVerdict(said, SecurityReport((Term("answer", "", 111.0),)), found, 4321)
-    return Verdict(
-        bundle.digest.hex(), statement, commitment, SECURITY, MATCHES, None, (), (), None, 1234, 567, {"all": 1.23456},
-        inference=answered,
-    )  # fmt: skip
-
-
-def made(name: str, **changes: Any) -> Verdict:
-    """The same with other fields."""
-    return replace(frozen(name), **changes)
-
-
-def begin(found: list[str], expected: list[str]) -> None:
-    """These lines and no others, in this order, each known by its beginning."""
-    assert len(found) == len(expected), found
-    for line, wanted in zip(found, expected, strict=True):
-        assert line.startswith(wanted), line
 
 
 def test_what_is_proven_of_two_blocks() -> None:
