@@ -53,12 +53,12 @@ def test_a_record_does_not_change() -> None:
 
 
 def test_no_error_repeats_what_was_read() -> None:
-    """It may be megabytes, or move the cursor."""
+    """It may be megabytes."""
     with pytest.raises(ValidationError) as caught:
         Record(number="hostile")  # type: ignore[arg-type]
     assert "hostile" not in str(caught.value)
     assert "hostile" not in refused(Record, {"number": "hostile"})
-    assert refused(Record, {"\x1b[2J" + "x" * 99: 1}).isprintable()
+    assert len(refused(Record, {"x" * 9999: 1})) < 120
 
 
 def test_bytes_are_those_that_are_written() -> None:
