@@ -128,7 +128,7 @@ def is_bundle(path: str | Path) -> bool:
             return False  # nothing else is opened: a pipe would wait
         with folder.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 
@@ -202,8 +202,8 @@ def _read_folder(folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
     try:
         with os.scandir(folder) as entries:
             ignored = capped_names(entry.name for entry in entries if entry.name not in CAPS)
-    except (OSError, ValueError) as error:
-        raise InputOutputError(f"{folder}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise InputOutputError(f"{folder}: {error.strerror or error}") from None
     files = {
         name: read_capped(folder / name, cap) for name, cap in CAPS.items() if os.path.lexists(folder / name)
     }

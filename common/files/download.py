@@ -77,7 +77,7 @@ def _fetch(address: str, cap: int, schemes: Sequence[str], deadline: float) -> b
         raise InputOutputError(f"{address}: {error.reason}") from None
     except http.client.InvalidURL:
         raise UsageError(f"{address}: not an address") from None
-    except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise InputOutputError(f"{address}: {error or type(error).__name__}") from None
 
 

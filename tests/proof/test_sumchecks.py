@@ -106,6 +106,6 @@ def test_triple_check(broken: bool) -> None:
     channel = ProverChannel(Transcript(), space, pads)
     prove_triples(channel, space, pads)
     seen = VerifierChannel(Transcript(), channel.so_far(), space)
-    verify_triples(seen)
+    verify_triples(seen, space)
     assert len(seen.constraints) == 4
     assert any(evaluate(form, pads) for form in seen.constraints) == broken

@@ -106,6 +106,6 @@ def reduce_to_claims(
         claims.append(output_claim(layout, setup.public.v, setup.ratio_weights, output_point, columns))
     claims += calibration_claims(layout, setup.public.sums, columns)
     claims += influence_claims(layout, setup.public.caps, columns)
-    verify_triples(channel)
+    verify_triples(channel, layout.pads)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
     return Reduced(proof_root, claims, columns)

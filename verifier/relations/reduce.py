@@ -57,7 +57,7 @@ def _reduce(
         for name, functional, value, constant in parts:
             claims.append(Claim(f"{space.label}.{name}", functional, combine([(KS(1), value)], -constant)))
     claims += equations()
-    verify_triples(channel)
+    verify_triples(channel, layout.pads)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
     return Reduced(proof_root, claims, columns)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from py_ecc.bls import G2Basic
 from py_ecc.bls.g2_primitives import G1_to_pubkey, G2_to_signature, pubkey_to_G1, signature_to_G2
@@ -56,6 +59,12 @@ def test_signatures_are_those_of_the_standard_scheme() -> None:
 def test_the_fast_library_is_taken_where_it_is() -> None:
     pytest.importorskip("py_arkworks_bls12381")
     assert isinstance(bls.backend(), Fast)
+
+
+@pytest.mark.parametrize("found", [None, SimpleNamespace(G2Point=object)], ids=["none", "an old release"])
+def test_the_reference_is_taken_elsewhere(found: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py_arkworks_bls12381", found)
+    assert isinstance(bls.backend.__wrapped__(), Reference)
 
 
 def test_valid_signatures_hold(library: Backend) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
 from huref.common.files import bundle as form
-from huref.common.files.bundle import is_bundle, parse_bundle, read_bundle
+from huref.common.files.bundle import is_bundle, pack_bundle, parse_bundle, read_bundle
 from huref.common.files.canonical import canonical_json, parse_canonical
 from tests.conftest import Made
 from tests.support.forge import load, with_manifest
@@ -135,8 +135,24 @@ def test_what_is_taken_for_a_bundle(copy: Path, tmp_path: Path) -> None:
     assert is_bundle(copy), "a damaged bundle does not become a bare fingerprint"
     (copy / form.PROOF).unlink()
     assert not is_bundle(copy) and not is_bundle(copy / form.FINGERPRINT)
+    (copy / form.MANIFEST).write_bytes(b"")
+    assert is_bundle(copy)
     os.mkfifo(tmp_path / "pipe")
     assert not is_bundle(tmp_path / "pipe")
+
+
+def test_a_file_that_cannot_be_opened_is_taken_for_no_bundle(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = copy.with_name("a.zip")
+    packed.write_bytes(pack_bundle(read_bundle(copy)))
+    assert is_bundle(packed)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert not is_bundle(packed)
 
 
 def test_large_files_are_not_read(copy: Path) -> None:

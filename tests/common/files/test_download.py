@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, UsageError
 from huref.common.files import bundle as form
+from huref.common.files import download as module
 from huref.common.files.download import download
 from huref.verifier.verification import verify
 from tests.conftest import Made
@@ -49,6 +53,8 @@ class _Server(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
             while not self.stop.wait(0.02):
                 self.wfile.write(b"a")
+        elif self.path == "/garbage":
+            self.wfile.write(b"\0\1\2\r\n\r\n")
         else:
             self._send(404, {"Content-Length": "0"}, b"")
 
@@ -103,6 +109,7 @@ def test_the_content_comes_whole(site: str) -> None:
         ("huge", Malformed, "at most"),
         ("absent", InputOutputError, "404"),
         ("round", InputOutputError, "302"),
+        ("garbage", InputOutputError, "127"),
         ("to/ftp://127.0.0.1/x", InputOutputError, "leads away"),
         ("to/file:///etc/passwd", InputOutputError, "not allowed|leads away|302"),
     ],
@@ -129,12 +136,36 @@ def test_no_answer_is_an_error_of_ours(site: str) -> None:
             get(address)
     with pytest.raises(InputOutputError):
         get(site.replace("http", "https") + "/bundle.zip")  # the server speaks no TLS
+    with pytest.raises(InputOutputError, match="label"):
+        get(f"https://{'a' * 64}.example/")  # no name is that long
+
+
+def test_what_comes_drop_by_drop_meets_the_deadline() -> None:
+    """Also where nobody waits for it any more."""
+    answer: Any = SimpleNamespace(headers={}, read1=lambda size: b"x")
+    with pytest.raises(InputOutputError, match="too long"):
+        module._read(answer, "https://h/", 1 << 20, time.monotonic() - 1)
+
+
+def test_addresses_of_checkpoints_are_no_bundles() -> None:
+    for address in (
+        "hf://a/b",
+        "https://h/a.gguf",
+        "https://h/a.SafeTensors?download=true",
+        "https://h/a.onnx",
+    ):
+        assert module.is_address(address) and module.is_checkpoint_address(address)
+        assert not form.is_bundle(address)
+    for address in ("https://h/a.zip", "https://h/a.gguf.zip", "https://h/?a.gguf"):
+        assert form.is_bundle(address) and not module.is_checkpoint_address(address)
+    for path in ("a.gguf", "C:\\a.onnx", "1a://b", "a/b://c"):
+        assert not module.is_address(path) and not module.is_checkpoint_address(path)
 
 
 @pytest.mark.parametrize(
     "address",
     ["http://example.org/a.zip", "ftp://example.org/a", "file:///etc/passwd", "data://x", "https://", "https://a b/",
-     "https://h:x/", "https://h/\x1b", "https://h/é", "HTTP://EXAMPLE.ORG"],
+     "https://h:x/", "https://h:0/", "https://name:word@h/", "https://h/\x1b", "https://h/é", "HTTP://EXAMPLE.ORG"],
 )  # fmt: skip
 def test_only_https_addresses_are_asked_for(address: str) -> None:
     with pytest.raises(UsageError):
@@ -143,8 +174,6 @@ def test_only_https_addresses_are_asked_for(address: str) -> None:
 
 def test_a_redirect_may_not_leave_https(site: str) -> None:
     """The way is checked, not only its beginning: with https alone allowed, plain http is refused on the way."""
-    from huref.common.files import download as module
-
     redirects = module._Redirects(("https",))
     request = module.urllib.request.Request("https://example.org/a.zip")
     with pytest.raises(InputOutputError, match="leads away"):
