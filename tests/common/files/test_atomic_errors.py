@@ -22,8 +22,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def publish(path: Path) -> None:
-    with new_folder(path):
+def publish(path: Path, *, replace: bool = False) -> None:
+    with new_folder(path, replace=replace):
         pass
 
 
@@ -99,6 +99,11 @@ def test_a_file_is_durable_before_its_name_and_its_name_after(
     write_file(tmp_path / "x", b"data")
     assert synced[0] == ((tmp_path / "x").stat().st_ino, 4)
     assert [inode for inode, _ in synced[1:]] == [tmp_path.stat().st_ino]
+    (tmp_path / ".f.0123456789abcdef.old").mkdir()
+    for step in (lambda: clear_leftovers(tmp_path / "f"), lambda: publish(tmp_path / "f", replace=True)):
+        synced.clear()
+        step()
+        assert synced[-1][0] == tmp_path.stat().st_ino and names(tmp_path) == ["f", "x"]
 
 
 def test_what_may_not_be_replaced_is_known_before_the_work(tmp_path: Path) -> None:
