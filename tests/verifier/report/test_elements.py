@@ -102,6 +102,8 @@ def test_the_technical_part_says_what_was_found() -> None:
     ledger = [f'<td class="n">{said}</td>' for said in ("99.0", "3", "102.0", "90.0", "", "90.0")]
     assert shown.index("".join(ledger[3:])) < shown.index("".join(ledger[:3]))
     assert technical(Inspection("model.huref")) == ""
+    shifted = Inspection("model.huref", layers=[replace(LAYER, calibration=(8, 1234))])
+    assert "<dd>8 and 1,234</dd>" in technical(shifted)
 
 
 def test_the_vector_and_the_tokens_stand_with_the_statement() -> None:

@@ -158,7 +158,7 @@ def test_a_verified_bundle_has_every_sentence_of_its_verdict() -> None:
 
 def test_a_foreign_picture_is_not_called_checked() -> None:
     shown = page(inspected(made("paper", picture=replace(MATCHES, foreign=True))))
-    assert "<img" in shown and LABEL not in shown
+    assert "<img" in shown and LABEL not in shown and "this foreign generator&#x27;s picture" in shown
     assert "Drawn by a foreign generator, which can be made to draw anything." in shown
 
 
