@@ -110,13 +110,14 @@ def test_more_answers_than_are_listed() -> None:
 
 
 def test_json_has_each_and_all() -> None:
-    first, second = said(prompt="a"), said(ids=[7, 8], first=1, gaps=[32], odds=LIKELY)
+    first = said(prompt="a", answer="b")
+    second = said(ids=[7, 8], first=1, gaps=[32], odds=LIKELY)
     found = verdict(first, second)
     assert found.to_dict() == {
         "answers": [
             {
                 "prompt_ids": [1, 2, 3], "answer_ids": [4, 5], "claimed": 2, "argmaxes": 2, "largest_gap": 0.0,
-                "median_gap": 0.0, "probability": 0.25, "said_by_owner": {"prompt": "a", "answer": None},
+                "median_gap": 0.0, "probability": 0.25, "said_by_owner": {"prompt": "a", "answer": "b"},
             },
             {
                 "prompt_ids": [7], "answer_ids": [8], "claimed": 1, "argmaxes": 0, "largest_gap": 0.5,
@@ -127,3 +128,10 @@ def test_json_has_each_and_all() -> None:
         "claimed": 3, "argmaxes": 2, "largest_gap": 0.5, "median_gap": 0.0, "probability": found.all.probability,
         "bits": 101.26, "proof_bytes": 4321, "measured": measured().to_dict(),
     }  # fmt: skip
+
+
+def test_what_answers_say_is_printable_and_short() -> None:
+    hostile = said(prompt="\x1b\n\u202e", answer="b" * 9999)
+    long = said(ids=[1] * 3000 + [4, 5], first=3000)
+    for number, line in enumerate(verdict(hostile, long).one_by_one(), 1):
+        assert line.startswith(f"Answer {number}: ") and line.isprintable() and len(line) < 900

@@ -51,7 +51,7 @@ def test_leaf_format() -> None:
     """A leaf hashes its tag, index, salt and block digests; a block its tag, number, columns and values."""
     width = merkle.BLOCK_COLUMNS + 3
     values = np.random.default_rng(0).integers(0, P, (1, width), dtype=np.uint64)
-    salt = np.arange(32, dtype=np.uint8)
+    salt = np.arange(merkle.SALT_BYTES, dtype=np.uint8)
     digests = b""
     for block, (start, stop) in enumerate([(0, merkle.BLOCK_COLUMNS), (merkle.BLOCK_COLUMNS, width)]):
         header = b"huref/merkle/block/1".ljust(48, b"\0")
@@ -59,6 +59,7 @@ def test_leaf_format() -> None:
         message = b"".join(int(v).to_bytes(4, "little") for v in values[0, start:stop])
         digests += sha256(header + message).digest()
     header = b"huref/merkle/leaf/1".ljust(40, b"\0") + (9).to_bytes(8, "little") + salt.tobytes()
+    assert len(header) == 64
     assert merkle.leaf_digests([9], salt[None], values) == [sha256(header + digests).digest()]
 
 
@@ -174,8 +175,9 @@ def test_prover_refuses_bad_positions() -> None:
     for wrong in ([2, 1], [1, 1], [9], [-1], []):
         with pytest.raises(ValueError, match="sorted"):
             tree.prove(wrong)
-    with pytest.raises(ValueError, match="shape"):
-        MerkleTree(np.zeros((0, 32), dtype=np.uint8))
+    for shape in ((0, 32), (2, 31), (32,)):
+        with pytest.raises(ValueError, match="shape"):
+            MerkleTree(np.zeros(shape, dtype=np.uint8))
 
 
 def test_domain_tags_differ_in_their_first_block() -> None:

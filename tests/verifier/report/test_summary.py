@@ -53,6 +53,35 @@ def test_what_holds(name: str, answers: str, picture: Any, what: str) -> None:
     assert said.said == unread + checked
 
 
+NAMED = " 1 of the auditors you named signed it too."
+UNNAMED = " 2 more signed as auditors with keys that you did not name; they count for nothing."
+
+
+@pytest.mark.parametrize(
+    ("changes", "begin"),
+    [
+        ({"signer": None}, "Nobody."),
+        (
+            {"signer": "c" * 96},
+            "The owner's key cccccccccccccccc…; whose key that is, you must know from elsewhere.",
+        ),
+        (
+            {"signer": "c" * 96, "expected": ("signer",)},
+            "The owner's key that you named (cccccccccccccccc…).",
+        ),
+    ],
+)
+def test_who_signed(changes: dict[str, Any], begin: str) -> None:
+    """Auditors whom the reader did not name count for nothing, whoever else signed."""
+    for named in ((), ("d" * 96,)):
+        for unnamed in ((), ("e" * 96, "f" * 96)):
+            said = summary(
+                inspected(made("paper", cosigners=named, unknown_cosigners=unnamed, **changes))
+            ).signed
+            first = "No owner signed it." if changes["signer"] is None and (named or unnamed) else begin
+            assert said == first + NAMED * bool(named) + UNNAMED * bool(unnamed)
+
+
 @pytest.mark.parametrize(
     ("kind", "holds"),
     [
@@ -98,12 +127,16 @@ def test_claims_of_a_failed_bundle_stand_under_their_heading_as_text() -> None:
     for claim in ("<li>&lt;b&gt;Proven&lt;/b&gt;\\u202e</li>", "<code>f&lt;</code>", "<code>r&lt;</code>"):
         assert shown.index(claim) > place
     assert "In six words" not in shown and "VERIFIED" not in shown and "Only said by the owner" not in shown
-    assert CLAIMED not in page(replace(found, words=[]))
+    bare = page(replace(found, words=[]))
+    assert CLAIMED not in bare and "Only said" not in bare and "Technical part" not in bare
 
 
 def test_a_verified_bundle_has_every_sentence_of_its_verdict() -> None:
     verdict = made("answers", signer="c" * 96, unknown_cosigners=("e" * 96,))
-    shown = page(inspected(verdict, statement=verdict.statement, root="r<", fingerprint="f<"))
+    found = inspected(
+        verdict, statement=verdict.statement, root="r<", fingerprint="f<", words=["It is mine."]
+    )
+    shown = page(found)
     places = []
     for heading, lines in verdict.sections():
         places.append(shown.index(f"<h2>{heading}</h2>"))
@@ -114,13 +147,27 @@ def test_a_verified_bundle_has_every_sentence_of_its_verdict() -> None:
     assert "<dt>Fingerprint</dt><dd><code>f&lt;</code>" in shown
     assert f"<dt>In six words</dt><dd><b>{verdict.words}</b>" in shown
     assert LABEL in shown and 'class="badge good">VERIFIED<' in shown and CLAIMED not in shown
+    said = summary(found)
+    assert f'<p class="holds">{html.escape(said.holds)}</p>' in shown
+    assert f"<dt>Who signed</dt><dd>{html.escape(said.signed)}</dd>" in shown
+    assert "<h2>Which model, and when</h2>" in shown and shown.count("<time ") == 2
+    assert "Take the model id from where the owner published it" in shown
+    assert "Pictures only hint at it." in shown
     assert "<dt>Only said by the owner</dt>" in shown and "The first check that failed" not in shown
 
 
 def test_a_foreign_picture_is_not_called_checked() -> None:
     shown = page(inspected(made("paper", picture=replace(MATCHES, foreign=True))))
-    assert "<img" in shown and LABEL not in shown
+    assert "<img" in shown and LABEL not in shown and "this foreign generator&#x27;s picture" in shown
     assert "Drawn by a foreign generator, which can be made to draw anything." in shown
+
+
+def test_no_picture_without_a_verdict() -> None:
+    shown = page(Inspection("model.huref", picture=PICTURE))
+    assert (
+        "<img" not in shown and 'aria-label="No picture, struck through"' in shown and "VERIFIED" not in shown
+    )
+    assert 'aria-label="No picture"' in page(inspected(made("paper", picture=UNCHECKED)))
 
 
 def test_foreign_files_are_named_as_text_and_not_all() -> None:
@@ -128,6 +175,7 @@ def test_foreign_files_are_named_as_text_and_not_all() -> None:
     shown = page(inspected(made("paper"), ignored=names))
     assert "no part of the bundle, ignored: " in shown and "\x1b" not in shown
     assert "&lt;19&gt;" in shown and "&lt;20&gt;" not in shown and "<19>" not in shown
+    assert "ignored: &quot;a. Verified&quot;<" in page(inspected(made("paper"), ignored=("a. Verified",)))
     assert "ignored: " not in page(inspected(made("paper")))
 
 
