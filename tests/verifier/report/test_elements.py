@@ -36,7 +36,7 @@ def parts() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("place", "count"), enumerate([1, 1, 2, 2, 1, 1, 5]))
+@pytest.mark.parametrize(("place", "count"), list(enumerate([1, 1, 2, 2, 1, 1, 5])))
 def test_every_piece_is_text(place: int, count: int) -> None:
     shown = parts()[place]
     assert shown.count(SAFE) == count
