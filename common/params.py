@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import DEGREE, K_BYTES
 from huref.common.algebra.multilinear import log2_ceil
+from huref.common.argument.merkle import DIGEST_BYTES, SALT_BYTES
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 FAST_RATE_FROM = 1 << 27  # weights from which W and A are encoded at 1/FAST_RATE_INV
@@ -23,7 +24,6 @@ MOST_LEVELS = 3  # levels after the first
 LEVEL_MASK_ROWS = 2  # R and R' of every level after the first (protocol §7.4)
 ENCODED_PER_BYTE = 4096  # encoded field elements that are worth a byte of the proof
 LEAF_ELEMENTS = 64  # of them, what a leaf's own hash and its share of the tree count for
-SALT_BYTES, DIGEST_BYTES = 16, 32  # as in trees (common/argument/merkle.py), for estimates
 
 
 @dataclass(frozen=True)

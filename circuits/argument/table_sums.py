@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kadd, kdot, kmatvec, kmul, kone, kzero
+from huref.common.algebra.field import P, kadd, kdot, kmatvec, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
@@ -48,18 +48,14 @@ class TableSums:
 
     @cached_property
     def _low(self) -> tuple[Array, Array]:
-        """eq of the last coordinates, which large tables share, and its running sums."""
-        low = eq_table(self._point[-_FOLDED:])
-        return low, _running(low)
+        """`_eq_and_before` of the last coordinates, which large tables share."""
+        return _eq_and_before(self._point[-_FOLDED:])
 
     def _component_sums(self, table: Table, point: Sequence[KS]) -> tuple[KS, list[KS]]:
         """Any table's, its columns read."""
         mass, moment = prefix_sums(point, table.size)
-        if len(point) < _FOLDED:
-            low = eq_table(point)
-            eq = _SplitEq(kone((1,)), low, _running(low))
-        else:
-            eq = _SplitEq(eq_table(point[: len(point) - _FOLDED]), *self._low)
+        cut = max(0, len(point) - _FOLDED)
+        eq = _SplitEq(eq_table(point[:cut]), self._low if cut else _eq_and_before(point))
         values = []
         for column in table.columns():
             found = _line_and_steps(column)
@@ -130,10 +126,11 @@ def _line_and_steps(column: NDArray[np.int32]) -> Steps | None:
 
 
 class _SplitEq:
-    """eq(point, ·), entries split into high and low bits; `before` are the running sums of `low`."""
+    """eq(point, ·), entries split into high and low bits."""
 
-    def __init__(self, high: Array, low: Array, before: Array) -> None:
-        self._high, self._low, self._before = high, low, before
+    def __init__(self, high: Array, low: tuple[Array, Array]) -> None:
+        self._high, self._high_before = high, _running(high)
+        self._low, self._low_before = low
 
     def dot(self, column: NDArray[np.int32]) -> KS:
         """Σ eq·column over the first entries, low bits folded first: no table of all eq values is made."""
@@ -146,11 +143,17 @@ class _SplitEq:
     def steps(self, at: NDArray[np.int64], jumps: NDArray[np.int64]) -> KS:
         """Σ jumps·(Σ eq of the entries before `at`)."""
         high, low = np.divmod(at, len(self._low))
-        before = kadd(_running(self._high)[high], kmul(self._high[high], self._before[low]))
+        before = kadd(self._high_before[high], kmul(self._high[high], self._low_before[low]))
         return KS.from_array(kmatvec(jumps[None], before)[0])
+
+
+def _eq_and_before(point: Sequence[KS]) -> tuple[Array, Array]:
+    """eq(point, ·), and its sums over all entries before each."""
+    eq = eq_table(point)
+    return eq, _running(eq)
 
 
 def _running(values: Array) -> Array:
     """Sums of all values before each, (n, 5) to (n, 5)."""
     sums = np.cumsum(values[:-1], axis=0) % np.uint64(P)  # far fewer than 2^33 values
-    return np.concatenate([kzero((1,)), sums]).reshape(-1, DEGREE)
+    return np.concatenate([kzero((1,)), sums])

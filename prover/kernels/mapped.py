@@ -39,15 +39,15 @@ def released_at(step: Callable[[str], None], array: NDArray[Any]) -> Callable[[s
     return stepped
 
 
-def row_parts(matrix: NDArray[Any], part_bytes: int | None = None) -> Iterator[tuple[int, int]]:
+def row_parts(matrix: NDArray[Any]) -> Iterator[tuple[int, int]]:
     """Runs [start, stop) of all rows: the whole of an array in memory, else parts that are released after use.
 
-    A part has at most `part_bytes` (default: `PART_BYTES`), or one row.
+    A part has at most `PART_BYTES`, or one row.
     """
     rows = len(matrix)
     if rows == 0:
         return
-    most = max(1, (part_bytes or PART_BYTES) // max(1, matrix.nbytes // rows))
+    most = max(1, PART_BYTES // max(1, matrix.nbytes // rows))
     if rows <= most or _map_of(matrix) is None:
         yield 0, rows
         release(matrix)

@@ -71,7 +71,10 @@ def _fold_tile(
 
 @helper
 def _transform(sums: Any, at: int, order: int, twiddles: Any) -> None:
-    """In place from `at` on, `order` rows of 32 columns: S_r to Σ_r ζ^(e·r)·S_r, e in bit-reversed order."""
+    """In place from `at` on, `order` rows of 32 columns: S_r to Σ_r ζ^(e·r)·S_r, e in bit-reversed order.
+
+    Orders are so small that factors of one count: those of `ntt`, which multiply by them, take longer here.
+    """
     half = order // 2
     while half:
         for start in range(0, order, 2 * half):
@@ -115,7 +118,7 @@ def _values(
     total = out.reshape(-1)
     wide = np.zeros(
         2 * length * padded, dtype=np.int16
-    )  # tile by tile pairs of rows j, interleaved, of i and i + 1
+    )  # by tiles, pairs of rows, interleaved, of i and i + 1
     sums = np.empty(4 * order * _TILE, dtype=np.uint32)  # of i and i + 1, each for two groups
     factors = np.empty((2, len(points)), dtype=np.uint32)
     for t in range(len(points)):

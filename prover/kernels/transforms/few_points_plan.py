@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from huref.common.algebra.field import FArray, P, fmul, fpow, fpowers, root_of_unity
 from huref.common.algebra.multilinear import log2_ceil
+from huref.common.algebra.ntt import bit_reversal
 
 MOST_TERMS = 400  # of 2^7 · 2^15 at most: their sum stays below p
-_MOST_ORDER = 32
+_ORDERS = (1, 2, 4, 8, 16, 32)
 _RESIDUES, _BUTTERFLY, _TWIDDLE, _POINT = 20, 6, 9, 9  # vector operations per 8 columns
 
 
@@ -37,31 +38,35 @@ class PointPlan:
 
     def terms(self, rows: int) -> int:
         """Rows of every sum S_r, an even number."""
-        terms = -(-rows // (self.stride * self.order))
-        return terms + terms % 2
+        return _terms(rows, self.stride * self.order)
 
     def twiddles(self) -> FArray:
         """ζ^0 … ζ^(D/2 − 1), one at least."""
         return fpowers(root_of_unity(log2_ceil(self.order)), max(1, self.order // 2))
 
 
+def _even(count: int) -> int:
+    """Filled up, for what goes in twos."""
+    return count + count % 2
+
+
+def _terms(rows: int, period: int) -> int:
+    return _even(-(-rows // period))
+
+
 def plan_points(rows: int, points: FArray) -> PointPlan:
     """The plan with the least work for so many rows."""
-    best: tuple[int, int, int] | None = None
+    found: list[tuple[int, int, int]] = []
     stride = 1
-    while best is None or stride < 2 * rows:
-        order = 1
-        while order <= _MOST_ORDER:
-            groups = len(np.unique(fpow(points, stride * order)))
-            groups += groups % 2
-            terms = -(-rows // (stride * order))
-            terms += terms % 2
+    while not found or stride < 2 * rows:
+        for order in _ORDERS:
+            groups = _even(len(np.unique(fpow(points, stride * order))))
+            terms = _terms(rows, stride * order)
             if terms <= MOST_TERMS and order * terms <= 2 * MOST_TERMS:
                 work = 2 * groups * order * terms + groups * _transform_work(order) + _POINT * len(points)
-                best = min(best or (work * stride, stride, order), (work * stride, stride, order))
-            order *= 2
+                found.append((work * stride, stride, order))
         stride *= 2
-    return _group(points, *best[1:])
+    return _group(points, *min(found)[1:])
 
 
 def _transform_work(order: int) -> int:
@@ -76,17 +81,10 @@ def _group(points: FArray, stride: int, order: int) -> PointPlan:
     ratio = fmul(v, fpow(groups, P - 2)[group])
     roots = fpowers(root_of_unity(log2_ceil(order)), order)
     exponent = (ratio[:, None] == roots).argmax(axis=1)
-    slot = group * order + _reversed_bits(exponent, log2_ceil(order))
+    slot = group * order + bit_reversal(log2_ceil(order))[exponent]
     if len(groups) % 2:  # they go in twos, the last without points
         groups = np.append(groups, np.uint64(0))
     counts = np.bincount(slot, minlength=len(groups) * order)
     return PointPlan(
         stride, order, groups, np.argsort(slot, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
     )
-
-
-def _reversed_bits(values: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int64]:
-    out = np.zeros_like(values)
-    for bit in range(bits):
-        out |= (values >> bit & 1) << (bits - 1 - bit)
-    return out

@@ -72,12 +72,16 @@ def test_other_memory_is_left_alone() -> None:
     assert int(anonymous.sum()) == (1 << 20) - 4096
 
 
-def test_parts_cover_the_rows(tmp_path: Path) -> None:
+def test_parts_cover_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.zeros((100, 64), np.int8)
     matrix = on_disk(tmp_path / "m.npy", values)
-    assert list(row_parts(values, 640)) == [(0, 100)] and list(row_parts(values[:0])) == []
-    assert list(row_parts(matrix, 64 * 30)) == [(0, 30), (30, 60), (60, 90), (90, 100)]
-    assert list(row_parts(matrix, 1))[:2] == [(0, 1), (1, 2)] and list(row_parts(matrix)) == [(0, 100)]
+    assert list(row_parts(values[:0])) == [] and list(row_parts(matrix)) == [(0, 100)]
+    monkeypatch.setattr(mapped, "PART_BYTES", 640)
+    assert list(row_parts(values)) == [(0, 100)]
+    monkeypatch.setattr(mapped, "PART_BYTES", 64 * 30)
+    assert list(row_parts(matrix)) == [(0, 30), (30, 60), (60, 90), (90, 100)]
+    monkeypatch.setattr(mapped, "PART_BYTES", 1)
+    assert list(row_parts(matrix))[:2] == [(0, 1), (1, 2)]
 
 
 @pytest.mark.parametrize("rows", [100, 97, 64])
