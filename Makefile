@@ -22,9 +22,11 @@ test fast: export OPENBLAS_NUM_THREADS = 1
 test fast: export TOKENIZERS_PARALLELISM = false
 
 test: install lint
+	$(BIN)/python -m tests.support.warm_kernels
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fast: install lint
+	$(BIN)/python -m tests.support.warm_kernels
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
 
 lint: install

@@ -1,9 +1,10 @@
 """How often each token of a vocabulary occurs, from a pinned word list or from a text corpus.
 
-The word list is `wordfreq`'s large English one: words in bands one centibel apart (a factor 10^0.01).
-Every word is encoded once as it stands inside a sentence, after a space, in lower case and once more
-with a capital, and its pieces are credited with the word's frequency as an exact integer. So the
-counts, and with them the order of the tokens, are the same on every machine.
+The word list is `wordfreq`'s large English one, words in bands one centibel apart (a factor 10^0.01), down to
+those that occur once in three million words; the others are five sixths of it and 1.5 % of a text. Every
+word is encoded once as it stands inside a sentence, after a space, in lower case and once more with a capital, and
+its pieces are credited with the word's frequency as an exact integer. So the counts, and with them the order of the
+tokens, are the same on every machine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from huref.common.errors import InputOutputError, Malformed
 
 LANGUAGE = "en"
 WORD_LIST = "large"
-# Frequencies in units of 10^-12, so that the rarest band (10^-8) still has five digits.
+_RAREST_BAND = 650
+# Frequencies in units of 10^-12, so that the rarest band (10^-6.5) still has six digits.
 _UNIT = 10**12
 _WORDS_PER_LINE = 64
 # Every line starts with the commonest word, so that all others stand after a space.
@@ -66,7 +68,7 @@ def corpus_counts(tokenizer: Tokenizer, vocab_size: int, corpus: Path) -> NDArra
 def frequency_list_digest(corpus: Path | None = None) -> str:
     """Hex sha256 of what the frequencies come from: the pinned word list, or the bytes of `corpus`."""
     if corpus is None:
-        digest = hashlib.sha256(b"huref/word-list/v1\0")
+        digest = hashlib.sha256(b"huref/word-list/v2\0")
         for band, words in enumerate(_bands()):
             digest.update(f"{band}\t{' '.join(words)}\n".encode())
         return digest.hexdigest()
@@ -84,7 +86,7 @@ def _bands() -> list[list[str]]:
     """Words per band; band b holds those of frequency 10^(-b/100)."""
     from wordfreq import get_frequency_list
 
-    return get_frequency_list(LANGUAGE, WORD_LIST)
+    return get_frequency_list(LANGUAGE, WORD_LIST)[: _RAREST_BAND + 1]
 
 
 def _add_counts(
