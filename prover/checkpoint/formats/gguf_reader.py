@@ -43,6 +43,7 @@ _CONFIG_KEYS = {
 }
 _KIND = gguf.GGMLQuantizationType
 _FLOAT_KINDS = {_KIND.F64: "F64", _KIND.F32: "F32", _KIND.F16: "F16", _KIND.BF16: "BF16"}
+_ROW = 1 << 13
 _INTEGER_KINDS = {_KIND.I8, _KIND.I16, _KIND.I32, _KIND.I64}
 
 
@@ -175,9 +176,19 @@ class GgufCheckpoint(Checkpoint):
             return decode(np.asarray(values if rows is None else values[rows]))
         data = data.reshape(*shape[:-1], -1)
         try:
-            values = gguf.quants.dequantize(np.asarray(data if rows is None else data[rows]), kind)
+            values = _dequantized(np.asarray(data if rows is None else data[rows]), kind)
         except NotImplementedError:
             raise Unsupported(
                 f"{self.path}: tensor {name} has type {kind.name}, which cannot be read"
             ) from None
-        return np.asarray(values, dtype=np.float32)
+        return values.reshape(shape if rows is None else (len(rows), *shape[1:]))
+
+
+def _dequantized(data: NDArray[np.uint8], kind: gguf.GGMLQuantizationType) -> NDArray[np.float32]:
+    """Values of whole blocks, a multiple of one row. The package takes 16 rows at a time: they are as long as is fast.
+
+    Raises `NotImplementedError` for a type that the package cannot read.
+    """
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    together = math.gcd(data.size // size, max(1, _ROW // block))
+    return np.asarray(gguf.quants.dequantize(data.reshape(-1, together * size), kind), dtype=np.float32)

@@ -238,7 +238,7 @@ def test_digest_follows_the_content(tmp_path: Path) -> None:
 
 
 def test_the_word_list_is_the_pinned_one() -> None:
-    assert frequency_list_digest() == "8eafb522cc882bc4afb5137e0d9087a2aa2f06cb3194f87db3df879d4c5d496d"
+    assert frequency_list_digest() == "c961348fef8713d7a097786668f7c4666414ceb519f504b2f019b504954fe805"
 
 
 def test_an_opened_checkpoint_will_do(word_pieces: Path) -> None:
