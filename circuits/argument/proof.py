@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from huref.circuits.argument.layout import Layout, build_layout
 from huref.circuits.argument.placed import place_weights
@@ -60,6 +61,7 @@ class Setup:
         """The integer that follows from every ratio's sums."""
         return {name: self.program.ratio[name].weight(sums) for name, sums in self.public.ratios.items()}
 
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of `configuration`; absorbed first.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from huref.circuits.argument.proof import MAX_ROWS, weights_geometry
 from huref.circuits.program.digest import canonical
@@ -23,6 +24,7 @@ class RelationSetup:
     layout: RelationLayout
     geometry: OpeningGeometry
 
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of `configuration`; absorbed first, so that every public number is fixed before any challenge."""
         return hashlib.sha256(self.configuration().encode()).digest()

@@ -139,7 +139,7 @@ def test_a_proof_is_bound_to_its_side_of_the_threshold() -> None:
             case.verify(proofs[limit][2], setup, root)
     (fast, fast_root, of_fast), (slow, slow_root, of_slow) = proofs[size], proofs[size + 1]
     assert fast.geometry.weights.domain.rate > 1 / 4 >= slow.geometry.weights.domain.rate
-    assert fast.digest() != slow.digest()
+    assert fast.digest != slow.digest
     for proof, setup, root in ((of_fast, slow, fast_root), (of_slow, fast, slow_root)):
         with pytest.raises((Rejected, Malformed)):
             case.verify(proof, setup, root)

@@ -129,8 +129,8 @@ def test_a_shard_left_out_and_another_doubled(shards: None, number: int) -> None
     spaces[number] = dataclasses.replace(spaces[number], weight_blocks=(other,))
     layout = dataclasses.replace(setup.layout, spaces=tuple(spaces))
     false = dataclasses.replace(setup, layout=layout)
-    honest = setup.digest()
-    with mock.patch.object(Setup, "digest", lambda _: honest):  # the verifier's transcript
+    honest = setup.digest
+    with mock.patch.object(Setup, "digest", honest):  # the verifier's transcript
         proof = range_proof(commitment, false)
     with pytest.raises(Rejected, match=FINAL):
         verify_program(setup, STATEMENT, commitment.root, proof, SMALL.security)

@@ -205,7 +205,7 @@ def test_the_whole_proof_is_absorbed_in_order() -> None:
     assert [event[:2] for event in events[:3]] == [
         ("absorb", "config"), ("absorb", "statement"), ("absorb", "root.weights"),
     ]  # fmt: skip
-    assert [event[2] for event in events[:3]] == [setup.digest(), STATEMENT, root]
+    assert [event[2] for event in events[:3]] == [setup.digest, STATEMENT, root]
     assert b"".join(data for kind, _, data in events[3:] if kind == "absorb") == proof
     labels = [label for kind, label, _ in events]
 

@@ -43,6 +43,7 @@ class Reduced:
 class Configured(Protocol):
     """Whatever a proof is about: its program and public inputs have a digest."""
 
+    @property
     def digest(self) -> bytes: ...
 
 
@@ -54,7 +55,7 @@ def absorb_statement(
     A statement names root and public inputs already. They are absorbed by themselves as well: without them a
     caller's incomplete statement would let a prover choose v after the challenges, and no check would notice.
     """
-    transcript.absorb("config", setup.digest())
+    transcript.absorb("config", setup.digest)
     transcript.absorb("statement", statement)
     transcript.absorb("root.weights", weights_root)
 
