@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from huref.circuits.model.tensors import STEP
 from huref.common.errors import InputOutputError, ProverError
 from huref.common.files.commitment_file import CommitmentFile
+from huref.prover.canonical.steps import Rounded
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import Model, open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
@@ -21,15 +23,27 @@ Step = Callable[[str], None]
 def fill_whole(model: Model, space: StackedWeights, progress: Step | None = None) -> None:
     """Write every tensor and its steps into `space`, tensor after tensor; the checkpoint is read once.
 
+    One is written while the next one is made: touching new memory takes as long as rounding what it is to hold.
+
     Raises:
         Malformed: a tensor is missing, or holds NaN or infinity; names it. Unsupported: the model has another layout.
     """
-    for tensor in whole_model(model):
+
+    def write(tensor: Rounded) -> None:
         space.fill(tensor.name, tensor.values)
         space.fill(tensor.name + STEP, tensor.steps[None])
-        model.checkpoint.release()
-        if progress is not None:
-            progress(tensor.name)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="huref-fill") as writer:
+        written: Future[None] | None = None
+        for tensor in whole_model(model):
+            if written is not None:
+                written.result()
+            written = writer.submit(write, tensor)
+            model.checkpoint.release()
+            if progress is not None:
+                progress(tensor.name)
+        if written is not None:
+            written.result()
 
 
 def remaker(given: Checkpoint | str | Path | None, progress: Step | None = None) -> Remake:
