@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Every process of a test or the demo would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test fast lint docs install clean
 
 install: $(VENV)/.installed
