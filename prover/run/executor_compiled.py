@@ -36,11 +36,27 @@ from huref.circuits.program.program import (
 )
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.sites import multiply, requantize, signed_sums
+from huref.prover.kernels.threads import run_ranges
 
 _Narrow = NDArray[np.int8] | NDArray[np.int16]
 _BLOCK = 2048
 """Output columns per gated product, and inner ones of a transposed one, whose right side is made for it: 2048 × 16384
 int16 entries are 64 MB."""
+
+_STRIPE = 16
+
+
+def _transposed(rows: _Narrow) -> _Narrow:
+    """The columns of a matrix as rows, a few of its rows at a time: whole columns would miss the cache each time."""
+    out = np.empty(rows.shape[::-1], rows.dtype)
+
+    def turn(start: int, stop: int) -> None:
+        for first in range(start, stop, _STRIPE):
+            stripe = slice(first, min(first + _STRIPE, stop))
+            out[:, stripe] = rows[stripe].T
+
+    run_ranges(turn, len(rows), 4 * _STRIPE, align=_STRIPE)
+    return out
 
 
 class CompiledMachine:
@@ -107,7 +123,9 @@ class CompiledMachine:
     def _right(self, acc: MatMul, cut: slice) -> _Narrow:
         """Some inner columns of the right side, (n × cut)."""
         stored, index = self._values(acc.right.source), acc.right.index(acc.inner)[cut]
-        read: _Narrow = stored[index].T if acc.right.transposed else stored[:, index]
+        if acc.right.transposed:
+            return _transposed(stored[index])
+        read: _Narrow = stored[:, index]
         return read if read.flags.c_contiguous else read.copy()
 
     def _values(self, name: str) -> _Narrow:
