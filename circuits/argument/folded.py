@@ -16,7 +16,19 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Stacked, Term
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients, vandermonde
-from huref.common.algebra.field import DEGREE, P, fmul, fpow, kdot, kfold, kmatvec, kmul, kscale, kzero
+from huref.common.algebra.field import (
+    DEGREE,
+    fmul,
+    fpow,
+    kadd,
+    kdot,
+    kfold,
+    kmatvec,
+    kmul,
+    kscale,
+    kzero,
+    reduce,
+)
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, power_folds
 
@@ -183,7 +195,7 @@ def _joined(terms: list[Placed]) -> list[Placed]:
         key = start, id(term.left), len(term.right), term.count
         right = kmul(term.right, factor.array())
         if key in joined:
-            right = (right + joined[key][2]) % np.uint64(P)
+            right = kadd(right, joined[key][2])
         joined[key] = start, term, right
     return kept + [(start, replace(term, right=right), KS(1)) for start, term, right in joined.values()]
 
@@ -214,7 +226,7 @@ def _cluster_dot(cluster: list[Placed], z: Folded) -> KS:
             total += factor * _read_dot(term, read[part])
         else:
             own[part] += term.scaled(factor)
-    return total + KS.from_array(kdot(own % np.uint64(P), read))
+    return total + KS.from_array(kdot(reduce(own), read))
 
 
 def _read_dot(term: Term, read: Array) -> KS:

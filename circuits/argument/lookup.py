@@ -31,7 +31,7 @@ from huref.circuits.argument.spaces import (
 from huref.circuits.argument.table_sums import TableSums
 from huref.circuits.program.measured import HeadBound
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kzero
+from huref.common.algebra.field import DEGREE, P, kadd, kmul, kone, kouter, kzero, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil
 
@@ -219,7 +219,7 @@ class _Builder:
         """Add Σ_f coefficients[f]·(what the head of f is divided by)."""
         w, share = self.space.w, self.layout.program.share[name]
         cols = self.layout.rows_of[name].cols
-        by_head = coefficients[:cols].reshape(-1, share.width, DEGREE).sum(axis=1) % np.uint64(P)
+        by_head = reduce(coefficients[:cols].reshape(-1, share.width, DEGREE).sum(axis=1))
         if isinstance(share, HeadBound):
             flat_term(
                 self.denominator, self.layout.rows_of[share.of].start, np.repeat(by_head, share.width, 0)
@@ -241,7 +241,7 @@ class _Builder:
         count = self.layout.sites[site].site.rows
         fresh = SiteRequest(kzero((count,)), leaf.tile_point[cut:], leaf.column_point, leaf.name)
         request = self.requests.setdefault(site, fresh)
-        request.rows[: len(rows)] = (request.rows[: len(rows)] + scaled(rows, top)) % np.uint64(P)
+        request.rows[: len(rows)] = kadd(request.rows[: len(rows)], scaled(rows, top))
 
     def _weights(self, block: WeightBlock) -> None:
         leaf = self.leaf

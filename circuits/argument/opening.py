@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional
-from huref.common.algebra.field import DEGREE, P, fmul, kmatvec, kzero
+from huref.common.algebra.field import DEGREE, P, fmul, kmatvec, kzero, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form, PadSpace
@@ -68,7 +68,7 @@ def dense_fold(values: Array, choice: NDArray[np.int32], eq_rho: Array) -> Array
     for limb in range(DEGREE):
         part = kmatvec(np.ascontiguousarray(values[:, limb])[choice], eq_rho)
         out += np.roll(part, limb, axis=1) * SHIFTED[limb]
-    return out % np.uint64(P)
+    return reduce(out)
 
 
 def vandermonde(points: Array, count: int) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Functional, total
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P, embed, kdot, kmul, kouter, kzero, to_field
+from huref.common.algebra.field import DEGREE, embed, kdot, kmul, kouter, kzero, reduce, to_field
 from huref.common.algebra.kscalar import KS
 
 
@@ -76,7 +76,7 @@ class Run:
 
 def summed(coefficients: Array, shape: Sequence[int], axes: tuple[int, ...]) -> Array:
     """Coefficients (rows, 5) of rows with these indices, summed over some of them: (rows left, 5)."""
-    total = coefficients.reshape(*shape, DEGREE).sum(axis=axes, dtype=np.uint64) % np.uint64(P)
+    total = reduce(coefficients.reshape(*shape, DEGREE).sum(axis=axes, dtype=np.uint64))
     return total.reshape(-1, DEGREE)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import P, kadd, kdot, kmatvec, kmul, kzero
+from huref.common.algebra.field import kadd, kdot, kmatvec, kmul, kzero, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_index, eq_table, log2_ceil, prefix_sums
 
@@ -155,5 +155,5 @@ def _eq_and_before(point: Sequence[KS]) -> tuple[Array, Array]:
 
 def _running(values: Array) -> Array:
     """Sums of all values before each, (n, 5) to (n, 5)."""
-    sums = np.cumsum(values[:-1], axis=0) % np.uint64(P)  # far fewer than 2^33 values
+    sums = reduce(np.cumsum(values[:-1], axis=0))  # far fewer than 2^33 values
     return np.concatenate([kzero((1,)), sums])

@@ -19,7 +19,7 @@ from huref.circuits.relations.linear import CausalRows
 from huref.circuits.relations.products import CausalMix, CausalScores
 from huref.circuits.relations.readout import Readout
 from huref.circuits.relations.weights import EquationWeights
-from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kzero
+from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kzero, reduce
 
 
 def add_causal_scores(
@@ -61,7 +61,7 @@ def _later(high: Array, cols: Array, frame: Frame) -> Array:
     for start, length in zip(starts_of(frame.lengths), frame.lengths, strict=True):
         own = high[:, start : start + length]
         sums[:, start : start + length] = np.cumsum(own[:, ::-1], axis=1, dtype=np.uint64)[:, ::-1]
-    return kmul(sums % np.uint64(P), cols[frame.positions][None, :, None])
+    return kmul(reduce(sums), cols[frame.positions][None, :, None])
 
 
 def add_causal_mix(

@@ -15,7 +15,7 @@ from huref.circuits.relations.frame import Frame
 from huref.circuits.relations.layout import RelationLayout
 from huref.circuits.relations.program import Relations
 from huref.circuits.relations.terms import Factor, by_inner
-from huref.common.algebra.field import DEGREE, P, kmul, kone, kouter, kscale, kzero, to_field
+from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, reduce, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 
@@ -95,9 +95,9 @@ def placed_rows(weights: Array, select: tuple[int, ...] | None, count: int) -> A
     out = kzero((*weights.shape[:-2], count))
     for at, place in enumerate(select):
         out[..., place, :] += weights[..., at, :]
-    return out % np.uint64(P)
+    return reduce(out)
 
 
 def prefix_totals(vector: Array) -> Array:
     """Sums of the first 1, 2, … entries of (n, 5)."""
-    return np.cumsum(vector, axis=0, dtype=np.uint64) % np.uint64(P)
+    return reduce(np.cumsum(vector, axis=0, dtype=np.uint64))
