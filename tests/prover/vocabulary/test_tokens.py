@@ -20,6 +20,7 @@ from huref.circuits.fingerprint.sizes import choose_sizes
 from huref.common.errors import HurefError, InputOutputError, Malformed, Unsupported, UsageError
 from huref.prover.checkpoint.checkpoint import open_checkpoint
 from huref.prover.demo.checkpoints import find
+from huref.prover.vocabulary import frequency
 from huref.prover.vocabulary.frequency import corpus_counts, frequency_list_digest, word_list_counts
 from huref.prover.vocabulary.gguf_tokenizer import gguf_vocabulary
 from huref.prover.vocabulary.tokenizer import Vocabulary
@@ -238,6 +239,9 @@ def test_digest_follows_the_content(tmp_path: Path) -> None:
 
 
 def test_the_word_list_is_the_pinned_one() -> None:
+    """Down to words that occur once in three million: 10^−6.5."""
+    bands = frequency._bands()
+    assert (len(bands), sum(map(len, bands))) == (651, 53_572) and bands[-1]
     assert frequency_list_digest() == "c961348fef8713d7a097786668f7c4666414ceb519f504b2f019b504954fe805"
 
 
