@@ -123,14 +123,12 @@ def test_the_metadata(built: Built) -> None:
 
 def test_a_fresh_environment_verifies(built: Built, tiny: Made, other: Made, tmp_path: Path) -> None:
     """The base install, beside a package of the index and a stray folder that have the names of our folders."""
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     python, huref = (tmp_path / "env" / "bin" / name for name in ("python", "huref"))
-    constraints = ROOT / "constraints.txt"
-    install = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints, built.wheel, NEIGHBOUR]
+    constraints, pip = ROOT / "constraints.txt", [sys.executable, "-m", "pip", "--python", python]
+    install = [*pip, "install", "--quiet", "--constraint", constraints, built.wheel, NEIGHBOUR]
     subprocess.run(install, check=True, capture_output=True, text=True, timeout=600)
-    listed = subprocess.run(
-        [python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True
-    )
+    listed = subprocess.run([*pip, "list", "--format", "json"], check=True, capture_output=True)
     names = {entry["name"].lower() for entry in json.loads(listed.stdout)}
     assert not names & {"torch", "numba", "safetensors", "gguf", "tokenizers", "wordfreq", "transformers"}
     stray = tmp_path / "stray"

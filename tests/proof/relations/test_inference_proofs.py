@@ -68,9 +68,9 @@ def test_what_a_proof_of_several_says_cannot_be_changed() -> None:
             made.verify(proof, setup=Toy(other.relations, run.weights, run.found).setup)
 
 
-@pytest.mark.parametrize("layout", ["small rows", "small heads", "qwen2", "qwen3", "gpt2", "gemma2"])
+@pytest.mark.parametrize("layout", ["small rows", "small heads", "qwen2", "qwen3"])
 def test_other_layouts(layout: str) -> None:
-    """What Gemma 3 has is in Gemma 2 and Qwen3."""
+    """GPT-2's is above; Gemma 2's, with caps and norms behind, is proven in tests/verifier/test_inference.py."""
     made = of(layout_run(layout))
     made.verify(made.prove())
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import venv
 from dataclasses import replace
 from pathlib import Path
@@ -181,10 +182,11 @@ def test_keys_of_other_kinds(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_model_signing_knows_the_same_files(tiny: Made, keys: Path, tmp_path: Path) -> None:
     """OpenSSF's tool signs a model's folder with the bundle in it, and verifies it; both name the same digests."""
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     run = tmp_path / "env" / "bin"
+    pip = [sys.executable, "-m", "pip", "--python", run / "python"]
     installed = subprocess.run(
-        [run / "python", "-m", "pip", "install", "--quiet", "model-signing", "pyOpenSSL"],
+        [*pip, "install", "--quiet", "model-signing", "pyOpenSSL"],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     if installed.returncode:
