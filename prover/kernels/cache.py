@@ -29,9 +29,13 @@ _PREFIX, _TEMPORARY = "huref-kernels-", "huref-once-"
 
 
 def digest(folders: tuple[Path, ...] = _SOURCES) -> str:
-    """Name of what would be compiled: source files by path and content, and the compiler's versions."""
+    """Name of what would be compiled: source files by place, path and content, and the compiler's versions.
+
+    By place too, because numba compares times of files: to one installation the code of another one is out of date.
+    """
     total = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for folder in folders:
+        total.update(str(folder.resolve()).encode())
         for path in sorted(folder.rglob("*.py")):
             total.update(f"\0{path.relative_to(folder)}\0".encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())

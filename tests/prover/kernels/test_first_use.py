@@ -118,6 +118,8 @@ def test_the_folder_is_named_after_what_is_compiled(tmp_path: Path) -> None:
     shutil.copytree(KERNELS, sources, ignore=shutil.ignore_patterns("__pycache__"))
     names = {cache.digest((sources,))}
     assert cache.digest((sources,)) in names
+    shutil.copytree(sources, tmp_path / "elsewhere")
+    assert cache.digest((tmp_path / "elsewhere",)) not in names
     for change in sorted(sources.rglob("*.py")):
         change.write_text(change.read_text() + "\n")
         names.add(cache.digest((sources,)))
@@ -128,7 +130,12 @@ def test_the_folder_is_named_after_what_is_compiled(tmp_path: Path) -> None:
     current.mkdir()
     (tmp_path / "module.pyc").write_text("")
     cache._drop_others(current)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["huref-kernels-new", "kernels", "module.pyc"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere",
+        "huref-kernels-new",
+        "kernels",
+        "module.pyc",
+    ]
 
 
 def test_only_kernels_are_called_from_python() -> None:
