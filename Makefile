@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Every process of a test or the demo would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test fast lint docs install clean
+.PHONY: demo test fast lint kernels docs install clean
 
 install: $(VENV)/.installed
 
@@ -24,13 +24,14 @@ test fast: export OMP_NUM_THREADS = 1
 test fast: export OPENBLAS_NUM_THREADS = 1
 test fast: export TOKENIZERS_PARALLELISM = false
 
-test: install lint
-	$(BIN)/python -m tests.support.warm_kernels
+test: lint kernels
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-fast: install lint
-	$(BIN)/python -m tests.support.warm_kernels
+fast: lint kernels
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+kernels: install
+	$(BIN)/python -m tests.support.warm_kernels
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional
-from huref.common.algebra.field import DEGREE, P, fmul, kmatvec, kzero, reduce
+from huref.common.algebra.field import DEGREE, fmul, kmatvec, kzero, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form, PadSpace
@@ -55,7 +55,7 @@ def pad_coefficients(layout: Rowed, claims: Sequence[Claim], weights: Sequence[K
     limbs = np.array([tuple(value) for value in pads], np.uint64)[:, None, :].repeat(DEGREE, axis=1)
     for limb in range(1, DEGREE):  # limb l of a pad stands for X^l
         limbs[:, limb] = np.roll(limbs[:, limb - 1], 1, axis=1)
-        limbs[:, limb, 0] = limbs[:, limb, 0] * np.uint64(2) % np.uint64(P)
+        limbs[:, limb, 0] = fmul(limbs[:, limb, 0], np.uint64(2))
     values = np.concatenate([kzero((1,)), limbs.reshape(-1, DEGREE)])
     choice = np.zeros((layout.mask_start - layout.pad_start) * layout.w, np.int32)
     choice[: DEGREE * len(pads)] = 1 + np.arange(DEGREE * len(pads))

@@ -22,13 +22,13 @@ import llvmlite  # type: ignore[import-untyped]
 import numba
 
 _ROOM = Path(__file__).parent
-_SOURCES = (_ROOM, _ROOM.parents[1] / "common" / "algebra")
+SOURCES = (_ROOM, _ROOM.parents[1] / "common" / "algebra")
 """Kernels, and the constants that are compiled into them."""
 
 _PREFIX, _TEMPORARY = "huref-kernels-", "huref-once-"
 
 
-def digest(folders: tuple[Path, ...] = _SOURCES) -> str:
+def digest(folders: tuple[Path, ...] = SOURCES) -> str:
     """Name of what would be compiled: source files by place, path and content, and the compiler's versions.
 
     By place too, because numba compares times of files: to one installation the code of another one is out of date.

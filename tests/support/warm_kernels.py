@@ -22,11 +22,18 @@ SAID = "warmup.json"
 """What the warm-up wrote to standard output."""
 
 
+def _place() -> Path:
+    """Of these sources as they lie here: numba holds code for out of date when a file has another time."""
+    times = (path.stat().st_mtime_ns for folder in cache.SOURCES for path in folder.rglob("*.py"))
+    return ROOT / "build" / "kernels" / f"{cache.digest()}-{max(times)}"
+
+
 def warmed() -> Path:
     """A folder for `NUMBA_CACHE_DIR`, not to be written; made by a warm-up if these sources have none."""
-    folder = ROOT / "build" / "kernels" / cache.digest()
+    folder = _place()
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.parent.mkdir(parents=True)
         with TemporaryDirectory(dir=folder.parent) as room:
             made = Path(room) / "made"
             made.mkdir()
@@ -47,9 +54,9 @@ def warm_up(folder: Path) -> str:
 
 
 def main() -> None:
-    """Into the folder that commands use, as far as it has none of its own."""
-    made, used = warmed(), cache.folder()
-    if used is not None and not any(used.iterdir()):
+    """Into the folder that commands use, if that is empty or was filled for files of another time."""
+    again, made, used = not _place().exists(), warmed(), cache.folder()
+    if used is not None and (again or not any(used.iterdir())):
         shutil.copytree(made / used.name, used, dirs_exist_ok=True)
 
 
