@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import io
 import json
 import random
@@ -34,7 +33,7 @@ from typing import Any
 import typer
 
 from benchmarks.mutations import Files, mutate
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import ExitCode, HurefError, Rejected
 from huref.common.files import bundle as form
 from huref.common.files.atomic import write_file
@@ -133,8 +132,7 @@ def _commands(place: Path, html: Path) -> None:
 @cache
 def _command() -> Any:
     """All of huref's commands; putting them together takes longer than most mutations."""
-    for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
-        importlib.import_module(module).register(app)
+    register(app)
     return typer.main.get_command(app)
 
 

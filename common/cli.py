@@ -7,6 +7,7 @@ the prover's commands import torch and numba only when they run.
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 from typing import Annotated
 
@@ -52,12 +53,25 @@ def root(
     set_level(quiet=quiet, verbose=verbose)
 
 
+def register(app: typer.Typer, named: str | None = None) -> None:
+    """Add the command or group of this name, alone: to load and describe all takes longer than most need. All of them
+    if there is none of this name.
+    """
+    places = [
+        (name, f"{package}.{module}")
+        for package in ("huref.verifier.commands", "huref.prover.commands")
+        for name, module in importlib.import_module(f"{package}.register").COMMANDS.items()
+    ]
+    wanted = [module for name, module in places if name == named] or [module for _, module in places]
+    for module in dict.fromkeys(wanted):
+        importlib.import_module(module).register(app)
+
+
 def main() -> None:
     """Console entry point; an unexpected exception is an internal bug (exit code 70)."""
     try:
         with exit_on_error():
-            for module in ("huref.verifier.commands.register", "huref.prover.commands.register"):
-                importlib.import_module(module).register(app)
+            register(app, next((word for word in sys.argv[1:] if not word.startswith("-")), None))
             try:
                 app()
             finally:

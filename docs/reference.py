@@ -82,10 +82,9 @@ def command_line() -> str:
     """The page of all commands, subcommands too."""
     import typer
 
-    from huref.common.cli import app
+    from huref.common.cli import app, register
 
-    for half in ("verifier", "prover"):
-        importlib.import_module(f"huref.{half}.commands.register").register(app)
+    register(app)
     root = typer.main.get_command(app)
     intro = "Made from the commands themselves. [On the terminal](../terminal.md) has exit codes and the environment."
     return "\n".join(["# Command line", "", intro, "", *_command(root, "huref", None, 2)])

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import typer
-
-from huref.prover.commands import (
-    ask,
-    audit,
-    commit,
-    demo,
-    export,
-    fingerprint,
-    generator,
-    prove,
-    prove_inference,
-    range,
-    restore,
-    tokens,
-    warmup,
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the prover's commands to the root command."""
-    making = (tokens, fingerprint, commit, range, prove, prove_inference, restore, export, ask)
-    for module in (*making, audit, demo, generator, warmup):
-        module.register(app)
+COMMANDS = {
+    "tokens": "tokens",
+    "fingerprint": "fingerprint",
+    "commit": "commit",
+    "range": "range",
+    "prove": "prove",
+    "prove-inference": "prove_inference",
+    "restore": "restore",
+    "export": "export",
+    "ask": "ask",
+    "audit": "audit",
+    "demo": "demo",
+    "generator": "generator",
+    "warmup": "warmup",
+}
+"""Names of commands and groups, in the order of the help, and the module here that registers each."""

@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 import typer
 
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import UsageError
 from huref.common.installation import EXTRAS, MissingPackage, missing_package
-from huref.prover.commands import register as prover_commands
-from huref.verifier.commands import register as verifier_commands
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.blocked import Done, run_without
@@ -25,8 +23,7 @@ from tests.support.blocked import Done, run_without
 def all_commands() -> set[tuple[str, ...]]:
     """Every command of the root, and of the groups under it."""
     root = typer.Typer()
-    verifier_commands.register(root)
-    prover_commands.register(root)
+    register(root)
     found = {(str(command.name),) for command in root.registered_commands}
     for group in root.registered_groups:
         commands = group.typer_instance.registered_commands if group.typer_instance else []

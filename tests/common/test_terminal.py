@@ -16,10 +16,11 @@ from typer import Typer
 from typer.main import get_command
 
 from huref.common import output
+from huref.common.cli import register
 from huref.common.errors import ExitCode
 from huref.prover.commands.progress import ProgressBar
-from huref.prover.commands.register import register as prover_commands
-from huref.verifier.commands.register import register as reader_commands
+from huref.prover.commands.register import COMMANDS as OWNER_COMMANDS
+from huref.verifier.commands.register import COMMANDS as READER_COMMANDS
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.command import huref
@@ -78,11 +79,39 @@ def test_help_is_never_cut() -> None:
         assert huref(name, "-h").code == 0
 
 
+def test_a_command_is_registered_by_the_module_that_is_named_for_it() -> None:
+    everything = Typer(name="huref")
+    register(everything)
+    for name in get_command(everything).commands:  # type: ignore[attr-defined]
+        alone = Typer(name="huref")
+        register(alone, name)
+        assert name in {one.name for one in (*alone.registered_commands, *alone.registered_groups)}
+        assert len(alone.registered_commands) + len(alone.registered_groups) <= 2
+    unknown = Typer(name="huref")
+    register(unknown, "verifi")
+    assert len(unknown.registered_commands) == len(everything.registered_commands)
+    for named in (*READER_COMMANDS, *OWNER_COMMANDS):
+        assert named in get_command(everything).commands  # type: ignore[attr-defined]
+
+
+def test_a_command_does_not_load_the_others() -> None:
+    code = (
+        "import sys; sys.argv = ['huref', '-q', 'pubkey', '--help']\n"
+        "from huref.common.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(*(name for name in sys.modules if '.commands.' in name), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    loaded = {name for name in done.stderr.split() if not name.endswith(".register")}
+    assert loaded == {"huref.verifier.commands.keys"}
+
+
 def _commands() -> dict[str, Command]:
     """Every command by its name after `huref`, those of groups too."""
     root = Typer(name="huref")
-    for register in (reader_commands, prover_commands):
-        register(root)
+    register(root)
     found: dict[str, Command] = {}
     open_groups = [("", get_command(root))]
     while open_groups:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import typer
-
-from huref.verifier.commands import (
-    card,
-    challenge,
-    compare,
-    identify,
-    inspect,
-    keys,
-    pack,
-    registry,
-    stamp,
-    statement,
-    verify,
-)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verifier's commands to the root command."""
-    for module in (
-        verify,
-        inspect,
-        compare,
-        challenge,
-        identify,
-        registry,
-        pack,
-        statement,
-        card,
-        stamp,
-        keys,
-    ):
-        module.register(app)
+COMMANDS = {
+    "verify": "verify",
+    "inspect": "inspect",
+    "compare": "compare",
+    "challenge": "challenge",
+    "identify": "identify",
+    "registry": "registry",
+    "pack": "pack",
+    "unpack": "pack",
+    "statement": "statement",
+    "card": "card",
+    "stamp": "stamp",
+    "keygen": "keys",
+    "pubkey": "keys",
+}
+"""Names of commands and groups, in the order of the help, and the module here that registers each."""

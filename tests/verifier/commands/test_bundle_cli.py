@@ -39,9 +39,9 @@ def huref(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  
     from huref.common import cli
 
     def run(*arguments: object) -> Result:
-        monkeypatch.setattr(
-            cli, "app", typer.Typer(name="huref", no_args_is_help=True, rich_markup_mode=None)
-        )
+        root = typer.Typer(name="huref", no_args_is_help=True, rich_markup_mode=None)
+        root.callback()(cli.root)
+        monkeypatch.setattr(cli, "app", root)
         monkeypatch.setattr(sys, "argv", ["huref", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_:
