@@ -12,7 +12,6 @@ from huref.circuits.fingerprint.paper import EQUAL_TERM_WEIGHTS, compile_paper
 from huref.circuits.fingerprint.profiles import PROFILES, Profile
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.fingerprint.sizes import choose_sizes
-from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
 from huref.circuits.program.program import Program
 from huref.circuits.whole import compile_whole
@@ -182,6 +181,8 @@ def _check_inference(facts: Facts | None, profile: Profile, shape: ModelShape) -
     """Facts lie beside a whole model only, are of its size, and compile to a program without overflow."""
     if facts is None:
         return
+    from huref.circuits.inference.compile import compile_inference  # much to load, for those that have facts
+
     if not profile.whole:
         raise Malformed(f"directory.inference: profile {profile.name} commits to no whole model")
     for n, layer in enumerate(facts.layers):

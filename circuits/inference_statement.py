@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from huref.circuits.commitment import inference_facts, knobs_for
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.claim import ODDS_LIMIT
-from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
-from huref.circuits.inference.relate_head import Claims
-from huref.circuits.inference.relations import relate
 from huref.circuits.relations.frame import starts_of
-from huref.circuits.relations.setup import RelationSetup, prepare_relations
 from huref.circuits.statement import FORMAT, PROTOCOL, require_model
 from huref.circuits.whole import committed_tensors
 from huref.common.errors import Malformed, Rejected, Unsupported, UsageError
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.strict import Hex32, StrictModel
+
+if TYPE_CHECKING:  # loaded where a bundle has an answer, below: a fingerprint is verified without
+    from huref.circuits.inference.relate_head import Claims
+    from huref.circuits.relations.setup import RelationSetup
 
 MAX_IDS = 1 << 12
 """Most token ids of all answers."""
@@ -95,6 +95,8 @@ class InferenceStatement(StrictModel):
 
     def claims(self) -> Claims:
         """The claims of the run, of answers that were checked."""
+        from huref.circuits.inference.relate_head import Claims
+
         positions: list[int] = []
         for start, answer in zip(starts_of(self.lengths), self.answers, strict=True):
             positions += range(start + answer.first - 1, start + len(answer.ids) - 1)
@@ -131,6 +133,10 @@ def prepare_inference(statement: InferenceStatement, commitment: CommitmentFile)
         Malformed, Unsupported: a field is impossible.
         Rejected: the statement is about another model id, or about one without an inference program.
     """
+    from huref.circuits.inference.compile import compile_inference
+    from huref.circuits.inference.relations import relate
+    from huref.circuits.relations.setup import prepare_relations
+
     require_model("inference", statement.model_id, commitment)
     shape, facts = inference_program(commitment)
     lengths = statement.lengths

@@ -22,7 +22,6 @@ from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.text import escape, quoted, shorten
 from huref.verifier.measured import measured
-from huref.verifier.relations.verify import verify_relations
 
 FLAT = 0.05
 """Below this probability a verdict warns."""
@@ -219,6 +218,8 @@ def verify_inference(
     """
     if form.INFERENCE not in files:
         return None
+    from huref.verifier.relations.verify import verify_relations
+
     statement = InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
     setup = prepare_inference(statement, commitment)
     proof = files[form.INFERENCE_PROOF]

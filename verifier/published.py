@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from huref.circuits.statement import fingerprint_name
+from huref.common.files.address import is_address
 from huref.common.files.bundle import is_bundle, read_bundle
-from huref.common.files.download import is_address
 from huref.common.files.fingerprint_file import (
     FILE_NAME,
     FingerprintFile,

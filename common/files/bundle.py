@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from huref.common.errors import Damaged, InputOutputError, Malformed, Rejected
+from huref.common.files.address import is_address, is_checkpoint_address
 from huref.common.files.archive import MAGIC, read_archive, write_archive
 from huref.common.files.capped import capped_names, read_capped
-from huref.common.files.download import download, is_address, is_checkpoint_address
 from huref.common.files.strict import Hex32, Identifier, StrictModel
 
 MANIFEST = "manifest.json"
@@ -142,6 +142,8 @@ def read_bundle(path: str | Path) -> Bundle:
         Rejected: a file's size or hash is not the manifest's.
     """
     if is_address(str(path)):
+        from huref.common.files.download import download
+
         files, ignored = read_archive(download(str(path), MAX_ARCHIVE), str(path), CAPS, MANIFEST)
     elif os.path.isdir(path):
         files, ignored = _read_folder(Path(path))

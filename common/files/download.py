@@ -19,19 +19,7 @@ TIMEOUT = 30.0
 DEADLINE = 600.0
 """Seconds in all."""
 SCHEMES: Sequence[str] = ("https",)
-WEIGHTS = (".safetensors", ".gguf", ".onnx")
-"""Endings of the names of weights files."""
 _CHUNK = 1 << 16
-
-
-def is_address(text: str) -> bool:
-    """Whether this is an address rather than a path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
-
-
-def is_checkpoint_address(text: str) -> bool:
-    """Whether this can only be the address of a checkpoint: one of a model hub, or that of a weights file."""
-    return text.startswith("hf://") or (is_address(text) and text.partition("?")[0].lower().endswith(WEIGHTS))
 
 
 def download(

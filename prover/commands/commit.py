@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from huref.common.errors import UsageError
-from huref.common.files.download import is_address
+from huref.common.files.address import is_address
 from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
 from huref.prover.commands.located import CheckpointArgument, check_outside, located

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from huref.common.errors import UsageError
-from huref.common.files.download import is_address
+from huref.common.files.address import is_address
 from huref.common.output import note
 from huref.prover.commands.progress import on_terminal
 

@@ -114,7 +114,7 @@ def _compare(
 ) -> tuple[FingerprintComparison, list[dict[str, Any]], dict[str, Any]]:
     """The comparison, what either side is, and what only two checkpoints tell."""
     from huref.circuits.challenge import parse_beacon, parse_challenge
-    from huref.common.files.download import is_checkpoint_address
+    from huref.common.files.address import is_checkpoint_address
     from huref.verifier.compare import compare_fingerprints
     from huref.verifier.published import is_published, load_vector
 

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from huref.common.errors import InputOutputError, Malformed, Rejected, UsageError
+from huref.common.files.address import is_address
 from huref.common.files.canonical import parse_json
-from huref.common.files.download import download, is_address
+from huref.common.files.download import download
 from huref.verifier.registry.entry import Checkpoint, Entry
 from huref.verifier.registry.merkle import consistent, included
 from huref.verifier.registry.store import Item, Store

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from huref.common.errors import UsageError
-from huref.common.files.download import WEIGHTS
+from huref.common.files.address import WEIGHTS
 
 SCHEMES: Sequence[str] = ("https",)
 """Schemes of servers that are no hub. Wider in tests only."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from huref.common.errors import Damaged, UsageError
-from huref.common.files.download import WEIGHTS
+from huref.common.files.address import WEIGHTS
 from huref.prover.checkpoint.formats.partial import PartialFile, opened, ready_whole
 from huref.prover.checkpoint.remote import hub
 from huref.prover.checkpoint.remote.address import HubAddress, parse_address

@@ -18,6 +18,7 @@ import pytest
 from huref.common.errors import Damaged, InputOutputError, Malformed, UsageError
 from huref.common.files import bundle as form
 from huref.common.files import download as module
+from huref.common.files.address import is_address, is_checkpoint_address
 from huref.common.files.download import download
 from huref.verifier.verification import verify
 from tests.conftest import Made
@@ -154,12 +155,12 @@ def test_addresses_of_checkpoints_are_no_bundles() -> None:
         "https://h/a.SafeTensors?download=true",
         "https://h/a.onnx",
     ):
-        assert module.is_address(address) and module.is_checkpoint_address(address)
+        assert is_address(address) and is_checkpoint_address(address)
         assert not form.is_bundle(address)
     for address in ("https://h/a.zip", "https://h/a.gguf.zip", "https://h/?a.gguf"):
-        assert form.is_bundle(address) and not module.is_checkpoint_address(address)
+        assert form.is_bundle(address) and not is_checkpoint_address(address)
     for path in ("a.gguf", "C:\\a.onnx", "1a://b", "a/b://c"):
-        assert not module.is_address(path) and not module.is_checkpoint_address(path)
+        assert not is_address(path) and not is_checkpoint_address(path)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_a_bundle_verifies_from_its_address(site: str, tiny: Made, monkeypatch: 
         for path in tiny.bundle.iterdir():
             out.write(path, Path("tiny.huref") / path.name)
     monkeypatch.setattr(_Server, "content", data.getvalue())
-    monkeypatch.setattr(form, "download", functools.partial(download, schemes=SCHEMES))
+    monkeypatch.setattr(module, "download", functools.partial(download, schemes=SCHEMES))
     verdict = verify(f"{site}/bundle.zip", root=tiny.proved.verdict.model_id)
     assert verdict.v == tiny.proved.verdict.v
     monkeypatch.setattr(_Server, "content", b"<html>sign in</html>")
