@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.environment import store
 from benchmarks.inference_proof import Prepared
-from huref.prover.commands.memory import keep_freed_memory
+from huref.common.memory import keep_freed_memory
 
 PROMPTS, TOKENS = 8, 8
 

@@ -33,7 +33,7 @@ from huref.circuits.whole import committed_tensors
 from huref.common.params import Knobs
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import open_model
-from huref.prover.commands.memory import keep_freed_memory
+from huref.common.memory import keep_freed_memory
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.prover.demo.checkpoints import find

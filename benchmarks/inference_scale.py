@@ -28,7 +28,7 @@ from benchmarks.llama_checkpoint import SIZES, VirtualLlama, tokenizer
 from benchmarks.scale import COMMITMENT
 from huref.circuits.commitment import knobs_for
 from huref.circuits.inference_statement import inference_program
-from huref.prover.commands.memory import keep_freed_memory
+from huref.common.memory import keep_freed_memory
 from huref.prover.devices.choose import choose
 from huref.prover.owner import Options, commit, open_commitment
 from huref.prover.progress import Progress

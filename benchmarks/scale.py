@@ -34,7 +34,7 @@ from benchmarks.environment import RESULTS, store
 from benchmarks.llama_checkpoint import SIZES, VirtualLlama, tokenizer
 from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
-from huref.prover.commands.memory import keep_freed_memory
+from huref.common.memory import keep_freed_memory
 from huref.prover.progress import Progress
 
 TOKENS = 4096
@@ -254,8 +254,7 @@ if __name__ == "__main__":
     elif given.stage is None:
         measure(given)
     else:
-        if given.stage not in VERIFYING:
-            keep_freed_memory()  # as the commands do, and for the reference too
+        keep_freed_memory()  # as the commands do, and for the reference too
         result = RUN[given.stage](given, given.work)
         result["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
         print(json.dumps(result))

@@ -116,7 +116,7 @@ def commit(
     with exit_on_error(as_json=as_json, interrupted=lambda: _left(out)):
         from huref.common.files.keys import read_public_key
         from huref.prover.commands.first_use import announced
-        from huref.prover.commands.memory import keep_freed_memory
+        from huref.common.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make

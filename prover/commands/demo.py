@@ -28,7 +28,7 @@ def demo(
     with exit_on_error():
         from huref.common.errors import UsageError
         from huref.prover.commands.first_use import announced
-        from huref.prover.commands.memory import keep_freed_memory
+        from huref.common.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.demo.demo import MODEL, free_folder
         from huref.prover.demo.demo import demo as run

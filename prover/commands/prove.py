@@ -63,7 +63,7 @@ def prove(
         from huref.circuits.challenge import parse_challenge
         from huref.common.files.keys import SecretKey
         from huref.prover.commands.first_use import announced
-        from huref.prover.commands.memory import keep_freed_memory
+        from huref.common.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import prove as make

@@ -83,7 +83,7 @@ def prove_inference(
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.common.files.keys import SecretKey
         from huref.prover.commands.first_use import announced
-        from huref.prover.commands.memory import keep_freed_memory
+        from huref.common.memory import keep_freed_memory
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.inference.prove import check_commitment
         from huref.prover.inference.prove import prove_inference as make

@@ -34,8 +34,10 @@ def inspect(
     """Show what a bundle says and how it is checked, message by message. Exit codes as huref verify."""
     with exit_on_error(as_json=as_json):
         from huref.common.files.atomic import write_file
+        from huref.common.memory import keep_freed_memory
         from huref.verifier.report.inspection import inspect as replay
 
+        keep_freed_memory()
         found = replay(bundle)
         if html is not None:
             from huref.verifier.report.inspect_html import page

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from huref.common.image.creature.coat import Coat, Head, grown_at, lock, paint_lock
+from huref.common.image.creature.coat import Coat, Head, grown_at, lock, lock_parts
 from huref.common.image.creature.curves import closed, opened, points, stroke
 from huref.common.image.creature.palette import SHADE, coloured, mixed
-from huref.common.image.creature.pen import Pen, px
+from huref.common.image.creature.pen import Painted, Pen, px
 from huref.common.image.creature.raster import soft
 
 _ROWS = ((258, 9), (226, 8), (194, 7), (162, 6), (130, 5))
@@ -21,6 +21,7 @@ def paint_body(pen: Pen, head: Head, coat: Coat) -> None:
     t = pen.traits
     neck, shoulders = t.of("neck", px(66), px(92)), t.of("shoulders", px(146), px(190))
     point = t.of("lock_point", 0, 256)
+    locks: list[Painted] = []
     for row, (y, count) in enumerate(_ROWS):
         part = min(256, (y - 110) * 256 // 110)
         width = neck + ((shoulders - neck) * (512 - part) * part >> 16)
@@ -30,7 +31,8 @@ def paint_body(pen: Pen, head: Head, coat: Coat) -> None:
             place = (2 * index - count + 1) * width // count
             base = points([(place, px(y - 24) + abs(place) // 6)])[0]
             outward = _DOWN + np.array([place // 24, 0])
-            paint_lock(pen, coat, head, grown_at(shape, base, outward), base, row)
+            locks += lock_parts(coat, head, grown_at(shape, base, outward), base, row)
+    pen.fill_all(locks)
 
 
 def paint_scarf(pen: Pen, head: Head) -> None:
@@ -91,6 +93,7 @@ def paint_mane(pen: Pen, head: Head) -> None:
     reach = t.grown("mane", px(13), px(39))
     tone = pen.tone(24, 236, ("mane_tone", 215))
     point = t.of("lock_point", 40, 256)
+    locks: list[Painted] = []
     for fraction, count, change in ((262, 22, -34), (236, 22, 0)):
         colour = pen.ramp.at(tone + change)
         local = lock(reach, head.width * 52 // 256, point)
@@ -98,5 +101,6 @@ def paint_mane(pen: Pen, head: Head) -> None:
             turn = (2 * index + (change != 0)) * 32768 // count
             base, outward = head.at(turn, fraction)
             shape = grown_at(local, base, outward)
-            pen.canvas.fill(pen.on_head(shape + np.array([0, px(2)])), mixed(colour, SHADE, 84))
-            pen.canvas.fill(pen.on_head(shape), colour)
+            edge = shape + np.array([0, px(2)])
+            locks += [(edge, mixed(colour, SHADE, 84), None), (shape, colour, None)]
+    pen.fill_all(locks)

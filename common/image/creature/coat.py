@@ -14,7 +14,7 @@ import numpy as np
 
 from huref.common.image.creature.curves import Points, closed, points
 from huref.common.image.creature.palette import SHADE, mixed
-from huref.common.image.creature.pen import Pen, bounded, px
+from huref.common.image.creature.pen import Painted, Pen, bounded, px
 from huref.common.image.creature.raster import Colour
 from huref.common.image.creature.traits import COAT_MODES, UNIT
 
@@ -135,6 +135,7 @@ def paint_fur(pen: Pen, head: Head, coat: Coat) -> None:
     """All rings of the head, the outer ones first."""
     t = pen.traits
     point = t.of("lock_point", 0, 256)
+    locks: list[Painted] = []
     for ring, (fraction, count) in enumerate(RINGS):
         reach = t.of("lock_length", px(20), px(27)) * (200 + fraction // 4) // 256
         half = head.width * fraction * 21 // (256 * 6 * count) + px(4)
@@ -142,13 +143,13 @@ def paint_fur(pen: Pen, head: Head, coat: Coat) -> None:
         places = [(2 * index + ring % 2) * 32768 // count for index in range(count)]
         for turn in sorted(places, key=lambda turn: abs(32768 - turn)):
             base, outward = head.at(turn, fraction - 22)
-            paint_lock(pen, coat, head, grown_at(shape, base, outward), base, ring)
+            locks += lock_parts(coat, head, grown_at(shape, base, outward), base, ring)
+    pen.fill_all(locks)
 
 
-def paint_lock(pen: Pen, coat: Coat, head: Head, shape: Points, base: Points, ring: int) -> None:
-    """One lock with a darker edge below it and a lighter root."""
+def lock_parts(coat: Coat, head: Head, shape: Points, base: Points, ring: int) -> tuple[Painted, Painted]:
+    """One lock: a darker edge below it, and itself with a lighter root."""
     x, y = int(base[0]) * 256 // head.width, int(base[1]) * 256 // head.height
     colour = coat.colour(x, y, (ring % 2) * 8)
-    edge = mixed(colour, SHADE, 76)
-    pen.canvas.fill(pen.on_head(shape + base // 30 + np.array([0, px(2)])), edge)
-    pen.canvas.fill(pen.on_head(shape), colour, mixed(colour, SHADE, 24))
+    edge = shape + base // 30 + np.array([0, px(2)])
+    return (edge, mixed(colour, SHADE, 76), None), (shape, colour, mixed(colour, SHADE, 24))

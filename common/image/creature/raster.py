@@ -59,34 +59,46 @@ class Mask:
 
 def coverage(outlines: Sequence[Points]) -> Mask | None:
     """Pixels covered by closed outlines of one sense of rotation together; None when they miss the picture."""
-    start = np.concatenate(outlines)
-    end = np.concatenate([part for outline in outlines for part in (outline[1:], outline[:1])])
-    (low_x, low_y), (high_x, high_y) = start.min(0).tolist(), start.max(0).tolist()
-    left, right = max(0, low_x >> 8), min(SIZE - 1, high_x >> 8)
-    top, bottom = max(0, low_y >> 8), min(SIZE - 1, high_y >> 8)
-    if left > right or top > bottom:
-        return None
+    return coverages([outlines])[0]
+
+
+def coverages(shapes: Sequence[Sequence[Points]]) -> list[Mask | None]:
+    """The coverage of each of several shapes, all cut at once: most are small."""
+    start = np.concatenate([part for outlines in shapes for part in outlines])
+    end = np.concatenate(
+        [part for outlines in shapes for outline in outlines for part in (outline[1:], outline[:1])]
+    )
+    sizes = [sum(map(len, outlines)) for outlines in shapes]
+    firsts, of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(shapes)), sizes)
+    low, high = np.minimum.reduceat(start, firsts) >> 8, np.maximum.reduceat(start, firsts) >> 8
+    (left, top), (right, bottom) = np.maximum(low, 0).T, np.minimum(high, SIZE - 1).T
+    rows, width = np.maximum(bottom + 1 - top, 0), np.maximum(right + 3 - left, 2)
+    place = np.cumsum(rows * width) - rows * width
     first = np.minimum(start[:, 1], end[:, 1])
     last = np.maximum(start[:, 1], end[:, 1])
-    lowest = np.maximum((first + _STEP // 2 - 1) // _STEP, top * _LINES)
-    highest = np.minimum((last + _STEP // 2 - 1) // _STEP, (bottom + 1) * _LINES)
+    lowest = np.maximum((first + _STEP // 2 - 1) // _STEP, top[of] * _LINES)
+    highest = np.minimum((last + _STEP // 2 - 1) // _STEP, (bottom[of] + 1) * _LINES)
     counts = np.maximum(highest - lowest, 0)
     edge = np.repeat(np.arange(len(start)), counts)
     line = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + lowest[edge]
     dy = (end[:, 1] - start[:, 1])[edge]
     height = line * _STEP + _STEP // 2 - start[edge, 1]
     x = start[edge, 0] + (end[:, 0] - start[:, 0])[edge] * height // dy
-    x = np.clip(x - (left << 8), 0, (right + 1 - left) << 8)
+    shape = of[edge]
+    x = np.clip(x - (left[shape] << 8), 0, (width[shape] - 2) << 8)
     sign = np.where(dy > 0, 1, -1)
-    width = right - left + 3
-    cell = (line // _LINES - top) * width + (x >> 8)
+    cell = place[shape] + (line // _LINES - top[shape]) * width[shape] + (x >> 8)
     part = x & 255
-    total = np.zeros((bottom - top + 1) * width, dtype=np.int64)
+    total = np.zeros(int((rows * width).sum()), dtype=np.int64)
     np.add.at(total, cell, sign * (256 - part))
     np.add.at(total, cell + 1, sign * part)
-    sums = np.abs(np.cumsum(total.reshape(-1, width), axis=1)[:, :-2])
+    sums = np.abs(np.cumsum(total))  # what a line crosses adds up to zero: every row begins with nothing
     cover = np.minimum((sums + _LINES // 2) // _LINES, FULL).astype(np.int32)
-    return Mask(top, left, cover)
+    found = zip(place.tolist(), top.tolist(), left.tolist(), rows.tolist(), width.tolist(), strict=True)
+    return [
+        Mask(y, x, cover[at : at + n * m].reshape(n, m)[:, :-2]) if n and m > 2 else None
+        for at, y, x, n, m in found
+    ]
 
 
 def soft(plane: Plane, radius: int) -> Plane:
