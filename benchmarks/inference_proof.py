@@ -30,10 +30,10 @@ from huref.circuits.relations.frame import starts_of
 from huref.circuits.relations.security import relation_security
 from huref.circuits.relations.setup import prepare_relations
 from huref.circuits.whole import committed_tensors
+from huref.common.memory import keep_freed_memory
 from huref.common.params import Knobs
 from huref.prover.canonical.whole import whole_model
 from huref.prover.checkpoint.families import open_model
-from huref.common.memory import keep_freed_memory
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
 from huref.prover.demo.checkpoints import find

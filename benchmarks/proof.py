@@ -21,9 +21,9 @@ from huref.circuits.argument.proof import PublicInputs, prepare
 from huref.circuits.fingerprint.paper import compile_paper
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.program import Program
+from huref.common.memory import keep_freed_memory
 from huref.common.params import Knobs
 from huref.prover.argument.prove import prove
-from huref.common.memory import keep_freed_memory
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import commit_weights
 from huref.prover.run.executor import execute

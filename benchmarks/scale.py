@@ -32,9 +32,9 @@ import numpy as np
 
 from benchmarks.environment import RESULTS, store
 from benchmarks.llama_checkpoint import SIZES, VirtualLlama, tokenizer
+from huref.common.memory import keep_freed_memory
 from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
-from huref.common.memory import keep_freed_memory
 from huref.prover.progress import Progress
 
 TOKENS = 4096

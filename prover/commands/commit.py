@@ -115,8 +115,8 @@ def commit(
     """Quantize a checkpoint, commit to it, and prove that all committed entries are in range."""
     with exit_on_error(as_json=as_json, interrupted=lambda: _left(out)):
         from huref.common.files.keys import read_public_key
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import commit as make

@@ -27,8 +27,8 @@ def demo(
     """Prove a real model's picture and an answer of it, reject forgeries, unmask a made-up model."""
     with exit_on_error():
         from huref.common.errors import UsageError
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.demo.demo import MODEL, free_folder
         from huref.prover.demo.demo import demo as run

@@ -31,8 +31,8 @@ def export(
 ) -> None:
     """Write the committed integers as an ordinary safetensors checkpoint of LLaMA's, Qwen3's or Gemma's class."""
     with exit_on_error(as_json=as_json, interrupted="nothing was written"):
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.export import export as make
 

@@ -62,8 +62,8 @@ def prove(
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.circuits.challenge import parse_challenge
         from huref.common.files.keys import SecretKey
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.owner import Options
         from huref.prover.owner import prove as make

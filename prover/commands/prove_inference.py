@@ -82,8 +82,8 @@ def prove_inference(
     """Prove answers of the committed model, in one proof; the bundle holds its fingerprint as well."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
         from huref.common.files.keys import SecretKey
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.inference.prove import check_commitment
         from huref.prover.inference.prove import prove_inference as make

@@ -34,8 +34,8 @@ def prove_range(
 ) -> None:
     """Prove the range of a commitment, where huref commit was interrupted before it did."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
-        from huref.prover.commands.first_use import announced
         from huref.common.memory import keep_freed_memory
+        from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
         from huref.prover.devices.choose import choose
         from huref.prover.owner import open_commitment

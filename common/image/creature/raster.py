@@ -68,7 +68,7 @@ def coverages(shapes: Sequence[Sequence[Points]]) -> list[Mask | None]:
     end = np.concatenate(
         [part for outlines in shapes for outline in outlines for part in (outline[1:], outline[:1])]
     )
-    sizes = [sum(map(len, outlines)) for outlines in shapes]
+    sizes = np.array([sum(map(len, outlines)) for outlines in shapes], dtype=np.int64)
     firsts, of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(shapes)), sizes)
     low, high = np.minimum.reduceat(start, firsts) >> 8, np.maximum.reduceat(start, firsts) >> 8
     (left, top), (right, bottom) = np.maximum(low, 0).T, np.minimum(high, SIZE - 1).T
