@@ -56,12 +56,15 @@ class CpuProgress(Progress):
 
     def entered(self, text: str) -> None:
         """What comes is counted under this stage, or step of `prove` or `range`, all shards together."""
-        self.left(self._now)
+        self._count()
         stage, _, step = text.partition(": ")
         self._now = re.sub(r" \d+ of \d+$", "", text) if stage in ("range", "prove") and step else stage
 
-    def left(self, name: str) -> None:
+    def left(self, name: str, seconds: float) -> None:
         """What was counted so far belongs to the last stage or step."""
+        self._count()
+
+    def _count(self) -> None:
         now = os.times()
         if self._now:
             spent = self.cpu.setdefault(self._now, {"user": 0.0, "system": 0.0})

@@ -222,6 +222,19 @@ def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning: beware" in capsys.readouterr().err
 
 
+def test_a_stage_that_is_passed_twice_says_its_own_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((0.0, 5.0, 10.0, 12.0))
+    with ProgressBar(("load",)) as progress:
+        monkeypatch.setattr("huref.prover.progress.time.perf_counter", lambda: next(clock))
+        for _ in range(2):
+            with progress.stage("load"):
+                pass
+    assert capsys.readouterr().err.splitlines() == ["load: 5.0 s", "load: 2.0 s"]
+    assert progress.seconds == {"load": 7.0}
+
+
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
