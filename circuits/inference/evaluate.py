@@ -33,7 +33,7 @@ from huref.circuits.inference.sites import (
     Turn,
     Write,
 )
-from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.inference.tables import block, block_signs, head_signs, turns
 from huref.circuits.inference.trace import InferenceTrace, Past
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import DIGIT, DIGITS, STEP, kind_of
@@ -268,10 +268,12 @@ class Evaluator(PlainSites):
         turned[:, :, planes[:, 0]] = a * cosine - b * sine
         turned[:, :, planes[:, 1]] = b * cosine + a * sine
         turned[:, :, rest] = x[:, :, rest] * first
-        n = block(site.size)
-        signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
-        mixed = (turned * head_signs(site.size)).reshape(-1, n) @ np.array(signs, np.int64)
-        return np.asarray(mixed.reshape(self.program.tokens, -1))
+        mixed = self.mixed((turned * head_signs(site.size)).reshape(-1, block(site.size)))
+        return mixed.reshape(self.program.tokens, -1)
+
+    def mixed(self, blocks: Ints) -> Ints:
+        """The Hadamard transform of every row."""
+        return np.asarray(blocks @ block_signs(blocks.shape[1]))
 
     def heads(self, name: str, size: int) -> Ints:
         """Values by head: (heads, tokens, size)."""

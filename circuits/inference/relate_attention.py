@@ -12,7 +12,7 @@ from huref.circuits.inference.family import Family
 from huref.circuits.inference.limits import OCTAVE_BITS, RAW_HIGH, SCORE_HEIGHT, SCORE_REACH
 from huref.circuits.inference.relate_heads import relate_heads
 from huref.circuits.inference.sites import Divide, InferenceProgram, Linear, Mix, Scores, Turn
-from huref.circuits.inference.tables import block, head_signs, turns
+from huref.circuits.inference.tables import block, block_signs, head_signs, turns
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.program.functions import EXP_BITS, EXP_LOW, OCTAVE, reciprocal
 from huref.circuits.program.tables import Table
@@ -71,8 +71,7 @@ def head_maps(program: InferenceProgram, site: Turn) -> NDArray[np.int64]:
     turned[:, a, a], turned[:, a, b] = cosine, -sine
     turned[:, b, b], turned[:, b, a] = cosine, sine
     turned[:, rest, rest] = int(turns(1, 1, 2, 2, site.scale)[0][0, 0])
-    signs = [[-1 if (i & j).bit_count() % 2 else 1 for j in range(n)] for i in range(n)]
-    hadamard = np.kron(np.eye(size // n, dtype=np.int64), np.array(signs, np.int64))
+    hadamard = np.kron(np.eye(size // n, dtype=np.int64), block_signs(n))
     return (hadamard * head_signs(size)[None, :]) @ turned
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from huref.circuits.program.functions import Ints, nearest
-from huref.circuits.program.rotation import public_signs
+from huref.circuits.program.rotation import hadamard, public_signs
 
 ROTARY_BITS = 10
 """Sines and cosines count 2^−10."""
 
 
+@lru_cache(maxsize=8)  # every layer asks for the same
 def turns(
     positions: int, pairs: int, size: int, theta: int, scale: tuple[int, int], stretch: int = 1
 ) -> tuple[Ints, Ints]:
@@ -39,6 +40,8 @@ def turns(
 
     cosine = nearest((factor * np.cos(angle)).reshape(-1), lambda i: exact(i, 0))
     sine = nearest((factor * np.sin(angle)).reshape(-1), lambda i: exact(i, 1))
+    for table in (cosine, sine):
+        table.flags.writeable = False  # kept for the next call
     return cosine.reshape(angle.shape), sine.reshape(angle.shape)
 
 
@@ -70,3 +73,11 @@ def head_signs(size: int) -> Ints:
 def block(size: int) -> int:
     """The largest power of two up to 128 that divides a head's size: entries are mixed in blocks of so many."""
     return min(128, size & -size)
+
+
+@cache
+def block_signs(n: int) -> Ints:
+    """How a block is mixed: −1 where i & j has an odd number of ones, else 1, (n, n), n a power of two."""
+    signs = hadamard(np.eye(n, dtype=np.int32)).astype(np.int64)
+    signs.flags.writeable = False
+    return signs

@@ -53,6 +53,25 @@ def _square(left: Any, right: Any, n: int, i: int, j: int, count: int, out: Any,
             out[row + r, col + s] += np.int32(horizontal(sums[r][s]))
 
 
+@helper
+def _line(left: Any, right: Any, n: int, i: int, j: int, count: int, out: Any, row: int, col: int) -> None:
+    """As `_square` for one row of the left side."""
+    a0 = a1 = a2 = a3 = zero8()
+    for k in range(0, count, SHORT_LANES):
+        x = shorts16(left, i + k)
+        a0, a1 = (
+            multiply_add(a0, x, shorts16(right, j + k)),
+            multiply_add(a1, x, shorts16(right, j + n + k)),
+        )
+        a2, a3 = (
+            multiply_add(a2, x, shorts16(right, j + 2 * n + k)),
+            multiply_add(a3, x, shorts16(right, j + 3 * n + k)),
+        )
+    sums = (a0, a1, a2, a3)
+    for s in range(4):
+        out[row, col + s] += np.int32(horizontal(sums[s]))
+
+
 @kernel
 def _product(left: Any, right: Any, n: int, out: Any, start: int, stop: int) -> None:
     """out[:, start : stop] of left·rightᵀ, both flat with rows of n."""
@@ -64,14 +83,12 @@ def _product(left: Any, right: Any, n: int, out: Any, start: int, stop: int) -> 
         for f in range(start, whole_f, 4):
             for i in range(0, whole_m, 4):
                 _square(left, right, n, i * n + first, f * n + first, count, out, i, f)
-        rest = last - first - count
+            for i in range(whole_m, m):
+                _line(left, right, n, i * n + first, f * n + first, count, out, i, f)
         for f in range(start, stop):
-            for i in range(m):
-                if f >= whole_f or i >= whole_m:
-                    out[i, f] += _dot(left, right, i * n + first, f * n + first, last - first)
-                elif rest:
-                    at = first + count
-                    out[i, f] += _dot(left, right, i * n + at, f * n + at, rest)
+            at = first + count if f < whole_f else first
+            for i in range(m if at < last else 0):
+                out[i, f] += _dot(left, right, i * n + at, f * n + at, last - at)
 
 
 def product(left: NDArray[np.int16], right: NDArray[np.int8] | NDArray[np.int16]) -> NDArray[np.int32]:

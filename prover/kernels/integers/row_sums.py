@@ -81,18 +81,33 @@ def _add_rows(out: Any, at: int, width: int, wide: Any, pairs: int, left: Any, p
     _stored(out, at + 3 * width, d)
 
 
+@helper
+def _add_row(out: Any, at: int, wide: Any, pairs: int, left: Any, place: int) -> None:
+    """The same for one row of the left side."""
+    a = _loaded(out, at)
+    for pair in range(pairs):
+        to = 2 * _TILE * pair
+        x = shorts16(wide, to), shorts16(wide, to + 16), shorts16(wide, to + 32), shorts16(wide, to + 48)
+        a = multiply_add4(a, x, repeated_pair(left, place + 2 * pair))
+    _stored(out, at, a)
+
+
 @kernel
 def _row_sums(
     left: Any, n: int, matrix: Any, rows: int, columns: int, out: Any, width: int, start: int, stop: int
 ) -> None:
     """Tiles [start, stop) of left · matrix; `left` flat in rows of n (even), `out` flat in rows of `width`."""
     wide = np.zeros(_ROWS * _TILE, np.int16)
+    m = out.size // width
+    whole = m // _GROUP * _GROUP
     for tile in range(start, stop):
         for first in range(0, rows, _ROWS):
             pairs = (min(_ROWS, rows - first) + 1) // 2
             _widen(wide, matrix, rows, columns, first, pairs, tile * _TILE)
-            for row in range(0, out.size // width, _GROUP):
+            for row in range(0, whole, _GROUP):
                 _add_rows(out, row * width + tile * _TILE, width, wide, pairs, left, row * n + first, n)
+            for row in range(whole, m):
+                _add_row(out, row * width + tile * _TILE, wide, pairs, left, row * n + first)
 
 
 def row_sums(left: NDArray[np.int16], matrix: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -100,14 +115,14 @@ def row_sums(left: NDArray[np.int16], matrix: NDArray[np.int8]) -> NDArray[np.in
     m, n = left.shape
     if left.dtype != np.int16 or matrix.dtype != np.int8 or len(matrix) != n:
         raise ValueError(f"a {left.dtype} {left.shape} and a {matrix.dtype} {matrix.shape} matrix do not fit")
-    columns, groups = matrix.shape[1], -(-m // _GROUP) * _GROUP
-    padded = np.zeros((groups, n + n % 2), np.int16)
-    padded[:m, :n] = left
+    columns = matrix.shape[1]
+    padded = np.zeros((m, n + n % 2), np.int16)
+    padded[:, :n] = left
     tiles = -(-columns // _TILE)
-    out = np.zeros((groups, tiles * _TILE), np.uint32)
+    out = np.zeros((m, tiles * _TILE), np.uint32)
     flat = frozen(np.ascontiguousarray(matrix).reshape(-1))
     run_ranges(
         _row_sums, tiles, 4, padded.reshape(-1), padded.shape[1], flat, n, columns, out.reshape(-1), out.shape[1],
         align=1,
     )  # fmt: skip
-    return out.view(np.int32)[:m, :columns]
+    return out.view(np.int32)[:, :columns]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from huref.circuits.inference.evaluate import Evaluator, Ints, Weights
 from huref.circuits.inference.plain_sites import Rotate
 from huref.circuits.inference.sites import InferenceProgram, Low, Write
+from huref.circuits.inference.tables import block_signs
 from huref.circuits.inference.trace import InferenceTrace
 from huref.circuits.program.rotation import rotation
 from huref.prover.kernels.integers.integer_gemm import product
@@ -32,6 +33,9 @@ class FastEvaluator(Evaluator):
 
     def head_products(self, left: Ints, right: Ints) -> Ints:
         return np.matmul(left.astype(np.float64), right.astype(np.float64)).astype(np.int64)
+
+    def mixed(self, blocks: Ints) -> Ints:
+        return np.asarray(self.head_products(blocks, block_signs(blocks.shape[1])))
 
     def rotated(self, site: Rotate) -> Ints:
         matrix = rotation(site.cols, site.bits).astype(np.float64)

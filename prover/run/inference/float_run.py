@@ -39,7 +39,7 @@ from huref.circuits.inference.limits import (
     stream_size,
     turned_clamp,
 )
-from huref.circuits.inference.tables import ROTARY_BITS, block, head_signs
+from huref.circuits.inference.tables import ROTARY_BITS, block, block_signs, head_signs
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT, kind_of
 from huref.common.errors import ProverError
@@ -334,10 +334,7 @@ class FloatRun:
         a, b = x[:, :, planes[:, 0]], x[:, :, planes[:, 1]]
         out[:, :, planes[:, 0]], out[:, :, planes[:, 1]] = a * cosine - b * sine, b * cosine + a * sine
         n = block(self.shape.head_dim)
-        hadamard = np.ones((1, 1), np.float32)
-        while len(hadamard) < n:
-            hadamard = np.block([[hadamard, hadamard], [hadamard, -hadamard]])
-        mixed = (out * head_signs(self.shape.head_dim)).reshape(-1, n) @ hadamard
+        mixed = (out * head_signs(self.shape.head_dim)).reshape(-1, n) @ block_signs(n).astype(np.float32)
         return out, mixed.astype(np.float32)
 
     def linear(self, tensor: str, unit: int, outliers: Outliers = ()) -> int:

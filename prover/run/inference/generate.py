@@ -11,7 +11,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.evaluate import Weights
 from huref.circuits.inference.facts import Facts
-from huref.circuits.inference.sites import Mix, Scores
+from huref.circuits.inference.sites import InferenceProgram, Mix, Scores
 from huref.circuits.inference.trace import Past
 from huref.prover.run.inference.executor import FastEvaluator
 
@@ -32,8 +32,12 @@ def generate(
     past = [Past() for _ in prompts]
     made: list[list[int]] = [[] for _ in prompts]
     new = [list(prompt) for prompt in prompts]
+    programs: dict[tuple[int, ...], InferenceProgram] = {}
     for step in range(count):
-        program = compile_inference(shape, facts, *map(len, new))
+        lengths = tuple(map(len, new))
+        if lengths not in programs:
+            programs[lengths] = compile_inference(shape, facts, *lengths)
+        program = programs[lengths]
         run = FastEvaluator(program, weights, list(chain.from_iterable(new)), past)
         values = run.run().values
         _remember(run, past)

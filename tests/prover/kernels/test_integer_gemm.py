@@ -13,7 +13,17 @@ from huref.prover.kernels.integers.sites import signed_sums
 
 @pytest.mark.parametrize(("kind", "size"), [(np.int8, 128), (np.int16, 256)])
 @pytest.mark.parametrize(
-    "shape", [(4, 16, 4), (5, 33, 7), (8, 1024, 12), (9, 2500, 18), (1, 1, 1), (16, 4096, 70)]
+    "shape",
+    [
+        (4, 16, 4),
+        (5, 33, 7),
+        (8, 1024, 12),
+        (9, 2500, 18),
+        (1, 1, 1),
+        (16, 4096, 70),
+        (1, 4100, 9),
+        (7, 64, 8),
+    ],
 )
 def test_equal_to_numpy(shape: tuple[int, int, int], kind: type, size: int) -> None:
     m, n, f = shape
@@ -37,7 +47,7 @@ def test_operands_that_do_not_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (4, 256, 32), (5, 33, 7), (9, 301, 65), (12, 600, 130), (3, 2, 96)]
+    "shape", [(1, 1, 1), (4, 256, 32), (5, 33, 7), (9, 301, 65), (12, 600, 130), (3, 2, 96), (1, 600, 70)]
 )
 def test_sums_of_rows(shape: tuple[int, int, int]) -> None:
     m, n, d = shape
