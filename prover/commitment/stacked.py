@@ -20,6 +20,7 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
 
     def __init__(self, placed: Mapping[str, Placed], data: NDArray[np.int8]) -> None:
         self.data = data
+        self._plain = data.view(np.ndarray)  # slices of a memmap are slow to make
         self._placed = placed
 
     @classmethod
@@ -31,7 +32,7 @@ class StackedWeights(Mapping[str, NDArray[np.int8]]):
     def rows(self, name: str) -> NDArray[np.int8]:
         """A tensor's rows with their tails, (rows, blocks · w), contiguous."""
         place = self._placed[name]
-        return self.data[place.start : place.start + place.count].reshape(place.rows, -1)
+        return self._plain[place.start : place.start + place.count].reshape(place.rows, -1)
 
     def fill(self, name: str, values: NDArray[np.int8]) -> None:
         """Write a tensor, zeros behind its rows; a mapped file then gives their pages back."""

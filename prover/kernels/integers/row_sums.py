@@ -19,7 +19,8 @@ from huref.prover.kernels.field.short_simd import (
     store16,
 )
 from huref.prover.kernels.field.simd import vload, vstore
-from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.mapped import flat_rows
 from huref.prover.kernels.threads import run_ranges
 
 _TILE = 32
@@ -29,21 +30,21 @@ _GROUP = 4
 
 
 @helper
-def _widen(wide: Any, matrix: Any, rows: int, columns: int, first: int, pairs: int, column: int) -> None:
-    """32 columns of pairs of rows, interleaved; zeros past the end of either."""
+def _widen(
+    wide: Any, matrix: Any, step: int, rows: int, columns: int, first: int, pairs: int, column: int
+) -> None:
+    """32 columns of pairs of rows, interleaved; zeros past the end of either. A row begins every `step` entries."""
     for pair in range(pairs):
         row, to = first + 2 * pair, 2 * _TILE * pair
         if row + 1 < rows and column + _TILE <= columns:
-            at = row * columns + column
+            at = row * step + column
             for c in range(0, _TILE, 8):
-                store16(wide, to + 2 * c, paired_shorts(matrix, at + c, at + columns + c))
+                store16(wide, to + 2 * c, paired_shorts(matrix, at + c, at + step + c))
             continue
         for c in range(_TILE):
             inside = column + c < columns
-            wide[to + 2 * c] = matrix[row * columns + column + c] if inside else 0
-            wide[to + 2 * c + 1] = (
-                matrix[(row + 1) * columns + column + c] if inside and row + 1 < rows else 0
-            )
+            wide[to + 2 * c] = matrix[row * step + column + c] if inside else 0
+            wide[to + 2 * c + 1] = matrix[(row + 1) * step + column + c] if inside and row + 1 < rows else 0
 
 
 @helper
@@ -94,7 +95,16 @@ def _add_row(out: Any, at: int, wide: Any, pairs: int, left: Any, place: int) ->
 
 @kernel
 def _row_sums(
-    left: Any, n: int, matrix: Any, rows: int, columns: int, out: Any, width: int, start: int, stop: int
+    left: Any,
+    n: int,
+    matrix: Any,
+    step: int,
+    rows: int,
+    columns: int,
+    out: Any,
+    width: int,
+    start: int,
+    stop: int,
 ) -> None:
     """Tiles [start, stop) of left · matrix; `left` flat in rows of n (even), `out` flat in rows of `width`."""
     wide = np.zeros(_ROWS * _TILE, np.int16)
@@ -103,7 +113,7 @@ def _row_sums(
     for tile in range(start, stop):
         for first in range(0, rows, _ROWS):
             pairs = (min(_ROWS, rows - first) + 1) // 2
-            _widen(wide, matrix, rows, columns, first, pairs, tile * _TILE)
+            _widen(wide, matrix, step, rows, columns, first, pairs, tile * _TILE)
             for row in range(0, whole, _GROUP):
                 _add_rows(out, row * width + tile * _TILE, width, wide, pairs, left, row * n + first, n)
             for row in range(whole, m):
@@ -120,9 +130,8 @@ def row_sums(left: NDArray[np.int16], matrix: NDArray[np.int8]) -> NDArray[np.in
     padded[:, :n] = left
     tiles = -(-columns // _TILE)
     out = np.zeros((m, tiles * _TILE), np.uint32)
-    flat = frozen(np.ascontiguousarray(matrix).reshape(-1))
     run_ranges(
-        _row_sums, tiles, 4, padded.reshape(-1), padded.shape[1], flat, n, columns, out.reshape(-1), out.shape[1],
-        align=1,
+        _row_sums, tiles, 4, padded.reshape(-1), padded.shape[1], *flat_rows(matrix), n, columns, out.reshape(-1),
+        out.shape[1], align=1,
     )  # fmt: skip
     return out.view(np.int32)[:, :columns]

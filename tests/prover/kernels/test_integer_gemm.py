@@ -9,6 +9,7 @@ from huref.circuits.program.program import SketchSum
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.row_sums import row_sums
 from huref.prover.kernels.integers.sites import signed_sums
+from huref.prover.kernels.mapped import flat_rows
 
 
 @pytest.mark.parametrize(("kind", "size"), [(np.int8, 128), (np.int16, 256)])
@@ -31,6 +32,23 @@ def test_equal_to_numpy(shape: tuple[int, int, int], kind: type, size: int) -> N
     left = rng.integers(-2047, 2048, (m, n)).astype(np.int16)
     right = rng.integers(-size, size, (f, n)).astype(kind)
     assert np.array_equal(product(left, right), left.astype(np.int64) @ right.astype(np.int64).T)
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 9), (6, 80, 33)])
+def test_rows_of_a_wider_matrix_are_read_where_they_lie(shape: tuple[int, int, int]) -> None:
+    m, n, f = shape
+    rng = np.random.default_rng(m)
+    left = rng.integers(-2047, 2048, (m, n)).astype(np.int16)
+    stored = rng.integers(-128, 128, (f, n + 20)).astype(np.int8)
+    for right in (stored[:, :n], stored[::2, 7 : n + 7], stored[::-1, :n], stored.T[:n].T):
+        flat, step = flat_rows(right)
+        assert np.shares_memory(flat, stored) == (right.strides[0] > 0)
+        assert [int(flat[row * step]) for row in range(len(right))] == right[:, 0].tolist()
+        assert not flat.flags.writeable
+        wide = right.astype(np.int64)
+        assert np.array_equal(product(left, right), left.astype(np.int64) @ wide.T)
+        some = np.ascontiguousarray(left[:, : len(right)])
+        assert np.array_equal(row_sums(some, right), some.astype(np.int64) @ wide)
 
 
 def test_largest_sums() -> None:
