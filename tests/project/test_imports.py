@@ -270,3 +270,24 @@ def test_verify_starts_without_numpy_rich_or_torch() -> None:
     )
     assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
     assert "--min-security" in done.stdout
+
+
+def test_a_model_without_an_inference_program_is_verified_without_loading_them() -> None:
+    """Nor what fetches from addresses: together they are a third of what is loaded."""
+    bundle = ROOT / "tests" / "vectors" / "bundles" / "paper.huref"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom huref.verifier import verify\n"
+        "assert verify(Path(sys.argv[1])).inference is None\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, bundle], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    unwanted = {
+        "huref.circuits.inference.compile",
+        "huref.circuits.relations.products",
+        "urllib.request",
+        "ssl",
+    }
+    assert "huref.circuits.inference_statement" in loaded and not loaded & unwanted
