@@ -11,7 +11,7 @@ from contextlib import contextmanager
 class Progress:
     """Stages that a library call passes through; this base class only keeps times.
 
-    `seconds` holds the wall time of every finished stage.
+    `seconds` holds the wall time of every finished stage, of one that came twice the sum.
     """
 
     def __init__(self) -> None:
@@ -23,8 +23,9 @@ class Progress:
         start = time.perf_counter()
         self.entered(name)
         yield lambda step: self.entered(f"{name}: {step}")
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-        self.left(name)
+        took = time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        self.left(name, took)
 
     def entered(self, text: str) -> None:
         """Called with what is being done."""
@@ -36,5 +37,5 @@ class Progress:
     def note(self, text: str) -> None:
         """Called with what is good to know about the result."""
 
-    def left(self, name: str) -> None:
-        """Called when a stage is finished."""
+    def left(self, name: str, took: float) -> None:
+        """Called when a stage is finished, with the seconds that it took this time."""

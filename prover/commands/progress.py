@@ -113,11 +113,11 @@ class ProgressBar(Progress):
         if self._bar is not None:
             self._bar.set_description_str(f"{text[:40]:<40}")
 
-    def left(self, name: str) -> None:
+    def left(self, name: str, took: float) -> None:
         """Advance the bar, or say in the log how long the stage took."""
         if self._bar is None:
-            note(f"{name}: {self.seconds[name]:.1f} s")
+            note(f"{name}: {took:.1f} s")
         elif name in self._stages:
             self._bar.update()
         if self._bar is not None and is_verbose():
-            self._bar.write(f"{name}: {self.seconds[name]:.1f} s", file=sys.stderr)
+            self._bar.write(f"{name}: {took:.1f} s", file=sys.stderr)

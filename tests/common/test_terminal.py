@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click import Command
@@ -191,6 +192,20 @@ def test_a_warning_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBar(("load",)) as progress:
         progress.warn("beware")
     assert "warning: beware" in capsys.readouterr().err
+
+
+def test_a_stage_that_comes_twice_says_its_own_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The times of all are sums."""
+    clock = iter([0.0, 2.0, 10.0, 10.5])
+    monkeypatch.setattr("huref.prover.progress.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    with ProgressBar(("load",)) as progress:
+        for _ in range(2):
+            with progress.stage("load"):
+                pass
+    assert capsys.readouterr().err == "load: 2.0 s\nload: 0.5 s\n"
+    assert progress.seconds == {"load": 2.5}
 
 
 def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
