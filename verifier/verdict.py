@@ -128,8 +128,8 @@ class Verdict:
         shape = said.shape
         lines = [
             f"Whoever made the proof knew integers under the model id {self.model_id}, each in its declared range, for "
-            f"which the fingerprint program of profile {said.profile} under {self._tables} gives exactly this vector "
-            f"of {len(self.statement.outputs)} integers; every rounding step is the one the rule prescribes.",
+            f"which the fingerprint program of profile {said.profile} under {self._tables} gives exactly "
+            f"{self._integers}; every rounding step is the one the rule prescribes.",
             f"The program read them as {said.k} embedding rows and the tensors of {self._blocks}: width "
             f"{shape['hidden']}, {shape['heads']} heads ({shape['kv_heads']} for keys and values) of "
             f"{shape['head_dim']}, feed-forward width {shape['ffn']}.",
@@ -146,6 +146,13 @@ class Verdict:
         if self.picture.status == "matches":
             lines.append(self.picture.message[0].upper() + self.picture.message[1:] + ".")
         return lines
+
+    @property
+    def _integers(self) -> str:
+        count, length = len(self.statement.outputs), len(self.v)
+        if count == length:
+            return f"this vector of {count} integers"
+        return f"these {count} integers, whose sums are the vector's {length}"
 
     @property
     def _tables(self) -> str:

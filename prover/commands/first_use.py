@@ -29,7 +29,7 @@ def announced(*stages: str) -> AbstractContextManager[Any]:
             if cache.lasting()
             else "every time: no folder to keep them in can be written"
         )
-        text = f"compiling kernels, {often} (about {seconds} s of CPU time)"
+        text = f"compiling kernels, {often} (up to about {seconds} s of CPU time)"
         if not is_quiet():
             tqdm.write(text, file=sys.stderr)  # leaves a progress bar whole
 

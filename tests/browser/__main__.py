@@ -2,7 +2,8 @@
 
 The report of BUNDLE (default: a frozen one) as it is, rejected and malformed, and the registry's pages, each in five
 windows; with `--site` every page of a built documentation instead. A finding is a line, and exit
-code 1. `--shots` writes the pictures of the report that the guides show, as PNG files of at most 256 colours.
+code 1. `--shots` writes the pictures of the report and of a registry that the documentation shows, as PNG files of at
+most 256 colours.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ SHOTS = {
     "report-dark.png": ("verified.html", View("", 1100, 1320, "dark")),
     "report-narrow.png": ("verified.html", View("", 400, 1400)),
     "report-rejected.png": ("rejected.html", View("", 1100, 1320)),
+    "registry.png": ("", View("", 1000, 800)),
 }
+"""Of each picture the report, or none for a registry's first page, and the window."""
 
 
 def check(
@@ -77,12 +80,14 @@ def check_site(site: Path) -> list[str]:
 
 
 def take_pictures(bundle: Path, target: Path) -> None:
-    """Write the guides' pictures of the report."""
+    """Write the documentation's pictures of the report and of a registry."""
     with tempfile.TemporaryDirectory() as name, browser() as chromium:
-        write_reports(bundle, Path(name))
-        with folder_served(Path(name)) as url:
+        folder = Path(name)
+        write_reports(bundle, folder)
+        with folder_served(folder) as url, registry_served(folder) as registry:
             for file, (report, view) in SHOTS.items():
-                with opened(chromium, f"{url}/{report}", view) as (page, _):
+                address = f"{url}/{report}" if report else registry[0]
+                with opened(chromium, address, view) as (page, _):
                     picture = Image.open(io.BytesIO(page.screenshot()))
                 picture.convert("RGB").quantize(256).save(target / file, optimize=True)
 

@@ -17,7 +17,10 @@ from tests.support.command import huref
 from tests.support.forge import load, reseal, with_manifest
 from tests.support.registries import served
 
-FROZEN = Path(__file__).parents[2] / "tests" / "vectors" / "bundles" / "signed.huref"
+_BUNDLES = Path(__file__).parents[2] / "tests" / "vectors" / "bundles"
+FROZEN = _BUNDLES / "signed.huref"
+_NAMED = {"frozen/paper": _BUNDLES / "paper.huref", "frozen/signed": FROZEN}
+"""What the registry holds, oldest first."""
 
 
 def write_reports(bundle: Path, folder: Path) -> list[str]:
@@ -66,7 +69,7 @@ def registry_served(folder: Path) -> Iterator[list[str]]:
     for command in (
         ("keygen", "--out", key),
         ("registry", "create", file, "--key", key, "--origin", "models.example"),
-        ("registry", "add", file, FROZEN, "--name", "owner/model", "--key", key),
+        *(("registry", "add", file, bundle, "--name", name, "--key", key) for name, bundle in _NAMED.items()),
     ):
         ran = huref(*command)
         if ran.code:

@@ -209,8 +209,8 @@ def test_a_foreign_generators_picture_is_labelled_and_not_what_require_image_mea
 
 
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer", "div", "h1", "h2", "h3", "p",
-           "b", "small", "time", "code", "figure", "figcaption", "img", "svg", "path", "ul", "li", "dl", "dt", "dd",
-           "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}  # fmt: skip
+           "b", "span", "small", "time", "code", "figure", "figcaption", "img", "svg", "path", "ul", "li", "dl", "dt",
+           "dd", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"}  # fmt: skip
 NAMES = {"lang", "charset", "http-equiv", "content", "name", "class", "alt", "src", "datetime", "scope", "role",
          "tabindex", "aria-label", "viewbox", "d", "stroke", "stroke-width"}  # fmt: skip
 

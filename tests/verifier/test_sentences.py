@@ -51,7 +51,8 @@ def test_what_is_proven_of_a_whole_model_under_a_challenge() -> None:
     verdict = made("whole")
     assert verdict.challenge is not None
     found = verdict.proven()
-    assert f"tables drawn from the challenge {verdict.challenge} gives" in found[0] and "4096 int" in found[0]
+    assert f"tables drawn from the challenge {verdict.challenge} gives" in found[0]
+    assert "exactly these 4096 integers, whose sums are the vector's 512; every" in found[0]
     assert "the tensors of every block that is committed" in found[1]
     begin(found[3:], ["Every entry committed under the model id is a signed byte (a range", "The picture is"])
 

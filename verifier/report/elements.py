@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from huref.common.text import escape as printable
+
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]{1,18}(?![\w-])")
 
 
 def text(said: str) -> str:
@@ -14,8 +17,8 @@ def text(said: str) -> str:
 
 
 def code(said: str) -> str:
-    """A number or a name of the protocol."""
-    return f"<code>{text(said)}</code>"
+    """A number, a name of the protocol or a command."""
+    return f"<code>{sentence(said)}</code>"
 
 
 def folded(name: str, about: str, inner: str, level: int = 0) -> str:
@@ -25,9 +28,19 @@ def folded(name: str, about: str, inner: str, level: int = 0) -> str:
     return f"<details><summary>{shown}{remark}</summary>{inner}</details>"
 
 
+def sentence(said: str) -> str:
+    """Text in which no option of a command is torn between its hyphens."""
+    return _OPTION.sub(r'<span class="option">\g<0></span>', text(said))
+
+
 def items(lines: Iterable[str]) -> str:
     """A list of sentences."""
-    return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
+    return listed(map(sentence, lines))
+
+
+def listed(parts: Iterable[str]) -> str:
+    """A list of what is HTML already."""
+    return "<ul>" + "".join(f"<li>{part}</li>" for part in parts) + "</ul>"
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 from huref.common.rejection import CLAIMED
 from huref.common.text import quoted
-from huref.verifier.report.elements import code, facts, folded, items, text
+from huref.verifier.report.elements import code, facts, folded, items, listed, text
 from huref.verifier.report.glossary import GLOSSARY
 from huref.verifier.report.inspection import Failure, Inspection
 from huref.verifier.report.style import STYLE
@@ -25,8 +25,10 @@ _NAMED = 20
 """Foreign files that are named on the page."""
 _CHECK = (
     "Take the model id from where the owner published it (a model card, a web site), not from this page, and let huref "
-    "compare: huref verify BUNDLE --root MODEL_ID. With --signer KEY it also insists on a key that you know.",
-    "To see whether two models are related, compare numbers: huref compare BUNDLE OTHER. Pictures only hint at it.",
+    f"compare: {code('huref verify BUNDLE --root MODEL_ID')}. With {code('--signer KEY')} it also insists on a key "
+    "that you know.",
+    f"To see whether two models are related, compare numbers: {code('huref compare BUNDLE OTHER')}. Pictures only hint "
+    "at it.",
 )
 _HEAD_AND_EARS = "M60 104 L52 34 L96 66 Q128 56 160 66 L204 34 L196 104 Q214 190 128 222 Q42 190 60 104 Z"
 _STRIKE = "M14 14 L242 242 M242 14 L14 242"
@@ -88,7 +90,7 @@ def _verified(found: Inspection) -> str:
         return ""
     parts = ["<h2>Which model, and when</h2>", facts(_identity(found))]
     parts += [f"<h2>{heading}</h2>{items(said)}" for heading, said in found.verdict.sections()]
-    return "".join([*parts, f"<h2>Check it yourself</h2>{items(_CHECK)}"])
+    return "".join([*parts, f"<h2>Check it yourself</h2>{listed(_CHECK)}"])
 
 
 def _identity(found: Inspection) -> list[tuple[str, str]]:
@@ -121,14 +123,14 @@ def _failed(found: Inspection) -> str:
 
 def _failure(failure: Failure) -> str:
     rows = [
-        ("What it means", failure.meaning),
-        ("Check", failure.path),
-        ("Message", failure.message),
-        ("Expected", failure.expected),
-        ("Got", failure.got),
-        ("Hint", failure.hint),
+        ("What it means", failure.meaning, text),
+        ("Check", failure.path, code),
+        ("Message", failure.message, text),
+        ("Expected", failure.expected, code),
+        ("Got", failure.got, code),
+        ("Hint", failure.hint, text),
     ]
-    shown = facts((name, text(said)) for name, said in rows if said)
+    shown = facts((name, how(said)) for name, said, how in rows if said)
     return f'<h2>The first check that failed</h2><div class="failure">{shown}</div>'
 
 

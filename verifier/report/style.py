@@ -20,6 +20,7 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.25rem; }
 h3 { margin: 1.4rem 0 .4rem; font-size: 1.05rem; }
 summary h3 { display: inline; margin: 0; }
 small, figcaption, footer { font-size: .875rem; color: var(--quiet); }
+figcaption { margin-top: .4rem; }
 figcaption b { display: block; }
 .kicker { margin: 0; color: var(--quiet); }
 .badge { display: inline-block; margin: 0; padding: .2rem .9rem; border-radius: 1rem; font-weight: 700; }
@@ -37,6 +38,7 @@ dt { font-weight: 600; }
 dd { margin: 0; }
 li { margin: .3rem 0; }
 code { font-size: .9em; }
+.option { white-space: nowrap; }
 details { border: 1px solid var(--line); border-radius: 8px; margin: .4rem 0; padding: .5rem .9rem; }
 summary { cursor: pointer; }
 :focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; border-radius: 4px; }

@@ -43,6 +43,16 @@ def test_every_piece_is_text(place: int, count: int) -> None:
     assert "<script" not in shown and "\x1b" not in shown and "\u202e" not in shown
 
 
+def test_an_option_is_not_torn() -> None:
+    """Nor does a file's long name become one line that no window holds."""
+    assert elements.items(["no signer (--signer), --a"]) == (
+        '<ul><li>no signer (<span class="option">--signer</span>), --a</li></ul>'
+    )
+    assert elements.code("huref --root x") == '<code>huref <span class="option">--root</span> x</code>'
+    for said in (f"--{'a' * 20}", "a--root", "--root_", "---root"):
+        assert elements.sentence(said) == said
+
+
 def test_what_is_folded_has_a_heading_where_it_is_one() -> None:
     assert elements.folded("a", "", "b") == "<details><summary>a</summary>b</details>"
     assert elements.folded("a", "c", "b", level=3).startswith(

@@ -149,6 +149,13 @@ def test_first_what_holds(verified: Inspection) -> None:
     )
 
 
+def test_commands_are_set_apart(verified: Inspection) -> None:
+    text = re.sub(r"</?span[^>]*>", "", page(verified))
+    for command in ("huref verify BUNDLE --root MODEL_ID", "--signer KEY", "huref compare BUNDLE OTHER"):
+        assert text.count(f"<code>{command}</code>") == 1
+    assert ".option { white-space: nowrap; }" in STYLE
+
+
 def test_signers(verified: Inspection) -> None:
     verdict = verified.verdict
     assert verdict is not None
@@ -189,6 +196,10 @@ def test_a_rejection_strikes_the_picture_and_says_what_is_only_claimed(rejected:
     assert text.index("<h2>The first check that failed</h2>") < claims
     assert rejected.fingerprint is not None
     assert rejected.fingerprint not in text[:claims]
+    failure = rejected.failure
+    assert failure is not None
+    for name, said in (("Check", failure.path), ("Expected", failure.expected), ("Got", failure.got)):
+        assert f"<dt>{name}</dt><dd><code>{said}</code></dd>" in text[:claims]
 
 
 def test_a_failure_outweighs_a_verdict(verified: Inspection, rejected: Inspection) -> None:

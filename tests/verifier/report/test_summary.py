@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from huref.common.rejection import CLAIMED
+from huref.verifier.report.elements import sentence
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import Failure, Inspection
 from huref.verifier.report.summary import summary
@@ -112,7 +113,9 @@ def test_a_failure_is_shown_whole_and_as_text() -> None:
     named = {"meaning": "What it means", "path": "Check", "message": "Message"}
     for name in fields:
         label = named.get(name, name.capitalize())
-        assert f"<dt>{label}</dt><dd>&lt;{name}&gt;\\x1b</dd>" in shown
+        said = f"&lt;{name}&gt;\\x1b"
+        set_apart = name in ("path", "expected", "got")
+        assert f"<dt>{label}</dt><dd>{f'<code>{said}</code>' if set_apart else said}</dd>" in shown
     bare = page(inspected(None, failure=Failure("Damaged", "", "no")))
     assert not any(
         f"<dt>{name}</dt>" in bare for name in ("Check", "What it means", "Expected", "Got", "Hint")
@@ -140,7 +143,7 @@ def test_a_verified_bundle_has_every_sentence_of_its_verdict() -> None:
     places = []
     for heading, lines in verdict.sections():
         places.append(shown.index(f"<h2>{heading}</h2>"))
-        assert all(f"<li>{html.escape(line)}</li>" in shown[places[-1] :] for line in lines), heading
+        assert all(f"<li>{sentence(line)}</li>" in shown[places[-1] :] for line in lines), heading
     assert places == sorted(places)
     assert f"<dt>Model id</dt><dd><code>{verdict.model_id}</code>" in shown
     assert "<dt>Root of its weights</dt><dd><code>r&lt;</code>" in shown
