@@ -63,3 +63,8 @@ def parse_hex(text: str, digits: int) -> str | None:
     """Lower-case hex of exactly `digits` digits (`0x` and upper case are fine), or None if it is something else."""
     found = re.fullmatch(f"(?:0[xX])?([0-9a-fA-F]{{{digits}}})", text.strip())
     return found[1].lower() if found else None
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A number and what it counts: "1 entry", "2 entries"."""
+    return f"{count} {one if count == 1 else many}"

@@ -14,7 +14,7 @@ import pytest
 from huref.common import output
 from huref.common.errors import Damaged, HurefError, Malformed, Rejected
 from huref.common.rejection import WORD, meaning
-from huref.common.text import MAX_LINE, escape, quoted
+from huref.common.text import MAX_LINE, counted, escape, quoted
 from tests import ROOT
 
 HOSTILE = (
@@ -146,3 +146,7 @@ def test_no_check_beside_the_proof_is_said_to_be_one_of_the_proof() -> None:
     proof = meaning("opening.final")
     assert {"files", "directory", "registry", "sources", "envelope", "range"} <= paths
     assert [path for path in sorted(paths) if meaning(path) == proof] == []
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(n, "entry", "entries") for n in (0, 1, 2)] == ["0 entries", "1 entry", "2 entries"]

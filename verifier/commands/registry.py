@@ -13,6 +13,7 @@ from huref.common.errors import UsageError
 from huref.common.help import WholeHelp
 from huref.common.options import JsonOption
 from huref.common.output import exit_on_error, note, result, result_json
+from huref.common.text import counted
 
 if TYPE_CHECKING:
     from huref.verifier.registry.entry import Checkpoint, Entry
@@ -119,7 +120,7 @@ def add(
         result_json(_entered(number, entry, checkpoint))
         return
     result(f"entry {number}: {entry.name}, model id {entry.model_id}")
-    note(f"log: {checkpoint.size} entries, root {checkpoint.root}")
+    note(f"log: {_entries(checkpoint.size)}, root {checkpoint.root}")
 
 
 def list_entries(
@@ -145,7 +146,7 @@ def list_entries(
         return
     result(*(f"{number:>6}  {one.name}  {one.model_id}  {one.added}" for number, one in enumerate(entries)))
     note(
-        f"log of {checkpoint.origin}: {checkpoint.size} entries, root {checkpoint.root}, signed by {checkpoint.signer}"
+        f"log of {checkpoint.origin}: {_entries(checkpoint.size)}, root {checkpoint.root}, signed by {checkpoint.signer}"
     )
 
 
@@ -205,6 +206,10 @@ def serve(
             checkpoint = store.audit()
         app = make_app(registry)
         listener = socket.create_server((host, port))
-        note(f"{checkpoint.size} entries checked; http://{host}:{listener.getsockname()[1]}/")
+        note(f"{_entries(checkpoint.size)} checked; http://{host}:{listener.getsockname()[1]}/")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _entries(count: int) -> str:
+    return counted(count, "entry", "entries")

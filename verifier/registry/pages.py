@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from huref.common.text import counted
 from huref.common.words import word_fingerprint
 from huref.verifier.registry.entry import Checkpoint, Entry
 from huref.verifier.registry.search import Hit
@@ -38,7 +39,8 @@ _NOTE = (
 
 def home(checkpoint: Checkpoint, shown: Sequence[Entry], total: int, query: str) -> str:
     """The list, or what a search found."""
-    found = f"{len(shown)} of {total} entries" if query.strip() else f"{total} entries, newest first"
+    entries = counted(total, "entry", "entries")
+    found = f"{len(shown)} of {entries}" if query.strip() else f"{entries}, newest first"
     items = "".join(_card(entry) for entry in shown)
     body = (
         f"<header><h1>Model fingerprints: {escape(checkpoint.origin)}</h1><p class=meta>{_NOTE}</p></header><main>"

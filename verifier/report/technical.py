@@ -108,7 +108,8 @@ def _positions(found: Inspection) -> str:
 def _files(found: Inspection) -> str:
     rows = [(name, f"{size:,} bytes") for name, size in found.files.items()]
     if found.verdict is not None:
-        rows += [(name, f"{seconds * 1000:.0f} ms") for name, seconds in found.verdict.seconds.items()]
+        spent = ((name, round(seconds * 1000)) for name, seconds in found.verdict.seconds.items())
+        rows += [(name, f"{shown} ms") for name, shown in spent if shown]  # what there is not takes no time
     return (
         folded("Files and time", "", facts((name, text(said)) for name, said in rows), level=3)
         if rows

@@ -123,6 +123,8 @@ def test_the_vector_and_the_tokens_stand_with_the_statement() -> None:
     assert f"<code>{', '.join(map(str, verdict.v))}</code>" in shown
     assert f"<code>{', '.join(map(str, verdict.directory.tokens.ids))}</code>" in shown
     assert "<dt>all</dt><dd>1235 ms</dd>" in shown
+    quick = replace(found, verdict=replace(verdict, seconds={"read": 0.25, "inference": 0.0003}))
+    assert "<dt>read</dt><dd>250 ms</dd>" in technical(quick) and "<dt>inference</dt>" not in technical(quick)
     assert "<code>" not in technical(replace(found, statement=None))
 
 
