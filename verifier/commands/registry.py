@@ -146,7 +146,8 @@ def list_entries(
         return
     result(*(f"{number:>6}  {one.name}  {one.model_id}  {one.added}" for number, one in enumerate(entries)))
     note(
-        f"log of {checkpoint.origin}: {_entries(checkpoint.size)}, root {checkpoint.root}, signed by {checkpoint.signer}"
+        f"log of {checkpoint.origin}: {_entries(checkpoint.size)}, root {checkpoint.root}, "
+        f"signed by {checkpoint.signer}"
     )
 
 
