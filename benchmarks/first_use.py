@@ -1,9 +1,9 @@
 """What the first `huref prove` costs while nothing is compiled yet; run as `python -m benchmarks.first_use`.
 
 A real checkpoint (all-MiniLM-L6-v2, demo/checkpoints.py) is proven with an empty cache folder, then again; then
-`huref warmup` adds what other models need. Writes results/first_use.json. CPU seconds are those of all processes: on a
-machine that others use, the wall seconds say little. With --demo: `huref demo` alone, with an empty cache folder, into
-results/demo.json.
+`huref warmup` adds what other models need, and the bundle is verified nine times. Writes results/first_use.json. CPU
+seconds are those of all processes: on a machine that others use, the wall seconds say little. With --demo: `huref demo`
+alone, with an empty cache folder, into results/demo.json.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 from benchmarks.environment import store
 from huref.prover.demo.checkpoints import find
 
+VERIFIED = 9
+
 
 def run(arguments: list[str], cache: Path) -> dict[str, float | list[str]]:
     """Wall and CPU seconds of a huref command, and what it says about compiling."""
@@ -31,7 +33,7 @@ def run(arguments: list[str], cache: Path) -> dict[str, float | list[str]]:
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     said = [line.strip() for line in done.stderr.splitlines() if "compiling kernels" in line]
-    return {"wall_seconds": round(wall, 1), "cpu_seconds": round(cpu, 1), "said": said}
+    return {"wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2), "said": said}
 
 
 def main() -> None:
@@ -57,6 +59,12 @@ def main() -> None:
             ]
             rows[f"prove, {label}"] = run(command, folder / "kernels")
         rows["warmup of what is left"] = run(["warmup"], folder / "kernels")
+        bundle = folder / "warm.huref"
+        times = [run(["verify", str(bundle)], folder / "kernels") for _ in range(VERIFIED)]
+        rows[f"verify, median of {VERIFIED}"] = sorted(times, key=lambda one: one["wall_seconds"])[
+            VERIFIED // 2
+        ]
+        rows["bundle"] = {"bytes": sum(file.stat().st_size for file in bundle.iterdir())}
     store("first_use", {"runs": rows})
 
 
