@@ -15,7 +15,7 @@ from huref.common.errors import UsageError
 from huref.common.image import creature, registry
 from huref.common.image.creature import curves, draw, traits
 from huref.common.image.creature.draw import Creatures, draw_creature, reference_latent
-from huref.common.image.creature.raster import FULL, SIZE, Canvas, coverage, soft
+from huref.common.image.creature.raster import FULL, SIZE, Canvas, coverage, coverages, soft
 from huref.common.image.creature.traits import NAMES, UNIT, read_traits
 from huref.common.image.generator import render
 
@@ -122,6 +122,30 @@ def test_overlapping_outlines_are_one_shape_and_far_ones_nothing() -> None:
         assert coverage([first + np.array([x, y])]) is None
     cut = coverage([curves.ellipse(0, 0, 20000, 20000)])
     assert cut is not None and cut.cover[0, 0] == FULL
+
+
+def test_shapes_cut_at_once_are_those_cut_alone() -> None:
+    round_ = curves.ellipse(5000, 5000, 2000, 2000)
+    moves = (
+        (0, 0),
+        (-90000, 0),
+        (120000, 3000),
+        (190000, 0),
+        (-6000, 0),
+        (0, 190000),
+        (0, -90000),
+        (40, 128000),
+    )
+    shapes = [[round_ + np.array(move)] for move in moves]
+    shapes.insert(3, [round_, round_ + np.array([1500, 700])])
+    found = coverages(shapes)
+    assert sum(mask is None for mask in found) == 4
+    for mask, outlines in zip(found, shapes, strict=True):
+        alone = coverage(outlines)
+        assert (mask is None) == (alone is None)
+        if mask is not None and alone is not None:
+            assert (mask.top, mask.left) == (alone.top, alone.left)
+            assert np.array_equal(mask.cover, alone.cover) and mask.cover.any()
 
 
 def test_blur_keeps_the_mass_and_layers_mix() -> None:
