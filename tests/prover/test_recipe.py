@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import ExitCode, InputOutputError, Malformed, ProverError, UsageError
 from huref.common.files.bundle import RANGE
-from huref.prover.commands import register as prover_cli
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.folder import OpenedCommitment
 from huref.prover.commitment.weights_file import nameless_weights
@@ -27,7 +26,7 @@ from tests.proof.programs import chain
 from tests.support import tiny_models
 
 if not any(command.name == "range" for command in app.registered_commands):
-    prover_cli.register(app)
+    register(app)
 
 
 def huref(*args: object) -> tuple[int, str]:

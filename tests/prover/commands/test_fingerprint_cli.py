@@ -15,7 +15,7 @@ from huref.circuits.fingerprint.profiles import HARDENED, PAPER
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.program.evaluate import run
 from huref.circuits.whole import compile_whole
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import Malformed
 from huref.common.files.fingerprint_file import read_fingerprint
 from huref.common.image.generator import render
@@ -23,17 +23,13 @@ from huref.common.image.png import png_pixels
 from huref.common.image.registry import embedded
 from huref.common.words import ALONE
 from huref.prover.checkpoint.families import open_model
-from huref.prover.commands import register as prover_cli
 from huref.prover.run.fingerprint import derive
-from huref.verifier.commands import register as verifier_cli
 from huref.verifier.report.picture import captioned, in_terminal
 from tests.support.tiny_models import VOCAB, build
 from tests.support.tiny_tokenizer import common_words
 
 if not any(command.name == "fingerprint" for command in app.registered_commands):
-    prover_cli.register(app)
-if not any(command.name == "compare" for command in app.registered_commands):
-    verifier_cli.register(app)
+    register(app)
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,9 @@ import pytest
 from typer.testing import CliRunner
 
 from huref.common.algebra.domain import CodeDomain
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import ExitCode, InputOutputError, ProverError, UsageError
 from huref.prover import owner
-from huref.prover.commands import register as prover_cli
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.committed import commit, with_random_rows
 from huref.prover.commitment.randomness import SecretSeed
@@ -37,7 +36,7 @@ from tests.proof.programs import everything, secret
 from tests.support import tiny_models
 
 if not any(command.name == "prove" for command in app.registered_commands):
-    prover_cli.register(app)
+    register(app)
 
 SALT = bytes(range(100, 132))
 SEED = SecretSeed(b"s" * 32)

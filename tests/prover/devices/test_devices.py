@@ -15,9 +15,8 @@ from typer.testing import CliRunner, Result
 from huref.common.algebra.domain import CodeDomain
 from huref.common.algebra.field import P
 from huref.common.argument.merkle import BLOCK_COLUMNS
-from huref.common.cli import app
+from huref.common.cli import app, register
 from huref.common.errors import ExitCode, ProverError, UsageError
-from huref.prover.commands import register as prover_cli
 from huref.prover.commitment import folder as commitment_folder
 from huref.prover.commitment.committed import commit, with_random_rows
 from huref.prover.commitment.randomness import SecretSeed
@@ -33,7 +32,7 @@ from tests.conftest import Made
 from tests.proof.programs import Case, everything, secret, several, small_build
 
 if not any(command.name == "prove" for command in app.registered_commands):
-    prover_cli.register(app)
+    register(app)
 
 SALT = bytes(range(32))
 SEED = SecretSeed(b"s" * 32)
