@@ -181,8 +181,6 @@ def _check_inference(facts: Facts | None, profile: Profile, shape: ModelShape) -
     """Facts lie beside a whole model only, are of its size, and compile to a program without overflow."""
     if facts is None:
         return
-    from huref.circuits.inference.compile import compile_inference  # much to load, for those that have facts
-
     if not profile.whole:
         raise Malformed(f"directory.inference: profile {profile.name} commits to no whole model")
     for n, layer in enumerate(facts.layers):
@@ -191,6 +189,8 @@ def _check_inference(facts: Facts | None, profile: Profile, shape: ModelShape) -
                 raise Malformed(
                     f"directory.inference.layers[{n}].{name}: a row beyond the {shape.ffn} neurons"
                 )
+    from huref.circuits.inference.compile import compile_inference  # much to load, for those that have facts
+
     try:
         compile_inference(shape, facts, 1)
     except UsageError as error:

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numba import njit as _njit
 from numba.core import config as _config
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 from huref.prover.kernels import cache
 
@@ -52,3 +54,18 @@ def frozen(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def flat_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """The entries of a matrix flat and read-only, and how many lie from row to row: a view if its rows are whole."""
+    (rows, columns), size = matrix.shape, matrix.itemsize
+    if (
+        not rows
+        or matrix.strides[1] != size
+        or matrix.strides[0] < columns * size
+        or matrix.strides[0] % size
+    ):
+        matrix = np.ascontiguousarray(matrix)
+    step = columns if rows < 2 else matrix.strides[0] // size
+    flat = as_strided(matrix, (max(0, (rows - 1) * step + columns),), (size,), writeable=False)
+    return flat, step

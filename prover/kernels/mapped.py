@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 PART_BYTES = 1 << 27
@@ -74,21 +73,6 @@ def strided_parts(matrix: NDArray[Any], stride: int, part_bytes: int) -> Iterato
         yield start, stop
         for first in range(start, rows, stride):
             release(matrix[first : first + stop - start])
-
-
-def flat_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """The entries of a matrix flat and read-only, and how many lie from row to row: a view if its rows are whole."""
-    (rows, columns), size = matrix.shape, matrix.itemsize
-    if (
-        not rows
-        or matrix.strides[1] != size
-        or matrix.strides[0] < columns * size
-        or matrix.strides[0] % size
-    ):
-        matrix = np.ascontiguousarray(matrix)
-    step = columns if rows < 2 else matrix.strides[0] // size
-    flat = as_strided(matrix, (max(0, (rows - 1) * step + columns),), (size,), writeable=False)
-    return flat, step
 
 
 def _map_of(array: Any) -> mmap.mmap | None:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.prover.kernels.field.short_simd import SHORT_LANES, horizontal, multiply_add, shorts16, zero8
-from huref.prover.kernels.jit import frozen, helper, kernel
-from huref.prover.kernels.mapped import flat_rows
+from huref.prover.kernels.jit import flat_rows, frozen, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 4096

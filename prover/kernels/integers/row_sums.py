@@ -19,8 +19,7 @@ from huref.prover.kernels.field.short_simd import (
     store16,
 )
 from huref.prover.kernels.field.simd import vload, vstore
-from huref.prover.kernels.jit import helper, kernel
-from huref.prover.kernels.mapped import flat_rows
+from huref.prover.kernels.jit import flat_rows, helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _TILE = 32

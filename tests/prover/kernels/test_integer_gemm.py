@@ -9,7 +9,7 @@ from huref.circuits.program.program import SketchSum
 from huref.prover.kernels.integers.integer_gemm import product
 from huref.prover.kernels.integers.row_sums import row_sums
 from huref.prover.kernels.integers.sites import signed_sums
-from huref.prover.kernels.mapped import flat_rows
+from huref.prover.kernels.jit import flat_rows
 
 
 @pytest.mark.parametrize(("kind", "size"), [(np.int8, 128), (np.int16, 256)])
