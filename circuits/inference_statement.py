@@ -11,6 +11,7 @@ from huref.circuits.commitment import inference_facts, knobs_for
 from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.claim import ODDS_LIMIT
 from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.prompt_opening import HIDDEN
 from huref.circuits.relations.frame import starts_of
 from huref.circuits.statement import FORMAT, PROTOCOL, require_model
 from huref.circuits.whole import committed_tensors
@@ -34,23 +35,47 @@ MAX_TURNS = 1 << 27
 class Answer(StrictModel):
     """A sequence of token ids, a prompt and the answer behind it, and what is claimed of it.
 
-    Token `ids[i]` for i ≥ `first` is claimed to follow those before it, within `gaps[i − first]` of the largest logit
-    in the logits' unit; one gap stands for all. `odds` is the sum of Σ_u e^−D over the claims, in quarters, where D is
-    how far the logit of token u is below that of the claimed one plus its gap. `prompt` and `answer` are the texts as
-    the owner gives them.
+    Token i of the sequence for i ≥ `first` is claimed to follow those before it, within `gaps[i − first]` of the
+    largest logit in the logits' unit; one gap stands for all. `odds` is the sum of Σ_u e^−D over the claims, in
+    quarters, where D is how far the logit of token u is below that of the claimed one plus its gap. `prompt` and
+    `answer` are the texts as the owner gives them.
+
+    `ids` are those of the whole sequence, or only those from `first` on where the ones before are hidden behind
+    `prompt_digest` (huref.circuits.inference.prompt_opening).
     """
 
-    ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=MAX_IDS)]
-    first: Annotated[int, Field(ge=1)]
+    ids: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MAX_IDS)]
+    first: Annotated[int, Field(ge=1, le=MAX_IDS)]
+    prompt_digest: Hex32 | None = None
     gaps: Annotated[list[Annotated[int, Field(ge=0, le=MAX_GAP)]], Field(min_length=1, max_length=MAX_IDS)]
     odds: Annotated[int, Field(ge=1, lt=1 << 30)]
     prompt: Annotated[str, Field(max_length=MAX_TEXT)] | None
     answer: Annotated[str, Field(max_length=MAX_TEXT)] | None
 
     @property
+    def hidden(self) -> int:
+        """How many ids of the prompt are hidden: all of them or none."""
+        return 0 if self.prompt_digest is None else self.first
+
+    @property
+    def length(self) -> int:
+        """How many tokens the sequence has."""
+        return self.hidden + len(self.ids)
+
+    @property
+    def prompt_ids(self) -> list[int] | None:
+        """The ids before the first claimed one; None where they are hidden."""
+        return None if self.hidden else self.ids[: self.first]
+
+    @property
+    def answer_ids(self) -> list[int]:
+        """The claimed ids."""
+        return self.ids[self.first - self.hidden :]
+
+    @property
     def claimed(self) -> int:
         """How many tokens are claimed."""
-        return len(self.ids) - self.first
+        return self.length - self.first
 
     @property
     def every_gap(self) -> list[int]:
@@ -65,6 +90,8 @@ class Answer(StrictModel):
             raise Malformed(f"{name}: gaps and the first claimed token do not go with the ids")
         if self.odds >= ODDS_LIMIT * self.claimed:
             raise Malformed(f"{name}.odds: more than {self.claimed} tokens can have")
+        if self.hidden and self.prompt is not None:
+            raise Malformed(f"{name}.prompt: a text beside ids that are hidden")
 
 
 class InferenceStatement(StrictModel):
@@ -86,12 +113,12 @@ class InferenceStatement(StrictModel):
     @property
     def lengths(self) -> tuple[int, ...]:
         """How many tokens of every sequence are run: all but the last."""
-        return tuple(len(answer.ids) - 1 for answer in self.answers)
+        return tuple(answer.length - 1 for answer in self.answers)
 
     @property
     def run_ids(self) -> list[int]:
-        """The token ids that are run, one sequence behind the other."""
-        return [i for answer in self.answers for i in answer.ids[:-1]]
+        """The token ids that are run, one sequence behind the other; `HIDDEN` where they are hidden."""
+        return [i for answer in self.answers for i in ([HIDDEN] * answer.hidden + answer.ids)[:-1]]
 
     def claims(self) -> Claims:
         """The claims of the run, of answers that were checked."""
@@ -99,10 +126,10 @@ class InferenceStatement(StrictModel):
 
         positions: list[int] = []
         for start, answer in zip(starts_of(self.lengths), self.answers, strict=True):
-            positions += range(start + answer.first - 1, start + len(answer.ids) - 1)
+            positions += range(start + answer.first - 1, start + answer.length - 1)
         return Claims(
             tuple(positions),
-            tuple(i for answer in self.answers for i in answer.ids[answer.first :]),
+            tuple(i for answer in self.answers for i in answer.answer_ids),
             tuple(gap for answer in self.answers for gap in answer.every_gap),
             tuple(answer.odds for answer in self.answers),
         )

@@ -18,6 +18,8 @@ _MEANINGS: dict[str, str] = {
     "another signer.",
     "expect.inference": "The bundle has no proof of inference, so it shows nothing of what you ask about an answer.",
     "expect.prompts": "The proof of inference answers other prompts than you asked, or not all of them.",
+    "expect.opening": "The file that you give does not open the prompts of this bundle: it is another bundle's, or was "
+    "changed.",
     "expect.max_gap": _LESS,
     "expect.min_argmax": _LESS,
     "expect.min_probability": _LESS,
@@ -29,6 +31,8 @@ _MEANINGS: dict[str, str] = {
     "audit": "What an auditor signed or recomputed is not this bundle.",
     "range": "The proof that all committed numbers are in range is weaker than you ask for.",
     "inference": "The proof of inference does not hold: the tokens are not shown to be what the committed model gives.",
+    "inference.prompt": "The prompt that the owner shows is not the one behind which the answer was proven. Don't "
+    "trust the answer.",
     "sources": "A checkpoint file is not the one that the owner says the weights were read from.",
     "envelope": "The signed statement is not about this bundle, or not signed by the key that you name.",
     "registry": "The registry does not show what you ask for, or contradicts its own log. Don't rely on its word.",

@@ -247,9 +247,15 @@ def _check_tokens(said: Directory, model: Model, listed: Path | None) -> str:
 
 
 def _check_texts(said: InferenceStatement | None, model: Model) -> list[str]:
-    """Cut the texts beside a proof of inference into tokens again; that the ids give the answers is proven."""
+    """Cut the texts beside a proof of inference into tokens again; that the ids give the answers is proven. The text
+    of an answer behind a hidden prompt is left out: how it is cut depends on what is before it.
+    """
     answers = [] if said is None else said.answers
-    texts = [n for n, one in enumerate(answers) if one.prompt is not None or one.answer is not None]
+    texts = [
+        n
+        for n, one in enumerate(answers)
+        if not one.hidden and (one.prompt is not None or one.answer is not None)
+    ]
     if not texts:
         return []
     coder, names = TextCoder.of(model.checkpoint, model.shape.vocab), set[str]()
@@ -269,7 +275,7 @@ def _recut(said: Answer, coder: TextCoder, where: str) -> dict[str, tuple[list[i
     Raises:
         Rejected: at `where`, a text that has none.
     """
-    begun, behind = said.ids[: said.first], said.ids[said.first :]
+    begun, behind = said.prompt_ids or [], said.answer_ids
     try:
         if said.prompt is not None and said.answer is not None:
             ids, first = coder.continued(said.prompt, said.answer)

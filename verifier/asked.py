@@ -41,9 +41,14 @@ def require_prompts(found: InferenceVerdict | None, asked: Sequence[Passage] | N
     answers = found.statement.answers
     for number, (answer, passage) in enumerate(zip(answers, asked, strict=False), 1):
         for name, ours, theirs in (
-            ("prompt", passage.prompt_ids, answer.ids[: answer.first]),
-            ("answer", passage.answer_ids, answer.ids[answer.first :]),
+            ("prompt", passage.prompt_ids, found.prompt_ids(number - 1)),
+            ("answer", passage.answer_ids, answer.answer_ids),
         ):
+            if theirs is None:
+                raise Rejected(
+                    "expect.prompts",
+                    f"prompt {number} is hidden: whether it is the one that you asked shows what opens it (--open)",
+                )
             if ours is not None and ours != theirs:
                 raise Rejected(
                     "expect.prompts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -17,10 +17,12 @@ from huref.circuits.inference_statement import (
     inference_program,
     prepare_inference,
 )
+from huref.common.algebra.field import K_BYTES, decode_k
+from huref.common.algebra.kscalar import KS
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
-from huref.common.text import escape, quoted, shorten
+from huref.common.text import counted, escape, quoted, shorten
 from huref.verifier.measured import measured
 
 FLAT = 0.05
@@ -31,6 +33,10 @@ UNLIKELY = (
 )
 
 
+UNREAD = (
+    "What a hidden prompt says: behind one that asks to repeat an answer every model gives it. Whoever may read the "
+    "prompts opens them with a file of the owner's (huref verify --open)."
+)
 ANSWERS = "Answers, one by one (texts are the owner's words)"
 """Heading of what is said of each of several answers."""
 _SHOWN = 64
@@ -90,14 +96,41 @@ def scores(answer: Answer, unit: int) -> Scores:
     return Scores(gaps, math.exp(max(gaps)) * answer.odds * 2.0**-ODDS_BITS)
 
 
+class HiddenPrompts:
+    """What a transcript says of hidden prompts (protocol §13.9): the point at which they are told, and a value each."""
+
+    def __init__(self) -> None:
+        self.point, self.values = KS(0), list[KS]()
+
+    def __call__(self, kind: str, label: str, data: bytes) -> None:
+        """Sees a message of the transcript."""
+        if label == "prompt.point":
+            (self.point,) = KS.list_from_array(decode_k(data, 1))
+        elif label == "prompt.values":
+            self.values = KS.list_from_array(decode_k(data, len(data) // K_BYTES))
+
+
 @dataclass(frozen=True)
 class InferenceVerdict:
-    """A proof of inference that holds; `answers` has what it shows of each."""
+    """A proof of inference that holds; `answers` has what it shows of each, `opened` the ids of hidden prompts that the
+    caller could open, by the answer's index.
+    """
 
     statement: InferenceStatement
     security: SecurityReport
     answers: tuple[Scores, ...]
     size: int
+    hidden: HiddenPrompts = field(default_factory=HiddenPrompts, compare=False)
+    opened: Mapping[int, list[int]] = field(default_factory=dict)
+
+    def prompt_ids(self, number: int) -> list[int] | None:
+        """The ids before the claimed ones of an answer, where they are known."""
+        return self.opened.get(number, self.statement.answers[number].prompt_ids)
+
+    @property
+    def closed(self) -> int:
+        """How many prompts are hidden and not opened."""
+        return sum(answer.hidden > 0 for answer in self.statement.answers) - len(self.opened)
 
     @cached_property
     def all(self) -> Scores:
@@ -116,14 +149,21 @@ class InferenceVerdict:
                 how += f" (of {best} of them proven: the largest)"
         if len(self.answers) > 1:
             on = f" on each of {len(self.answers)} published sequences of tokens alone"
+            if count := sum(answer.hidden > 0 for answer in said.answers):
+                on = f" on each of {len(self.answers)} sequences of tokens alone, of which {count} begin with a hidden "
+                on += "prompt," if self.closed else "prompt that was opened to you,"
             given = (
                 f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
             )
         else:
             tokens = "token" if claimed == 1 else f"{claimed} tokens"
             on = ""
-            published = len(said.answers[0].ids)
-            given = f"give each of the last {tokens} of {published} published ones, behind those before it"
+            first = said.answers[0]
+            given = f"give each of the last {tokens} of {first.length} published ones, behind those before it"
+            if first.hidden:
+                prompt = counted(first.hidden, "hidden token", "hidden tokens")
+                opened = "" if self.closed else " that was opened to you"
+                given = f"give each of {tokens}, behind those before it and a prompt of {prompt}{opened}"
         return [
             f"The integers under this model id, run as a language model by their directory's inference program{on}, "
             f"{given}, {how}, and on average (harmonic mean) a probability of at least {found.probability:.2g}.",
@@ -139,7 +179,8 @@ class InferenceVerdict:
         if len(self.answers) == 1:
             return []
         lines = [
-            f"Answer {number}: {found.line()}, probability at least {found.probability:.2g}; {_passage(said)}."
+            f"Answer {number}: {found.line()}, probability at least {found.probability:.2g}; "
+            f"{_passage(said, self.prompt_ids(number - 1))}."
             for number, (said, found) in enumerate(
                 zip(self.statement.answers[:_SHOWN], self.answers, strict=False), 1
             )
@@ -159,6 +200,8 @@ class InferenceVerdict:
         ]
         if self.unlikely:
             lines.insert(0, UNLIKELY)
+        if self.closed:
+            lines.insert(0, UNREAD)
         if self.all.largest > 0:
             lines.append(
                 "That the claimed tokens are the model's own choice: within such a gap there may be several."
@@ -169,6 +212,11 @@ class InferenceVerdict:
                 "That the token ids of an answer and its prompt are those of the texts beside them.",
             ]
         said = self.statement.answers[0]
+        if said.hidden and said.answer is not None:
+            return [
+                *lines,
+                f"That the answer's token ids are those of the text {quoted(escape(said.answer), _TEXT)}.",
+            ]
         for name, text in (("prompt", said.prompt), ("answer", said.answer)):
             if text is not None:
                 lines.append(
@@ -180,12 +228,14 @@ class InferenceVerdict:
         """Plain JSON values."""
         answers = [
             {
-                "prompt_ids": said.ids[: said.first],
-                "answer_ids": said.ids[said.first :],
+                "prompt_ids": self.prompt_ids(number),
+                "prompt_tokens": said.first,
+                "prompt_digest": said.prompt_digest,
+                "answer_ids": said.answer_ids,
                 **found.to_dict(),
                 "said_by_owner": {"prompt": said.prompt, "answer": said.answer},
             }
-            for said, found in zip(self.statement.answers, self.answers, strict=True)
+            for number, (said, found) in enumerate(zip(self.statement.answers, self.answers, strict=True))
         ]
         return {
             "answers": answers,
@@ -196,16 +246,21 @@ class InferenceVerdict:
         }
 
 
-def _passage(said: Answer) -> str:
+def _passage(said: Answer, prompt_ids: list[int] | None) -> str:
     """The answer and its prompt in a line, as texts or as ids."""
-    parts = [
-        ("prompt", said.prompt, said.ids[: said.first]),
-        ("answer", said.answer, said.ids[said.first :]),
-    ]
-    return ", ".join(
-        f"{name} ids {shorten(ids, _TEXT)}" if text is None else f"{name} {quoted(escape(text), _TEXT)}"
-        for name, text, ids in parts
-    )
+
+    def told(name: str, text: str | None, ids: list[int]) -> str:
+        return (
+            f"{name} ids {shorten(ids, _TEXT)}" if text is None else f"{name} {quoted(escape(text), _TEXT)}"
+        )
+
+    if prompt_ids is None:
+        prompt = (
+            f"prompt of {counted(said.hidden, 'hidden token', 'hidden tokens')}, digest {said.prompt_digest}"
+        )
+    else:
+        prompt = told("prompt", said.prompt, prompt_ids)
+    return f"{prompt}, {told('answer', said.answer, said.answer_ids)}"
 
 
 def verify_inference(
@@ -222,10 +277,10 @@ def verify_inference(
 
     statement = InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
     setup = prepare_inference(statement, commitment)
-    proof = files[form.INFERENCE_PROOF]
+    proof, hidden = files[form.INFERENCE_PROOF], HiddenPrompts()
     try:
         report = verify_relations(
-            setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security
+            setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security, hidden
         )
     except Rejected as error:
         raise Rejected(
@@ -233,7 +288,7 @@ def verify_inference(
         ) from None
     unit = inference_program(commitment)[1].logits
     found = tuple(scores(answer, unit) for answer in statement.answers)
-    return InferenceVerdict(statement, report, found, len(proof))
+    return InferenceVerdict(statement, report, found, len(proof), hidden)
 
 
 def require_answer(

@@ -44,6 +44,11 @@ EXPECT_ALONE = (
     "expect shows nothing about who made this bundle, since anybody can reach a vector that is published"
 )
 
+CLOSED = (
+    "a prompt is hidden, and you did not open it (--open): an answer shows nothing of the model where the prompt could "
+    "be any text"
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -225,7 +230,8 @@ class Verdict:
 
     def warnings(self) -> list[str]:
         """Where the caller's expectations show less than they may seem to."""
-        return [EXPECT_ALONE] if self.expected == ("fingerprint",) else []
+        found = [EXPECT_ALONE] if self.expected == ("fingerprint",) else []
+        return found + ([CLOSED] if self.inference is not None and self.inference.closed else [])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for --json (docs/schemas/verdict.json)."""

@@ -27,6 +27,7 @@ from huref.common.text import parse_hex, shorten
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.asked import asked_passages, require_prompts
 from huref.verifier.expectations import given, parse_digest, parse_root, refuse_own
+from huref.verifier.hidden_prompts import open_prompts, opening_passages
 from huref.verifier.image import ImageVerdict, check_image, require_generator
 from huref.verifier.inference import require_answer, verify_inference
 from huref.verifier.ranges import verify_range
@@ -51,6 +52,7 @@ def verify(
     min_argmax: float | None = None,
     min_probability: float | None = None,
     prompts: str | Path | None = None,
+    opening: str | Path | None = None,
     recorder: Recorder | None = None,
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
@@ -72,6 +74,7 @@ def verify(
         min_probability: harmonic mean of the claimed tokens' probabilities that must be proven.
         prompts: file with the prompts that its proof of inference must answer, these alone and in this order, as token
             ids, and perhaps with the answers (`huref.common.files.passages`).
+        opening: file of the owner's that opens the hidden prompts of its proof of inference.
         recorder: sees every transcript message, for `huref inspect`.
 
     Raises:
@@ -87,6 +90,7 @@ def verify(
     wanted_generator = None if generator is None else parse_digest(generator, "generator")
     wanted = None if expect is None else expected_fingerprint(expect, place)
     asked = None if prompts is None else asked_passages(Path(prompts))
+    opened = None if opening is None else opening_passages(Path(opening))
     watch = _Watch()
     with watch("read"):
         read = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
@@ -113,6 +117,7 @@ def verify(
     with watch("inference"):
         answer = verify_inference(read.files, commitment, min_security)
         require_answer(answer, max_gap, min_argmax, min_probability)
+        answer = open_prompts(answer, opened)
         require_prompts(answer, asked)
     with watch("picture"):
         required = require_image or wanted_generator is not None

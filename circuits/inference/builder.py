@@ -11,7 +11,7 @@ from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix, positions_of
 from huref.circuits.relations.products import ColumnScale, Product, Sum
-from huref.circuits.relations.program import Look, Number, Operand, Own, Relations, Repeated
+from huref.circuits.relations.program import Look, Number, Operand, Own, Prompts, Relations, Repeated
 from huref.circuits.relations.terms import (
     Along,
     Cells,
@@ -73,6 +73,7 @@ class Builder:
     matrices: list[Matrix] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
+    prompts: Prompts | None = None
     _looks: list[tuple[Look, bool]] = field(default_factory=list)
     _shifts: set[int] = field(default_factory=set)
 
@@ -256,4 +257,6 @@ class Builder:
             Look(look.label, remainders, look.frame, look.flat, look.operands) if rest else look
             for look, rest in self._looks
         )
-        return Relations(stack, tuple(self.matrices), looks, tuple(self.equations), tuple(self.products))
+        return Relations(
+            stack, tuple(self.matrices), looks, tuple(self.equations), tuple(self.products), self.prompts
+        )

@@ -13,36 +13,30 @@ from huref.circuits.inference.limits import stream_size
 from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate
 from huref.circuits.inference.relate_heads import relate_gain_steps
 from huref.circuits.inference.relate_norm import relate_norms
+from huref.circuits.inference.relate_prompts import TokenIds, embedding_rows
 from huref.circuits.inference.relate_rows import row_multiples
 from huref.circuits.inference.sites import Norm, Site
 from huref.circuits.model.tensors import GAIN_BITS
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
-from huref.circuits.relations.products import Gathered, RowScale, StoredScale
-from huref.circuits.relations.terms import Beside, Cells, Public, Rotated
+from huref.circuits.relations.products import RowScale, StoredScale
+from huref.circuits.relations.terms import Cells, Rotated
 
 S = TypeVar("S", bound=Site)
 
 
-def relate_rows(builder: Builder, family: Family, ids: Sequence[int], high: Matrix, low: Matrix) -> None:
+def relate_rows(builder: Builder, family: Family, tokens: TokenIds, high: Matrix, low: Matrix) -> None:
     """Rows of the embedding, rotated back, times what they stand for."""
     back, lift = cast(Rotate, family.one("embedded_back")), cast(Lift, family.one("embedded"))
     size = stream_size(family.program.shape)
     limb, over = size.limb, size.over
-    frame, index = Frame(builder.tokens, 1, 1, lift.cols), tuple(int(i) for i in ids)
-    one = builder.matrix("embed.one", Frame(builder.tokens, 1), 1, flat=True)
-    builder.bits("embed.one", one, 1)
-    builder.equation("embed.one", one.frame, 2, Beside(one), Public(-1))
-    rows = builder.matrix("embed.rows", frame, 1 << 7)
-    builder.bits("embed.rows", rows, 8, 1 << 7)
-    equation = builder.equation("embed.rows", frame, 1 << 8, Cells(rows, -1))
-    builder.product(Gathered(equation, "embed", index, one))
+    rows = embedding_rows(builder, tokens, lift.cols)
     turned = _turned_back(builder, "embed.back", rows, [back])
-    power = row_multiples(builder, "embed", index, lift.unit, lift.square, lift.high)
-    rest, half = builder.rest("embed.rest", frame, (lift.shift,))
+    power = row_multiples(builder, "embed", tokens, lift.unit, lift.square, lift.high)
+    rest, half = builder.rest("embed.rest", rows.frame, (lift.shift,))
     equation = builder.equation(
         "embed",
-        frame,
+        rows.frame,
         lift.bound + (lift.limit + over + 2 << lift.shift),
         half,
         rest,

@@ -21,16 +21,16 @@ from huref.circuits.inference.relate_ffn import relate_ffn
 from huref.circuits.inference.relate_head import Claims, relate_head
 from huref.circuits.inference.relate_norm import relate_norms
 from huref.circuits.inference.relate_plain import relate_branch, relate_gained, relate_reading, relate_rows
+from huref.circuits.inference.relate_prompts import TokenIds, embedding_rows, relate_prompts
 from huref.circuits.inference.relate_rows import row_multiples
 from huref.circuits.inference.sites import Embed, InferenceProgram, Low, Norm, Write
 from huref.circuits.model.tensors import ADMITTED
 from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Frame, Matrix
-from huref.circuits.relations.products import Gathered, Transposed
+from huref.circuits.relations.products import Gathered, RowScale, Transposed
 from huref.circuits.relations.program import Relations
 from huref.circuits.relations.terms import Along, Linear
-from huref.common.errors import UsageError
 
 _DIGITS = ("1", "0")
 
@@ -39,13 +39,12 @@ def relate(
     program: InferenceProgram, ids: Sequence[int], claims: Claims, stack: tuple[Weight, ...]
 ) -> Relations:
     """All relations of a run of `program` on `ids`, those of all sequences one behind the other, with these claims.
+    Ids at the front of a sequence may be hidden (`HIDDEN`).
 
     Raises:
         Unsupported: facts whose units leave an equation without a unique solution. UsageError: ids or claims that do
         not fit the program.
     """
-    if len(ids) != program.tokens or any(not 0 <= i < program.shape.vocab for i in ids):
-        raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
     claims.check(program.lengths, program.shape.vocab)
     builder, family = Builder(program.lengths, dict(program.facts.shifts)), Family(program)
     shape, d = program.shape, program.shape.hidden
@@ -54,10 +53,11 @@ def relate(
     stream = Frame(program.tokens, 2 * shape.layers + 1, 1, d)
     limbs = Table("limbs", (1 << size.bits >> limb, limb))
     high, low = builder.limbs("stream", stream, limbs)
+    tokens = relate_prompts(builder, ids, shape.vocab)
     if isinstance(program.sites[0], Embed):
-        _embedded(builder, program.sites[0], ids, high, low)
+        _embedded(builder, program.sites[0], tokens, high, low)
     else:
-        relate_rows(builder, family, ids, high, low)
+        relate_rows(builder, family, tokens, high, low)
     norms = [site for site in program.sites if isinstance(site, Norm) and not site.behind]
     narrow = Table("limbs", (1 << size.narrow >> limb, limb))
     gained = relate_gained(builder, family, narrow, high, low) if shape.output_norm else None
@@ -72,11 +72,12 @@ def relate(
     return builder.finish(stack)
 
 
-def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, low: Matrix) -> None:
+def _embedded(builder: Builder, site: Embed, tokens: TokenIds, high: Matrix, low: Matrix) -> None:
     """Rows of the embedding, shifted to the first unit of the stream."""
-    read = {"embed": tuple(int(i) for i in ids)}
+    rows = embedding_rows(builder, tokens, site.cols) if tokens.chosen is not None else None
+    read = {"embed": tokens}
     if site.positions:
-        read[site.positions] = builder.positions
+        read[site.positions] = TokenIds(builder.positions)
     powers = {
         tensor: row_multiples(builder, tensor, index, site.unit, site.square, site.high)
         for tensor, index in read.items()
@@ -88,7 +89,10 @@ def _embedded(builder: Builder, site: Embed, ids: Sequence[int], high: Matrix, l
         *limb_cells((high, low), STREAM_LIMB, 0, (0,), -1),
     )
     for tensor, index in read.items():
-        builder.product(Gathered(equation, tensor, index, powers[tensor]))
+        if rows is not None and index is tokens:
+            builder.product(RowScale(equation, ((rows, 1),), powers[tensor]))
+        else:
+            builder.product(Gathered(equation, tensor, index.ids, powers[tensor]))
 
 
 def _written(

@@ -110,11 +110,11 @@ class _Builder:
         )
 
     def transposed(self, product: Transposed, at: int) -> None:
-        frame, matrix, w = self.weights.frame(product.equation), product.matrix, self.layout.w
+        matrix, w = product.matrix, self.layout.w
         blocks, inner = self.layout.blocks(matrix.frame.cols), len(product.tensors)
         high = self.read.high(at, blocks * inner).reshape(blocks, inner, DEGREE)
         factors = self.weights.inner(product.equation, product.factor)
-        outer = self.weights.outer(frame.outer)
+        outer = self.tokens(product.equation, product.tokens, matrix.frame.outer)
         self.summed_rows(matrix, outer, kmul(high, factors[None]), self.read.inner, self.left)
         place = self.layout.placed[matrix.name]
         for i, column, extra in product.outliers:
@@ -191,6 +191,8 @@ class _Builder:
         flat_term(self.left, self.layout.placed[product.scale.name].start, kmul(eq, weights))
         blocks = self.weights.blocks(tensor.cols)
         for t, row in enumerate(product.index):
+            if row < 0:
+                continue
             one = Placed("W", tensor.start + row * tensor.blocks, 1, tensor.cols, tensor.blocks)
             self.right.tensor(one, eq[t : t + 1], blocks, COLUMN)
 

@@ -140,11 +140,11 @@ class _Builder:
 
     def _stored_at(self, name: str, tensor: str, index: tuple[int, ...], factor: int) -> None:
         place, w = self.layout.weights[tensor], self.layout.w
-        rows = self.weights.rows(name, factor)
+        rows, at = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0]), np.array(index)
         spread = kzero((place.blocks * w,))
-        np.add.at(spread, np.array(index), kmul(rows, self.weights.cols(1)[0]))
+        np.add.at(spread, at[at >= 0], rows[at >= 0])
         spread %= np.uint64(P)
-        touched = sorted({i // w for i in index})
+        touched = sorted({i // w for i in index if i >= 0})
         for block in touched:
             part = spread[block * w : (block + 1) * w]
             self.into.dense("W", place.start + block, part, np.arange(w, dtype=np.int32)[None])

@@ -18,7 +18,7 @@ Outliers = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True)
 class Projection:
-    """factor_i · Σ_x matrix[(t, select(i)), x] · tensors[i][c, x], for tokens `tokens` (none: all)."""
+    """factor_i · Σ_x matrix[(tokens(t), select(i)), x] · tensors[i][c, x]; no `tokens`: t, a negative one: zero."""
 
     equation: str
     matrix: Matrix
@@ -30,13 +30,16 @@ class Projection:
 
 @dataclass(frozen=True)
 class Transposed:
-    """factor_i · Σ_x weight_i(x) · matrix[(t, i), x] · tensors[i][x, c], weight 1 but for `outliers`."""
+    """factor_i · Σ_x weight_i(x) · matrix[(tokens(t), i), x] · tensors[i][x, c], weight 1 but for `outliers`; no
+    `tokens`: t, a negative one: zero.
+    """
 
     equation: str
     matrix: Matrix
     tensors: tuple[str, ...]
     factor: Factor = 1
     outliers: Outliers = ()
+    tokens: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class RowScale:
 
 @dataclass(frozen=True)
 class Gathered:
-    """factor · scale[t] · tensor[index[t], c]; `scale` is flat."""
+    """factor · scale[t] · tensor[index[t], c], zero where that is negative; `scale` is flat."""
 
     equation: str
     tensor: str

@@ -56,6 +56,17 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """Hidden prompts (protocol §13.9): rows of `chosen`, `lengths` of them for each prompt, have a one in the column of
+    a token's id and zeros elsewhere; `mask` has the limbs of an element of K for each prompt.
+    """
+
+    chosen: Matrix
+    mask: Matrix
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Relations:
     """All of it. `stack` is the whole commitment to the weights, whose range is proven apart (protocol §6.8)."""
 
@@ -64,6 +75,7 @@ class Relations:
     looks: tuple[Look, ...]
     equations: tuple[Equation, ...]
     products: tuple[Product, ...]
+    prompts: Prompts | None = None
 
     @cached_property
     def equation(self) -> dict[str, Equation]:

@@ -17,11 +17,14 @@ from huref.circuits.relations.weights import point_sizes
 def relation_security(setup: RelationSetup) -> SecurityReport:
     """Every round's error, and the bits that remain."""
     layout, knobs = setup.layout, setup.knobs
-    claims = 2 * len(layout.spaces) + 3 + 1 + 2
+    prompts = setup.relations.prompts
+    claims = 2 * len(layout.spaces) + 3 + (prompts is not None) + 1 + 2
     constraints = sum(1 + space.log_entries for space in layout.spaces) + 1 + 1 + 3
+    hidden = len(prompts.lengths) if prompts else 0
     terms: list[Term] = [
         *lookup_terms(layout.spaces, layout.entries, knobs),
-        algebraic("equations.eta", "equations", len(setup.relations.equations)),
+        *([algebraic("prompt.point", "hidden ids", max(prompts.lengths))] if prompts else []),
+        algebraic("equations.eta", "equations and prompts", len(setup.relations.equations) + hidden),
         algebraic("equations.point", "variables", sum(point_sizes(setup.relations, layout.w))),
         algebraic("inner.round", "degree 2", 2),
         *triple_terms(layout.pads, constraints),

@@ -55,7 +55,9 @@ class Stored:
 
 @dataclass(frozen=True)
 class StoredAt:
-    """factor · entry `index[t]` of a committed weight with one row; for a frame of tokens only."""
+    """factor · entry `index[t]` of a committed weight with one row, none where that is negative; for a frame of tokens
+    only.
+    """
 
     tensor: str
     index: tuple[int, ...]

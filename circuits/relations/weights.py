@@ -89,12 +89,15 @@ class EquationWeights:
 
 
 def placed_rows(weights: Array, select: tuple[int, ...] | None, count: int) -> Array:
-    """Weights by inner index (…, inner, 5) at the places `select` of `count` indices; those of one place add up."""
+    """Weights by index (…, n, 5) at the places `select` of `count` indices; those of one place add up, those of a
+    negative one are left out.
+    """
     if select is None:
         return weights
     out = kzero((*weights.shape[:-2], count))
     for at, place in enumerate(select):
-        out[..., place, :] += weights[..., at, :]
+        if place >= 0:
+            out[..., place, :] += weights[..., at, :]
     return reduce(out)
 
 

@@ -1,5 +1,5 @@
 """Prompts and answers as lines of JSON: what `huref ask` writes, `huref prove-inference` reads and `huref verify` asks
-for (docs/inference.md §8).
+for (docs/inference.md §8), and what opens hidden prompts (§10).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field
 from huref.common.errors import Malformed
 from huref.common.files.canonical import parse_json
 from huref.common.files.capped import read_capped
-from huref.common.files.strict import StrictModel
+from huref.common.files.strict import Hex32, StrictModel
 
 MAX_BYTES = 8 << 20
 MAX_LINES = 1 << 12
@@ -23,12 +23,13 @@ Ids = list[Annotated[int, Field(ge=0)]]
 
 
 class Passage(StrictModel):
-    """A prompt and perhaps an answer, each as a text, as token ids, or as both."""
+    """A prompt and perhaps an answer, each as a text, as token ids, or as both. `salt` opens a proof that hides it."""
 
     prompt: str | None = None
     prompt_ids: Ids | None = None
     answer: str | None = None
     answer_ids: Ids | None = None
+    salt: Hex32 | None = None
 
 
 def read_passages(path: Path) -> list[Passage]:

@@ -70,6 +70,14 @@ def prove_inference(
     each: Annotated[
         bool, typer.Option("--each-gap", help="Publish every token's own gap, not one for all.")
     ] = False,
+    hide_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--hide-prompt",
+            help="Show the prompts' lengths and salted digests alone; NAME.prompts.jsonl, written beside the bundle, "
+            "opens them to those you give it to.",
+        ),
+    ] = False,
     fingerprint: Annotated[
         str | None,
         typer.Option(metavar="BUNDLE", help="Take the fingerprint from this bundle; default: prove it too."),
@@ -100,6 +108,7 @@ def prove_inference(
                 out,
                 asked,
                 each=each,
+                hide_prompt=hide_prompt,
                 fingerprint=fingerprint,
                 key=signer,
                 replace_existing=force,
@@ -111,15 +120,19 @@ def prove_inference(
     assert found is not None
     if as_json:
         summary = {**verdict.to_dict(), "schema": "huref-answered/1", "bundle": str(done.path)}
-        result_json({**summary, "seconds": done.seconds, "proofs_left": done.proofs_left})
+        opening = None if done.opening is None else str(done.opening)
+        left = {"seconds": done.seconds, "proofs_left": done.proofs_left, "opening": opening}
+        result_json({**summary, **left})
         return
     result(f"{done.path}: {_told(done)}")
     for number, (said, shown) in enumerate(zip(found.statement.answers, found.answers, strict=True), 1):
         if len(found.answers) > 1:
             result(f"  answer {number}: {shown.line()}")
-        result(f"  answer ids  {said.ids[said.first :]}")
+        result(f"  answer ids  {said.answer_ids}")
         if said.answer is not None:
             result(f"  answer      {quoted(said.answer, 400)}")
+    if done.opening is not None:
+        note(f"the prompts are hidden; {done.opening} opens them (huref verify --open). Keep it private")
     note(f"gaps: largest {found.all.largest:.3g}, median {found.all.median:.3g} logits")
     if found.unlikely:
         note(

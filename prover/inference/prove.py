@@ -6,9 +6,11 @@ As in `huref.prover.owner`, nothing appears under a bundle's name before its own
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.claim import gaps as measured_gaps
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.evaluate import Ints
+from huref.circuits.inference.prompt_opening import SALT_BYTES, prompt_digest
 from huref.circuits.inference_statement import (
     MAX_GAP,
     MAX_IDS,
@@ -27,10 +30,11 @@ from huref.circuits.inference_statement import (
 )
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files import bundle as form
-from huref.common.files.atomic import new_folder
+from huref.common.files.atomic import new_folder, write_file
 from huref.common.files.bundle import Bundle, read_bundle
 from huref.common.files.commitment_file import CommitmentFile
 from huref.common.files.keys import SecretKey
+from huref.common.files.passages import Passage, passage_lines
 from huref.prover import bundle
 from huref.prover.commitment.folder import OpenedCommitment, private_part, read_public
 from huref.prover.commitment.positions import OpenedPositions
@@ -43,6 +47,7 @@ from huref.prover.progress import Progress
 from huref.prover.relations.prove import prove_relations
 from huref.prover.run.inference.generate import generate
 from huref.prover.run.inference.record import Recorder
+from huref.verifier.hidden_prompts import open_prompts
 from huref.verifier.relations.verify import verify_relations
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import verify
@@ -65,12 +70,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """A bundle that was written and verified, and how many more proofs its commitment allows."""
+    """A bundle that was written and verified, how many more proofs its commitment allows, and the private file that
+    opens its prompts where they are hidden.
+    """
 
     path: Path
     verdict: Verdict
     proofs_left: int
     seconds: dict[str, float]
+    opening: Path | None = None
 
 
 def prove_inference(
@@ -79,6 +87,7 @@ def prove_inference(
     questions: Sequence[Question],
     *,
     each: bool = False,
+    hide_prompt: bool = False,
     fingerprint: str | Path | None = None,
     key: SecretKey | None = None,
     replace_existing: bool = False,
@@ -88,7 +97,8 @@ def prove_inference(
     """Prove answers of the committed model, all in one proof, and write the bundle `out`, with the model's fingerprint.
 
     The fingerprint is taken from the bundle `fingerprint`, or proven first. With `each`, every claimed token's own gap
-    is published instead of one for all of an answer.
+    is published instead of one for all of an answer. With `hide_prompt` the bundle shows of the prompts their length
+    and a digest; what opens it is written beside the bundle (`opening_of`).
 
     Raises:
         UsageError: a question does not fit the model, there is none, or `out` exists.
@@ -97,10 +107,16 @@ def prove_inference(
     """
     folder, out, progress = Path(commitment), Path(out), progress or Progress()
     _check_questions(check_commitment(folder, key), questions)
+    opening = opening_of(out) if hide_prompt else None
+    if opening is not None and opening.exists() and not replace_existing:
+        raise UsageError(
+            f"{opening} exists, and opens the prompts of an older bundle", hint="move it, or --force"
+        )
+    salts = [secrets.token_bytes(SALT_BYTES) for _ in questions] if hide_prompt else []
     with new_folder(out, replace=replace_existing) as temporary:
         base = None if fingerprint is None else _given(fingerprint, folder)
         opened = open_commitment(folder, choose(device), None, progress)
-        statement, run = run_answers(opened, questions, each, progress)
+        statement, run = run_answers(opened, questions, each, progress, salts)
         proof, left = prove_statement(opened, statement, run, progress)
         del run  # the fingerprint needs the room
         if base is None:
@@ -110,9 +126,26 @@ def prove_inference(
         with progress.stage("self-verify"):
             try:
                 verdict = verify(temporary, min_security=opened.public.directory.security)
+                lines = _opened(questions, salts)
+                open_prompts(verdict.inference, lines or None)
             except HurefError as error:
                 raise _broken(error) from error
-    return Answered(out, verdict, left, dict(progress.seconds))
+        if opening is not None:
+            write_file(opening, passage_lines(lines), mode=0o600)
+    return Answered(out, verdict, left, dict(progress.seconds), opening)
+
+
+def opening_of(bundle: Path) -> Path:
+    """The file beside a bundle that opens its hidden prompts."""
+    return bundle.with_name(f"{bundle.name.removesuffix('.huref')}.prompts.jsonl")
+
+
+def _opened(questions: Sequence[Question], salts: Sequence[bytes]) -> list[Passage]:
+    """What opens hidden prompts; nothing where none is."""
+    return [
+        Passage(prompt=question.prompt, prompt_ids=list(question.ids[: question.first]), salt=salt.hex())
+        for question, salt in zip(questions, salts, strict=False)
+    ]
 
 
 def check_commitment(folder: Path, key: SecretKey | None) -> CommitmentFile:
@@ -179,9 +212,14 @@ def _fingerprint(
 
 
 def run_answers(
-    opened: OpenedCommitment, questions: Sequence[Question], each: bool, progress: Progress
+    opened: OpenedCommitment,
+    questions: Sequence[Question],
+    each: bool,
+    progress: Progress,
+    salts: Sequence[bytes] = (),
 ) -> tuple[InferenceStatement, Recorder]:
     """The statement of a run, and the run: answers are generated where there are none, and the gaps of all measured.
+    Prompts are hidden where there are `salts`, a fresh one for each.
 
     Raises:
         UsageError: the texts are too long. ProverError: a value, or a gap, that no proof can hold.
@@ -192,20 +230,22 @@ def run_answers(
         draft = InferenceStatement(
             model_id=opened.public.model_id,
             answers=[
-                Answer(ids=ids, first=question.first, gaps=[0], odds=1, prompt=None, answer=None)
-                for ids, question in zip(every, questions, strict=True)
+                _draft(ids, question.first, salt)
+                for ids, question, salt in zip_longest(every, questions, salts)
             ],
         )
         program = compile_inference(shape, facts, *draft.lengths)
         relations = prepare_inference(draft, opened.public).relations
-        run = Recorder(program, relations, weights, draft.run_ids, draft.claims().positions)
+        ran = [i for ids in every for i in ids[:-1]]
+        run = Recorder(program, relations, weights, ran, draft.claims().positions)
+        run.hide([ids[: question.first] for ids, question in zip(every, questions, strict=True)], salts)
         run.run()
         answers, at = [], 0
         for number, (unsaid, question) in enumerate(zip(draft.answers, questions, strict=True), 1):
             logits = run.logits[at : at + unsaid.claimed]
             at += unsaid.claimed
             which = f"answer {number}" if len(questions) > 1 else "the answer"
-            answers.append(_measured(which, question, unsaid.ids, logits, each, facts.logits))
+            answers.append(_measured(which, question, unsaid, every[number - 1], logits, each, facts.logits))
     said = InferenceStatement(model_id=opened.public.model_id, answers=answers)
     if len(said.encode()) > form.CAPS[form.INFERENCE]:
         raise UsageError(
@@ -214,9 +254,19 @@ def run_answers(
     return said, run
 
 
-def _measured(which: str, question: Question, ids: list[int], logits: Ints, each: bool, unit: int) -> Answer:
-    """An answer with the gaps of its tokens, from the logits (claims × vocabulary) at this unit."""
-    claims = list(enumerate(ids[question.first :]))
+def _draft(ids: list[int], first: int, salt: bytes | None) -> Answer:
+    """A sequence of which nothing is claimed yet; with a salt its prompt is hidden."""
+    shown, digest = (ids, None) if salt is None else (ids[first:], prompt_digest(salt, ids[:first]))
+    return Answer(ids=shown, first=first, prompt_digest=digest, gaps=[0], odds=1, prompt=None, answer=None)
+
+
+def _measured(
+    which: str, question: Question, draft: Answer, ids: list[int], logits: Ints, each: bool, unit: int
+) -> Answer:
+    """An answer with the gaps of its tokens, from the logits (claims × vocabulary) at this unit. `ids` are those of the
+    whole sequence.
+    """
+    claims = list(enumerate(draft.answer_ids))
     gaps = measured_gaps(logits, claims)
     if max(gaps) > MAX_GAP:
         raise ProverError(
@@ -225,7 +275,8 @@ def _measured(which: str, question: Question, ids: list[int], logits: Ints, each
         )
     gaps = gaps if each else [max(gaps)]
     odds, answer = claimed_odds(logits, claims, gaps, unit), _text(question, ids)
-    return Answer(ids=ids, first=question.first, gaps=gaps, odds=odds, prompt=question.prompt, answer=answer)
+    prompt = None if draft.hidden else question.prompt
+    return draft.model_copy(update={"gaps": gaps, "odds": odds, "prompt": prompt, "answer": answer})
 
 
 def _text(question: Question, ids: Sequence[int]) -> str | None:

@@ -73,6 +73,11 @@ def _question(passage: Passage, generate: int, coder: TextCoder | None, which: s
             else f"{which}there is no answer",
             hint=None if given else "--generate N proves N tokens of the model's own answers",
         )
+    if passage.salt is not None:
+        raise UsageError(
+            f"{which}a salt opens the proof that it was made for, and is never used again",
+            hint="take the salt out of the line",
+        )
     prompt, answer = passage.prompt, passage.answer
     begun, behind = passage.prompt_ids or [], passage.answer_ids or []
     if coder is not None and prompt is not None and answer is not None:

@@ -30,6 +30,7 @@ from huref.prover.commitment.weights import WeightsCommitment
 from huref.prover.devices.interface import Device
 from huref.prover.kernels.hashing.grind import grind
 from huref.prover.relations.leaves import RunLeaves, RunValues
+from huref.prover.relations.prompts import prompt_values
 from huref.prover.relations.sides import SidesOracle
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_sides
@@ -76,6 +77,9 @@ def prove_relations(
         prove_lookup(channel, space, leaves)
         del leaves
     step("products")
+    prompts = setup.relations.prompts
+    if prompts is not None:
+        channel.public("prompt.values", prompt_values(values, prompts, channel.challenge("prompt.point")))
     eta = channel.challenge("equations.eta")
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
     weights = EquationWeights(layout, point, eta, Columns(layout.w))

@@ -142,7 +142,7 @@ class _Filler:
 
     def transposed(self, product: Transposed) -> None:
         frame, matrix = self.weights.frame(product.equation), product.matrix
-        outer = self.weights.outer(frame.outer)
+        outer = placed_rows(self.weights.outer(frame.outer), product.tokens, matrix.frame.outer)
         left = self.inner_sums(product.equation, matrix, outer, product.factor, None)
         inner = len(product.tensors)
         for i, column, extra in product.outliers:
@@ -203,7 +203,9 @@ class _Filler:
     def gathered(self, product: Gathered) -> None:
         rows = k_to_mont(self.weights.rows(product.equation, product.factor))
         self.put(self.left, vectors.mul_base(rows, integers_to_mont(self.values.flat(product.scale))))
-        read = np.ascontiguousarray(self.tensors[product.tensor][list(product.index)])
+        index = np.array(product.index)
+        read = np.ascontiguousarray(self.tensors[product.tensor][np.maximum(index, 0)])
+        read[index < 0] = 0
         self.put(self.right, small_matvec(read, k_to_mont(self.weights.cols(read.shape[1]))))
 
     def hadamard(self, product: Hadamard) -> None:

@@ -92,6 +92,14 @@ def verify(
             "prompt_ids, and answer_ids where the answer is known, as huref ask --out writes them.",
         ),
     ] = None,
+    opening: Annotated[
+        Path | None,
+        typer.Option(
+            "--open",
+            metavar="FILE",
+            help="File of the owner's that opens the hidden prompts of its proof of inference.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
@@ -114,6 +122,7 @@ def verify(
             min_argmax=min_argmax,
             min_probability=min_probability,
             prompts=prompts,
+            opening=opening,
         )
     if as_json:
         result_json(verdict.to_dict())

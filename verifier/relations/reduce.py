@@ -11,6 +11,7 @@ from huref.circuits.argument.lookup import leaf_claims
 from huref.circuits.argument.security import lookup_grinding
 from huref.circuits.relations.bilinear import product_functionals
 from huref.circuits.relations.linear import linear_part
+from huref.circuits.relations.prompts import prompts_claim
 from huref.circuits.relations.setup import RelationSetup
 from huref.circuits.relations.weights import EquationWeights, point_sizes
 from huref.common.algebra.kscalar import KS
@@ -67,6 +68,10 @@ def _equations(
 ) -> Callable[[], list[Claim]]:
     """All equations at one point: linear part + products = 0, and the products as one inner product; their claims."""
     layout = setup.layout
+    prompts = setup.relations.prompts
+    if prompts is not None:
+        prompt_point = channel.challenge("prompt.point")
+        told = channel.public("prompt.values", len(prompts.lengths))
     eta = channel.challenge("equations.eta")
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
     weights = EquationWeights(layout, point, eta, columns)
@@ -80,10 +85,13 @@ def _equations(
     def claims() -> list[Claim]:
         linear, constant = summed.result()
         left_part, right_part = products.result()
-        return [
+        found = [
             Claim("equations", linear, combine([(KS(-1), total)], -constant)),
             Claim("inner.left", left_part, left),
             Claim("inner.right", right_part, right),
         ]
+        if prompts is not None:
+            found.append(prompts_claim(layout, prompts, prompt_point, eta, told, columns))
+        return found
 
     return claims

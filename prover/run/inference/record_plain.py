@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from huref.circuits.inference.evaluate import Ints
 from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
+from huref.circuits.inference.prompt_opening import prompt_mask
 from huref.circuits.inference.sites import Embed, Gain, Site, Turn
 from huref.circuits.inference.trace import InferenceTrace
+from huref.circuits.relations.program import Relations
+from huref.common.algebra.field import to_signed
 from huref.prover.run.inference.executor import FastEvaluator
 
 _READ = {"low": "gained.small", "gained": "gained", "read": "read"}
@@ -20,7 +26,8 @@ _WRITTEN = {"back": "branch.back", "branch": "branch.gained", "added": "added"}
 class PlainRecorder(FastEvaluator):
     """Both halves of a layer are instances of one matrix. Values are kept until the last site that reads them."""
 
-    found: dict[str, Ints]
+    found: dict[str, NDArray[Any]]
+    relations: Relations
 
     @abstractmethod
     def put(self, name: str, inner: int, values: Ints) -> None:
@@ -46,7 +53,7 @@ class PlainRecorder(FastEvaluator):
     def clamped(self, site: Turn | Gain | Rotate, out: Ints) -> Ints:
         """`out`, what it was before it was clipped, and the remainder."""
 
-    def take(self) -> dict[str, Ints]:
+    def take(self) -> dict[str, NDArray[Any]]:
         """What was found; the recorder forgets it, so that memory is free once it has been committed to."""
         found, self.found = self.found, {}
         return found
@@ -76,11 +83,31 @@ class PlainRecorder(FastEvaluator):
         self.rest(f"{name}.rest", inner)
         return out
 
+    def hide(self, prompts: Sequence[Sequence[int]], salts: Sequence[bytes]) -> None:
+        """What a proof commits to of hidden prompts: their tokens, one row of the vocabulary each, and masks."""
+        hidden = self.relations.prompts
+        if hidden is None:
+            return
+        ids = np.concatenate(prompts)
+        chosen = np.zeros((len(ids), 1, self.program.shape.vocab), np.int8)
+        chosen[np.arange(len(ids)), 0, ids] = 1
+        self.found[hidden.chosen.name] = chosen
+        masks = to_signed(np.array([prompt_mask(salt) for salt in salts], np.uint64))
+        self.put(hidden.mask.name, 0, masks)
+
     def embedded_rows(self, site: Rows) -> Ints:
-        out = super().embedded_rows(site)
-        self.put("embed.one", 0, np.ones(len(out), np.int64))
-        self.put("embed.rows", 0, out)
-        return out
+        return self.picked(super().embedded_rows(site))
+
+    def picked(self, rows: Ints) -> Ints:
+        """Rows of the embedding as they are committed."""
+        self.put("embed.one", 0, np.ones(len(rows), np.int64))
+        self.put("embed.rows", 0, rows)
+        return rows
+
+    def rows(self, site: Embed, tensor: str, index: Ints) -> Ints:
+        if tensor == "embed" and "embed.rows" in self.relations.matrix:
+            self.picked(self.weights[tensor][index].astype(np.int64))
+        return super().rows(site, tensor, index)
 
     def lift(self, site: Lift) -> Ints:
         out = super().lift(site)
