@@ -238,7 +238,7 @@ def run_answers(
         relations = prepare_inference(draft, opened.public).relations
         ran = [i for ids in every for i in ids[:-1]]
         run = Recorder(program, relations, weights, ran, draft.claims().positions)
-        run.hide([ids[: question.first] for ids, question in zip(every, questions, strict=True)], salts)
+        run.hide(salts)
         run.run()
         answers, at = [], 0
         for number, (unsaid, question) in enumerate(zip(draft.answers, questions, strict=True), 1):

@@ -64,6 +64,7 @@ class Forger(Recorder):
             run.claims.positions,
         )
         self.how = how
+        self.hide(other.get("salts", run.salts))
 
     def run(self) -> InferenceTrace:
         """All values are kept: a deviation reads others than the site's own."""

@@ -14,6 +14,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Activation, Facts
+from huref.circuits.inference.prompt_opening import HIDDEN, SALT_BYTES
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.inference.sites import InferenceProgram
@@ -68,7 +69,9 @@ LAYOUTS: dict[str, tuple[ModelShape, Activation]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A model, a run of it on sequences of `lengths` and claims about it."""
+    """A model, a run of it on sequences of `lengths` and claims about it. Of each sequence the first `hidden` ids are
+    secret, where any are.
+    """
 
     shape: ModelShape
     weights: dict[str, Ints]
@@ -76,6 +79,7 @@ class Run:
     lengths: tuple[int, ...]
     ids: tuple[int, ...]
     claims: Claims
+    hidden: tuple[int, ...] = ()
 
     @cached_property
     def program(self) -> InferenceProgram:
@@ -87,12 +91,24 @@ class Run:
 
     @cached_property
     def relations(self) -> Relations:
-        return relate(self.program, self.ids, self.claims, self.stack)
+        return relate(self.program, self.shown, self.claims, self.stack)
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The ids that everybody sees."""
+        counts = self.hidden or (0,) * len(self.lengths)
+        secret = [j < n for n, length in zip(counts, self.lengths, strict=True) for j in range(length)]
+        return tuple(HIDDEN if s else i for i, s in zip(self.ids, secret, strict=True))
+
+    @property
+    def salts(self) -> list[bytes]:
+        """One for every hidden prompt."""
+        return [bytes([1 + n]) * SALT_BYTES for n, count in enumerate(self.hidden) if count]
 
     @cached_property
     def found(self) -> dict[str, Ints]:
         """Every committed matrix of the honest run."""
-        return record_run(self.program, self.relations, self.weights, self.ids, self.claims)
+        return record_run(self.program, self.relations, self.weights, self.ids, self.claims, self.salts)
 
     def claimed(self, tokens: tuple[int, ...], gaps: tuple[int, ...]) -> Claims:
         """Claims about other tokens at the same positions, with their odds."""
@@ -139,6 +155,7 @@ def make_run(
     gap: int = 3,
     activation: Activation = "silu",
     small: bool = False,
+    hidden: tuple[int, ...] = (),
 ) -> Run:
     """A run on random ids, of one sequence or several. The claimed tokens are the best ones, claimed to be within `gap`
     of themselves.
@@ -161,7 +178,7 @@ def make_run(
     tokens_of = tuple(int(i) for i in best)
     gaps = (gap,) * len(positions)
     claims = claims_of(logits, lengths, tuple(positions), tokens_of, gaps, facts)
-    return Run(shape, weights, facts, lengths, ids, claims)
+    return Run(shape, weights, facts, lengths, ids, claims, hidden)
 
 
 def layout_run(name: str, **more: Any) -> Run:

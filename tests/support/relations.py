@@ -69,6 +69,13 @@ def sequences(frame: Frame) -> list[slice]:
     return [slice(end - length, end) for end, length in zip(ends, frame.lengths, strict=True)]
 
 
+def _picked(rows: Ints, index: tuple[int, ...]) -> Ints:
+    """Rows by index, zeros where that is negative."""
+    found = rows[list(index)]
+    found[np.array(index) < 0] = 0
+    return found
+
+
 class Checker:
     """`wrong()` lists the equations and lookups that do not hold for these integers."""
 
@@ -135,10 +142,8 @@ class Checker:
                 rows = np.stack([self.tensors[name][row] for name in tensors]).astype(np.int64)
                 return rows[None, :, None, :] * self.factor(factor, f.inner)
             case StoredAt(tensor, index, factor):
-                return (
-                    factor
-                    * self.tensors[tensor].reshape(-1)[list(index)].astype(np.int64)[:, None, None, None]
-                )
+                row = self.tensors[tensor].reshape(-1).astype(np.int64)
+                return factor * np.array([0 if i < 0 else row[i] for i in index])[:, None, None, None]
             case At(matrix, column, factor):
                 return factor * self.of(matrix)[np.arange(f.outer), 0, 0, list(column)][:, None, None, None]
             case Public(values):
@@ -192,11 +197,12 @@ class Checker:
             case Projection(_, matrix, tensors, factor, select, tokens):
                 x = self.of(matrix)[:, :, 0]
                 x = x if select is None else x[:, list(select)]
-                x = x if tokens is None else x[list(tokens)]
+                x = x if tokens is None else _picked(x, tokens)
                 found = [x[:, i] @ self.tensors[name].astype(np.int64).T for i, name in enumerate(tensors)]
                 return np.stack(found, axis=1)[:, :, None] * self.factor(factor, f.inner)
-            case Transposed(_, matrix, tensors, factor, outliers):
+            case Transposed(_, matrix, tensors, factor, outliers, tokens):
                 x = self.of(matrix)[:, :, 0].copy()
+                x = x if tokens is None else _picked(x, tokens)
                 for i, column, extra in outliers:
                     x[:, i, column] *= 1 + extra
                 found = [x[:, i] @ self.tensors[name].astype(np.int64) for i, name in enumerate(tensors)]
@@ -216,7 +222,7 @@ class Checker:
                 by = by.repeat(f.cols // by.shape[2], axis=2)[:, :, None]
                 return np.asarray(total * by * self.factor(factor, f.inner))
             case Gathered(_, tensor, index, scale, factor):
-                rows = self.tensors[tensor][list(index)].astype(np.int64)[:, None, None]
+                rows = _picked(self.tensors[tensor].astype(np.int64), index)[:, None, None]
                 return rows * self.of(scale) * factor
             case Hadamard(_, left, right, factor) | FlatProduct(_, left, right, factor):
                 return self.of(left) * self.of(right) * self.factor(factor, f.inner)

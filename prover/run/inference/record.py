@@ -56,13 +56,15 @@ def record_run(
     weights: Weights,
     ids: Sequence[int],
     claims: Claims,
+    salts: Sequence[bytes] = (),
 ) -> dict[str, Array]:
-    """Every matrix of `relations`, of the run on `ids`.
+    """Every matrix of `relations`, of the run on `ids`, with a salt for each prompt that the relations hide.
 
     Raises:
         ProverError: a value that no proof can hold, or a claim that does not hold; names the site.
     """
     recorder = Recorder(program, relations, weights, ids, claims.positions)
+    recorder.hide(salts)
     recorder.run()
     recorder.claim(claims)
     return recorder.found

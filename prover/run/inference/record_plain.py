@@ -14,6 +14,7 @@ from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, O
 from huref.circuits.inference.prompt_opening import prompt_mask
 from huref.circuits.inference.sites import Embed, Gain, Site, Turn
 from huref.circuits.inference.trace import InferenceTrace
+from huref.circuits.relations.products import Transposed
 from huref.circuits.relations.program import Relations
 from huref.common.algebra.field import to_signed
 from huref.prover.run.inference.executor import FastEvaluator
@@ -83,12 +84,14 @@ class PlainRecorder(FastEvaluator):
         self.rest(f"{name}.rest", inner)
         return out
 
-    def hide(self, prompts: Sequence[Sequence[int]], salts: Sequence[bytes]) -> None:
+    def hide(self, salts: Sequence[bytes]) -> None:
         """What a proof commits to of hidden prompts: their tokens, one row of the vocabulary each, and masks."""
         hidden = self.relations.prompts
         if hidden is None:
             return
-        ids = np.concatenate(prompts)
+        products = self.relations.products
+        read = next(p for p in products if isinstance(p, Transposed) and p.matrix == hidden.chosen)
+        ids = self.ids[np.array(read.tokens) >= 0]
         chosen = np.zeros((len(ids), 1, self.program.shape.vocab), np.int8)
         chosen[np.arange(len(ids)), 0, ids] = 1
         self.found[hidden.chosen.name] = chosen
