@@ -151,7 +151,7 @@ class InferenceVerdict:
             on = f" on each of {len(self.answers)} published sequences of tokens alone"
             if count := sum(answer.hidden > 0 for answer in said.answers):
                 on = f" on each of {len(self.answers)} sequences of tokens alone, of which {count} begin with a hidden "
-                on += "prompt," if self.closed else "prompt that was opened to you,"
+                on += "prompt" if self.closed else "prompt that was opened to you"
             given = (
                 f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
             )
@@ -163,7 +163,8 @@ class InferenceVerdict:
             if first.hidden:
                 prompt = counted(first.hidden, "hidden token", "hidden tokens")
                 opened = "" if self.closed else " that was opened to you"
-                given = f"give each of {tokens}, behind those before it and a prompt of {prompt}{opened}"
+                each = "a token" if claimed == 1 else f"each of {tokens}"
+                given = f"give {each}, behind those before it and a prompt of {prompt}{opened}"
         return [
             f"The integers under this model id, run as a language model by their directory's inference program{on}, "
             f"{given}, {how}, and on average (harmonic mean) a probability of at least {found.probability:.2g}.",

@@ -32,12 +32,9 @@ def relate_prompts(builder: Builder, ids: Sequence[int], vocabulary: int) -> Tok
     """A hidden token is chosen from the vocabulary. `HIDDEN` stands for it, at the front of its sequence.
 
     Raises:
-        UsageError: an id is none, or is hidden behind one that is not.
+        UsageError: an id is hidden behind one that is not.
     """
-    found = tuple(int(i) for i in ids)
-    if len(found) != builder.tokens or any(not HIDDEN <= i < vocabulary for i in found):
-        raise UsageError(f"expected {builder.tokens} token ids below {vocabulary}")
-    counts = []
+    found, counts = tuple(int(i) for i in ids), []
     for start, length in zip(starts_of(builder.lengths), builder.lengths, strict=True):
         own = found[start : start + length]
         counts.append(own.count(HIDDEN))

@@ -16,6 +16,7 @@ from huref.circuits.inference.limits import (
     STREAM_OVER,
     stream_size,
 )
+from huref.circuits.inference.prompt_opening import HIDDEN
 from huref.circuits.inference.relate_attention import relate_attention
 from huref.circuits.inference.relate_ffn import relate_ffn
 from huref.circuits.inference.relate_head import Claims, relate_head
@@ -31,6 +32,7 @@ from huref.circuits.relations.frame import Frame, Matrix
 from huref.circuits.relations.products import Gathered, RowScale, Transposed
 from huref.circuits.relations.program import Relations
 from huref.circuits.relations.terms import Along, Linear
+from huref.common.errors import UsageError
 
 _DIGITS = ("1", "0")
 
@@ -45,6 +47,8 @@ def relate(
         Unsupported: facts whose units leave an equation without a unique solution. UsageError: ids or claims that do
         not fit the program.
     """
+    if len(ids) != program.tokens or any(not HIDDEN <= i < program.shape.vocab for i in ids):
+        raise UsageError(f"expected {program.tokens} token ids below {program.shape.vocab}")
     claims.check(program.lengths, program.shape.vocab)
     builder, family = Builder(program.lengths, dict(program.facts.shifts)), Family(program)
     shape, d = program.shape, program.shape.hidden

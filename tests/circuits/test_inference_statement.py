@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from huref.circuits.inference.prompt_opening import HIDDEN
 from huref.circuits.inference_statement import MAX_GAP, MAX_TEXT, InferenceStatement, prepare_inference
 from huref.common.errors import HurefError, Malformed, Rejected, Unsupported
 from huref.common.files.canonical import canonical_json
@@ -19,12 +20,23 @@ GOOD: dict[str, Any] = json.loads((BUNDLE / "inference.json").read_bytes())
 COMMITMENT = CommitmentFile.decode((BUNDLE / "commitment.json").read_bytes(), "commitment.json")
 VOCAB = COMMITMENT.directory.shape["vocab"]
 ANSWER = ("answers", 1)
-SMALL = {"ids": [0, 1], "first": 1, "gaps": [0], "odds": 4, "prompt": None, "answer": None}
+SMALL = {
+    "ids": [0, 1],
+    "first": 1,
+    "gaps": [0],
+    "odds": 4,
+    "prompt": None,
+    "answer": None,
+    "prompt_digest": None,
+}
 
 ALLOWED: list[tuple[Place, Any]] = [
     (("answers",), [SMALL] * 2048),
     ((*ANSWER, "ids"), [0] * 4096),
+    ((*ANSWER, "ids"), [0]),
     ((*ANSWER, "first"), 1),
+    ((*ANSWER, "first"), 4096),
+    ((*ANSWER, "prompt_digest"), "0123456789abcdef" * 4),
     ((*ANSWER, "gaps"), [MAX_GAP] * 4096),
     ((*ANSWER, "odds"), 1),
     ((*ANSWER, "odds"), (1 << 30) - 1),
@@ -39,12 +51,16 @@ REFUSED: list[tuple[Place, Any]] = [
     (("model_id",), "0" * 63),
     (("answers",), []),
     (("answers",), [SMALL] * 2049),
-    ((*ANSWER, "ids"), [0]),
+    ((*ANSWER, "ids"), []),
     ((*ANSWER, "ids"), [0] * 4097),
     ((*ANSWER, "ids", 0), -1),
     ((*ANSWER, "ids", 0), True),
     ((*ANSWER, "ids", 0), 1.0),
     ((*ANSWER, "first"), 0),
+    ((*ANSWER, "first"), 4097),
+    ((*ANSWER, "prompt_digest"), ""),
+    ((*ANSWER, "prompt_digest"), "0123456789ABCDEF" * 4),
+    ((*ANSWER, "prompt_digest"), "0" * 65),
     ((*ANSWER, "gaps"), []),
     ((*ANSWER, "gaps"), [0] * 4097),
     ((*ANSWER, "gaps", 0), -1),
@@ -103,6 +119,14 @@ RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"first": 1, "gaps": [0, 1, 2]}, {"first": 1, "gaps": [0, 1]}, "do not go with the ids",
     ),
     "odds of its claims": ({"odds": (2 << 18) - 1}, {"odds": 2 << 18}, "odds: more than 2 tokens can have"),
+    "no text of a hidden prompt": (
+        {"prompt_digest": "a" * 64, "prompt": None}, {"prompt_digest": "a" * 64, "prompt": ""},
+        "prompt: a text beside ids that are hidden",
+    ),
+    "a gap for each id behind a hidden prompt": (
+        {"prompt_digest": "a" * 64, "first": 1, "gaps": [0] * 4},
+        {"prompt_digest": "a" * 64, "first": 1, "gaps": [0] * 3}, "do not go with the ids",
+    ),
 }  # fmt: skip
 
 
@@ -154,3 +178,23 @@ def test_a_window_bounds_every_sequence() -> None:
             continue
         error = refused(content, commitment)
         assert isinstance(error, Malformed) and "inference: no such program" in error.message
+
+
+def test_hidden_ids_are_no_ids() -> None:
+    """The answer's own ids, their places and the length of the run are those of the published statement."""
+    published = decode(second(prompt=None))
+    ids = published.answers[1].ids
+    hidden = decode(second(ids=ids[2:], first=2, prompt_digest="a" * 64, prompt=None))
+    assert hidden.lengths == published.lengths and hidden.claims() == published.claims()
+    at = published.lengths[0]
+    assert hidden.run_ids[: at + 3] == [*published.run_ids[:at], HIDDEN, HIDDEN, ids[2]]
+    said = hidden.answers[1]
+    assert (said.prompt_ids, said.answer_ids, said.hidden, said.claimed) == (None, ids[2:], 2, 2)
+    assert published.answers[1].prompt_ids == ids[:2] and published.answers[1].answer_ids == ids[2:]
+
+
+def test_hidden_ids_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = sum(len(answer["ids"]) for answer in GOOD["answers"])
+    content = second(ids=GOOD["answers"][1]["ids"][2:], first=2, prompt_digest="a" * 64, prompt=None)
+    monkeypatch.setattr("huref.circuits.inference_statement.MAX_IDS", total - 1)
+    assert f"more than {total - 1} token ids" in refused(content).message

@@ -1,4 +1,5 @@
-"""A small program of relations with every kind of term, product, operand and matrix, and integers that satisfy it.
+"""A small program of relations with every kind of term, product, operand and matrix, and integers that satisfy it. Its
+hidden prompts are rows of any integers: that they choose tokens is for equations to say.
 
 Every equation has a matrix `<name>.slack` of its own that takes what its other terms give, so that any integers satisfy
 it. All matrices but the slacks are looked up in small tables.
@@ -19,8 +20,9 @@ from huref.circuits.program.program import Weight
 from huref.circuits.program.tables import Table
 from huref.circuits.relations import products, terms
 from huref.circuits.relations.frame import Frame, Matrix
-from huref.circuits.relations.program import Look, Number, Own, Relations, Repeated, Spread
+from huref.circuits.relations.program import Look, Number, Own, Prompts, Relations, Repeated, Spread
 from huref.circuits.relations.setup import RelationSetup, prepare_relations
+from huref.common.algebra.field import DEGREE
 from huref.common.params import Knobs
 from huref.prover.commitment.randomness import SecretSeed
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
@@ -110,8 +112,9 @@ def toy(
     query = matrix("query", Frame(tokens, layers, 1, heads * size))
     key, value = (matrix(name, Frame(tokens, layers, 1, kv * size)) for name in ("key", "value"))
     share = matrix("share", Frame(tokens, layers, heads, longest, lengths))
-    logits = matrix("logits", Frame(3, 1, 1, cols))
-    side = matrix("side", Frame(3, 1), flat=True)
+    logits = matrix("logits", Frame(4, 1, 1, cols))
+    side = matrix("side", Frame(4, 1), flat=True)
+    mask = matrix("mask", Frame(2, 1, DEGREE), flat=True)
     scale = matrix("scale", Frame(tokens, 1), flat=True)
     stack: list[Weight] = []
     for n in range(layers):
@@ -121,7 +124,10 @@ def toy(
     names = ("read", "row", "write", "rows")
     read, row, write, more = ([f"{name}{n}" for n in range(layers)] for name in names)
     ids = tuple(int(i) for i in rng.integers(0, 11, tokens))
-    claimed, columns = (0, tokens - 1, tokens - 1), (cols - 1, 0, cols // 2)
+    shown = tuple(-1 if t == 1 else i for t, i in enumerate(ids))
+    steps = tuple(i * 3 % cols if i >= 0 else i for i in shown)
+    picked = tuple(-1 if t == 1 else (t + 1) % tokens for t in range(tokens))
+    claimed, columns = (0, tokens - 1, -1, tokens - 1), (cols - 1, 0, 3, cols // 2)
     by_layer = tuple(3 - 2 * n for n in range(layers))
     turned = tuple(reversed(range(layers)))
     maps = rng.integers(-9, 10, (longest, 4, 4))
@@ -134,8 +140,8 @@ def toy(
         ("beside", rows, (t.Beside(scalar, 3, turned), t.Public(4)), ()),
         ("stored", Frame(1, layers, 1, cols), (t.Stored(tuple(row), by_layer), t.Sparse(((1, 0, 4),))), ()),
         ("stored row", rows, (t.Stored(tuple(more), by_layer, 2), t.Stored(tuple(more), -1, 0)), ()),
-        ("stored at", Frame(tokens, 1), (t.StoredAt("row0", tuple(i * 3 % cols for i in ids), -2),), ()),
-        ("at", Frame(3, 1), (t.At(logits, columns, 5), t.PublicTokens((1, -2, 3))), ()),
+        ("stored at", Frame(tokens, 1), (t.StoredAt("row0", steps, -2),), ()),
+        ("at", Frame(4, 1), (t.At(logits, columns, 5), t.PublicTokens((1, -2, 3, 7))), ()),
         ("sum", Frame(tokens, layers), (t.RowSum(x, by_layer), t.Beside(other, -1), t.Public(-1)), ()),
         ("causal sum", Frame(tokens, layers, heads), (t.RowSum(share, by_layer), t.Beside(per_head)), ()),
         (
@@ -160,11 +166,12 @@ def toy(
             (),
             (p.Transposed("transposed", x, tuple(write), by_layer, ((0, cols - 1, 3), (1, 1, 1))),),
         ),
+        ("picked", Frame(tokens, layers, 1, 24), (), (p.Transposed("picked", y, tuple(write), -1, (), picked),)),
         ("column", rows, (), (p.ColumnScale("column", ((x, 4), (y, -1)), once, by_layer),)),
         ("vector", rows, (), (p.StoredScale("vector", x, tuple(more), (5, -2, 1), by_layer),)),
         ("row", rows, (), (p.RowScale("row", ((x, 4), (y, -1)), scalar, by_layer),)),
         ("heads", wide.frame, (t.Cells(wide),), (p.RowScale("heads", ((wide, 2),), per_head, by_layer),)),
-        ("gathered", Frame(tokens, 1, 1, cols), (), (p.Gathered("gathered", "embed", ids, scale, -3),)),
+        ("gathered", Frame(tokens, 1, 1, cols), (), (p.Gathered("gathered", "embed", shown, scale, -3),)),
         ("hadamard", rows, (), (p.Hadamard("hadamard", x, z, by_layer),)),
         ("squares", Frame(tokens, layers), (), (p.Squares("squares", "mixed", "low", x, y),)),
         ("mixed", Frame(tokens, layers), (), ()),
@@ -210,6 +217,7 @@ def toy(
         tuple(looks),
         equations,
         tuple(product for *_, own in made for product in own),
+        Prompts(logits, mask, (1, 3)),
     )
     return satisfied(relations, weights, found, slacks)
 

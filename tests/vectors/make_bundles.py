@@ -1,8 +1,9 @@
 """Make the frozen bundles: `python -m tests.vectors.make_bundles`, when the format changes before a release.
 
 Tiny models with random weights: one with an owner and two auditors, one that answers a challenge, one of the paper's
-profile, one with a proof of inference, one with a proof of several answers. Beside each bundle lies what a reader must
-find in it, and the configurations whose hashes the transcripts absorb first.
+profile, one with a proof of inference, one with a proof of several answers, one of answers to hidden prompts and what
+opens it. Beside each bundle lies what a reader must find in it, and the configurations whose hashes the transcripts
+absorb first.
 """
 
 from __future__ import annotations
@@ -44,9 +45,21 @@ def main() -> None:
         model = prove(tiny_models.build("llama", work / "small"), work / "model.huref", Options(proofs=16))
         one = Question([3, 7, 11, 20], 4, generate=3)
         others = (Question([5, 6], 2, generate=2), Question([9, 8, 7, 6], 4, generate=3))
-        for name, questions in (("answered", [one]), ("answers", [one, *others])):
-            out = work / f"{name}.huref"
-            _keep(name, prove_inference(model.commitment, out, questions, fingerprint=model.path))
+        for name, questions in (
+            ("answered", [one]),
+            ("answers", [one, *others]),
+            ("hidden", [one, others[0]]),
+        ):
+            made = prove_inference(
+                model.commitment,
+                work / f"{name}.huref",
+                questions,
+                fingerprint=model.path,
+                hide_prompt=name == "hidden",
+            )
+            _keep(name, made)
+            if made.opening is not None:
+                shutil.copy(made.opening, FOLDER)
 
 
 def _keep(name: str, made: Proved | Answered) -> None:

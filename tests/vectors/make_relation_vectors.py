@@ -40,8 +40,12 @@ SHAPES = {
     "llama, sequences of several lengths": (TINY, "silu"),
     "gpt2, sequences of one length": (UNTURNED, "gelu"),
     "gemma2, sequences of which two have one length": (CAPPED, "gelu_tanh"),
+    "llama, hidden prompts and a published one": (TINY, "silu"),
+    "gpt2, a hidden prompt": (UNTURNED, "gelu"),
+    "gemma3, hidden prompts of one length": (BEHIND, "gelu_tanh"),
 }
 _SIX = {"ids": [1, 5, 3, 0, 7, 2], "first": 4, "gaps": [0, 9], "odds": 77}
+_HIDDEN = {**_SIX, "ids": [7, 2], "prompt_digest": "5a" * 32}
 SEVERAL = {
     "llama, sequences of several lengths": [
         {"ids": [9, 4, 4], "first": 1, "gaps": [3], "odds": 11},
@@ -55,6 +59,13 @@ SEVERAL = {
         {**_SIX, "gaps": [5], "odds": 40},
         {"ids": [9, 4, 4], "first": 1, "gaps": [3], "odds": 11},
     ],
+    "llama, hidden prompts and a published one": [
+        _HIDDEN,
+        _SIX,
+        {"ids": [6], "first": 35, "gaps": [1], "odds": 9, "prompt_digest": "a5" * 32},
+    ],
+    "gpt2, a hidden prompt": [_HIDDEN],
+    "gemma3, hidden prompts of one length": [_HIDDEN, {**_HIDDEN, "prompt_digest": "0f" * 32}],
 }
 """Answers of the cases that have several; one of them is longer than a column block."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from huref.circuits.argument.security import SecurityReport, Term
 from huref.circuits.inference_statement import Answer, InferenceStatement
-from huref.verifier.inference import UNLIKELY, InferenceVerdict, scores
+from huref.verifier.inference import UNLIKELY, UNREAD, InferenceVerdict, scores
 from huref.verifier.measured import measured
 from tests.support.frozen_verdicts import begin
 
@@ -116,12 +117,14 @@ def test_json_has_each_and_all() -> None:
     assert found.to_dict() == {
         "answers": [
             {
-                "prompt_ids": [1, 2, 3], "answer_ids": [4, 5], "claimed": 2, "argmaxes": 2, "largest_gap": 0.0,
-                "median_gap": 0.0, "probability": 0.25, "said_by_owner": {"prompt": "a", "answer": "b"},
+                "prompt_ids": [1, 2, 3], "prompt_tokens": 3, "prompt_digest": None, "answer_ids": [4, 5],
+                "claimed": 2, "argmaxes": 2, "largest_gap": 0.0, "median_gap": 0.0, "probability": 0.25,
+                "said_by_owner": {"prompt": "a", "answer": "b"},
             },
             {
-                "prompt_ids": [7], "answer_ids": [8], "claimed": 1, "argmaxes": 0, "largest_gap": 0.5,
-                "median_gap": 0.5, "probability": found.answers[1].probability,
+                "prompt_ids": [7], "prompt_tokens": 1, "prompt_digest": None, "answer_ids": [8], "claimed": 1,
+                "argmaxes": 0, "largest_gap": 0.5, "median_gap": 0.5,
+                "probability": found.answers[1].probability,
                 "said_by_owner": {"prompt": None, "answer": None},
             },
         ],
@@ -135,3 +138,47 @@ def test_what_answers_say_is_printable_and_short() -> None:
     long = said(ids=[1] * 3000 + [4, 5], first=3000)
     for number, line in enumerate(verdict(hostile, long).one_by_one(), 1):
         assert line.startswith(f"Answer {number}: ") and line.isprintable() and len(line) < 900
+
+
+DIGEST = "5a" * 32
+
+
+def hidden(**change: Any) -> Answer:
+    """Two claimed tokens behind three hidden ones."""
+    return said(**{"ids": [4, 5], "prompt_digest": DIGEST, **change})
+
+
+def test_what_is_said_of_a_hidden_prompt() -> None:
+    found, this = verdict(hidden(answer="b")), served("this answer was", "this one")
+    given = f"{RUN}, give each of 2 tokens, behind those before it and a prompt of 3 hidden tokens"
+    best = ", the largest logit, and on average (harmonic mean) a probability of at least 0.25."
+    assert found.closed == 1 and found.proven() == [given + best]
+    answer = "That the answer's token ids are those of the text b."
+    begin(found.not_proven(), [UNREAD, this, answer])
+    assert found.not_proven()[0] == UNREAD
+    opened = replace(found, opened={0: [1, 2, 3]})
+    assert opened.closed == 0 and opened.proven() == [f"{given} that was opened to you{best}"]
+    begin(opened.not_proven(), [this, answer])
+    shown = [one.to_dict()["answers"][0] for one in (found, opened)]
+    assert [one["prompt_ids"] for one in shown] == [None, [1, 2, 3]]
+    assert all(
+        (one["prompt_tokens"], one["prompt_digest"], one["answer_ids"]) == (3, DIGEST, [4, 5])
+        for one in shown
+    )
+    token = verdict(hidden(ids=[4], first=1, odds=LIKELY)).proven()[0]
+    assert "give each of token, behind" not in token and "a prompt of 1 hidden token," in token
+
+
+def test_what_is_said_of_several_of_which_some_are_hidden() -> None:
+    found = verdict(hidden(), said(), hidden())
+    begin = f"{RUN} on each of 3 sequences of tokens alone, of which 2 begin with a hidden prompt"
+    assert found.proven()[0].startswith(f"{begin}, give each of the last tokens of every sequence, 6 in all")
+    assert found.closed == 2 and found.not_proven()[0] == UNREAD
+    line = f"prompt of 3 hidden tokens, digest {DIGEST}, answer ids [4, 5]."
+    assert found.one_by_one()[0].endswith(line) and found.one_by_one()[1].endswith(
+        "prompt ids [1, 2, 3], answer ids [4, 5]."
+    )
+    opened = replace(found, opened={0: [9, 9, 9], 2: [8, 8, 8]})
+    assert opened.proven()[0].startswith(f"{begin} that was opened to you, give")
+    assert opened.closed == 0 and UNREAD not in opened.not_proven()
+    assert opened.one_by_one()[2].endswith("prompt ids [8, 8, 8], answer ids [4, 5].")

@@ -20,7 +20,7 @@ from tests import ROOT
 from tests.vectors.make_bundles import KEYS
 
 FOLDER = ROOT / "tests" / "vectors" / "bundles"
-ANSWERED = ("answered", "answers")
+ANSWERED = ("answered", "answers", "hidden")
 NAMES = (*ANSWERED, "paper", "signed", "whole")
 
 
@@ -55,6 +55,13 @@ def test_a_frozen_bundle_verifies(name: str) -> None:
     }
     assert found == expected and not verdict.ignored
     assert verdict.cosigners == tuple(auditors)
+
+
+def test_the_frozen_hidden_prompts_open() -> None:
+    opening = FOLDER / "hidden.prompts.jsonl"
+    found = verify(_path("hidden"), opening=opening, prompts=opening).inference
+    assert found is not None and verify(_path("hidden")).inference.closed == 2
+    assert [found.prompt_ids(number) for number in range(2)] == [[3, 7, 11, 20], [5, 6]]
 
 
 class _Absorbed(list[tuple[str, bytes]]):

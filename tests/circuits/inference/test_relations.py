@@ -389,7 +389,7 @@ def test_claims_about_what_is_not_there(positions: Any, tokens: Any, gaps: Any, 
         relate(run.program, run.ids, Claims(positions, tokens, gaps, (5,)), run.stack)
 
 
-@pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 3, 4, 70), (1, 2, 3, 4, -1)])
+@pytest.mark.parametrize("ids", [(1, 2, 3), (1, 2, 3, 4, 70), (1, 2, 3, 4, -2)])
 def test_ids_that_are_not_there(ids: tuple[int, ...], run: Run) -> None:
     with pytest.raises(UsageError, match="token ids below"):
         relate(run.program, ids, run.claims, run.stack)

@@ -23,6 +23,7 @@ from huref.prover.argument.lookup_tree import mont, scalar
 from huref.prover.kernels.field import vectors
 from huref.prover.kernels.field.limbs import from_blocks
 from huref.prover.relations.leaves import RunLeaves, RunValues
+from huref.prover.relations.prompts import prompt_values
 from huref.prover.relations.sides import Sides, SidesOracle
 from huref.prover.relations.values import Values
 from huref.verifier.argument.channel import VerifierChannel
@@ -160,6 +161,16 @@ def honest_fractions(made: Toy, found: Found) -> Iterator[None]:
         yield
 
 
+def other_value(made: Toy, found: Found) -> AbstractContextManager[Any]:
+    """The values of hidden prompts are others'."""
+
+    def told(*given: Any) -> list[KS]:
+        first, *rest = prompt_values(*given)
+        return [first + 1, *rest]
+
+    return mock.patch.object(huref.prover.relations.prove, "prompt_values", told)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """How to take a check out, and integers and a cheat that nothing else stops."""
@@ -177,6 +188,7 @@ CLAIMS = {
     "equations": Mutant(lambda: without_claim("equations"), an_equation_off, nothing),
     "inner.left": Mutant(lambda: without_claim("inner.left"), an_equation_off, bent("left")),
     "inner.right": Mutant(lambda: without_claim("inner.right"), an_equation_off, bent("right")),
+    "prompts": Mutant(lambda: without_claim("prompts"), lambda made: made.found, other_value),
     "pads.merge": Mutant(lambda: without_claim("pads.merge"), an_equation_off, other_total),
 }
 CONSTRAINTS = {"inner.final": Mutant(lambda: without_constraint("inner.final"), an_equation_off, other_total)}

@@ -160,6 +160,12 @@ def test_every_public_number_changes_all_challenges(small: Toy) -> None:
         "equations": relations.equations,
         "products": relations.products,
     }
+    assert relations.prompts is not None
+    for changed in leaves(relations.prompts):
+        seen.add(first_challenge(replace(setup, relations=replace(relations, prompts=changed))))
+        count += 1
+    seen.add(first_challenge(replace(setup, relations=replace(relations, prompts=None))))
+    count += 1
     for name, part in parts.items():
         rest = getattr(relations, name)[len(part) :]
         for changed in leaves(part):
@@ -213,11 +219,12 @@ def test_ledger_by_hand(small: Toy) -> None:
     variables = sum((max(part) - 1).bit_length() for part in sizes)
     expected = {
         "lookup.alpha_beta": looked + size + 3 * size,
-        "equations.eta": len(frames),
+        "prompt.point": 3,
+        "equations.eta": len(frames) + 2,
         "equations.point": variables,
         "inner.round": 2,
         "pads.merge": 1 + space.log_entries + 1 + 1 + 3,
-        "opening.gamma": 2 + 3 + 1 + 2,
+        "opening.gamma": 2 + 3 + 1 + 1 + 2,
     }
     for label, count in expected.items():
         assert terms[label].error_bits == pytest.approx(field - log2(count)), label
@@ -237,7 +244,8 @@ def test_the_ledgers_claims_and_constraints_are_those_of_a_proof(small: Toy, pro
     assert terms["opening.gamma"] == pytest.approx(field - log2(len(reduced.claims) + 2))
     assert terms["pads.merge"] == pytest.approx(field - log2(len(channel.constraints)))
     assert [claim.label for claim in reduced.claims] == [
-        "lookup.numerator", "lookup.denominator", "equations", "inner.left", "inner.right", "pads.merge",
+        "lookup.numerator", "lookup.denominator", "equations", "inner.left", "inner.right", "prompts",
+        "pads.merge",
     ]  # fmt: skip
 
 
