@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from huref.circuits.fingerprint.shape import ModelShape
 from huref.circuits.inference.claim import claimed_odds
 from huref.circuits.inference.compile import compile_inference
 from huref.circuits.inference.facts import Facts
+from huref.circuits.inference.prompt_opening import HIDDEN, SALT_BYTES
 from huref.circuits.inference.relate_head import Claims
 from huref.circuits.inference.relations import relate
 from huref.circuits.range import range_program
@@ -86,25 +88,42 @@ class Prepared:
         commitment = commit_weights(stack, weights, knobs, SecretSeed(bytes(32)))
         return cls(model.shape, facts, weights, ids, commitment, knobs)
 
-    def measure(self, lengths: tuple[int, ...], start: int = 0, attempts: int = 2) -> dict[str, Any]:
+    def measure(
+        self,
+        lengths: tuple[int, ...],
+        start: int = 0,
+        attempts: int = 2,
+        *,
+        prompt: int = 1,
+        hide: bool = False,
+    ) -> dict[str, Any]:
         """Seconds and sizes of one proof of sequences of so many tokens of the prose, from its token `start` on; of
-        several attempts the last one's. All positions are claimed, their best tokens.
+        several attempts the last one's. Claimed are the best tokens behind prompts of so many tokens; with `hide`
+        their ids are hidden.
         """
         tokens, stack = sum(lengths), committed_tensors(self.shape)
         own = np.resize(self.ids, start + tokens)[start:].tolist()
         program = compile_inference(self.shape, self.facts, *lengths)
         logits = execute_inference(program, self.weights, own).values[program.logits]
-        best = tuple(int(x) for x in logits.argmax(axis=1))
+        parts = list(zip(starts_of(lengths), lengths, strict=True))
+        claimed = [t for at, length in parts for t in range(at + prompt - 1, at + length)]
+        best = {t: int(logits[t].argmax()) for t in claimed}
         odds = tuple(
-            claimed_odds(logits, [(t, best[t]) for t in range(at, at + length)], [0], self.facts.logits)
-            for at, length in zip(starts_of(lengths), lengths, strict=True)
+            claimed_odds(
+                logits, [(t, best[t]) for t in claimed if at <= t < at + length], [0], self.facts.logits
+            )
+            for at, length in parts
         )
-        claims = Claims(tuple(range(tokens)), best, (0,) * tokens, odds)
+        claims = Claims(tuple(claimed), tuple(best.values()), (0,) * len(claimed), odds)
+        salts = [secrets.token_bytes(SALT_BYTES) for _ in lengths] if hide else []
+        shown = list(own)
+        for at, _ in parts if hide else ():
+            shown[at : at + prompt] = [HIDDEN] * prompt
         found: dict[str, Any] = {}
         for attempt in range(attempts):
-            relations, found["relate"] = timed(relate, program, own, claims, stack)
+            relations, found["relate"] = timed(relate, program, shown, claims, stack)
             setup = prepare_relations(relations, self.knobs)
-            trace, found["run"] = timed(record_run, program, relations, self.weights, own, claims)
+            trace, found["run"] = timed(record_run, program, relations, self.weights, own, claims, salts)
             seed = SecretSeed(bytes([1 + attempt]) * 32)
             release = released_at(lambda _: None, self.commitment.data)
             proof, found["prove"] = timed(

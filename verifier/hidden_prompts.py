@@ -65,7 +65,7 @@ def open_prompts(
             )
         if prompt_value(found.hidden.point, key, ids) != value:
             raise Rejected(
-                "inference.prompt.values",
+                "inference.prompt",
                 f"the prompt that the owner opens for answer {number + 1} is not the one that was run",
             )
         opened[number] = ids

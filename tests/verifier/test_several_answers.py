@@ -242,7 +242,7 @@ FORMS: dict[str, tuple[Callable[[list[Answer]], list[Answer]], str]] = {
         lambda said: [said[0].model_copy(update={"first": 0}), *said[1:]], r"inference\.json\.answers\.0\.first",
     ),
     "a sequence of one token": (
-        lambda said: [said[0].model_copy(update={"ids": [1], "first": 1}), *said[1:]], r"answers\.0\.ids",
+        lambda said: [said[0].model_copy(update={"ids": [1], "first": 1}), *said[1:]], r"answers\.0: gaps and",
     ),
     "gaps of another answer's length": (
         lambda said: [said[0], said[1].model_copy(update={"gaps": [0, 0, 0]}), *said[2:]], r"answers\.1: gaps and",
