@@ -109,7 +109,7 @@ def test_served_models(tiny: Made, work: Path) -> None:
     assert huref("keygen", "--out", "owner.key").code == 0
     lines = commands("guides/served-model.md")
     assert [line.split()[1] for line in lines] == [
-        "commit", "export", "prove-inference", "ask", "prove-inference", "verify",
+        "commit", "export", "prove-inference", "ask", "prove-inference", "verify", "verify",
     ]  # fmt: skip
     named = {"CHECKPOINT": str(tiny.checkpoint), "TOKENIZER": str(find("smollm2")), "SEED": "ab" * 32}
     named["PROMPT"] = "'the time of the'"
@@ -121,6 +121,9 @@ def test_served_models(tiny: Made, work: Path) -> None:
             (answer,) = said.answers
             served = Passage(prompt_ids=answer.ids[: answer.first], answer_ids=answer.ids[answer.first :])
             (work / "picked.jsonl").write_bytes(passage_lines([served, served]))
+        if "--open" in line:  # a provider who hides the prompts proves the same again
+            (proved,) = (each for each in lines if "--prompts picked.jsonl --key" in each)
+            run(f"{proved} --hide-prompt --force --fingerprint answer.huref", named)
         run(line, named)
     assert len(read_passages(work / "asked.jsonl")) == 20
     assert (work / "served" / "config.json").is_file()

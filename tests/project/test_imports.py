@@ -94,6 +94,7 @@ BACK: dict[tuple[str, str], str] = {
     ("prover/owner.py", "huref.verifier.verdict"): "the prover verifies its own bundle",
     ("prover/owner.py", "huref.verifier.verification"): "the same",
     ("prover/inference/prove.py", "huref.verifier.relations.verify"): "the prover verifies its own answer",
+    ("prover/inference/prove.py", "huref.verifier.hidden_prompts"): "and opens its own prompts",
     ("prover/inference/prove.py", "huref.verifier.verdict"): "the same, in a bundle",
     ("prover/inference/prove.py", "huref.verifier.verification"): "the same",
     ("prover/ranges.py", "huref.verifier.argument.verify"): "the prover verifies its own range proof",
