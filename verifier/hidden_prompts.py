@@ -31,42 +31,33 @@ def opening_passages(path: Path) -> list[Passage]:
 
 
 def open_prompts(
-    found: InferenceVerdict | None, opening: Sequence[Passage] | None
+    found: InferenceVerdict | None, opening: Sequence[Passage] | None, vocab: int
 ) -> InferenceVerdict | None:
-    """The verdict with the ids of its hidden prompts, one of `opening` each, in order.
+    """The verdict with the ids of the hidden prompts that `opening` opens. Each line must open one, by its digest.
 
     Raises:
-        Rejected: nothing is hidden, a prompt is another one than the statement's digest is of, or than was run.
+        Rejected: a line opens nothing, or ids of a digest are not those that were run.
     """
     if opening is None:
         return found
     if found is None:
         raise Rejected("expect.inference", "the bundle holds no proof of inference")
     hidden = [number for number, answer in enumerate(found.statement.answers) if answer.hidden]
-    if len(hidden) != len(opening):
-        raise Rejected(
-            "expect.opening",
-            "another number of prompts is hidden",
-            expected=len(opening),
-            got=len(hidden),
-        )
+    closed = {number: found.statement.answers[number].prompt_digest for number in hidden}
     opened = dict[int, list[int]]()
-    for number, passage, value in zip(hidden, opening, found.hidden.values, strict=True):
-        answer, ids, salt = found.statement.answers[number], passage.prompt_ids, passage.salt
-        if ids is None or salt is None:
-            raise UsageError(f"prompt {number + 1} is not opened: ids and salt are needed")
-        key = bytes.fromhex(salt)
-        if len(ids) != answer.first or max(ids) >> 32 or prompt_digest(key, ids) != answer.prompt_digest:
-            raise Rejected(
-                "expect.opening",
-                f"the prompt of answer {number + 1} is another one",
-                expected="the ids and the salt that its digest is of",
-                got=f"{len(ids)} ids",
-            )
-        if prompt_value(found.hidden.point, key, ids) != value:
-            raise Rejected(
-                "inference.prompt",
-                f"the prompt that the owner opens for answer {number + 1} is not the one that was run",
-            )
-        opened[number] = ids
+    for line, passage in enumerate(opening, 1):
+        ids, salt = passage.prompt_ids or [], bytes.fromhex(passage.salt or "")
+        # values are mod p: an id and the id + p have one, and only one of them is a token's
+        digest = prompt_digest(salt, ids) if ids and max(ids) < vocab else None
+        numbers = [number for number in hidden if digest is not None and closed[number] == digest]
+        if not numbers:
+            raise Rejected("expect.opening", f"line {line} opens no hidden prompt of this bundle")
+        for number in numbers:
+            answer, value = found.statement.answers[number], found.hidden.values[hidden.index(number)]
+            if len(ids) != answer.first or prompt_value(found.hidden.point, salt, ids) != value:
+                raise Rejected(
+                    "inference.prompt",
+                    f"the prompt that the owner opens for answer {number + 1} is not the one that was run",
+                )
+            opened[number] = ids
     return replace(found, opened=opened)

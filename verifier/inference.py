@@ -34,8 +34,8 @@ UNLIKELY = (
 
 
 UNREAD = (
-    "What a hidden prompt says: behind one that asks to repeat an answer every model gives it. Whoever may read the "
-    "prompts opens them with a file of the owner's (huref verify --open)."
+    "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model gives "
+    "it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
 )
 ANSWERS = "Answers, one by one (texts are the owner's words)"
 """Heading of what is said of each of several answers."""
@@ -151,7 +151,7 @@ class InferenceVerdict:
             on = f" on each of {len(self.answers)} published sequences of tokens alone"
             if count := sum(answer.hidden > 0 for answer in said.answers):
                 on = f" on each of {len(self.answers)} sequences of tokens alone, of which {count} begin with a hidden "
-                on += "prompt" if self.closed else "prompt that was opened to you"
+                on += f"prompt, {len(self.opened)} of them opened to you" if self.opened else "prompt"
             given = (
                 f"give each of the last tokens of every sequence, {claimed} in all, behind those before it"
             )

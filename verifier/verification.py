@@ -117,7 +117,7 @@ def verify(
     with watch("inference"):
         answer = verify_inference(read.files, commitment, min_security)
         require_answer(answer, max_gap, min_argmax, min_probability)
-        answer = open_prompts(answer, opened)
+        answer = open_prompts(answer, opened, commitment.directory.shape["vocab"])
         require_prompts(answer, asked)
     with watch("picture"):
         required = require_image or wanted_generator is not None

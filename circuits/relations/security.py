@@ -23,7 +23,7 @@ def relation_security(setup: RelationSetup) -> SecurityReport:
     hidden = len(prompts.lengths) if prompts else 0
     terms: list[Term] = [
         *lookup_terms(layout.spaces, layout.entries, knobs),
-        *([algebraic("prompt.point", "hidden ids", max(prompts.lengths))] if prompts else []),
+        *([algebraic("prompt.point", "hidden tokens", sum(prompts.lengths))] if prompts else []),
         algebraic("equations.eta", "equations and prompts", len(setup.relations.equations) + hidden),
         algebraic("equations.point", "variables", sum(point_sizes(setup.relations, layout.w))),
         algebraic("inner.round", "degree 2", 2),

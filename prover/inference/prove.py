@@ -127,7 +127,7 @@ def prove_inference(
             try:
                 verdict = verify(temporary, min_security=opened.public.directory.security)
                 lines = _opened(questions, salts)
-                open_prompts(verdict.inference, lines or None)
+                open_prompts(verdict.inference, lines or None, inference_program(opened.public)[0].vocab)
             except HurefError as error:
                 raise _broken(error) from error
         if opening is not None:

@@ -178,7 +178,10 @@ def test_what_is_said_of_several_of_which_some_are_hidden() -> None:
     assert found.one_by_one()[0].endswith(line) and found.one_by_one()[1].endswith(
         "prompt ids [1, 2, 3], answer ids [4, 5]."
     )
+    one = replace(found, opened={2: [8, 8, 8]})
+    assert one.proven()[0].startswith(f"{begin}, 1 of them opened to you, give")
+    assert one.closed == 1 and one.not_proven()[0] == UNREAD
     opened = replace(found, opened={0: [9, 9, 9], 2: [8, 8, 8]})
-    assert opened.proven()[0].startswith(f"{begin} that was opened to you, give")
+    assert opened.proven()[0].startswith(f"{begin}, 2 of them opened to you, give")
     assert opened.closed == 0 and UNREAD not in opened.not_proven()
     assert opened.one_by_one()[2].endswith("prompt ids [8, 8, 8], answer ids [4, 5].")

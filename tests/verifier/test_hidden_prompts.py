@@ -13,6 +13,7 @@ import pytest
 
 from huref.circuits.inference.prompt_opening import HIDDEN, prompt_digest
 from huref.circuits.inference_statement import InferenceStatement
+from huref.common.algebra.field import P
 from huref.common.errors import Malformed, ProverError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import parse_bundle
@@ -102,14 +103,14 @@ def test_closed_and_opened(made: Answered, files: Files, tmp_path: Path) -> None
     told = validate(opened.to_dict(), "verdict")["inference"]["answers"]
     assert [one["prompt_ids"] for one in told] == IDS
     shown = page(inspect(parse_bundle(Path("a"), files)))
-    assert "prompt of 4 hidden tokens" in shown and "Whoever may read the prompts opens them" in shown
+    assert "prompt of 4 hidden tokens" in shown and "Whoever may read a prompt opens it" in shown
 
 
 def test_on_the_command_line(made: Answered) -> None:
     closed, opened = huref("verify", made.path), huref("verify", made.path, "--open", made.opening)
     assert closed.code == opened.code == 0
     assert f"WARNING: {CLOSED}" in closed.out and CLOSED not in opened.out + opened.err
-    assert "begin with a hidden prompt that was opened to you" in opened.out
+    assert "begin with a hidden prompt, 2 of them opened to you" in opened.out
     assert CLOSED in huref("verify", made.path, "--json").err
     asked = huref("verify", made.path, "--prompts", made.opening)
     assert asked.code == Rejected.exit_code and "prompt 1 is hidden" in asked.out
@@ -124,15 +125,13 @@ def salted(passages: list[Passage], number: int, **change: Any) -> list[Passage]
 
 WRONG: dict[str, Callable[[list[Passage]], list[Passage]]] = {
     "another id": lambda one: salted(one, 0, prompt_ids=[303, 307, 311, 321]),
-    "an id too large for any": lambda one: salted(one, 0, prompt_ids=[303, 307, 311, 1 << 32]),
+    "an id too large for any": lambda one: salted(one, 0, prompt_ids=[303, 307, 311, 1 << 64]),
     "an id left out": lambda one: salted(one, 1, prompt_ids=[305]),
     "no ids": lambda one: salted(one, 1, prompt_ids=[]),
     "an id more": lambda one: salted(one, 1, prompt_ids=[305, 306, 0]),
     "another salt": lambda one: salted(one, 1, salt="0" * 64),
     "salts exchanged": lambda one: salted(salted(one, 0, salt=one[1].salt), 1, salt=one[0].salt),
-    "prompts exchanged": lambda one: one[::-1],
-    "a prompt left out": lambda one: one[:1],
-    "a prompt more": lambda one: [*one, one[0]],
+    "a line that opens nothing": lambda one: [*one, one[0].model_copy(update={"prompt_ids": [1]})],
 }
 
 
@@ -143,6 +142,21 @@ def test_what_does_not_open(name: str, files: Files, opening: list[Passage], tmp
     with pytest.raises(Rejected) as caught:
         check(files, opening=file)
     assert caught.value.path == "expect.opening" and "does not open" in meaning(caught.value.path)
+
+
+def test_prompts_open_one_by_one(files: Files, opening: list[Passage], tmp_path: Path) -> None:
+    """In any order, and each to those alone who have its line."""
+    file = tmp_path / "opening.jsonl"
+    file.write_bytes(passage_lines(opening[1:]))
+    verdict = check(files, opening=file)
+    found = verdict.inference
+    assert found is not None and found.closed == 1 and verdict.warnings() == [CLOSED]
+    assert [found.prompt_ids(number) for number in range(2)] == [None, IDS[1]]
+    with pytest.raises(Rejected, match="prompt 1 is hidden"):
+        check(files, opening=file, prompts=file)
+    file.write_bytes(passage_lines([*opening[::-1], opening[1]]))
+    found = check(files, opening=file).inference
+    assert found is not None and [found.prompt_ids(number) for number in range(2)] == IDS
 
 
 def test_a_line_that_opens_nothing(files: Files, opening: list[Passage], tiny: Made, tmp_path: Path) -> None:
@@ -165,16 +179,26 @@ def test_a_published_prompt_has_nothing_to_open(
 ) -> None:
     file = tmp_path / "opening.jsonl"
     file.write_bytes(passage_lines(opening[:1]))
-    with pytest.raises(Rejected, match="another number of prompts is hidden") as caught:
+    with pytest.raises(Rejected, match="line 1 opens no hidden prompt") as caught:
         check(load(answered.path), opening=file)
     assert caught.value.path == "expect.opening"
 
 
-def test_a_digest_of_other_ids_than_were_run(tiny: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("harmless", "path", "reason"),
+    [
+        ([301, 302], "inference.prompt", "is not the one that was run"),
+        ([305, 306, 307], "inference.prompt", "is not the one that was run"),
+        ([305 + P, 306], "expect.opening", "opens no hidden prompt"),
+    ],
+    ids=["others", "one more", "the same mod p, which are no tokens"],
+)
+def test_a_digest_of_other_ids_than_were_run(
+    harmless: list[int], path: str, reason: str, tiny: Made, tmp_path: Path
+) -> None:
     """The owner publishes the digest of a harmless prompt, and runs another one. His own check refuses; without it the
     bundle verifies, since a digest binds nobody yet, and the harmless prompt does not open it.
     """
-    harmless = [301, 302]
 
     def lie(salt: bytes, ids: list[int]) -> str:
         return prompt_digest(salt, harmless)
@@ -190,9 +214,9 @@ def test_a_digest_of_other_ids_than_were_run(tiny: Made, tmp_path: Path) -> None
     (line,) = read_passages(opening_of(out))
     shown = tmp_path / "shown.jsonl"
     shown.write_bytes(passage_lines([line.model_copy(update={"prompt_ids": harmless})]))
-    with pytest.raises(Rejected, match="is not the one that was run") as caught:
+    with pytest.raises(Rejected, match=reason) as caught:
         check(load(done.path), opening=shown)
-    assert caught.value.path == "inference.prompt" and "Don't trust" in meaning(caught.value.path)
+    assert caught.value.path == path and "not the one behind" in meaning("inference.prompt")
 
 
 def test_a_digest_is_bound(files: Files, statement: InferenceStatement) -> None:

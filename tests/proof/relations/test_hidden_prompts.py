@@ -253,9 +253,9 @@ def test_a_proof_hides_as_much_as_it_says(made: Toy, run: Run, proof: bytes) -> 
             made.verify(proof, setup=setup)
 
 
-def test_the_ledger_has_the_longest_prompt(made: Toy) -> None:
+def test_the_ledger_has_all_hidden_tokens(made: Toy) -> None:
     terms = {term.label: term for term in relation_security(made.setup).terms}
-    assert terms["prompt.point"].error_bits == pytest.approx(DEGREE * np.log2(P) - np.log2(3))
+    assert terms["prompt.point"].error_bits == pytest.approx(DEGREE * np.log2(P) - np.log2(5))
     plain = {term.label for term in relation_security(of(hidden_run(hidden=())).setup).terms}
     assert set(terms) - plain == {"prompt.point"}
 

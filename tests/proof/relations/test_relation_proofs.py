@@ -219,7 +219,7 @@ def test_ledger_by_hand(small: Toy) -> None:
     variables = sum((max(part) - 1).bit_length() for part in sizes)
     expected = {
         "lookup.alpha_beta": looked + size + 3 * size,
-        "prompt.point": 3,
+        "prompt.point": 1 + 3,
         "equations.eta": len(frames) + 2,
         "equations.point": variables,
         "inner.round": 2,
