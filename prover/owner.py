@@ -24,7 +24,7 @@ from huref.circuits.fingerprint.profiles import get_profile
 from huref.circuits.statement import needs_range, prepare_statement
 from huref.common.errors import HurefError, ProverError, UsageError
 from huref.common.files.atomic import new_folder
-from huref.common.files.bundle import RANGE
+from huref.common.files.bundle import PROOF, RANGE
 from huref.common.files.commitment_file import MAX_TOKENS, CommitmentFile
 from huref.common.files.keys import SecretKey
 from huref.common.image.registry import by_name, embedded
@@ -316,7 +316,7 @@ def _verify_own(folder: Path, setup: Setup, generator: str) -> tuple[Verdict, ND
             min_security=setup.knobs.security,
             require_image=True,
             generator=generator,
-            recorder=opened,
+            recorders={PROOF: opened},
         )
     except HurefError as error:
         raise ProverError(

@@ -19,6 +19,7 @@ from huref.circuits.inference_statement import (
 )
 from huref.common.algebra.field import K_BYTES, decode_k
 from huref.common.algebra.kscalar import KS
+from huref.common.argument.transcript import Recorder
 from huref.common.errors import Rejected
 from huref.common.files import bundle as form
 from huref.common.files.commitment_file import CommitmentFile
@@ -34,8 +35,8 @@ UNLIKELY = (
 
 
 UNREAD = (
-    "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model gives "
-    "it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
+    "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model "
+    "gives it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
 )
 ANSWERS = "Answers, one by one (texts are the owner's words)"
 """Heading of what is said of each of several answers."""
@@ -265,9 +266,12 @@ def _passage(said: Answer, prompt_ids: list[int] | None) -> str:
 
 
 def verify_inference(
-    files: Mapping[str, bytes], commitment: CommitmentFile, min_security: int
+    files: Mapping[str, bytes],
+    commitment: CommitmentFile,
+    min_security: int,
+    recorder: Recorder | None = None,
 ) -> InferenceVerdict | None:
-    """Check the proof of inference among a bundle's files; None if there is none.
+    """Check the proof of inference among a bundle's files; None if there is none. `recorder` sees its transcript.
 
     Raises:
         Rejected: it does not hold. Malformed, Unsupported: it has the wrong form.
@@ -279,9 +283,15 @@ def verify_inference(
     statement = InferenceStatement.decode(files[form.INFERENCE], form.INFERENCE)
     setup = prepare_inference(statement, commitment)
     proof, hidden = files[form.INFERENCE_PROOF], HiddenPrompts()
+
+    def heard(kind: str, label: str, data: bytes) -> None:
+        for listener in (hidden, recorder):
+            if listener is not None:
+                listener(kind, label, data)
+
     try:
         report = verify_relations(
-            setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security, hidden
+            setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security, heard
         )
     except Rejected as error:
         raise Rejected(

@@ -16,6 +16,7 @@ from huref.circuits.argument.proof import Setup
 from huref.circuits.argument.security import SecurityReport, security_report
 from huref.circuits.program.program import Weight
 from huref.circuits.statement import PROTOCOL, prepare_range
+from huref.common.argument.transcript import Recorder
 from huref.common.errors import Rejected
 from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier.argument.verify import verify_program
@@ -28,17 +29,20 @@ def verify_range(
     proof: bytes,
     min_security: int = 100,
     committed: Sequence[Weight] | None = None,
+    recorder: Recorder | None = None,
 ) -> SecurityReport:
     """Check that every committed entry is a byte; returns the recomputed security report. `committed` are the
-    tensors of the directory where that has been compiled before.
+    tensors of the directory where that has been compiled before. With a `recorder` nothing that is remembered counts.
 
     Raises:
         Rejected: the proof does not hold, or is below `min_security`. Malformed: its bytes have the wrong form.
     """
     statement, setup = prepare_range(commitment, committed)
-    if _recall(commitment.model_id, proof):
+    if recorder is None and _recall(commitment.model_id, proof):
         return _checked(setup, min_security)
-    report = verify_program(setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security)
+    report = verify_program(
+        setup, statement.encode(), bytes.fromhex(commitment.root), proof, min_security, recorder
+    )
     _remember(commitment.model_id, proof)
     return report
 

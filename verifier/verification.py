@@ -7,9 +7,10 @@ expect (layout habit 16).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from huref.circuits.argument.security import SecurityReport
 from huref.circuits.program.program import Weight
@@ -53,7 +54,7 @@ def verify(
     min_probability: float | None = None,
     prompts: str | Path | None = None,
     opening: str | Path | None = None,
-    recorder: Recorder | None = None,
+    recorders: Mapping[str, Recorder] = MappingProxyType({}),
 ) -> Verdict:
     """Verify a bundle; returning at all means that it holds.
 
@@ -75,7 +76,8 @@ def verify(
         prompts: file with the prompts that its proof of inference must answer, these alone and in this order, as token
             ids, and perhaps with the answers (`huref.common.files.passages`).
         opening: file of the owner's that opens the hidden prompts of its proof of inference.
-        recorder: sees every transcript message, for `huref inspect`.
+        recorders: by the name of a proof's file, what sees every message of its transcript, for `huref inspect`; a
+            range proof that is listened to is verified whether it was before or not.
 
     Raises:
         Rejected: a check failed; `path`, `expected` and `got` say which.
@@ -108,14 +110,15 @@ def verify(
     with watch("proof"):
         report = verify_program(
             setup, statement.encode(), bytes.fromhex(commitment.root), read.files[form.PROOF],
-            min_security, recorder,
+            min_security, recorders.get(form.PROOF),
         )  # fmt: skip
         _require("security", "the manifest claims another level", summarize(commitment, report),
                  read.manifest.security)  # fmt: skip
     with watch("range"):
-        _check_range(read, commitment, setup.program.committed, min_security)
+        listener = recorders.get(form.RANGE)
+        _check_range(read, commitment, setup.program.committed, min_security, listener)
     with watch("inference"):
-        answer = verify_inference(read.files, commitment, min_security)
+        answer = verify_inference(read.files, commitment, min_security, recorders.get(form.INFERENCE_PROOF))
         require_answer(answer, max_gap, min_argmax, min_probability)
         answer = open_prompts(answer, opened, commitment.directory.shape["vocab"])
         require_prompts(answer, asked)
@@ -193,7 +196,11 @@ def read_claim(bundle: Bundle) -> tuple[Statement, CommitmentFile]:
 
 
 def _check_range(
-    bundle: Bundle, commitment: CommitmentFile, committed: Sequence[Weight], min_security: int
+    bundle: Bundle,
+    commitment: CommitmentFile,
+    committed: Sequence[Weight],
+    min_security: int,
+    recorder: Recorder | None,
 ) -> None:
     """The range proof must be there exactly where the statement relies on one, and hold."""
     proof = bundle.files.get(form.RANGE)
@@ -203,7 +210,7 @@ def _check_range(
         )
         raise Rejected("files.range.proof", message)
     if proof is not None:
-        verify_range(commitment, proof, min_security, committed)
+        verify_range(commitment, proof, min_security, committed, recorder)
 
 
 def check_fingerprint(bundle: Bundle, statement: Statement, commitment: CommitmentFile) -> FingerprintFile:

@@ -11,7 +11,7 @@ import pytest
 
 from huref.circuits.inference_statement import InferenceStatement, prepare_inference
 from huref.circuits.statement import prepare_range, prepare_statement
-from huref.common.files.bundle import COMMITMENT, INFERENCE, INFERENCE_PROOF, RANGE, read_bundle
+from huref.common.files.bundle import COMMITMENT, INFERENCE, INFERENCE_PROOF, PROOF, RANGE, read_bundle
 from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier.argument.verify import verify_program
 from huref.verifier.relations.verify import verify_relations
@@ -77,7 +77,7 @@ def test_the_published_configuration_is_what_is_hashed(name: str) -> None:
     published = (FOLDER / f"{name}.config.json").read_text(encoding="utf-8")
     seen = _Absorbed()
     bundle = read_bundle(_path(name))
-    verify(bundle, recorder=seen.record)
+    verify(bundle, recorders={PROOF: seen.record})
     assert seen[0] == ("config", hashlib.sha256(published.encode()).digest())
     assert prepare_statement(*read_claim(bundle)).configuration() == published
     assert seen[1] == ("statement", read_claim(bundle)[0].encode())

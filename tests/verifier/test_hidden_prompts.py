@@ -23,6 +23,7 @@ from huref.prover.audit import _check_texts
 from huref.prover.checkpoint.families import open_model
 from huref.prover.inference.prove import Answered, Question, opening_of, prove_inference
 from huref.prover.inference.questions import questions
+from huref.verifier.commands.inspect import describe
 from huref.verifier.inference import UNREAD
 from huref.verifier.report.inspect_html import page
 from huref.verifier.report.inspection import inspect
@@ -262,3 +263,34 @@ def test_the_whole_command(tiny: Made, tmp_path: Path) -> None:
     assert run.code == 0 and run.json["opening"] == str(opening_of(out))
     (said,) = run.json["inference"]["answers"]
     assert said["prompt_ids"] is None and said["prompt_tokens"] == 2
+
+
+def test_an_inspection_shows_every_proof(files: Files, statement: InferenceStatement) -> None:
+    """Each of the bundle's three transcripts whole, with its sizes and its ledger."""
+    found = inspect(parse_bundle(Path("a"), files))
+    assert [other.file for other in found.others] == [form.RANGE, form.INFERENCE_PROOF]
+    for view in (found.proof, *found.others):
+        assert view.security is not None and view.security.bits >= 12 and view.positions and view.geometry
+        sent = sum(one.size for one in view.messages if one.kind == "absorb")
+        (config, *_) = view.messages
+        assert config.label == "config" and sent > len(files[view.file])
+    inference = found.others[1]
+    labels = [one.label for one in inference.messages]
+    assert labels[1] == "statement" and {"prompt.point", "prompt.values"} <= set(labels)
+    assert any(term.label == "prompt.point" for term in inference.security.terms)  # type: ignore[union-attr]
+    said = validate(found.to_dict(), "inspection")["others"]
+    assert [one["file"] for one in said] == [form.RANGE, form.INFERENCE_PROOF]
+    lines = "\n".join(describe(found))
+    for name in (form.RANGE, form.INFERENCE_PROOF):
+        assert f"Messages and challenges of {name}:" in lines and f"Soundness of {name}:" in lines
+    shown = page(found)
+    assert "Soundness ledger of the proof of inference" in shown and "Sizes of the range proof" in shown
+
+
+def test_an_inspection_shows_proofs_as_far_as_the_verifier_came(files: Files) -> None:
+    broken = bytearray(files[form.RANGE])
+    broken[-1] ^= 1
+    found = inspect(parse_bundle(Path("a"), reseal({**files, form.RANGE: bytes(broken)})))
+    assert found.failure is not None and found.verdict is None
+    assert [other.file for other in found.others] == [form.RANGE] and found.others[0].messages
+    assert found.others[0].geometry and validate(found.to_dict(), "inspection")

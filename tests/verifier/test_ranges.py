@@ -10,9 +10,11 @@ import pytest
 
 from huref.common.errors import Damaged, HurefError, Malformed, Rejected
 from huref.common.files import bundle as form
+from huref.common.files.bundle import parse_bundle
 from huref.common.files.commitment_file import CommitmentFile
 from huref.verifier import ranges
 from huref.verifier.ranges import verify_range
+from huref.verifier.report.inspection import inspect
 from tests import ROOT
 from tests.conftest import Made
 from tests.support.forge import Files, check, load, reseal
@@ -39,9 +41,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     found = Calls()
     original = ranges.verify_program
 
-    def counted(setup: object, statement: bytes, root: bytes, proof: bytes, level: int) -> object:
+    def counted(setup: object, statement: bytes, root: bytes, proof: bytes, *more: object) -> object:
         found.append(proof)
-        return original(setup, statement, root, proof, level)  # type: ignore[arg-type]
+        return original(setup, statement, root, proof, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ranges, "verify_program", counted)
     yield found
@@ -99,6 +101,12 @@ def test_it_is_verified_once(calls: Calls, files: Files, cache: Path) -> None:
     check(files)
     assert len(calls) == 1
     assert [path.stat().st_size for path in cache.iterdir()] == [0]
+
+
+def test_an_inspection_shows_it_though_it_is_remembered(calls: Calls, files: Files) -> None:
+    check(files)
+    (other,) = inspect(parse_bundle(Path("a"), files)).others
+    assert other.file == form.RANGE and other.messages[0].label == "config" and len(calls) == 2
 
 
 def test_nothing_that_failed_is_remembered(calls: Calls, other: Made, files: Files) -> None:

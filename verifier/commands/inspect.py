@@ -16,7 +16,8 @@ from huref.common.rejection import CLAIMED
 from huref.verifier.commands.verify import ignored_lines
 
 if TYPE_CHECKING:
-    from huref.verifier.report.inspection import Failure, Inspection, Message
+    from huref.verifier.report.inspection import Failure, Inspection
+    from huref.verifier.report.transcripts import Message, ProofView
 
 
 def register(app: typer.Typer) -> None:
@@ -63,26 +64,47 @@ def describe(found: Inspection) -> list[str]:
     lines += ignored_lines(found.ignored)
     parts = {
         "Statement, as the bundle says it" if found.failure is None else CLAIMED: found.words,
-        "Geometry": [f"{name}: {text}" for name, text in found.geometry.items()],
+        "Geometry": _geometry(found.proof),
         "Layers": [
             f"{layer.name:<8} {layer.rows:>5} x {layer.cols:<6} shift {layer.shift:<3} clamp {layer.clamp[1]:<5} "
             f"{layer.formula}"
             for layer in found.layers
         ],
-        "Messages and challenges": _transcript(found.messages),
-        "Soundness": [
-            f"{term.bits:7.1f} bits  {term.label}"
-            for term in sorted(found.security.terms if found.security else (), key=lambda term: term.bits)
-        ],
+        "Messages and challenges": _transcript(found.proof.messages),
+        "Soundness": _ledger(found.proof),
     }
     for heading, said in parts.items():
         if said:  # a bundle that cannot be read has none of them
             lines += [f"{heading}:", *(f"  {line}" for line in said)]
-    for name, positions in found.positions.items():
-        lines.append(f"Opened at {name}: {len(positions)} positions, {positions[:8]} ...")
+    lines += _opened(found.proof)
+    for other in found.others:
+        for heading, said in (
+            ("Geometry", _geometry(other)),
+            ("Messages and challenges", _transcript(other.messages)),
+            ("Soundness", _ledger(other)),
+        ):
+            lines += [f"{heading} of {other.file}:", *(f"  {line}" for line in said)]
+        lines += _opened(other)
     for heading, said in found.verdict.sections() if found.verdict else []:
         lines += [f"{heading}:", *(f"  - {line}" for line in said)]
     return lines
+
+
+def _geometry(found: ProofView) -> list[str]:
+    return [f"{name}: {text}" for name, text in found.geometry.items()]
+
+
+def _ledger(found: ProofView) -> list[str]:
+    """The soundness terms, the least first."""
+    terms = () if found.security is None else found.security.terms
+    return [f"{term.bits:7.1f} bits  {term.label}" for term in sorted(terms, key=lambda term: term.bits)]
+
+
+def _opened(found: ProofView) -> list[str]:
+    return [
+        f"Opened at {name}: {len(positions)} positions, {positions[:8]} ..."
+        for name, positions in found.positions.items()
+    ]
 
 
 def _failure(failure: Failure) -> list[str]:

@@ -6,7 +6,6 @@ first check that failed.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,11 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from huref.circuits.argument.layout import SiteColumns
 from huref.circuits.argument.proof import Setup
-from huref.circuits.argument.security import SecurityReport, security_report
+from huref.circuits.argument.security import security_report
+from huref.circuits.inference_statement import InferenceStatement, prepare_inference
 from huref.circuits.program.program import (
     Accumulator,
     GatedMatMul,
@@ -27,34 +25,20 @@ from huref.circuits.program.program import (
     MatMul,
     SketchSum,
 )
-from huref.circuits.statement import Statement, fingerprint_name, prepare_statement
+from huref.circuits.relations.security import relation_security
+from huref.circuits.statement import Statement, fingerprint_name, prepare_range, prepare_statement
 from huref.common.errors import HurefError, InputOutputError, Rejected, UsageError
 from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle, read_bundle
 from huref.common.files.commitment_file import CommitmentFile, Directory
 from huref.common.rejection import WORD, meaning
 from huref.common.text import shorten
+from huref.verifier.report.transcripts import ProofView, sizes
 from huref.verifier.terms import layers_said, terms_read
 from huref.verifier.verdict import Verdict
 from huref.verifier.verification import read_claim, verify
 
 SCHEMA = "huref-inspection/1"
-_PREVIEW_BYTES = 16
-_POSITIONS = re.compile(r"opening\.(weights|proof|level\d+)")
-
-
-@dataclass(frozen=True)
-class Message:
-    """One transcript event: "absorb" (statement and prover's messages) or "challenge", with its size in bytes.
-
-    `preview` is the hex of its first bytes, `at` the seconds since the verifier started.
-    """
-
-    kind: str
-    label: str
-    size: int
-    preview: str
-    at: float
 
 
 @dataclass(frozen=True)
@@ -96,7 +80,8 @@ class Inspection:
     """Everything about a bundle; fields stay empty from the point where the check failed.
 
     `picture` is there only when it was checked: drawn again from the vector, and equal. `root` is that of the
-    committed weights, hex; `checked` the time of this replay by the clock here.
+    committed weights, hex; `checked` the time of this replay by the clock here. `proof` is that of the fingerprint,
+    `others` are those of range and inference that were reached.
     """
 
     bundle: str
@@ -108,11 +93,9 @@ class Inspection:
     fingerprint: str | None = None
     root: str | None = None
     words: list[str] = field(default_factory=list)
-    geometry: dict[str, str] = field(default_factory=dict)
     layers: list[LayerView] = field(default_factory=list)
-    security: SecurityReport | None = None
-    messages: list[Message] = field(default_factory=list)
-    positions: dict[str, list[int]] = field(default_factory=dict)
+    proof: ProofView = field(default_factory=lambda: ProofView(form.PROOF))
+    others: list[ProofView] = field(default_factory=list)
     picture: bytes | None = None
     ignored: tuple[str, ...] = ()
     checked: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -126,7 +109,7 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for --json."""
-        report = self.security
+        proof = self.proof.to_dict()
         return {
             "schema": SCHEMA,
             "bundle": self.bundle,
@@ -137,11 +120,12 @@ class Inspection:
             "ignored": list(self.ignored),
             "statement": None if self.statement is None else self.statement.model_dump(mode="json"),
             "words": self.words,
-            "geometry": self.geometry,
+            "geometry": proof["geometry"],
             "layers": [asdict(layer) for layer in self.layers],
-            "security": [] if report is None else [{**asdict(t), "bits": t.bits} for t in report.terms],
-            "messages": [asdict(message) for message in self.messages],
-            "positions": self.positions,
+            "security": proof["security"],
+            "messages": proof["messages"],
+            "positions": proof["positions"],
+            "others": [other.to_dict() for other in self.others],
         }
 
 
@@ -152,19 +136,16 @@ def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
         InputOutputError: the bundle cannot be read at all. UsageError: an address of another kind than https.
     """
     found = Inspection(str(path.path if isinstance(path, Bundle) else path))
-    start = time.perf_counter()
-
-    def record(kind: str, label: str, data: bytes) -> None:
-        preview = data[:_PREVIEW_BYTES].hex()
-        found.messages.append(Message(kind, label, len(data), preview, time.perf_counter() - start))
-        if kind == "challenge" and _POSITIONS.fullmatch(label):
-            found.positions[label] = np.frombuffer(data, "<i8").tolist()
-
+    others = {name: ProofView(name) for name in (form.RANGE, form.INFERENCE_PROOF)}
+    bundle: Bundle | None = None
     try:
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         _describe(found, bundle)
-        start = time.perf_counter()
-        found.verdict = verify(bundle, min_security=min_security, recorder=record)
+        views = {form.PROOF: found.proof, **others}
+        for view in views.values():
+            view.start = time.perf_counter()
+        listening = {name: view.record for name, view in views.items()}
+        found.verdict = verify(bundle, min_security=min_security, recorders=listening)
         if found.verdict.picture.status == "matches":
             found.picture = bundle.files[form.PICTURE]
     except Rejected as error:
@@ -175,7 +156,23 @@ def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
         if isinstance(error, (InputOutputError, UsageError)):
             raise
         found.failure = Failure(type(error).__name__, "", error.message, hint=error.hint)
+    found.others = [_sized(view, bundle) for view in others.values() if bundle and view.messages]
     return found
+
+
+def _sized(view: ProofView, bundle: Bundle) -> ProofView:
+    """A proof that was reached, so that its statement compiles, with its sizes and its ledger."""
+    _, commitment = read_claim(bundle)
+    if view.file == form.RANGE:
+        _, setup = prepare_range(commitment)
+        view.geometry = sizes(setup)
+        view.security = security_report(setup.layout, setup.geometry, setup.knobs)
+        return view
+    relations = prepare_inference(
+        InferenceStatement.decode(bundle.files[form.INFERENCE], form.INFERENCE), commitment
+    )
+    view.geometry, view.security = sizes(relations), relation_security(relations)
+    return view
 
 
 def _describe(found: Inspection, bundle: Bundle) -> None:
@@ -188,9 +185,9 @@ def _describe(found: Inspection, bundle: Bundle) -> None:
     found.fingerprint = fingerprint_name(statement, commitment.directory)
     found.root = commitment.root
     found.words = _words(statement, commitment)
-    found.geometry = _geometry(setup)
+    found.proof.geometry = sizes(setup)
     found.layers = [_layer(setup, columns) for columns in setup.layout.sites.values()]
-    found.security = security_report(setup.layout, setup.geometry, setup.knobs)
+    found.proof.security = security_report(setup.layout, setup.geometry, setup.knobs)
 
 
 def _words(statement: Statement, commitment: CommitmentFile) -> list[str]:
@@ -218,23 +215,6 @@ def _tables(statement: Statement) -> str:
         if statement.challenge is None
         else f"tables drawn from the challenge {statement.challenge}"
     )
-
-
-def _geometry(setup: Setup) -> dict[str, str]:
-    layout, geometry = setup.layout, setup.geometry
-    shown = {
-        "row width w": str(layout.w),
-        "looked-up tuples and table entries": f"{layout.entries:,}",
-        "one-time pads": f"{layout.pads.total:,}",
-    }
-    codes = {"weights": geometry.weights, "per-proof matrix": geometry.proof}
-    codes |= {f"level {number}": level.code for number, level in enumerate(geometry.levels, 2)}
-    for name, code in codes.items():
-        shown[name] = (
-            f"{code.rows:,} rows + {code.random:,} random, {code.width} columns, "
-            f"{code.domain.n:,} code points, {code.queries} opened"
-        )
-    return shown
 
 
 def _layer(setup: Setup, columns: SiteColumns) -> LayerView:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from huref.common.files import bundle as form
 from huref.verifier.report.elements import code, facts, folded, items, table, text
-from huref.verifier.report.inspection import Inspection, LayerView, Message
+from huref.verifier.report.inspection import Inspection, LayerView
+from huref.verifier.report.transcripts import Message, ProofView
+
+_OTHERS = {form.RANGE: "the range proof", form.INFERENCE_PROOF: "the proof of inference"}
 
 
 def technical(found: Inspection) -> str:
     """Folded sections under headings of level 3; empty where nothing could be read."""
-    parts = [_statement(found), _geometry(found), _layers(found), _ledger(found)]
-    parts += [_transcript(found), _positions(found), _files(found)]
-    return "".join(parts)
+    parts = [_statement(found), _geometry(found.proof), _layers(found), _ledger(found.proof)]
+    parts += [_transcript(found.proof), _positions(found.proof)]
+    for other in found.others:
+        of = f" of {_OTHERS[other.file]}"
+        parts += [_geometry(other, of), _ledger(other, of), _transcript(other, of), _positions(other, of)]
+    return "".join([*parts, _files(found)])
 
 
 def _statement(found: Inspection) -> str:
@@ -28,11 +35,11 @@ def _statement(found: Inspection) -> str:
     return folded("Statement, as the bundle says it", "", items(found.words) + lists, level=3)
 
 
-def _geometry(found: Inspection) -> str:
+def _geometry(found: ProofView, of: str = "") -> str:
     if not found.geometry:
         return ""
     rows = [(name, text(size)) for name, size in found.geometry.items()]
-    return folded("Sizes", "of the commitment and the proof", facts(rows), level=3)
+    return folded(f"Sizes{of}", "of the commitment and the proof", facts(rows), level=3)
 
 
 def _layers(found: Inspection) -> str:
@@ -57,7 +64,7 @@ def _layer(layer: LayerView) -> str:
     return folded(layer.name, about, facts((name, text(said)) for name, said in rows))
 
 
-def _ledger(found: Inspection) -> str:
+def _ledger(found: ProofView, of: str = "") -> str:
     if found.security is None:
         return ""
     rows = [
@@ -71,14 +78,14 @@ def _ledger(found: Inspection) -> str:
         for term in sorted(found.security.terms, key=lambda term: term.bits)
     ]
     shown = table(
-        "Soundness ledger", ("round", "error", "bits", "grinding", "total"), rows, numbers=(2, 3, 4)
+        f"Soundness ledger{of}", ("round", "error", "bits", "grinding", "total"), rows, numbers=(2, 3, 4)
     )
     binding = found.security.binding.label
     about = f"{found.security.bits:.1f} provable bits, set by {binding}"
-    return folded("Soundness ledger", about, shown, level=3)
+    return folded(f"Soundness ledger{of}", about, shown, level=3)
 
 
-def _transcript(found: Inspection) -> str:
+def _transcript(found: ProofView, of: str = "") -> str:
     if not found.messages:
         return ""
     parts = []
@@ -89,7 +96,7 @@ def _transcript(found: Inspection) -> str:
         inner = table(f"Messages of {group}", heads, [_message_row(one) for one in messages], numbers=(2,))
         parts.append(folded(group, f"{len(messages)} events, {sent:,} bytes absorbed", inner))
     about = f"{len(found.messages):,} events, in order"
-    return folded("Messages and challenges", about, "".join(parts), level=3)
+    return folded(f"Messages and challenges{of}", about, "".join(parts), level=3)
 
 
 def _message_row(message: Message) -> tuple[str, ...]:
@@ -97,12 +104,12 @@ def _message_row(message: Message) -> tuple[str, ...]:
     return arrow, message.label, f"{message.size:,}", message.preview + ("…" if message.size > 16 else "")
 
 
-def _positions(found: Inspection) -> str:
+def _positions(found: ProofView, of: str = "") -> str:
     parts = [
         folded(name, f"{len(values)} code points", f"<p>{code(', '.join(map(str, values)))}</p>")
         for name, values in found.positions.items()
     ]
-    return folded("Opened positions", "", "".join(parts), level=3) if parts else ""
+    return folded(f"Opened positions{of}", "", "".join(parts), level=3) if parts else ""
 
 
 def _files(found: Inspection) -> str:

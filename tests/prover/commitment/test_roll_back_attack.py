@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from huref.circuits.statement import prepare_statement
 from huref.common.algebra.field import P
 from huref.common.errors import ProverError
+from huref.common.files.bundle import PROOF
 from huref.prover.commitment import seal
 from huref.prover.owner import Options, commit, prove
 from huref.verifier import verify
@@ -33,7 +34,7 @@ def shown(bundle: Path) -> dict[int, Field]:
     def keep(kind: str, label: str, data: bytes) -> None:
         seen[kind, label] = data
 
-    verify(bundle, recorder=keep)
+    verify(bundle, recorders={PROOF: keep})
     positions = np.frombuffer(seen["challenge", "opening.weights"], "<i8")
     leaves = np.frombuffer(seen["absorb", "opening.weights.leaves"], "<u4").astype(np.uint64)
     return dict(zip(positions.tolist(), leaves.reshape(len(positions), -1), strict=True))

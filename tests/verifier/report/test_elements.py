@@ -8,10 +8,12 @@ from html.parser import HTMLParser
 import pytest
 
 from huref.circuits.argument.security import SecurityReport, Term
+from huref.common.files import bundle as form
 from huref.verifier.report import elements
 from huref.verifier.report.inspect_html import page
-from huref.verifier.report.inspection import Failure, Inspection, LayerView, Message
+from huref.verifier.report.inspection import Failure, Inspection, LayerView
 from huref.verifier.report.technical import technical
+from huref.verifier.report.transcripts import Message, ProofView
 from tests.support.frozen_verdicts import MATCHES, UNCHECKED, made
 
 EVIL = "<script>&\"'\x1b\u202e"
@@ -69,14 +71,16 @@ def test_a_table_names_its_rows_and_columns() -> None:
     )
 
 
-def hostile() -> Inspection:
-    found = Inspection("model.huref", words=[EVIL], layers=[LAYER], messages=MESSAGES)
-    return replace(
-        found,
-        geometry={EVIL: EVIL},
-        positions={EVIL: [1, 22]},
+def hostile(*others: ProofView) -> Inspection:
+    security = SecurityReport((Term(EVIL, EVIL, 99.0, 3), Term("tight", "", 90.0)))
+    proof = ProofView(form.PROOF, {EVIL: EVIL}, security, MESSAGES, {EVIL: [1, 22]})
+    return Inspection(
+        "model.huref",
+        words=[EVIL],
+        layers=[LAYER],
+        proof=proof,
+        others=list(others),
         files={EVIL: 4321},
-        security=SecurityReport((Term(EVIL, EVIL, 99.0, 3), Term("tight", "", 90.0))),
     )
 
 
@@ -84,6 +88,15 @@ def test_the_technical_part_is_text() -> None:
     shown = technical(hostile())
     assert "<script" not in shown and "\x1b" not in shown and "\u202e" not in shown
     assert shown.count(SAFE) == 14
+
+
+def test_the_technical_part_has_every_proof() -> None:
+    own = hostile().proof
+    shown = technical(hostile(replace(own, file=form.RANGE), replace(own, file=form.INFERENCE_PROOF)))
+    assert shown.count(SAFE) > 14 and "<script" not in shown
+    for of in ("", " of the range proof", " of the proof of inference"):
+        for heading in ("Sizes", "Soundness ledger", "Messages and challenges", "Opened positions"):
+            assert shown.count(f"<h3>{heading}{of}</h3>") == 1
 
 
 def test_the_technical_part_says_what_was_found() -> None:

@@ -35,7 +35,8 @@ from huref.common.files import bundle as form
 from huref.common.files.bundle import Bundle
 from huref.common.rejection import meaning
 from huref.verifier.report import inspection
-from huref.verifier.report.inspection import Inspection, LayerView, Message, inspect
+from huref.verifier.report.inspection import Inspection, LayerView, inspect
+from huref.verifier.report.transcripts import Message, ProofView
 from huref.verifier.terms import layers_said, terms_read
 from tests.support.frozen_verdicts import MATCHES, UNCHECKED, made
 
@@ -48,9 +49,10 @@ def replay(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Inspection]:
     bundle: Any = Bundle(Path("model.huref"), SimpleNamespace(), {form.PICTURE: PICTURE}, ("x",))  # type: ignore[arg-type]
 
     def run(what: Callable[..., Any], given: Any = bundle) -> Inspection:
-        def verify(found: Bundle, *, min_security: int, recorder: Any) -> Any:
+        def verify(found: Bundle, *, min_security: int, recorders: Any) -> Any:
             assert found is bundle and min_security == 7
-            return what(recorder)
+            assert list(recorders) == [form.PROOF, form.RANGE, form.INFERENCE_PROOF]
+            return what(recorders[form.PROOF])
 
         monkeypatch.setattr(inspection, "_describe", lambda found, bundle: found.words.append("described"))
         monkeypatch.setattr(inspection, "read_bundle", lambda path: {"other.huref": bundle}[path])
@@ -117,8 +119,8 @@ def test_what_the_recorder_keeps(replay: Callable[..., Inspection]) -> None:
         return made("paper")
 
     found = replay(what)
-    assert found.positions == {"opening.weights": [3, 1 << 40], "opening.level12": [3]}
-    said = [(message.kind, message.label, message.size, message.preview) for message in found.messages]
+    assert found.proof.positions == {"opening.weights": [3, 1 << 40], "opening.level12": [3]}
+    said = [(message.kind, message.label, message.size, message.preview) for message in found.proof.messages]
     assert said == [
         ("challenge", "opening.weights", 16, at.hex()),
         ("challenge", "opening.level12", 8, at[:8].hex()),
@@ -131,12 +133,16 @@ def test_json_has_all_of_the_record() -> None:
     layer = LayerView("a", "b", 2, 3, 4, (-5, 6), 7, 8, (9, None), ("c",))
     message = Message("absorb", "a", 1, "00", 0.5)
     security = SecurityReport((Term("a", "b", 90.0, 4),))
-    found = Inspection("model.huref", words=["w"], geometry={"g": "1"}, layers=[layer], messages=[message])
-    said = replace(found, security=security, positions={"p": [1]}, files={"f": 1}).to_dict()
+    proof = ProofView(form.PROOF, {"g": "1"}, None, [message])
+    found = Inspection("model.huref", words=["w"], layers=[layer], proof=proof)
+    full = replace(proof, security=security, positions={"p": [1]})
+    said = replace(found, proof=full, others=[replace(full, file=form.RANGE)], files={"f": 1}).to_dict()
     assert list(said) == [
         "schema", "bundle", "verified", "failure", "verdict", "files", "ignored", "statement", "words", "geometry",
-        "layers", "security", "messages", "positions",
+        "layers", "security", "messages", "positions", "others",
     ]  # fmt: skip
+    names = ("geometry", "security", "messages", "positions")
+    assert said["others"] == [{"file": form.RANGE, **{name: said[name] for name in names}}]
     assert (said["schema"], said["bundle"]) == ("huref-inspection/1", "model.huref")
     assert (said["files"], said["words"], said["geometry"]) == ({"f": 1}, ["w"], {"g": "1"})
     assert said["positions"] == {"p": [1]} and said["layers"][0]["calibration"] == (9, None)
