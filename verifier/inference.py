@@ -34,8 +34,8 @@ UNLIKELY = (
 
 
 UNREAD = (
-    "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model gives "
-    "it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
+    "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model "
+    "gives it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
 )
 OPENED = (
     "What an opened prompt says in words: its token ids are what was shown to be run, and texts or answers beside them "
