@@ -38,6 +38,10 @@ UNREAD = (
     "What a hidden prompt says, and that its digest is of it: behind one that asks to repeat an answer every model "
     "gives it. Whoever may read a prompt opens it with a file of the owner's (huref verify --open)."
 )
+OPENED = (
+    "What an opened prompt says in words: its token ids are what was shown to be run, and texts or answers beside them "
+    "in the file that opens it were not read."
+)
 ANSWERS = "Answers, one by one (texts are the owner's words)"
 """Heading of what is said of each of several answers."""
 _SHOWN = 64
@@ -202,6 +206,8 @@ class InferenceVerdict:
         ]
         if self.unlikely:
             lines.insert(0, UNLIKELY)
+        if self.opened:
+            lines.insert(0, OPENED)
         if self.closed:
             lines.insert(0, UNREAD)
         if self.all.largest > 0:

@@ -89,11 +89,12 @@ def prove_inference(
 ) -> None:
     """Prove answers of the committed model, in one proof; the bundle holds its fingerprint as well."""
     with exit_on_error(as_json=as_json, interrupted=_INTERRUPTED):
+        from huref.common.errors import UsageError
         from huref.common.files.keys import SecretKey
         from huref.common.memory import keep_freed_memory
         from huref.prover.commands.first_use import announced
         from huref.prover.commands.progress import ProgressBar
-        from huref.prover.inference.prove import check_commitment
+        from huref.prover.inference.prove import check_commitment, opening_of
         from huref.prover.inference.prove import prove_inference as make
         from huref.prover.inference.questions import questions
 
@@ -101,6 +102,10 @@ def prove_inference(
         signer = None if key is None else SecretKey.load(key)
         check_commitment(commitment, signer)
         passages = _passages(prompts, prompt, answer, prompt_ids, answer_ids, generate)
+        if hide_prompt and prompts is not None and prompts.resolve() == opening_of(out).resolve():
+            raise UsageError(
+                f"{prompts} is where what opens the prompts is written", hint="call one of them otherwise"
+            )
         asked = questions(passages, generate, commitment, tokenizer)
         with announced("commit", "witness", "prove"), ProgressBar(_STAGES) as progress:
             done = make(

@@ -6,6 +6,7 @@ As in `huref.prover.owner`, nothing appears under a bundle's name before its own
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -108,10 +109,8 @@ def prove_inference(
     folder, out, progress = Path(commitment), Path(out), progress or Progress()
     _check_questions(check_commitment(folder, key), questions)
     opening = opening_of(out) if hide_prompt else None
-    if opening is not None and opening.exists() and not replace_existing:
-        raise UsageError(
-            f"{opening} exists, and opens the prompts of an older bundle", hint="move it, or --force"
-        )
+    if opening is not None:
+        _check_opening(opening, replace_existing)
     salts = [secrets.token_bytes(SALT_BYTES) for _ in questions] if hide_prompt else []
     with new_folder(out, replace=replace_existing) as temporary:
         base = None if fingerprint is None else _given(fingerprint, folder)
@@ -137,7 +136,18 @@ def prove_inference(
 
 def opening_of(bundle: Path) -> Path:
     """The file beside a bundle that opens its hidden prompts."""
-    return bundle.with_name(f"{bundle.name.removesuffix('.huref')}.prompts.jsonl")
+    place = Path(os.path.abspath(bundle))
+    return place.parent / f"{place.name.removesuffix('.huref')}.prompts.jsonl"
+
+
+def _check_opening(place: Path, replace: bool) -> None:
+    """Raises `UsageError` where what opens the prompts cannot be written."""
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder, and what opens the prompts goes there", hint="move it")
+    if place.exists() and not replace:
+        raise UsageError(
+            f"{place} exists, and opens the prompts of an older bundle", hint="move it, or --force"
+        )
 
 
 def _opened(questions: Sequence[Question], salts: Sequence[bytes]) -> list[Passage]:

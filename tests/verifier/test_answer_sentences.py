@@ -10,7 +10,7 @@ import pytest
 
 from huref.circuits.argument.security import SecurityReport, Term
 from huref.circuits.inference_statement import Answer, InferenceStatement
-from huref.verifier.inference import UNLIKELY, UNREAD, InferenceVerdict, scores
+from huref.verifier.inference import OPENED, UNLIKELY, UNREAD, InferenceVerdict, scores
 from huref.verifier.measured import measured
 from tests.support.frozen_verdicts import begin
 
@@ -158,7 +158,7 @@ def test_what_is_said_of_a_hidden_prompt() -> None:
     assert found.not_proven()[0] == UNREAD
     opened = replace(found, opened={0: [1, 2, 3]})
     assert opened.closed == 0 and opened.proven() == [f"{given} that was opened to you{best}"]
-    begin(opened.not_proven(), [this, answer])
+    begin(opened.not_proven(), [OPENED, this, answer])
     shown = [one.to_dict()["answers"][0] for one in (found, opened)]
     assert [one["prompt_ids"] for one in shown] == [None, [1, 2, 3]]
     assert all(

@@ -294,3 +294,15 @@ def test_an_inspection_shows_proofs_as_far_as_the_verifier_came(files: Files) ->
     assert found.failure is not None and found.verdict is None
     assert [other.file for other in found.others] == [form.RANGE] and found.others[0].messages
     assert found.others[0].geometry and validate(found.to_dict(), "inspection")
+
+
+def test_what_opens_the_prompts_is_not_written_over_the_prompts(tiny: Made, tmp_path: Path) -> None:
+    asked = tmp_path / "d.prompts.jsonl"
+    asked.write_bytes(passage_lines([Passage(prompt_ids=[5, 6], answer_ids=[7])]))
+    before = asked.read_bytes()
+    run = huref(
+        "prove-inference", "--commitment", tiny.commitment, "--out", tmp_path / "d.huref",
+        "--prompts", asked, "--hide-prompt", "--force",
+    )  # fmt: skip
+    assert run.code == UsageError.exit_code and "is where what opens the prompts is written" in run.err
+    assert asked.read_bytes() == before

@@ -11,7 +11,7 @@ from huref.verifier.verdict import Verdict
 _KEY_DIGITS = 16
 _FROM = "follows exactly from numbers that whoever made this bundle had fixed beforehand under the model id below; "
 _NO_MODEL = "it does not show that these numbers are a model, or whose."
-_ANSWERS = "the same numbers, run as a language model, give the {} below; "
+_ANSWERS = "the same numbers, run as a language model, give the {}; "
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ def _holds(verdict: Verdict) -> str:
 def _answers(verdict: Verdict) -> str:
     if verdict.inference is None:
         return ""
-    count = len(verdict.inference.answers)
-    return _ANSWERS.format("answer" if count == 1 else f"{count} answers")
+    count, closed = len(verdict.inference.answers), verdict.inference.closed
+    if count == 1:
+        return _ANSWERS.format("answer below" + (", behind a prompt that is not shown" if closed else ""))
+    hidden = f", {closed} of them behind prompts that are not shown" if closed else ""
+    return _ANSWERS.format(f"{count} answers below{hidden}")
 
 
 def _signed(verdict: Verdict) -> str:
