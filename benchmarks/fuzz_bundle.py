@@ -63,9 +63,9 @@ def show(files: Files, folder: Path, random_: random.Random, honest: Files) -> s
         stopped = "verified"
         if found.failure is not None:
             stopped = found.failure.path or found.failure.kind
-        if not found.messages or random_.random() < 0.1:  # the transcript begins with the proof
+        if not found.proof.messages or random_.random() < 0.1:  # the transcript begins with the proof
             _agree(place, stopped)
-        if not found.messages and random_.random() < 0.1:
+        if not found.proof.messages and random_.random() < 0.1:
             _commands(place, folder / "page.html")
         _bare(folder / form.FINGERPRINT, files, honest)
         return stopped
