@@ -7,12 +7,11 @@ seen only in the bytes, and a fingerprint's tables are drawn from them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 Reader = Callable[[str], bytes]
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -31,10 +30,15 @@ def byte_letters() -> dict[str, int]:
 
 def byte_level(token: str) -> bytes:
     """A token of byte-level BPE; one with other characters is added text."""
+    of_letters, table = _letter_table()
+    return token.translate(table).encode("latin-1") if of_letters.fullmatch(token) else token.encode()
+
+
+@cache
+def _letter_table() -> tuple[re.Pattern[str], dict[int, int]]:
+    """What matches tokens of such characters only, and what turns these into characters of their bytes' numbers."""
     letters = byte_letters()
-    if all(letter in letters for letter in token):
-        return bytes(letters[letter] for letter in token)
-    return token.encode()
+    return re.compile(f"[{re.escape(''.join(letters))}]*"), {ord(x): byte for x, byte in letters.items()}
 
 
 def sentence_piece(token: str) -> bytes:
@@ -49,9 +53,8 @@ def word_piece(token: str) -> bytes:
 
 
 def reader_of(tokenizer: Tokenizer) -> Reader:
-    """How this tokenizer's tokens are read, from its own description."""
-    content = json.loads(tokenizer.to_str())
-    if content["model"].get("type") == "WordPiece":
+    """How this tokenizer's tokens are read, from its own description: without its vocabulary, which is long."""
+    if isinstance(tokenizer.model, models.WordPiece):
         return word_piece
-    parts = json.dumps([content.get("pre_tokenizer"), content.get("decoder")])
-    return byte_level if '"ByteLevel"' in parts else sentence_piece
+    parts = [part.__getstate__() for part in (tokenizer.pre_tokenizer, tokenizer.decoder) if part]  # JSON
+    return byte_level if any(b'"ByteLevel"' in part for part in parts) else sentence_piece

@@ -113,8 +113,21 @@ class _Parser:
         return self.view[self.at - length : self.at]
 
     def _string(self) -> str:
-        # vocabularies may hold byte sequences that are no UTF-8
-        return self._take(self._scalar("Q")).decode("utf-8", errors="replace")
+        return self._strings(1)[0]
+
+    def _strings(self, count: int) -> list[str]:
+        """So many strings, of large vocabularies hundreds of thousands, some of which hold bytes that are no UTF-8."""
+        found, view, length_at = list[str](), self.view, struct.Struct("<Q").unpack_from
+        for _ in range(count):
+            self._reach(self.at + 8)
+            start = self.at + 8
+            end = start + length_at(view, self.at)[0]
+            if end > len(view):
+                raise IndexError("past the end")
+            self._reach(end)
+            self.at = end
+            found.append(view[start:end].decode("utf-8", errors="replace"))
+        return found
 
     def _value(self, kind: int, nesting: int = 0) -> Any:
         if kind in _SCALARS:
@@ -129,4 +142,6 @@ class _Parser:
             return np.frombuffer(self._take(count * dtype.itemsize), dtype).tolist()
         if count > len(self.view):
             raise IndexError("past the end")
+        if inner == _STRING:
+            return self._strings(count)
         return [self._value(inner, nesting + 1) for _ in range(count)]
