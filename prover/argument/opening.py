@@ -66,31 +66,21 @@ class OpenedMatrix:
 
 
 class PairsOracle:
-    """Σ over pairs and columns of l·r for tables (5, pairs, columns), bound from the top column variable."""
+    """Σ over pairs and columns of l·r for tables (5, pairs, columns), bound from the top column variable. They are kept
+    column after column, (5, columns · pairs), so that their halves lie side by side; in the end that is one column.
+    """
 
     def __init__(self, left: U32, right: U32) -> None:
-        self.left, self.right = left, right
+        self.left, self.right = (
+            np.ascontiguousarray(table.swapaxes(1, 2)).reshape(DEGREE, -1) for table in (left, right)
+        )
 
     def message(self) -> tuple[KS, KS]:
-        half = self.left.shape[2] // 2
-        low, high = zip(*(_halves(x, half) for x in (self.left, self.right)), strict=True)
-        steps = [vectors.sub(b, a) for a, b in zip(low, high, strict=True)]
-        return scalar(vectors.dot(*low)), scalar(vectors.dot(*steps))
+        low, steps = vectors.halves(self.left, self.right, self.left.shape[1] // 2)
+        return scalar(low), scalar(steps)
 
     def bind(self, value: KS) -> None:
-        self.left, self.right = self._bound(self.left, value), self._bound(self.right, value)
-
-    @staticmethod
-    def _bound(table: U32, value: KS) -> U32:
-        half = table.shape[2] // 2
-        return vectors.lerp(*_halves(table, half), mont(value)).reshape(DEGREE, -1, half)
-
-
-def _halves(table: U32, half: int) -> tuple[U32, U32]:
-    return (
-        np.ascontiguousarray(table[:, :, :half]).reshape(DEGREE, -1),
-        np.ascontiguousarray(table[:, :, half:]).reshape(DEGREE, -1),
-    )
+        self.left, self.right = (vectors.fold(table, mont(value)) for table in (self.left, self.right))
 
 
 def public_rounds(channel: ProverChannel, label: str, oracle: PairsOracle, rounds: int) -> list[KS]:
@@ -253,12 +243,12 @@ def _level(
         first += len(x)
     oracle = PairsOracle(np.concatenate(left, axis=1), np.concatenate(pairs, axis=1))
     public_rounds(channel, label, oracle, log_w)
-    y, after = (np.ascontiguousarray(table[:, : len(rows), 0]) for table in (oracle.left, oracle.right))
+    y, after = (np.ascontiguousarray(table[:, : len(rows)]) for table in (oracle.left, oracle.right))
     first = len(rows)
     for tree, x in zip(trees, points, strict=True):
         start, count = tree.start // w, tree.code.k_prime // w
         down = vandermonde(fpow(x, w), count).astype(np.uint32)
-        weights = np.ascontiguousarray(oracle.right[:, first : first + len(x), 0])
+        weights = np.ascontiguousarray(oracle.right[:, first : first + len(x)])
         vectors.add_outer(after, start, UNIT[:, None], small_vecmat(weights, down))
         first += len(x)
     return y, after

@@ -192,7 +192,7 @@ def check_leftover(commands: Commands, state: dict[str, Any]) -> bool:
     """Positions that a killed proof shows in what it left are counted; whether it came that far."""
     found = [folder for folder in hidden(commands.folder, "b.huref") if (folder / "manifest.json").exists()]
     for folder in found:
-        shown = set(inspect(folder).positions["opening.weights"])
+        shown = set(inspect(folder).proof.positions["opening.weights"])
         assert shown <= set(state["opened"]) or state["reserved"] >= len(shown)
     return bool(found)
 

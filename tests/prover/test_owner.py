@@ -334,7 +334,7 @@ def test_options_must_fit(copy: Path, tiny: Made, tmp_path: Path) -> None:
 def test_every_opened_position_is_counted(tiny: Made, answered: Answered) -> None:
     from huref.verifier import inspect
 
-    shown = set(inspect(tiny.bundle).positions["opening.weights"])
+    shown = set(inspect(tiny.bundle).proof.positions["opening.weights"])
     public, of_range = commitment_folder.read_public(tiny.commitment), OpenedPositions()
     said, setup = prepare_range(public)
     proof = (tiny.bundle / form.RANGE).read_bytes()

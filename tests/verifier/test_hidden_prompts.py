@@ -185,38 +185,39 @@ def test_a_published_prompt_has_nothing_to_open(
     assert caught.value.path == "expect.opening"
 
 
-@pytest.mark.parametrize(
-    ("harmless", "path", "reason"),
-    [
-        ([301, 302], "inference.prompt", "is not the one that was run"),
-        ([305, 306, 307], "inference.prompt", "is not the one that was run"),
-        ([305 + P, 306], "expect.opening", "opens no hidden prompt"),
-    ],
-    ids=["others", "one more", "the same mod p, which are no tokens"],
-)
-def test_a_digest_of_other_ids_than_were_run(
-    harmless: list[int], path: str, reason: str, tiny: Made, tmp_path: Path
-) -> None:
-    """The owner publishes the digest of a harmless prompt, and runs another one. His own check refuses; without it the
-    bundle verifies, since a digest binds nobody yet, and the harmless prompt does not open it.
+HARMLESS: dict[str, tuple[list[int], str, str]] = {
+    "others": ([301, 302], "inference.prompt", "is not the one that was run"),
+    "one more": ([305, 306, 307], "inference.prompt", "is not the one that was run"),
+    "the same mod p, which are no tokens": ([305 + P, 306], "expect.opening", "opens no hidden prompt"),
+}
+"""What an owner who ran 305, 306 publishes the digest of, and where showing that fails."""
+
+
+@pytest.fixture(scope="module")
+def lies(tiny: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of an answer behind each. The owner's own check refuses it; without that check it verifies, since a
+    digest binds nobody yet.
     """
-
-    def lie(salt: bytes, ids: list[int]) -> str:
-        return prompt_digest(salt, harmless)
-
-    module, out = "huref.prover.inference.prove", tmp_path / "a.huref"
-    with mock.patch(f"{module}.prompt_digest", lie):
+    module, out = "huref.prover.inference.prove", tmp_path_factory.mktemp("lies") / "a.huref"
+    digests = iter([harmless for harmless, _, _ in HARMLESS.values()] * 2)
+    asked = [QUESTIONS[1]] * len(HARMLESS)
+    with mock.patch(f"{module}.prompt_digest", lambda salt, ids: prompt_digest(salt, next(digests))):
         with pytest.raises(ProverError, match="does not verify"):
-            hide(tiny, out, QUESTIONS[1:])
+            hide(tiny, out, asked)
         assert not out.exists() and not opening_of(out).exists(), "nothing is left behind"
         with mock.patch(f"{module}.open_prompts", lambda *_: None):
-            done = hide(tiny, out, QUESTIONS[1:])
-    check(load(done.path))
-    (line,) = read_passages(opening_of(out))
-    shown = tmp_path / "shown.jsonl"
+            return hide(tiny, out, asked).path
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_digest_of_other_ids_than_were_run(name: str, lies: Path, tmp_path: Path) -> None:
+    harmless, path, reason = HARMLESS[name]
+    files, shown = load(lies), tmp_path / "shown.jsonl"
+    line = read_passages(opening_of(lies))[list(HARMLESS).index(name)]
     shown.write_bytes(passage_lines([line.model_copy(update={"prompt_ids": harmless})]))
+    check(files)
     with pytest.raises(Rejected, match=reason) as caught:
-        check(load(done.path), opening=shown)
+        check(files, opening=shown)
     assert caught.value.path == path and "not the one behind" in meaning("inference.prompt")
 
 

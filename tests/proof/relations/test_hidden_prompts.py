@@ -189,8 +189,10 @@ def false_row(made: Toy, run: Run) -> dict[str, Any]:
     return forge(run, weights=weights)
 
 
-PROVEN = ("a mixture", "another row")
-"""The relations alone are asked about the others: what does not hold is rejected (test_relation_attacks)."""
+PROVEN = ("another row",)
+"""The relations alone are asked about the others: what does not hold is rejected (test_relation_attacks; of a mixture,
+test_hidden_prompt_attacks).
+"""
 CHEATS: dict[str, tuple[Callable[[Toy, Run], dict[str, Any]], set[str]]] = {
     "a mixture": (two_halves, {"prompt.bits"}),
     "no token": (none, {"prompt.one"}),
