@@ -8,7 +8,7 @@ from pathlib import Path
 from huref.common.errors import Rejected, UsageError
 from huref.common.files.passages import Passage, read_passages
 from huref.common.text import shorten
-from huref.verifier.inference import InferenceVerdict
+from huref.verifier.inference import InferenceVerdict, require_inference
 
 
 def asked_passages(path: Path) -> list[Passage]:
@@ -36,8 +36,7 @@ def require_prompts(found: InferenceVerdict | None, asked: Sequence[Passage] | N
     """
     if asked is None:
         return
-    if found is None:
-        raise Rejected("expect.inference", "the bundle holds no proof of inference")
+    found = require_inference(found)
     answers = found.statement.answers
     for number, (answer, passage) in enumerate(zip(answers, asked, strict=False), 1):
         for name, ours, theirs in (

@@ -11,7 +11,7 @@ from pathlib import Path
 from huref.circuits.inference.prompt_opening import prompt_digest, prompt_value
 from huref.common.errors import Rejected, UsageError
 from huref.common.files.passages import Passage, read_passages
-from huref.verifier.inference import InferenceVerdict
+from huref.verifier.inference import InferenceVerdict, require_inference
 
 
 def opening_passages(path: Path) -> list[Passage]:
@@ -40,21 +40,19 @@ def open_prompts(
     """
     if opening is None:
         return found
-    if found is None:
-        raise Rejected("expect.inference", "the bundle holds no proof of inference")
-    hidden = [number for number, answer in enumerate(found.statement.answers) if answer.hidden]
-    closed = {number: found.statement.answers[number].prompt_digest for number in hidden}
-    opened = dict[int, list[int]]()
+    found = require_inference(found)
+    answers, opened = found.statement.answers, dict[int, list[int]]()
+    values = dict(zip(found.behind_hidden, found.hidden.values, strict=True))
     for line, passage in enumerate(opening, 1):
         ids, salt = passage.prompt_ids or [], bytes.fromhex(passage.salt or "")
         # values are mod p: an id and the id + p have one, and only one of them is a token's
-        digest = prompt_digest(salt, ids) if ids and max(ids) < vocab else None
-        numbers = [number for number in hidden if digest is not None and closed[number] == digest]
+        digest = prompt_digest(salt, ids) if ids and max(ids) < vocab else ""
+        numbers = [number for number in values if answers[number].prompt_digest == digest]
         if not numbers:
             raise Rejected("expect.opening", f"line {line} opens no hidden prompt of this bundle")
+        value = prompt_value(found.hidden.point, salt, ids)
         for number in numbers:
-            answer, value = found.statement.answers[number], found.hidden.values[hidden.index(number)]
-            if len(ids) != answer.first or prompt_value(found.hidden.point, salt, ids) != value:
+            if len(ids) != answers[number].first or value != values[number]:
                 raise Rejected(
                     "inference.prompt",
                     f"the prompt that the owner opens for answer {number + 1} is not the one that was run",

@@ -133,9 +133,14 @@ class InferenceVerdict:
         return self.opened.get(number, self.statement.answers[number].prompt_ids)
 
     @property
+    def behind_hidden(self) -> list[int]:
+        """The indices of the answers whose prompts are hidden, opened or not."""
+        return [number for number, answer in enumerate(self.statement.answers) if answer.hidden]
+
+    @property
     def closed(self) -> int:
         """How many prompts are hidden and not opened."""
-        return sum(answer.hidden > 0 for answer in self.statement.answers) - len(self.opened)
+        return len(self.behind_hidden) - len(self.opened)
 
     @cached_property
     def all(self) -> Scores:
@@ -154,7 +159,7 @@ class InferenceVerdict:
                 how += f" (of {best} of them proven: the largest)"
         if len(self.answers) > 1:
             on = f" on each of {len(self.answers)} published sequences of tokens alone"
-            if count := sum(answer.hidden > 0 for answer in said.answers):
+            if count := len(self.behind_hidden):
                 on = f" on each of {len(self.answers)} sequences of tokens alone, of which {count} begin with a hidden "
                 on += f"prompt, {len(self.opened)} of them opened to you" if self.opened else "prompt"
             given = (
@@ -220,11 +225,6 @@ class InferenceVerdict:
                 "That the token ids of an answer and its prompt are those of the texts beside them.",
             ]
         said = self.statement.answers[0]
-        if said.hidden and said.answer is not None:
-            return [
-                *lines,
-                f"That the answer's token ids are those of the text {quoted(escape(said.answer), _TEXT)}.",
-            ]
         for name, text in (("prompt", said.prompt), ("answer", said.answer)):
             if text is not None:
                 lines.append(
@@ -308,6 +308,13 @@ def verify_inference(
     return InferenceVerdict(statement, report, found, len(proof), hidden)
 
 
+def require_inference(found: InferenceVerdict | None) -> InferenceVerdict:
+    """The proof of inference that something is asked of. Raises `Rejected` where there is none."""
+    if found is None:
+        raise Rejected("expect.inference", "the bundle holds no proof of inference")
+    return found
+
+
 def require_answer(
     found: InferenceVerdict | None,
     max_gap: float | None,
@@ -322,8 +329,7 @@ def require_answer(
     """
     if max_gap is None and min_argmax is None and min_probability is None:
         return
-    if found is None:
-        raise Rejected("expect.inference", "the bundle holds no proof of inference")
+    found = require_inference(found)
     shown = found.all
     if max_gap is not None and not shown.largest <= max_gap:  # also where it is no number
         raise Rejected(

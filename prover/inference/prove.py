@@ -251,11 +251,13 @@ def run_answers(
         run.hide(salts)
         run.run()
         answers, at = [], 0
-        for number, (unsaid, question) in enumerate(zip(draft.answers, questions, strict=True), 1):
+        for number, (unsaid, question, ids) in enumerate(
+            zip(draft.answers, questions, every, strict=True), 1
+        ):
             logits = run.logits[at : at + unsaid.claimed]
             at += unsaid.claimed
             which = f"answer {number}" if len(questions) > 1 else "the answer"
-            answers.append(_measured(which, question, unsaid, every[number - 1], logits, each, facts.logits))
+            answers.append(_measured(which, question, unsaid, ids, logits, each, facts.logits))
     said = InferenceStatement(model_id=opened.public.model_id, answers=answers)
     if len(said.encode()) > form.CAPS[form.INFERENCE]:
         raise UsageError(

@@ -136,15 +136,12 @@ def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
         InputOutputError: the bundle cannot be read at all. UsageError: an address of another kind than https.
     """
     found = Inspection(str(path.path if isinstance(path, Bundle) else path))
-    others = {name: ProofView(name) for name in (form.RANGE, form.INFERENCE_PROOF)}
-    bundle: Bundle | None = None
     try:
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         _describe(found, bundle)
-        views = {form.PROOF: found.proof, **others}
-        for view in views.values():
-            view.start = time.perf_counter()
-        listening = {name: view.record for name, view in views.items()}
+        found.others = [ProofView(form.RANGE), ProofView(form.INFERENCE_PROOF)]
+        found.proof.start = time.perf_counter()
+        listening = {view.file: view.record for view in (found.proof, *found.others)}
         found.verdict = verify(bundle, min_security=min_security, recorders=listening)
         if found.verdict.picture.status == "matches":
             found.picture = bundle.files[form.PICTURE]
@@ -156,7 +153,7 @@ def inspect(path: str | Path | Bundle, min_security: int = 0) -> Inspection:
         if isinstance(error, (InputOutputError, UsageError)):
             raise
         found.failure = Failure(type(error).__name__, "", error.message, hint=error.hint)
-    found.others = [_sized(view, bundle) for view in others.values() if bundle and view.messages]
+    found.others = [_sized(view, bundle) for view in found.others if view.messages]
     return found
 
 
