@@ -6,26 +6,35 @@ at the end ⟨f, y⟩ is taken on the last vector, which stands for z[p] = y[p d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Stacked, Term
+from huref.circuits.argument.functional import (
+    Array,
+    Claim,
+    Columns,
+    Dense,
+    Grouped,
+    Scattered,
+    Stacked,
+    Term,
+)
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients, vandermonde
 from huref.common.algebra.field import (
     DEGREE,
     fmul,
     fpow,
-    kadd,
     kdot,
     kfold,
     kmatvec,
     kmul,
+    kouter,
     kscale,
+    ksum,
     kzero,
     reduce,
 )
@@ -57,9 +66,14 @@ class Folded:
         """Entries `start` … of Z with z[Q·2^bits + c] = Z[Q]·eq(last `bits` coordinates, c); zeros past the end."""
         inner = len(self.point) - bits
         first, last = start >> inner, (start + count - 1 >> inner) + 1
-        part = kmul(self.values[first:last, None], self._eq(0, inner)[None]).reshape(-1, DEGREE)
+        part = kouter(self.values[first:last], self._eq(0, inner)).reshape(-1, DEGREE)
         part = part[start - (first << inner) :][:count]
         return part if len(part) == count else np.concatenate([part, kzero((count - len(part),))])
+
+    def at(self, rows: NDArray[np.int64]) -> Array:
+        """Single entries of z."""
+        bits = len(self.point)
+        return kmul(self.values[rows >> bits], self._eq(0, bits)[rows & (1 << bits) - 1])
 
     def dot(self, start: int, left: Array) -> KS:
         """Σ_i left[i]·z[start + i]."""
@@ -154,6 +168,10 @@ class Rows:
         total, terms = KS(0), list[Placed]()
         for weight, claim in zip(self.weights, self.claims, strict=True):
             for term in claim.functional.terms:
+                if isinstance(term, Scattered):
+                    cells = kmul(term.values, self.eq_rho[term.cols])
+                    total += weight * KS.from_array(kdot(cells, z.at(base[term.matrix] + term.rows)))
+                    continue
                 start = base[term.matrix] + term.start
                 if isinstance(term, Stacked):
                     blocks = kmul(term.blocks, (weight * at[term.columns]).array())
@@ -161,6 +179,9 @@ class Rows:
                     total += z.stacked_dot(start, term.rows, blocks)
                 elif isinstance(term, Dense):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
+                elif isinstance(term, Grouped):
+                    left, right = term.sides(kfold(term.vectors, self.eq_rho))
+                    terms.append((start, Term(term.matrix, term.start, left, "", right), weight))
                 else:
                     terms.append((start, term, weight * at[term.columns]))
         written = []
@@ -179,25 +200,28 @@ Placed = tuple[int, Term, KS]
 
 
 def _written_dot(terms: list[Placed], z: Folded) -> KS:
-    """Σ of terms without an outer product, or with a short one: there are thousands. By clusters, on all cores."""
+    """Σ of terms without an outer product, or with a short one: there are thousands. By clusters."""
     clusters = _clusters(sorted(terms, key=lambda item: item[0]))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return sum(pool.map(lambda cluster: _cluster_dot(cluster, z), clusters), KS(0))
+    return sum((_cluster_dot(cluster, z) for cluster in clusters), KS(0))
 
 
 def _joined(terms: list[Placed]) -> list[Placed]:
     """Outer products that start at one row and have one left side, such as the weights of tokens, are added up."""
-    kept, joined = list[Placed](), dict[tuple[int, int, int, int | None], tuple[int, Term, Array]]()
+    kept, alike = list[Placed](), dict[tuple[int, int, int, int | None], list[tuple[Array, Placed]]]()
     for start, term, factor in terms:
         if term.right is None:
             kept.append((start, term, factor))
-            continue
-        key = start, id(term.left), len(term.right), term.count
-        right = kmul(term.right, factor.array())
-        if key in joined:
-            right = kadd(right, joined[key][2])
-        joined[key] = start, term, right
-    return kept + [(start, replace(term, right=right), KS(1)) for start, term, right in joined.values()]
+        else:
+            key = start, id(term.left), len(term.right), term.count
+            alike.setdefault(key, []).append((term.right, (start, term, factor)))
+    for found in alike.values():
+        _, (start, term, factor) = found[0]
+        if len(found) > 1:
+            rights = np.stack([right for right, _ in found])
+            factors = np.stack([own.array() for _, (_, _, own) in found])
+            term, factor = replace(term, right=ksum(kmul(rights, factors[:, None]))), KS(1)
+        kept.append((start, term, factor))
+    return kept
 
 
 def _clusters(ordered: list[Placed]) -> list[list[Placed]]:

@@ -1,9 +1,10 @@
 """Linear functionals on the committed matrices, and the claims that sub-protocols return (protocol §6, §7).
 
 A functional is Σ over its terms of aᵀ·U·b, with a over a run of rows and b one vector over the w columns; a
-dense term has a column vector of its own for every row. Column vectors are shared by name, because claims
-that share one are merged before the opening reads the matrix. All vectors are zero outside the declared
-shape of the tensor they address: padding cells are unconstrained (protocol §4).
+dense term has a column vector of its own for every row, a grouped one for every group of rows, and a scattered one
+has single cells. Column vectors are shared by name, because claims that share one are merged before the opening reads
+the matrix. All vectors are zero outside the declared shape of the tensor they address: padding cells are
+unconstrained (protocol §4).
 """
 
 from __future__ import annotations
@@ -107,6 +108,42 @@ class Dense:
     choice: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class Scattered:
+    """Σ_k values[k]·U[rows[k], cols[k]]: single cells."""
+
+    matrix: Matrix
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    values: Array
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Σ_gi rows[i]·U[start + g·n + i]·vectors[g]: a column vector (w, 5) for each of some groups of n rows, such as the
+    layers of one token; with `interleaved`, row i·m + g, of m groups, belongs to group g.
+    """
+
+    matrix: Matrix
+    start: int
+    rows: Array
+    vectors: Array
+    interleaved: bool = False
+
+    @property
+    def length(self) -> int:
+        """The number of rows of U."""
+        return len(self.rows) * len(self.vectors)
+
+    def sides(self, folded: Array) -> tuple[Array, Array]:
+        """Row coefficients as left ⊗ right, once every group's column vector is one number, (m, 5)."""
+        return (self.rows, folded) if self.interleaved else (folded, self.rows)
+
+
+Own = Dense | Grouped | Scattered
+"""Terms with column vectors of their own."""
+
+
 @dataclass
 class Columns:
     """The named column vectors of a proof, each (w, 5); masked variants are zero from entry `tail` on."""
@@ -138,9 +175,9 @@ class Functional:
     """A sum of terms, built up by the methods."""
 
     columns: Columns
-    terms: list[Term | Stacked | Dense] = field(default_factory=list)
+    terms: list[Term | Stacked | Own] = field(default_factory=list)
 
-    def written(self) -> Iterator[Term | Dense]:
+    def written(self) -> Iterator[Term | Own]:
         """The terms, stacked ones written out."""
         for term in self.terms:
             if isinstance(term, Stacked):
@@ -200,6 +237,24 @@ class Functional:
     def dense(self, matrix: Matrix, start: int, values: Array, choice: NDArray[np.int32]) -> None:
         """Add Σ_ij values[choice[i, j]]·U[start + i, j]."""
         self.terms.append(Dense(matrix, start, values, choice))
+
+    def scattered(
+        self, matrix: Matrix, rows: NDArray[np.int64], cols: NDArray[np.int64], values: Array
+    ) -> None:
+        """Add Σ_k values[k]·U[rows[k], cols[k]]."""
+        self.terms.append(Scattered(matrix, rows, cols, values))
+
+    def grouped(
+        self, matrix: Matrix, start: int, rows: Array, vectors: Array, *, interleaved: bool = False
+    ) -> None:
+        """Add Σ_gi rows[i]·U[start + g·n + i]·vectors[g], or of row i·m + g; groups of zeros at either end are left out
+        where groups follow one another.
+        """
+        used = np.flatnonzero(vectors.any(axis=(1, 2)))
+        if not len(used):
+            return
+        first, last = (0, len(vectors)) if interleaved else (int(used[0]), int(used[-1]) + 1)
+        self.terms.append(Grouped(matrix, start + first * len(rows), rows, vectors[first:last], interleaved))
 
 
 @dataclass(frozen=True)

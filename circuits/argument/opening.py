@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Functional
-from huref.common.algebra.field import DEGREE, fmul, kmatvec, kzero, reduce
+from huref.common.algebra.field import DEGREE, fmul, kfold, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form, PadSpace
@@ -31,10 +31,7 @@ class Rowed(Protocol):
     def mask_start(self) -> int: ...
 
 
-SHIFTED = np.array(
-    [[2 if limb < shift else 1 for limb in range(DEGREE)] for shift in range(DEGREE)], np.uint64
-)
-"""Factors of the limbs after a product with X^shift rolls them: X^5 = 2."""
+_ROWS = 1 << 12  # that are folded at once
 
 
 def mask_claim(layout: Rowed, columns: Columns, index: int, point: list[KS], value: KS) -> Claim:
@@ -64,11 +61,8 @@ def pad_coefficients(layout: Rowed, claims: Sequence[Claim], weights: Sequence[K
 
 def dense_fold(values: Array, choice: NDArray[np.int32], eq_rho: Array) -> Array:
     """Σ_col values[choice[i, col]]·eq_rho[col], shape (rows, 5)."""
-    out = kzero((len(choice),))
-    for limb in range(DEGREE):
-        part = kmatvec(np.ascontiguousarray(values[:, limb])[choice], eq_rho)
-        out += np.roll(part, limb, axis=1) * SHIFTED[limb]
-    return reduce(out)
+    rows = (kfold(values[choice[top : top + _ROWS]], eq_rho) for top in range(0, len(choice), _ROWS))
+    return np.concatenate(list(rows))
 
 
 def vandermonde(points: Array, count: int) -> Array:

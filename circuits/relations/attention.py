@@ -15,7 +15,7 @@ import numpy as np
 
 from huref.circuits.argument.functional import Array, Functional
 from huref.circuits.relations.frame import Frame, starts_of
-from huref.circuits.relations.linear import CausalRows
+from huref.circuits.relations.linear import add_cut
 from huref.circuits.relations.products import CausalMix, CausalScores
 from huref.circuits.relations.readout import Readout
 from huref.circuits.relations.weights import EquationWeights
@@ -75,17 +75,15 @@ def add_causal_mix(
     high = read.high(at, frame.inner * heads * blocks).reshape(frame.inner, heads, blocks, DEGREE)
     inner, outer = weights.inner(product.equation, product.factor), weights.outer(frame.outer)
     own = kmul(high, inner[:, None, None])
-    rows_of = CausalRows(left, w, share.start, share.rows)
     for piece in _pieces(product.share.frame, w):
-        column = read.inner
-        if piece.skipped or piece.place % w:
-            vector = kzero((w,))
-            vector[piece.skipped : piece.end] = read.low[piece.place % w :][: piece.end - piece.skipped]
-            column = columns.add(f"mix.share{piece.start}.{piece.block}.{piece.skipped}", vector)
+        column = kzero((w,))
+        column[piece.skipped : piece.end] = read.low[piece.place % w :][: piece.end - piece.skipped]
         rows = own[:, :, piece.place // w].reshape(-1, DEGREE)
-        for position in range(piece.block * w + piece.skipped, piece.length):
-            t, seen = piece.start + position, min(piece.end, position + 1 - piece.block * w)
-            rows_of.cut(t, piece.block, seen, kmul(rows, outer[t]), column)
+        position = np.arange(piece.block * w + piece.skipped, piece.length)
+        first = piece.start + int(position[0])
+        start = share.start + piece.block * share.rows + first * len(rows)
+        widths = np.minimum(piece.end, position + 1 - piece.block * w)
+        add_cut(left, start, rows, outer[first : first + len(position)], column, widths)
     cols = weights.cols(frame.cols)
     tokens = kouter(kone((blocks,)), read.low).reshape(blocks, w, DEGREE)
     for head in range(heads):

@@ -91,6 +91,12 @@ class _Builder:
         """Add Σ outer[t]·by_block[b, i]·column[c]·matrix[(t, i), b·w + c]; `by_block` (blocks, inner, 5)."""
         place = self.layout.placed[matrix.name]
         tail = place.cols - (place.blocks - 1) * self.layout.w
+        if min(len(outer), by_block.shape[1]) == 1 and tail == self.layout.w:
+            # one outer product of everything
+            sides = (kmul(by_block, outer[0]).reshape(-1, DEGREE), kone((1,)))
+            left, right = sides if len(outer) == 1 else (by_block[:, 0], outer)
+            into.product("A", place.start, left, right, place.count, column)
+            return
         for block, inner in enumerate(by_block):
             last = block == place.blocks - 1
             name = into.columns.masked(column, tail) if last else column
@@ -117,17 +123,15 @@ class _Builder:
         outer = self.tokens(product.equation, product.tokens, matrix.frame.outer)
         self.summed_rows(matrix, outer, kmul(high, factors[None]), self.read.inner, self.left)
         place = self.layout.placed[matrix.name]
-        for i, column, extra in product.outliers:
-            block, col = divmod(column, w)
-            one = kzero((inner,))
-            one[i] = (
-                KS.from_array(factors[i])
-                * KS.from_array(high[block, i])
-                * KS.from_array(self.read.low[col])
-                * extra
-            ).array()
-            name = self.read.unit(col)
-            self.left.product("A", place.start + block * place.rows, outer, one, place.rows, name)
+        if product.outliers:
+            i, column, extra = (np.array(part) for part in zip(*product.outliers, strict=True))
+            block, col = np.divmod(column, w)
+            added = kzero((blocks, inner, w))
+            added[block, i, col] = kscale(kmul(high[block, i], self.read.low[col]), to_field(extra))
+            for at_block in np.unique(block).tolist():
+                vectors = kmul(added[at_block], factors[:, None])
+                start = place.start + at_block * place.rows
+                self.left.grouped("A", start, outer, vectors, interleaved=True)
         stored = self.layout.weights[product.tensors[0]]
         own = [kouter(high[:, i], self.read.low).reshape(-1, DEGREE)[: stored.rows] for i in range(inner)]
         across = np.broadcast_to(self.weights.blocks(stored.cols)[None], (inner, stored.blocks, DEGREE))

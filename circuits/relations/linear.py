@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.functional import Array, Functional, total
+from huref.circuits.argument.placed import Placed
 from huref.circuits.argument.runs import flat_term
 from huref.circuits.program.rotation import rotation
 from huref.circuits.relations.frame import Frame, Matrix
@@ -19,6 +19,7 @@ from huref.circuits.relations.terms import (
     Beside,
     Cells,
     Equation,
+    Factor,
     Linear,
     Mapped,
     Public,
@@ -37,8 +38,10 @@ from huref.circuits.relations.weights import (
     placed_rows,
     prefix_totals,
 )
-from huref.common.algebra.field import DEGREE, P, fdot, kmul, kone, kouter, kscale, kzero, to_field
+from huref.common.algebra.field import DEGREE, fdot, kmul, kone, kouter, kscale, kzero, to_field
 from huref.common.algebra.kscalar import KS
+
+Ints = NDArray[np.int64]
 
 
 def linear_part(weights: EquationWeights) -> tuple[Functional, KS]:
@@ -85,12 +88,12 @@ class _Builder:
             case Sparse(entries):
                 self._sparse(name, frame, entries)
             case RowSum(matrix, factor):
-                self._row_sum(name, frame, matrix, self.weights.rows(name, factor))
+                self._row_sum(name, frame, matrix, factor)
             case Total(matrix, counts, factor):
                 once = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0])
                 flat_term(self.into, self.layout.placed[matrix.name].start, once.repeat(counts, axis=0))
             case Mapped():
-                self._mapped(name, frame, term, label)
+                self._mapped(name, frame, term)
             case Rotated(matrix, bits, back):
                 turn = rotation(frame.cols, bits)
                 self._rotated(name, frame, matrix, turn if back else turn.T, label)
@@ -117,9 +120,7 @@ class _Builder:
             else:
                 self.into.tensor(place, rows, blocks, COLUMN)
             return
-        own = CausalRows(self.into, self.layout.w, place.start, place.rows)
-        for t, position in enumerate(frame.positions):
-            own.add(t, int(position), kmul(inner, outer[t]), blocks, COLUMN)
+        self._causal(place, frame, inner, blocks, COLUMN)
 
     def _beside(self, name: str, frame: Frame, matrix: Matrix, inner: Array) -> None:
         outer, cols = self.weights.outer(frame.outer), self.weights.cols(frame.cols)
@@ -141,23 +142,14 @@ class _Builder:
     def _stored_at(self, name: str, tensor: str, index: tuple[int, ...], factor: int) -> None:
         place, w = self.layout.weights[tensor], self.layout.w
         rows, at = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0]), np.array(index)
-        spread = kzero((place.blocks * w,))
-        np.add.at(spread, at[at >= 0], rows[at >= 0])
-        spread %= np.uint64(P)
-        touched = sorted({i // w for i in index if i >= 0})
-        for block in touched:
-            part = spread[block * w : (block + 1) * w]
-            self.into.dense("W", place.start + block, part, np.arange(w, dtype=np.int32)[None])
+        block, col = np.divmod(at[at >= 0], w)
+        self.into.scattered("W", place.start + block, col, rows[at >= 0])
 
     def _at(self, name: str, matrix: Matrix, column: tuple[int, ...], factor: int) -> None:
         place, w = self.layout.placed[matrix.name], self.layout.w
         rows = kmul(self.weights.rows(name, factor), self.weights.cols(1)[0])
-        for t, where in enumerate(column):
-            block, col = divmod(where, w)
-            values = np.concatenate([kzero((1,)), rows[t : t + 1]])
-            choice = np.zeros((1, w), np.int32)
-            choice[0, col] = 1
-            self.into.dense("A", place.start + block * place.rows + t, values, choice)
+        block, col = np.divmod(np.array(column), w)
+        self.into.scattered("A", place.start + block * place.rows + np.arange(len(column)), col, rows)
 
     def _sparse(self, name: str, frame: Frame, entries: tuple[tuple[int, int, int], ...]) -> None:
         if not entries:
@@ -167,34 +159,40 @@ class _Builder:
         found = kscale(kmul(inner[at], columns[cols]), to_field(numbers))
         self.constant += total(found) * total(self.weights.outer(frame.outer))
 
-    def _row_sum(self, name: str, frame: Frame, matrix: Matrix, rows: Array) -> None:
-        """The equation has the rows of the matrix and one column."""
-        place, rows = self.layout.placed[matrix.name], kmul(rows, self.weights.cols(1)[0])
-        blocks = kone((place.blocks,))
-        if not matrix.frame.causal:
-            self.into.tensor(place, rows, blocks, ONES)
-            return
-        by_token = rows.reshape(frame.outer, -1, DEGREE)
-        own = CausalRows(self.into, self.layout.w, place.start, place.rows)
-        for t, position in enumerate(matrix.frame.positions):
-            own.add(t, int(position), by_token[t], blocks, ONES)
+    def _causal(self, place: Placed, frame: Frame, inner: Array, blocks: Array, column: str) -> None:
+        """Rows of a causal matrix, each with the columns up to its position, weighted `blocks` ⊗ `column`."""
+        outer, w = self.weights.outer(frame.outer), self.layout.w
+        for block, weight in enumerate(blocks):
+            if weight.any():
+                start, widths = place.start + block * place.rows, frame.positions + 1 - block * w
+                add_cut(
+                    self.into, start, kmul(inner, weight), outer, self.into.columns.vectors[column], widths
+                )
 
-    def _mapped(self, name: str, frame: Frame, term: Mapped, label: str) -> None:
+    def _row_sum(self, name: str, frame: Frame, matrix: Matrix, factor: Factor) -> None:
+        """The equation has the rows of the matrix and one column."""
+        place, once = self.layout.placed[matrix.name], self.weights.cols(1)[0]
+        blocks = kone((place.blocks,))
+        if matrix.frame.causal:
+            inner = kouter(kmul(self.weights.inner(name, factor), once), self.weights.heads(frame.heads))
+            self._causal(place, matrix.frame, inner.reshape(-1, DEGREE), blocks, ONES)
+        else:
+            self.into.tensor(place, kmul(self.weights.rows(name, factor), once), blocks, ONES)
+
+    def _mapped(self, name: str, frame: Frame, term: Mapped) -> None:
         """Σ_j c_j · maps[v][j, i] is the weight of column i at the tokens of this map."""
         place, w = self.layout.placed[term.matrix.name], self.layout.w
         size = term.maps.shape[1]
         inner, outer = self.weights.inner(name, term.factor), self.weights.outer(frame.outer)
         cols = self.weights.cols(frame.cols).reshape(-1, size, DEGREE)
         index = np.arange(frame.outer) if term.index is None else np.array(term.index)
-        for v, map_ in enumerate(term.maps):
-            mapped = _times(cols, map_).reshape(-1, DEGREE)
-            padded = kzero((place.blocks * w,))
-            padded[: len(mapped)] = mapped
-            for block in range(place.blocks):
-                column = self.into.columns.add(f"{label}.{v}.{block}", padded[block * w : (block + 1) * w])
-                for t in np.flatnonzero(index == v).tolist():
-                    at = place.start + block * place.rows + t * len(inner)
-                    self.into.rows("A", at, kmul(inner, outer[t]), column)
+        maps, heads = len(term.maps), len(cols)
+        by_head = _times(cols, np.concatenate(term.maps, axis=1)).reshape(heads, maps, size, DEGREE)
+        mapped = kzero((maps, place.blocks * w))
+        mapped[:, : frame.cols] = by_head.swapaxes(0, 1).reshape(maps, -1, DEGREE)
+        for block in range(place.blocks):
+            own = mapped[index, block * w : (block + 1) * w]
+            self.into.grouped("A", place.start + block * place.rows, inner, kmul(own, outer[:, None]))
 
     def _rotated(self, name: str, frame: Frame, matrix: Matrix, turn: NDArray[np.int32], label: str) -> None:
         """Σ_c (weight of column c) · turn[c, i] is the weight of entry i."""
@@ -209,30 +207,12 @@ class _Builder:
 
 
 def _times(vectors: Array, matrix: NDArray[Any]) -> Array:
-    """vectors (n, size, 5) · matrix (size × size integers below 2^24), over the middle axis."""
+    """vectors (n, size, 5) · matrix (size × any number of integers below 2^24), over the middle axis."""
     limbs = vectors.swapaxes(1, 2).reshape(-1, len(matrix))  # a limb at a time: the matrix is over F
     return fdot(limbs, to_field(matrix)).reshape(len(vectors), DEGREE, -1).swapaxes(1, 2)
 
 
-@dataclass
-class CausalRows:
-    """Adds rows of a causal matrix of `rows` rows that is committed from row `start` of A on."""
-
-    into: Functional
-    w: int
-    start: int
-    rows: int
-
-    def add(self, t: int, position: int, inner: Array, blocks: Array, column: str) -> None:
-        """Add the rows of token t, each with the columns 0 … `position`, weighted `blocks` ⊗ `column`; blocks without
-        a weight are left out.
-        """
-        for block in range(position // self.w + 1):
-            if blocks[block].any():
-                width = min(self.w, position + 1 - block * self.w)
-                self.cut(t, block, width, kmul(inner, blocks[block]), column)
-
-    def cut(self, t: int, block: int, width: int, inner: Array, column: str) -> None:
-        """Add the first `width` columns of a column block of the rows of token t."""
-        at = self.start + block * self.rows + t * len(inner)
-        self.into.rows("A", at, inner, self.into.columns.masked(column, width))
+def add_cut(into: Functional, start: int, rows: Array, outer: Array, column: Array, widths: Ints) -> None:
+    """Add Σ outer[t]·rows[i]·column[c]·A[start + t·n + i, c] over the first `widths[t]` columns c."""
+    kept = np.arange(len(column)) < widths[:, None]
+    into.grouped("A", start, rows, np.where(kept[..., None], kouter(outer, column), np.uint64(0)))

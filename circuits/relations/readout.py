@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from huref.circuits.argument.functional import Array, Columns
 from huref.circuits.relations.layout import RelationLayout
 from huref.circuits.relations.weights import COLUMN
-from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kzero
+from huref.common.algebra.field import DEGREE, kmul, kouter
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 
@@ -31,9 +31,3 @@ class Readout:
         """Weights of single entries from block `at` on."""
         blocks = -(-count // len(self.low))
         return kouter(self.high(at, blocks), self.low).reshape(-1, DEGREE)[:count]
-
-    def unit(self, col: int) -> str:
-        """The column vector that is 1 at `col`."""
-        vector = kzero((len(self.low),))
-        vector[col] = kone()
-        return self.columns.add(f"unit.{col}", vector)

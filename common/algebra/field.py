@@ -35,6 +35,7 @@ _P = np.uint64(P)
 _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
 _FEW = 1 << 10  # limbs up to which products of few elements are made at once
+_MANY = 1 << 12  # entries from which a remainder is made in three steps
 _LONG = 1 << 12  # entries from which an outer product is made of matrix products
 _BLOCK = 1 << 15  # entries that each of them gives
 _CHUNK = 1 << 20  # 2^21 products of two 16-bit digits sum to at most 2^53
@@ -45,7 +46,11 @@ FROBENIUS = [[pow(W, i * t * ((P - 1) // DEGREE), P) for i in range(DEGREE)] for
 
 def reduce(x: npt.NDArray[np.uint64]) -> FArray:
     """x mod p for any unsigned 64-bit entries."""
-    return x % _P
+    if x.size < _MANY:
+        return x % _P
+    multiple = x // _P  # unlike remainders, quotients by one number are vectorized
+    multiple *= _P
+    return np.subtract(x, multiple, out=multiple)
 
 
 def to_field(values: npt.ArrayLike) -> FArray:

@@ -11,9 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Dense, Matrix, Term
+from huref.circuits.argument.functional import (
+    Array,
+    Claim,
+    Columns,
+    Grouped,
+    Matrix,
+    Own,
+    Scattered,
+    Stacked,
+    Term,
+)
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients
-from huref.common.algebra.field import DEGREE, kdot, kmul, kone
+from huref.common.algebra.field import DEGREE, kdot, kfold, kmul, kone, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.params import OpeningGeometry
 from huref.prover.argument.lookup_tree import UNIT, mont
@@ -58,18 +68,25 @@ class _Run:
         return self.start + self.length
 
 
-def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple[list[Merged], list[Dense]]:
-    """The left side of the claims' sum: terms merged by matrix and column vector, and dense ones with their weight."""
+def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple[list[Merged], list[Own]]:
+    """The left side of the claims' sum: terms merged by matrix and column vector, and with their weight those that have
+    column vectors of their own.
+    """
     runs: dict[tuple[Matrix, str], list[_Run]] = {}
-    dense = []
+    own: list[Own] = []
     for power, claim in zip(powers, claims, strict=True):
-        for term in claim.functional.written():
-            if isinstance(term, Dense):
-                dense.append(replace(term, values=kmul(term.values, power.array())))
+        for term in claim.functional.terms:
+            if isinstance(term, Stacked):
+                for name, stacked in _stacked(term, power):
+                    runs.setdefault((term.matrix, name), []).append(stacked)
+            elif isinstance(term, Grouped):
+                own.append(replace(term, rows=kmul(term.rows, power.array())))
+            elif not isinstance(term, Term):
+                own.append(replace(term, values=kmul(term.values, power.array())))
             elif (run := _run(term, power)) is not None:
                 runs.setdefault((term.matrix, term.columns), []).append(run)
     merged = [Merged(matrix, name, list(_pieces(parts))) for (matrix, name), parts in runs.items()]
-    return merged, [*dense, pad_coefficients(layout, claims, powers)]
+    return merged, [*own, pad_coefficients(layout, claims, powers)]
 
 
 def _run(term: Term, power: KS) -> _Run | None:
@@ -90,6 +107,25 @@ def _run(term: Term, power: KS) -> _Run | None:
         return _Run(start, vectors.scale(left, mont(power)), vectors.from_plain(right), length)
     factor = mont(power * KS.from_array(right[at]))
     return _Run(start, factor[:, None], left, (last - first - 1) * step + 1, step)
+
+
+def _stacked(term: Stacked, power: KS) -> Iterator[tuple[str, _Run]]:
+    """Runs of both column vectors of stacked tensors, times a power."""
+    (count, height), width, one = term.rows.shape[:2], term.blocks.shape[1], UNIT[:, None]
+    rows = vectors.from_plain(term.rows.reshape(-1, DEGREE)).reshape(DEGREE, count, height)
+    blocks = vectors.scale(vectors.from_plain(term.blocks.reshape(-1, DEGREE)), mont(power))
+    blocks = blocks.reshape(DEGREE, count, width)
+    if term.tail != term.columns:
+        last = np.zeros((DEGREE, count * height), np.uint32)
+        for i in range(count):
+            vectors.add_outer(last, i * height, blocks[:, i, -1:], rows[:, i])
+        yield term.tail, _Run(term.start + width - 1, one, last, (count * height - 1) * width + 1, width)
+        blocks[:, :, -1] = 0
+    if width > 1 or term.tail == term.columns:
+        whole = np.zeros((DEGREE, count * height * width), np.uint32)
+        for i in range(count):
+            vectors.add_outer(whole, i * height * width, rows[:, i], blocks[:, i])
+        yield term.columns, _Run(term.start, one, whole, whole.shape[1])
 
 
 def _pieces(runs: list[_Run]) -> Iterator[Piece]:
@@ -130,7 +166,7 @@ def _added(runs: list[_Run], end: int) -> Piece:
 def row_functional(
     geometry: OpeningGeometry,
     merged: Sequence[Merged],
-    dense: Sequence[Dense],
+    own: Sequence[Own],
     columns: Columns,
     eq_rho: Array,
 ) -> U32:
@@ -145,9 +181,18 @@ def row_functional(
                 vectors.add_outer(out, start, at[:, None], piece.a)
                 continue
             rows = slice(start, start + (piece.a.shape[1] - 1) * piece.step + 1, piece.step)
-            own = vectors.add(np.ascontiguousarray(out[:, rows]), vectors.scale(piece.a, at))
-            out[:, rows] = own
-    for term in dense:
-        folded = vectors.from_plain(dense_fold(term.values, term.choice, eq_rho))
-        vectors.add_outer(out, base[term.matrix] + term.start, UNIT[:, None], folded)
+            out[:, rows] = vectors.add(np.ascontiguousarray(out[:, rows]), vectors.scale(piece.a, at))
+    for term in own:
+        if isinstance(term, Scattered):
+            touched, place = np.unique(base[term.matrix] + term.rows, return_inverse=True)
+            sums = np.zeros((len(touched), DEGREE), np.uint64)
+            np.add.at(sums, place, kmul(term.values, eq_rho[term.cols]))
+            out[:, touched] = vectors.add(np.ascontiguousarray(out[:, touched]), k_to_mont(reduce(sums)))
+            continue
+        if isinstance(term, Grouped):
+            left, right = (vectors.from_plain(side) for side in term.sides(kfold(term.vectors, eq_rho)))
+        else:
+            folded = dense_fold(term.values, term.choice, eq_rho)
+            left, right = UNIT[:, None], vectors.from_plain(folded)
+        vectors.add_outer(out, base[term.matrix] + term.start, left, right)
     return out

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Array, Claim, Columns, Dense
+from huref.circuits.argument.functional import Array, Claim, Columns, Grouped, Own, Scattered
 from huref.circuits.argument.opening import Rowed, mask_claim, vandermonde
 from huref.common.algebra.field import DEGREE, encode_f, fmul, fpow, kdot, kmul, kpowers, kscale, to_field
 from huref.common.algebra.kscalar import KS
@@ -55,14 +55,38 @@ class OpenedMatrix:
         return [small_matvec(segment, vector) for segment in self.segments]
 
     def rows(self, start: int, count: int) -> Array:
-        """Rows start … start + count − 1 as canonical residues; they must lie in one segment's span."""
+        """Rows start … start + count − 1 as canonical residues."""
+        return np.concatenate([to_field(part) for part in self._parts(start, count)])
+
+    def picked(self, rows: NDArray[np.int64]) -> Array:
+        """These rows as canonical residues."""
+        out, first = np.zeros((len(rows), self.segments[0].shape[1]), np.uint64), 0
+        for segment in self.segments:
+            mine = (first <= rows) & (rows < first + len(segment))
+            out[mine] = to_field(segment[rows[mine] - first])
+            first += len(segment)
+        return out
+
+    def _parts(self, start: int, count: int) -> list[Ints]:
+        """These rows, by segments."""
         parts, row = [], 0
         for segment in self.segments:
             low, high = max(start, row), min(start + count, row + len(segment))
             if low < high:
-                parts.append(to_field(segment[low - row : high - row]))
+                parts.append(segment[low - row : high - row])
             row += len(segment)
-        return np.concatenate(parts)
+        return parts
+
+    def grouped(self, term: Grouped) -> U32:
+        """Σ of every group's rows times their coefficients, (5, groups, w) Montgomery."""
+        parts, (groups, w) = self._parts(term.start, term.length), term.vectors.shape[:2]
+        if len(parts) > 1:  # of several types, perhaps
+            parts = [np.concatenate([to_field(part).astype(np.uint32) for part in parts])]
+        cells = parts[0]
+        if not term.interleaved:
+            cells = np.ascontiguousarray(cells.reshape(groups, -1, w).swapaxes(0, 1))
+        folded = small_vecmat(k_to_mont(term.rows), cells.reshape(-1, groups * w))
+        return folded.reshape(DEGREE, groups, w)
 
 
 class PairsOracle:
@@ -120,11 +144,11 @@ def prove_opening(
     claims = [*claims, *_mask_claims(channel, layout, columns, proof)]
     gamma = channel.challenge("opening.gamma")
     powers = [gamma**i for i in range(len(claims))]
-    merged, dense = merge(layout, claims, powers)
-    oracle = _reduction(merged, dense, columns, matrices)
+    merged, own = merge(layout, claims, powers)
+    oracle = _reduction(merged, own, columns, matrices)
     rho = public_rounds(channel, "opening.reduction", oracle, log2_ceil(layout.w))
     eq_rho, cut = eq_table(rho), geometry.weights.k_prime
-    functional = row_functional(geometry, merged, dense, columns, eq_rho)
+    functional = row_functional(geometry, merged, own, columns, eq_rho)
     eq_mont = k_to_mont(eq_rho)
     y = np.concatenate([*weights.matvec(eq_mont), *proof.matvec(eq_mont)], axis=1)
     trees = [
@@ -161,17 +185,34 @@ def _mask_claims(channel: ProverChannel, layout: Rowed, columns: Columns, proof:
 
 
 def _reduction(
-    merged: Sequence[Merged], dense: Sequence[Dense], columns: Columns, matrices: dict[str, OpenedMatrix]
+    merged: Sequence[Merged],
+    own: Sequence[Own],
+    columns: Columns,
+    matrices: dict[str, OpenedMatrix],
 ) -> PairsOracle:
-    """The pairs (aᵀU, b): one per matrix and column vector, one per dense row."""
+    """The pairs (aᵀU, b): one per matrix and column vector, one per group of rows, dense row or single cell."""
     left: list[U32] = []
     right: list[U32] = []
-    for term in dense:
-        rows = matrices[term.matrix].rows(term.start, len(term.choice))
+    for term in own:
+        if isinstance(term, Grouped):
+            left.append(matrices[term.matrix].grouped(term))
+            plain = term.vectors.reshape(-1, DEGREE)
+            right.append(vectors.from_plain(plain).reshape(DEGREE, *term.vectors.shape[:2]))
+            continue
+        values = k_to_mont(term.values)
+        if isinstance(term, Scattered):
+            rows = matrices[term.matrix].picked(term.rows)
+            coefficients = np.zeros((DEGREE, *rows.shape), np.uint32)
+            coefficients[:, np.arange(len(rows)), term.cols] = values
+        else:
+            rows, coefficients = (
+                matrices[term.matrix].rows(term.start, len(term.choice)),
+                values[:, term.choice],
+            )
         table = np.zeros((DEGREE, *rows.shape), np.uint32)
         table[0] = to_mont(rows)
         left.append(table)
-        right.append(k_to_mont(term.values)[:, term.choice])
+        right.append(coefficients)
     for part in merged:
         read = [matrices[part.matrix].vecmat(piece) for piece in part.pieces]
         left.append(reduce(vectors.add, read)[:, None, :])

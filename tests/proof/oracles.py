@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from huref.circuits.argument.functional import Functional, Term
-from huref.common.algebra.field import P, kdot, kmatvec, ksum
+from huref.circuits.argument.functional import Functional
+from huref.common.algebra.field import P, kdot, kscale, ksum
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form
 from huref.common.argument.transcript import Transcript
 from huref.verifier.argument.channel import VerifierChannel
+from tests.support.terms import coefficients
 
 RNG = np.random.default_rng(4)
 
@@ -34,16 +35,9 @@ def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS
     """Σ aᵀUb over the terms, on matrices of residues."""
     total = KS(0)
     for term in functional.written():
-        matrix = weights if term.matrix == "W" else proof
-        if isinstance(term, Term):
-            rows = kmatvec(
-                matrix[term.start : term.start + len(term.a)], functional.columns.vectors[term.columns]
-            )
-            total += KS.from_array(kdot(term.a, rows))
-        else:
-            cells = matrix[term.start : term.start + len(term.choice)]
-            scaled = term.values[term.choice] * cells[..., None] % np.uint64(P)
-            total += KS.from_array(ksum(scaled.reshape(-1, 5)))
+        start, own = coefficients(term, functional.columns)
+        cells = (weights if term.matrix == "W" else proof)[start : start + len(own)]
+        total += KS.from_array(ksum(kscale(own, cells).reshape(-1, 5)))
     return total
 
 

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from huref.circuits.argument.folded import Cell, Folded, LevelFunctional, Powers, Rows
-from huref.circuits.argument.functional import Claim, Columns, Functional, Stacked, Term
+from huref.circuits.argument.functional import (
+    Claim,
+    Columns,
+    Functional,
+    Grouped,
+    Own,
+    Scattered,
+    Stacked,
+    Term,
+)
 from huref.common.algebra.field import P, fadd, kdot, kmul, kzero
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
@@ -21,6 +30,7 @@ from huref.prover.argument.merged import merge, row_functional
 from huref.prover.kernels.field.field import k_from_mont
 from tests.proof.oracles import elements
 from tests.proof.programs import Case
+from tests.support.terms import coefficients as coefficients_of
 
 Matrix = Literal["W", "A"]
 
@@ -47,6 +57,18 @@ def random_stack(rng: np.random.Generator, rows: int) -> Stacked:
     shapes = (n, each), (n, blocks)
     own = [elements(a * b).reshape(a, b, 5) for a, b in shapes]
     return Stacked("W", start, own[0], own[1], "c0", str(rng.choice(["c0", "c1"])))
+
+
+def random_own(rng: np.random.Generator, matrix: Matrix, rows: int, w: int) -> list[Own]:
+    """Groups of either kind, and cells, two of them in one place."""
+    found: list[Own] = []
+    for interleaved in (False, True):
+        m, n = (int(rng.integers(1, most)) for most in (6, 9))
+        start = int(rng.choice([0, rows - m * n, rng.integers(0, rows - m * n + 1)]))
+        found.append(Grouped(matrix, start, elements(n), elements(m, w), interleaved))
+    at, cols = rng.integers(0, rows, 7), rng.integers(0, w, 7)
+    at[3], cols[3] = at[5], cols[5]
+    return [*found, Scattered(matrix, at, cols, elements(7))]
 
 
 def entries(stack: Stacked, at: dict[str, KS]) -> np.ndarray:
@@ -97,9 +119,18 @@ def test_row_functional(tall: Case) -> None:
             a = kmul(entries(stack, by_name), weight.array())
             part = wanted[stack.start : stack.start + len(a)]
             part[:] = fadd(part, a)
+            for matrix, rows in (("W", geometry.weights.k_prime), ("A", geometry.proof.k_prime)):
+                for own in random_own(rng, matrix, rows, layout.w):  # type: ignore[arg-type]
+                    functional.terms.append(own)
+                    start, cells = coefficients_of(own, columns)
+                    a = np.stack([kdot(row, eq_rho) for row in cells])
+                    part = wanted[base[matrix] + start :][: len(a)]
+                    part[:] = fadd(part, kmul(a, weight.array()))
             claims.append(Claim(f"claim {i}", functional, Form.public(KS(0))))
-        merged, dense = merge(layout, claims, weights)
-        assert np.array_equal(k_from_mont(row_functional(geometry, merged, dense, columns, eq_rho)), wanted)
+        merged, own_vectors = merge(layout, claims, weights)
+        assert np.array_equal(
+            k_from_mont(row_functional(geometry, merged, own_vectors, columns, eq_rho)), wanted
+        )
         rows = Rows(layout, geometry.weights.k_prime, claims, weights, columns, eq_rho)
         for bits in (0, 1, 3, 8):
             z, folded = folded_vector(geometry.length, bits)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from huref.circuits.argument.functional import Claim, Columns, Functional, Term
+from huref.circuits.argument.functional import Claim, Columns, Functional, Grouped, Term
 from huref.common.algebra.field import P, embed, fadd, kmul, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
@@ -83,14 +83,20 @@ def test_every_kind_of_term_alone_and_all_together() -> None:
     assert sum(piece.a.shape[1] for piece in pieces) < ROWS / 3  # zeros between far terms are no part of it
 
 
-def test_pieces_are_read_across_segments() -> None:
+def parted() -> tuple[OpenedMatrix, np.ndarray]:
+    """A matrix in segments of all types, and its residues."""
     rng = np.random.default_rng(5)
     segments = tuple(
         rng.integers(-100, 100, (rows, W)).astype(kind)
         for rows, kind in ((510, np.int16), (1, np.int8), (600, np.int32), (ROWS - 1111, np.uint32))
     )
-    matrix = OpenedMatrix((*segments[:3], to_field(segments[3].astype(np.int32)).astype(np.uint32)), Any)  # type: ignore[arg-type]
     whole = np.concatenate([to_field(part.astype(np.int32)) for part in segments])
+    last = whole[1111:].astype(np.uint32)
+    return OpenedMatrix((*segments[:3], last), Any), whole  # type: ignore[arg-type]
+
+
+def test_pieces_are_read_across_segments() -> None:
+    matrix, whole = parted()
     power = KS.from_array(elements(1)[0])
     for name, term in TERMS.items():
         wanted = kzero((W,))
@@ -99,3 +105,20 @@ def test_pieces_are_read_across_segments() -> None:
             wanted = (wanted + kmul(embed(whole[row]), a[row])) % np.uint64(P)
         found = sum((k_from_mont(matrix.vecmat(piece)) for piece in merged([term], power)), kzero((W,)))
         assert np.array_equal(found % np.uint64(P), wanted), name
+
+
+def test_groups_and_single_rows_are_read_across_segments() -> None:
+    matrix, whole = parted()
+    for start in (0, 480, 505, 1100, ROWS - 30):
+        for interleaved in (False, True):
+            term = Grouped("A", start, elements(5), elements(6, W), interleaved)
+            own = whole[start : start + 30].reshape((5, 6, W) if interleaved else (6, 5, W))
+            wanted = kzero((6, W))
+            for g in range(6):
+                for i in range(5):
+                    row = own[i, g] if interleaved else own[g, i]
+                    wanted[g] = fadd(wanted[g], kmul(embed(row), term.rows[i]))
+            found = matrix.grouped(term)
+            assert np.array_equal(k_from_mont(found.reshape(5, -1)), wanted.reshape(-1, 5)), start
+    rows = np.array([509, 3, 510, 511, 1110, 1111, ROWS - 1, 3])
+    assert np.array_equal(matrix.picked(rows), whole[rows])

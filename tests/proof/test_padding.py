@@ -15,9 +15,9 @@ import huref.prover.commitment.weights
 import huref.verifier.argument.channel
 import huref.verifier.argument.opening
 import huref.verifier.argument.reduce
-from huref.circuits.argument.functional import Columns, Term
+from huref.circuits.argument.functional import Columns
 from huref.circuits.argument.layout import Layout
-from huref.common.algebra.field import fadd, kouter
+from huref.common.algebra.field import fadd
 from huref.common.argument.transcript import Transcript
 from huref.common.errors import Rejected
 from huref.prover.commitment.weights import WeightsCommitment, commit_weights
@@ -25,6 +25,7 @@ from huref.verifier.argument.channel import VerifierChannel
 from tests.proof.attacks import forge
 from tests.proof.cheating import lenient
 from tests.proof.programs import STATEMENT, Case, chain, everything, secret, wide
+from tests.support import terms
 
 
 def padded_weights(case: Case, value: int) -> WeightsCommitment:
@@ -126,11 +127,8 @@ def coefficients(layout: Layout, claim: Any) -> dict[str, np.ndarray]:
         "A": np.zeros((layout.rows, layout.w, 5), np.uint64),
     }
     for term in claim.functional.written():
-        if isinstance(term, Term):
-            part = kouter(term.a, claim.functional.columns.vectors[term.columns])
-        else:
-            part = term.values[term.choice]
-        target = dense[term.matrix][term.start : term.start + len(part)]
+        start, part = terms.coefficients(term, claim.functional.columns)
+        target = dense[term.matrix][start : start + len(part)]
         target[:] = fadd(target, part)
     return dense
 

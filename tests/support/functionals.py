@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Dense, Functional
+from huref.circuits.argument.functional import Functional
 from huref.circuits.relations.weights import EquationWeights, point_sizes
-from huref.common.algebra.field import DEGREE, P, kdot, kmatvec, kmul, kouter, kscale, ksum, to_field
+from huref.common.algebra.field import DEGREE, P, kmatvec, kmul, kouter, kscale, ksum, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.prover.kernels.field.field import U32
 from huref.prover.relations.sides import Sides
 from huref.prover.relations.values import Values
+from tests.support.terms import coefficients
 from tests.support.toy_relations import Toy
 
 Array = NDArray[Any]
@@ -57,12 +58,9 @@ def value(functional: Functional, cells: dict[str, Array]) -> KS:
     """Σ over its terms."""
     found = KS(0)
     for term in functional.written():
-        if isinstance(term, Dense):
-            own = cells[term.matrix][term.start : term.start + len(term.choice)]
-            found += KS.from_array(ksum(kscale(term.values[term.choice], own).reshape(-1, DEGREE)))
-        else:
-            own = cells[term.matrix][term.start : term.start + term.length]
-            found += KS.from_array(kdot(term.a, kmatvec(own, functional.columns.vectors[term.columns])))
+        start, own = coefficients(term, functional.columns)
+        read = cells[term.matrix][start : start + len(own)]
+        found += KS.from_array(ksum(kscale(own, read).reshape(-1, DEGREE)))
     return found
 
 

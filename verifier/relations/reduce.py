@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 from huref.circuits.argument.functional import Claim, Columns, Functional
 from huref.circuits.argument.lookup import leaf_claims
 from huref.circuits.argument.security import lookup_grinding
@@ -26,46 +22,28 @@ from huref.verifier.argument.triples import merge_constraints, verify_triples
 def reduce_relations(
     channel: VerifierChannel, setup: RelationSetup, statement: bytes, weights_root: bytes
 ) -> Reduced:
-    """Run every argument up to the opening. Functionals are made beside the reading of messages: they take the time."""
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return _reduce(channel, setup, statement, weights_root, pool)
-
-
-def _reduce(
-    channel: VerifierChannel,
-    setup: RelationSetup,
-    statement: bytes,
-    weights_root: bytes,
-    pool: ThreadPoolExecutor,
-) -> Reduced:
+    """Run every argument up to the opening."""
     layout = setup.layout
     absorb_statement(channel.transcript, setup, statement, weights_root)
     proof_root, alpha, beta = begin(channel, lookup_grinding(layout.spaces, layout.entries, setup.knobs))
     columns = Columns(layout.w)
     claims: list[Claim] = []
-    looked = []
     for space in layout.spaces:
         point, numerator, denominator = verify_lookup(channel, space)
-        pending = pool.submit(leaf_claims, None, space, point, alpha, beta, columns)
-        looked.append((space, numerator, denominator, pending))
-    equations = _equations(channel, setup, columns, pool)
-    for space, numerator, denominator, pending in looked:
-        leaf = pending.result()
+        leaf = leaf_claims(None, space, point, alpha, beta, columns)
         parts = (
             ("numerator", leaf.numerator, numerator, leaf.numerator_const),
             ("denominator", leaf.denominator, denominator, leaf.denominator_const),
         )
         for name, functional, value, constant in parts:
             claims.append(Claim(f"{space.label}.{name}", functional, combine([(KS(1), value)], -constant)))
-    claims += equations()
+    claims += _equations(channel, setup, columns)
     verify_triples(channel, layout.pads)
     claims.append(Claim("pads.merge", Functional(columns), merge_constraints(channel)))
     return Reduced(proof_root, claims, columns)
 
 
-def _equations(
-    channel: VerifierChannel, setup: RelationSetup, columns: Columns, pool: ThreadPoolExecutor
-) -> Callable[[], list[Claim]]:
+def _equations(channel: VerifierChannel, setup: RelationSetup, columns: Columns) -> list[Claim]:
     """All equations at one point: linear part + products = 0, and the products as one inner product; their claims."""
     layout = setup.layout
     prompts = setup.relations.prompts
@@ -76,22 +54,16 @@ def _equations(
     point = channel.point("equations.point", sum(point_sizes(setup.relations, layout.w)))
     weights = EquationWeights(layout, point, eta, columns)
     total = channel.hidden("products.totals", 1)[0]
-    summed = pool.submit(linear_part, weights)
+    linear, constant = linear_part(weights)
     inner_point, final = verify_product_rounds(channel, "inner", total, layout.log_inner)
     left, right, product = channel.hidden_product("inner.final")
     channel.assert_equal("inner.final", product, final)
-    products = pool.submit(product_functionals, weights, inner_point, columns)
-
-    def claims() -> list[Claim]:
-        linear, constant = summed.result()
-        left_part, right_part = products.result()
-        found = [
-            Claim("equations", linear, combine([(KS(-1), total)], -constant)),
-            Claim("inner.left", left_part, left),
-            Claim("inner.right", right_part, right),
-        ]
-        if prompts is not None:
-            found.append(prompts_claim(layout, prompts, prompt_point, eta, told, columns))
-        return found
-
-    return claims
+    left_part, right_part = product_functionals(weights, inner_point, columns)
+    found = [
+        Claim("equations", linear, combine([(KS(-1), total)], -constant)),
+        Claim("inner.left", left_part, left),
+        Claim("inner.right", right_part, right),
+    ]
+    if prompts is not None:
+        found.append(prompts_claim(layout, prompts, prompt_point, eta, told, columns))
+    return found

@@ -14,17 +14,18 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from huref.circuits.argument.functional import Claim, Columns, Dense
+from huref.circuits.argument.functional import Claim, Columns
 from huref.circuits.argument.opening import pad_coefficients
 from huref.circuits.relations.bilinear import product_functionals
 from huref.circuits.relations.layout import lay_out
 from huref.circuits.relations.linear import linear_part
 from huref.circuits.relations.weights import EquationWeights, point_sizes
-from huref.common.algebra.field import DEGREE, P, kouter
+from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
 from tests.proof import test_rank
 from tests.support.functionals import random_point
+from tests.support.terms import coefficients
 from tests.support.toy_relations import toy
 
 pytestmark = pytest.mark.slow
@@ -80,12 +81,9 @@ def claim_map() -> np.ndarray:
     for claim in given:
         data = {name: np.zeros((rows, LAYOUT.w, DEGREE), np.uint64) for name, rows in DATA.items()}
         data["A"] = np.zeros((MASK_START, LAYOUT.w, DEGREE), np.uint64)
-        for term in claim.functional.terms:
-            own = data[term.matrix]
-            if isinstance(term, Dense):
-                own[term.start : term.start + len(term.choice)] += term.values[term.choice]
-            else:
-                own[term.start : term.start + term.length] += kouter(term.a, columns.vectors[term.columns])
+        for term in claim.functional.written():
+            start, own = coefficients(term, columns)
+            data[term.matrix][start : start + len(own)] += own
         pads = pad_coefficients(PLACES, [claim], [KS(1)])
         data["A"][LAYOUT.pad_start :] += pads.values[pads.choice]
         equations.append(
