@@ -32,6 +32,7 @@ import numpy as np
 
 from benchmarks.environment import RESULTS, store
 from benchmarks.llama_checkpoint import SIZES, VirtualLlama, tokenizer
+from huref.common.blas import THREADS
 from huref.common.memory import keep_freed_memory
 from huref.prover.checkpoint.families import open_model
 from huref.prover.checkpoint.formats.base import Checkpoint
@@ -199,8 +200,9 @@ def measure(args: argparse.Namespace) -> None:
                 str(work),
             ]
             command += ["--layers", str(args.layers), "--keep", args.keep, *["--inference"] * args.inference]
+            own = {THREADS: "1"} if stage in VERIFYING else {}  # as the command does
             out = subprocess.run(
-                command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | homes
+                command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | homes | own
             ).stdout
             rows[stage] = json.loads(out.splitlines()[-1])
             sys.stderr.write(f"{stage}: {rows[stage]}\n")

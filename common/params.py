@@ -145,32 +145,46 @@ def choose_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> Plan:
 def _best_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> tuple[int, int, Plan]:
     """Cost, number and plan of the levels that `choose_levels` chooses."""
     least = {rate_inv: most_queries(rate_inv, knobs) for rate_inv in LEVEL_RATES_INV}
+    floor = min(  # no level costs less
+        _level_cost(min(LEVEL_WIDTHS), rate_inv, queries, queries) + 2 * K_BYTES * queries
+        for rate_inv, queries in least.items()
+    )
 
     @cache
     def best(length: int, w: int, more: int) -> tuple[int, int, Plan]:
-        found: list[tuple[int, int, Plan]] = []
-        for rate_inv, queries in least.items():
-            rows = -(-length // w) + LEVEL_MASK_ROWS + queries + 1
-            own = _level_cost(w, rate_inv, rows, queries) + K_BYTES * (rows + queries)
-            found.append((own, 1, ((w, rate_inv),)))
-            for width in LEVEL_WIDTHS if more else ():
+        rows_at = {rate_inv: -(-length // w) + LEVEL_MASK_ROWS + least[rate_inv] + 1 for rate_inv in least}
+        found = min(
+            (
+                _level_cost(w, rate_inv, rows, least[rate_inv]) + K_BYTES * (rows + least[rate_inv]),
+                1,
+                ((w, rate_inv),),
+            )
+            for rate_inv, rows in rows_at.items()
+        )
+        for rate_inv, rows in rows_at.items() if more else ():
+            for width in LEVEL_WIDTHS:
                 whole = -(-rows // width) * width
-                own = _level_cost(w, rate_inv, whole, queries)
-                if own <= min(found)[0]:  # else it costs more before later levels are counted
+                own = _level_cost(w, rate_inv, whole, least[rate_inv])
+                if own + floor <= found[0]:
                     cost, count, plan = best(whole, width, more - 1)
-                    found.append((own + cost, 1 + count, ((w, rate_inv), *plan)))
-        return min(found)
+                    found = min(found, (own + cost, 1 + count, ((w, rate_inv), *plan)))
+        return found
 
     return min(best(length, w, MOST_LEVELS - 1) for w in widths)
 
 
 def _level_cost(w: int, rate_inv: int, rows: int, queries: int) -> int:
     """Estimated cost of a level of `rows` rows without a mask, and with what follows left out."""
-    n = rate_inv * rows
-    path = DIGEST_BYTES * max(0, log2_ceil(n) - log2_ceil(queries))
+    n, (fixed, opened) = rate_inv * rows, _level_constants(w, queries)
+    path = DIGEST_BYTES * max(0, (n - 1).bit_length() - opened)
+    return fixed + queries * path + n * (DEGREE * w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
+
+
+@cache
+def _level_constants(w: int, queries: int) -> tuple[int, int]:
+    """Bytes of a level's messages and leaves without their paths, and the bits of the number of leaves."""
     messages = 2 * K_BYTES * (log2_ceil(w) + 1) + DIGEST_BYTES
-    work = n * (DEGREE * w + LEAF_ELEMENTS) // ENCODED_PER_BYTE
-    return queries * (K_BYTES * w + SALT_BYTES + path) + messages + work
+    return queries * (K_BYTES * w + SALT_BYTES) + messages, log2_ceil(queries)
 
 
 def weight_geometry(rows: int, w: int, rate_inv: int, knobs: Knobs) -> WeightGeometry:

@@ -36,7 +36,6 @@ _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
 _FEW = 1 << 10  # limbs up to which products of few elements are made at once
 _MANY = 1 << 12  # entries from which a remainder is made in three steps
-_LONG = 1 << 12  # entries from which an outer product is made of matrix products
 _BLOCK = 1 << 15  # entries that each of them gives
 _CHUNK = 1 << 20  # 2^21 products of two 16-bit digits sum to at most 2^53
 _SHIFT, _HIGH = np.uint64(16), np.uint64((1 << 32) % P)
@@ -182,6 +181,10 @@ _PRODUCTS = (
 _TIMES = np.where(_LIMB[:, None] < _LIMB, np.uint64(W), np.uint64(1))  # X^5 = W
 
 
+_SHIFTED = (_LIMB - _LIMB[:, None]) % DEGREE  # limb k of b·X^i is limb k − i of b
+_SHIFTED_TIMES = np.where(_LIMB[:, None] > _LIMB, np.uint64(W), np.uint64(1))
+
+
 def _gathered(products: FArray) -> KArray:
     """The elements of K whose limbs' products these are: (..., 25) to (..., 5)."""
     return reduce((products[..., _PRODUCTS] * _TIMES).sum(axis=-1))
@@ -264,19 +267,17 @@ def ksum(a: KArray) -> KArray:
 
 def kouter(a: KArray, b: KArray) -> KArray:
     """All products a_i b_j: (m, 5) and (n, 5) to (m, n, 5)."""
-    if len(a) * len(b) < _LONG:
-        return kmul(a[:, None, :], b[None, :, :])
-    shifted = np.empty((DEGREE, len(b), DEGREE), dtype=np.uint64)  # b_j X^i
-    for i in range(DEGREE):
-        shifted[i] = np.roll(b, i, axis=1)
-        shifted[i, :, :i] = fadd(shifted[i, :, :i], shifted[i, :, :i])
-    right = shifted.reshape(DEGREE, -1).astype(np.float64)
+    if len(a) * len(b) * DEGREE < _FEW:
+        products = fmul(a[:, None, :, None], b[None, :, None, :])
+        return _gathered(products.reshape(len(a), len(b), DEGREE * DEGREE))
+    shifted = (b[:, _SHIFTED] * _SHIFTED_TIMES).astype(np.float64)  # b_j X^i, limbs below 2^32
+    right = np.ascontiguousarray(shifted.swapaxes(0, 1)).reshape(DEGREE, -1)
     out = np.empty((len(a), DEGREE * len(b)), dtype=np.uint64)
     step = max(1, _BLOCK // len(b))
     for top in range(0, len(a), step):
-        # five products below 2^47 each: exact
+        # five products below 2^48 each: exact
         low, high = (digit @ right for digit in _digits(a[top : top + step]))
-        out[top : top + step] = reduce(_whole(low) + (reduce(_whole(high)) << np.uint64(16)))
+        out[top : top + step] = reduce(_whole(low) + (reduce(_whole(high)) << _SHIFT))
     return out.reshape(len(a), len(b), DEGREE)
 
 

@@ -34,8 +34,11 @@ def inspect(
 ) -> None:
     """Show what a bundle says and how it is checked, message by message. Exit codes as huref verify."""
     with exit_on_error(as_json=as_json):
+        from huref.common.blas import one_blas_thread
         from huref.common.files.atomic import write_file
         from huref.common.memory import keep_freed_memory
+
+        one_blas_thread()
         from huref.verifier.report.inspection import inspect as replay
 
         keep_freed_memory()

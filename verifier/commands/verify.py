@@ -104,7 +104,10 @@ def verify(
 ) -> None:
     """Verify a bundle. Exit code 0: verified, 1: rejected, 3: malformed or unsupported, 4: unreadable."""
     with exit_on_error(as_json=as_json):
+        from huref.common.blas import one_blas_thread
         from huref.common.memory import keep_freed_memory
+
+        one_blas_thread()
         from huref.verifier.verification import verify as verify_bundle
 
         keep_freed_memory()
