@@ -153,7 +153,7 @@ def _best_levels(length: int, widths: tuple[int, ...], knobs: Knobs) -> tuple[in
     @cache
     def best(length: int, w: int, more: int) -> tuple[int, int, Plan]:
         rows_at = {rate_inv: -(-length // w) + LEVEL_MASK_ROWS + least[rate_inv] + 1 for rate_inv in least}
-        found = min(
+        found: tuple[int, int, Plan] = min(
             (
                 _level_cost(w, rate_inv, rows, least[rate_inv]) + K_BYTES * (rows + least[rate_inv]),
                 1,
