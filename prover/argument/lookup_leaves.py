@@ -16,10 +16,9 @@ from huref.circuits.argument.spaces import (
     WeightBlock,
 )
 from huref.circuits.program.tables import Table
-from huref.common.algebra.field import DEGREE, P
 from huref.common.algebra.kscalar import KS
 from huref.prover.argument.witness import LookupInputs, Varying, stack_activation
-from huref.prover.kernels.field.field import U32, from_mont, to_mont
+from huref.prover.kernels.field.field import U32, to_mont
 from huref.prover.kernels.lookup.rows import (
     COMPONENTS,
     DIGITS,
@@ -29,6 +28,9 @@ from huref.prover.kernels.lookup.rows import (
     WORDS,
     LeafRows,
     fill_tiles,
+    job_constants,
+    pair_count,
+    split_words,
 )
 
 Ints = NDArray[Any]
@@ -49,7 +51,7 @@ class LeafLayer:
         shape = (self.tiles, space.tile_rows)
         self._job, self._base = np.full(shape, -1, np.int32), np.zeros(shape, np.int64)
         self._numerator = np.full(shape, -1, np.int64)
-        self._jobs: list[tuple[int, int, list[int], U32, U32]] = []
+        self._jobs: list[tuple[int, int, list[int], int, U32]] = []
         self._words, self._digits, self._counts = Store(np.uint32), Store(np.int8), Store(np.int32)
 
     def batch(self, first: int, count: int) -> tuple[U32, U32]:
@@ -58,21 +60,17 @@ class LeafLayer:
 
     def close(self, weights: Ints, halves: Ints) -> None:
         """Make `rows`; signed bytes of the weights and 16-bit integers are read from these."""
-        kinds, cols, deltas, scales, offsets = zip(*self._jobs, strict=True)
-        digits = np.array(
-            [np.vstack([from_mont(scale), offset]) for *_, scale, offset in self._jobs], np.uint32
-        )
+        kinds, cols, deltas, pairs, scales = (np.array(part) for part in zip(*self._jobs, strict=True))
         self.rows = LeafRows(
             job=self._job,
             base=self._base,
             numerator=self._numerator,
-            kind=np.array(kinds, np.int32),
-            cols=np.array(cols, np.int64),
-            deltas=np.array(deltas, np.int64),
-            scales=np.array(scales),
-            offsets=np.array(offsets),
-            low=digits & np.uint32(0xFFFF),
-            high=digits >> np.uint32(16),
+            kind=kinds.astype(np.int32),
+            cols=cols,
+            deltas=deltas,
+            pairs=pairs,
+            scales=scales,
+            constants=job_constants(kinds.astype(np.int32), scales),
             weights=(weights if weights.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
             digits=self._digits.joined(),
             halves=halves,
@@ -101,10 +99,10 @@ class LeafLayer:
                 offset -= power * constant
         for power, number in zip(self._powers[1:], added, strict=False):
             offset -= power * number
-        doubled = np.zeros((COMPONENTS, DEGREE), np.uint32)
-        doubled[: len(scales)] = to_mont(to_mont(np.array([tuple(scale) for scale in scales], np.uint64)))
+        zeros = [KS(0)] * (COMPONENTS - len(scales))
+        made = to_mont(np.array([tuple(value) for value in (*scales, *zeros, offset)], np.uint64))
         padded = [*deltas, *[0] * (COMPONENTS - 1 - len(deltas))]
-        self._jobs.append((kind, cols, padded, doubled, to_mont(offset.array())))
+        self._jobs.append((kind, cols, padded, pair_count(kind, len(scales)), made))
         return len(self._jobs) - 1
 
     def add_table(self, block: TableBlock, counts: Ints) -> None:
@@ -117,7 +115,7 @@ class LeafLayer:
             part = slice(first, min(first + _TABLE_RUN, table.size))
             for column, values in zip(columns, table.columns(part.start, part.stop), strict=True):
                 column[part] = values
-        start = store.add((columns if kind == DIGITS else residues(columns)).reshape(-1))
+        start = store.add((columns if kind == DIGITS else split_words(columns)).reshape(-1))
         at = self._counts.add(np.asarray(counts, np.int32))
         deltas, reading = [m * padded for m in range(1, table.arity)], [None] * table.arity
         whole = self._new_job(table, kind, w, deltas, reading)
@@ -166,8 +164,10 @@ class Leaves(LeafLayer):
         self._job[tile + block.blocks - 1, rows] = last
 
     def _place(self, block: Block, operand: Varying) -> int:
-        """Where the operand's values start among the residues, stacked as in A over the block's own rows."""
-        return self._words.add(residues(stack_activation(self._inputs.operand(block, operand), self.space.w)))
+        """Where the operand's values start among the words, stacked as in A over the block's own rows."""
+        return self._words.add(
+            split_words(stack_activation(self._inputs.operand(block, operand), self.space.w))
+        )
 
     def _add_weights(self, block: WeightBlock) -> None:
         arity, w, height = block.table.arity, self.space.w, self.space.tile_rows
@@ -179,7 +179,7 @@ class Leaves(LeafLayer):
         else:
             whole, job = 0, -1
         rest = self._inputs.weight_rows(block, whole, block.rows - whole)
-        start = self._words.add(residues(rest).reshape(-1))
+        start = self._words.add(split_words(rest).reshape(-1))
         steps = [m * (block.rows - whole) * w for m in range(1, arity)]
         spare = self._new_job(block.table, WORDS, w, steps, [None] * arity)
         index = np.arange(block.rows)
@@ -208,12 +208,3 @@ class Store:
         """All of it in one array; the store is empty afterwards."""
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self._dtype), *parts])
-
-
-def residues(values: Ints) -> U32:
-    """Integers as canonical residues."""
-    if values.dtype in (np.int8, np.int16):
-        values = values.astype(np.int32)
-    if values.dtype == np.int32 and values.size and abs(int(values.min())) < P:
-        return np.where(values < 0, values + np.int32(P), values).astype(np.uint32)
-    return np.mod(values.astype(np.int64), np.int64(P)).astype(np.uint32)

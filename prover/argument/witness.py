@@ -130,7 +130,7 @@ def _stack(
             operands[name, site.shift - 1] = site.below.quotient
     w, small, starts, rows = layout.w, np.iinfo(np.int16), dict[Any, int](), 0
     for key, values in operands.items():
-        if values.min() >= small.min and values.max() <= small.max:
+        if values.min() > small.min and values.max() <= small.max:
             starts[key] = rows * w
             rows += len(values) * -(-values.shape[1] // w)
     halves = np.empty(rows * w, np.int16)

@@ -193,18 +193,18 @@ def _sketch() -> SketchSum:
 
 def _leaf_rows(height: int) -> rows.LeafRows:
     """One tile of absent rows; one job, of no columns."""
-    shape, constants = (1, height), np.zeros((1, rows.COMPONENTS + 1, DEGREE), np.uint32)
+    shape, scales = (1, height), np.zeros((1, rows.COMPONENTS + 1, DEGREE), np.uint32)
+    kinds = np.full(1, rows.WORDS, np.int32)
     return rows.LeafRows(
         job=np.zeros(shape, np.int32),
         base=np.zeros(shape, np.int64),
         numerator=np.full(shape, -1, np.int64),
-        kind=np.full(1, rows.WORDS, np.int32),
+        kind=kinds,
         cols=np.zeros(1, np.int64),
         deltas=np.zeros((1, rows.COMPONENTS - 1), np.int64),
-        scales=constants[:, : rows.COMPONENTS].copy(),
-        offsets=constants[:, 0].copy(),
-        low=constants,
-        high=constants,
+        pairs=np.ones(1, np.int64),
+        scales=scales,
+        constants=rows.job_constants(kinds, scales),
         weights=np.empty(0, np.int8),
         digits=np.empty(0, np.int8),
         halves=np.empty(0, np.int16),

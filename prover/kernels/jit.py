@@ -48,6 +48,11 @@ kernel = _decorator(nogil=True)
 helper = _decorator(no_cpython_wrapper=True)
 """Called by kernels and other helpers only."""
 
+bare_helper = _decorator(no_cpython_wrapper=True, _nrt=False)
+"""A helper that makes no array and returns none, and so has no references to count: counting those of a few arrays that
+it is given takes as long as a hundred products.
+"""
+
 
 def frozen(array: np.ndarray) -> np.ndarray:
     """A view that cannot be written."""

@@ -14,9 +14,9 @@ from huref.circuits.argument.spaces import LookupSpace
 from huref.circuits.program.tables import Table
 from huref.circuits.relations.frame import Matrix
 from huref.common.algebra.kscalar import KS
-from huref.prover.argument.lookup_leaves import LeafLayer, Store, residues
+from huref.prover.argument.lookup_leaves import LeafLayer, Store
 from huref.prover.kernels.lookup.histogram import count_entries
-from huref.prover.kernels.lookup.rows import HALVES, WORDS
+from huref.prover.kernels.lookup.rows import HALVES, WORDS, split_words
 from huref.prover.kernels.threads import run_tasks
 from huref.prover.relations.values import Values
 
@@ -107,8 +107,8 @@ Counts = Mapping[Table, Ints]
 
 
 class _Placed:
-    """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits; canonical residues of
-    the others are added to `words`. Entries that runs read as they are committed come first, then copies; `places` says
+    """The operands of a space's runs as flat arrays: `halves` those whose entries fit 16 bits; the others are
+    added to `words`, split. Entries that runs read as they are committed come first, then copies; `places` says
     of a run whether its operands are in `words`, and where each of them starts.
     """
 
@@ -125,7 +125,8 @@ class _Placed:
         self._spans = {
             False: [(low, halves.add(self._values.halves[low:high])) for low, high in _joined(read[False])],
             True: [
-                (low, words.add(residues(self._values.words[low:high]))) for low, high in _joined(read[True])
+                (low, words.add(split_words(self._values.words[low:high])))
+                for low, high in _joined(read[True])
             ],
         }
         self.places = {run.label: self._place(run) for run in space.runs}
@@ -151,7 +152,7 @@ class _Placed:
                 starts.append(at + start - low)
                 continue
             rows = np.broadcast_to(self._operands.rows(run, operand), (run.rows, self._values.w))
-            copy = residues(rows.astype(np.int32)) if wide else rows.astype(np.int16)
+            copy = split_words(rows.astype(np.int32)) if wide else rows.astype(np.int16)
             starts.append(self._stores[wide].add(copy))
         return wide, starts
 

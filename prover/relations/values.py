@@ -29,7 +29,7 @@ class Values:
             values = found[matrix.name]
             if values.size != matrix.frame.rows * matrix.frame.cols:
                 raise ProverError(f"{matrix.name}: {values.shape} values for {matrix.frame}")
-            self.wide[matrix.name] = values.min() < small.min or values.max() > small.max
+            self.wide[matrix.name] = values.min() <= small.min or values.max() > small.max
             kind = np.int32 if self.wide[matrix.name] else np.int16
             self.starts[matrix.name] = sizes[kind]
             sizes[kind] += layout.placed[matrix.name].count * self.w

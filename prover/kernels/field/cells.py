@@ -11,13 +11,13 @@ from huref.common.algebra.field import DEGREE, P
 from huref.prover.kernels.field.field import ONE_SQUARED, U32, check_k, mmul
 from huref.prover.kernels.field.limbs import load5, vkmul5
 from huref.prover.kernels.field.simd import LANES, vbroadcast, vload, vmul, vstore
-from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.jit import bare_helper, frozen, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 16
 
 
-@helper
+@bare_helper
 def _convert(out: Any, values: Any) -> None:
     for i in range(len(values)):
         value = np.int64(values[i])

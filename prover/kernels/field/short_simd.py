@@ -20,7 +20,7 @@ SHORT_LANES = 16
 _I32 = ir.IntType(32)
 _BYTES16 = ir.VectorType(ir.IntType(8), 16)
 _BYTES8 = ir.VectorType(ir.IntType(8), 8)
-_SHORTS = ir.VectorType(ir.IntType(16), 16)
+SHORTS = ir.VectorType(ir.IntType(16), 16)
 _WIDE = ir.VectorType(_I32, 16)
 _WORDS = ir.VectorType(_I32, 8)
 
@@ -36,7 +36,7 @@ _V16 = _ShortsType()
 @register_model(_ShortsType)
 class _ShortsModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _SHORTS)
+        super().__init__(manager, fe_type, SHORTS)
 
 
 def _order(lanes: list[int]) -> ir.Constant:
@@ -49,16 +49,20 @@ def _load(context: Any, b: Any, kind: Any, array: Any, index: Any, vector: Any) 
     return b.load(b.bitcast(b.gep(data, [index]), vector.as_pointer()), align=size)
 
 
+def interleaved(context: Any, b: Any, kind: Any, array: Any, first: Any, second: Any) -> Any:
+    """What `paired_shorts` gives."""
+    eight = ir.VectorType(ir.IntType(kind.dtype.bitwidth), 8)
+    x, y = (_load(context, b, kind, array, at, eight) for at in (first, second))
+    both = b.shuffle_vector(x, y, _order([lane for i in range(8) for lane in (i, 8 + i)]))
+    return both if both.type == SHORTS else b.sext(both, SHORTS)
+
+
 @intrinsic
 def paired_shorts(typing_context: Any, array: Any, first: Any, second: Any) -> Any:
     """8 entries of an int8 or int16 array from `first` on and 8 from `second` on, interleaved."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        eight = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), 8)
-        x, y = (_load(context, b, signature.args[0], args[0], at, eight) for at in args[1:])
-        order = _order([lane for i in range(8) for lane in (i, 8 + i)])
-        both = b.shuffle_vector(x, y, order)
-        return both if both.type == _SHORTS else b.sext(both, _SHORTS)
+        return interleaved(context, b, signature.args[0], *args)
 
     return _V16(array, types.int64, types.int64), codegen
 
@@ -70,8 +74,8 @@ def shorts16(typing_context: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
         if kind.dtype == types.int8:
-            return b.sext(_load(context, b, kind, args[0], args[1], _BYTES16), _SHORTS)
-        return _load(context, b, kind, args[0], args[1], _SHORTS)
+            return b.sext(_load(context, b, kind, args[0], args[1], _BYTES16), SHORTS)
+        return _load(context, b, kind, args[0], args[1], SHORTS)
 
     return _V16(array, types.int64), codegen
 
@@ -82,7 +86,7 @@ def store16(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, b, args[0]).data
-        b.store(args[2], b.bitcast(b.gep(data, [args[1]]), _SHORTS.as_pointer()), align=2)
+        b.store(args[2], b.bitcast(b.gep(data, [args[1]]), SHORTS.as_pointer()), align=2)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, _V16), codegen
@@ -99,15 +103,19 @@ def repeated_pair(typing_context: Any, array: Any, index: Any) -> Any:
     return _V16(array, types.int64), codegen
 
 
+def products(b: Any, x: Any, y: Any) -> Any:
+    """x[2i] y[2i] + x[2i+1] y[2i+1], eight 32-bit signed lanes."""
+    product = b.mul(b.sext(x, _WIDE), b.sext(y, _WIDE))
+    even, odd = (b.shuffle_vector(product, product, _order(list(range(at, 16, 2)))) for at in (0, 1))
+    return b.add(even, odd)
+
+
 @intrinsic
 def multiply_add(typing_context: Any, total: Any, x: Any, y: Any) -> Any:
     """total[i] + x[2i] y[2i] + x[2i+1] y[2i+1], on 32-bit signed lanes."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        product = b.mul(b.sext(args[1], _WIDE), b.sext(args[2], _WIDE))
-        even = b.shuffle_vector(product, product, _order(list(range(0, 16, 2))))
-        odd = b.shuffle_vector(product, product, _order(list(range(1, 16, 2))))
-        return b.add(args[0], b.add(even, odd))
+        return b.add(args[0], products(b, args[1], args[2]))
 
     return V8(V8, _V16, _V16), codegen
 

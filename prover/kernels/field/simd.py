@@ -183,16 +183,6 @@ def _dot(b: ir.IRBuilder, x: list[Any], y: list[Any]) -> Any:
 
 
 @intrinsic
-def vdot3(typing_context: Any, x0: Any, x1: Any, x2: Any, y0: Any, y1: Any, y2: Any) -> Any:
-    """Lane-wise (x0 y0 + x1 y1 + x2 y2) / 2^32 mod p; the sum must be below p * 2^32."""
-
-    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return _dot(b, args[:3], args[3:])
-
-    return V8(*[V8] * 6), codegen
-
-
-@intrinsic
 def vdot2(typing_context: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
     """Lane-wise (x0 y0 + x1 y1) / 2^32 mod p: two products of residues are below p * 2^32."""
 
@@ -227,7 +217,7 @@ def vdot_small(
 ) -> Any:  # fmt: skip
     """Lane-wise x0 s0 + x1 s1 + x2 s2 + s3 mod p for x below 256 and residues s_i = l_i + 2^16 h_i, l_i < 2^16.
 
-    Products of 32-bit lanes only, a third of the work of `vdot3`.
+    Products of 32-bit lanes only.
     """
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:

@@ -23,7 +23,7 @@ from huref.prover.kernels.field.limbs import (
     vksub5,
 )
 from huref.prover.kernels.field.simd import LANES, vadd, vload, vmul, vstore, vsub
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 14
@@ -47,7 +47,7 @@ def _sub(out: Any, a: Any, b: Any, start: int, stop: int) -> None:
         out[i] = msub(a[i], b[i])
 
 
-@helper
+@bare_helper
 def _kmul_at(a: Any, i: int, b: Any, j: int) -> Any:
     return kmul(a[0, i], a[1, i], a[2, i], a[3, i], a[4, i], b[0, j], b[1, j], b[2, j], b[3, j], b[4, j])
 

@@ -16,7 +16,7 @@ from huref.common.algebra.domain import CodeDomain
 from huref.common.argument.merkle import BLOCK_COLUMNS, DIGEST_BYTES, NODE_HEADER, TAG_LEAF, block_header
 from huref.prover.kernels.field.field import U32
 from huref.prover.kernels.hashing.sha256 import IV, byte_swap, compress, compress8, midstate
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, kernel
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.ntt import BATCH, Plan, second_pass
 
@@ -141,7 +141,7 @@ def _leaf_digests(
                 _digest_words(out, (index + i) * 8, states, 8 * i)
 
 
-@helper
+@bare_helper
 def _digest_words(out: Any, to: int, states: Any, at: int) -> None:
     """A digest as words in memory order, from the state that it is."""
     for j in range(8):

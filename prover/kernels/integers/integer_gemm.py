@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.prover.kernels.field.short_simd import SHORT_LANES, horizontal, multiply_add, shorts16, zero8
-from huref.prover.kernels.jit import flat_rows, frozen, helper, kernel
+from huref.prover.kernels.jit import bare_helper, flat_rows, frozen, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 4096
 """Inner entries per block: 256 rows of them are two megabytes. Shorter blocks add up their lanes too often."""
 
 
-@helper
+@bare_helper
 def _dot(left: Any, right: Any, i: int, j: int, count: int) -> Any:
     total = np.int32(0)
     for k in range(count):
@@ -27,7 +27,7 @@ def _dot(left: Any, right: Any, i: int, j: int, count: int) -> Any:
     return total
 
 
-@helper
+@bare_helper
 def _square(
     left: Any, right: Any, n: int, step: int, i: int, j: int, count: int, out: Any, row: int, col: int
 ) -> None:
@@ -57,7 +57,7 @@ def _square(
             out[row + r, col + s] += np.int32(horizontal(sums[r][s]))
 
 
-@helper
+@bare_helper
 def _line(left: Any, right: Any, step: int, i: int, j: int, count: int, out: Any, row: int, col: int) -> None:
     """As `_square` for one row of the left side."""
     a0 = a1 = a2 = a3 = zero8()

@@ -19,7 +19,7 @@ from huref.prover.kernels.field.short_simd import (
     store16,
 )
 from huref.prover.kernels.field.simd import vload, vstore
-from huref.prover.kernels.jit import flat_rows, helper, kernel
+from huref.prover.kernels.jit import bare_helper, flat_rows, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _TILE = 32
@@ -28,7 +28,7 @@ _ROWS = 256
 _GROUP = 4
 
 
-@helper
+@bare_helper
 def _widen(
     wide: Any, matrix: Any, step: int, rows: int, columns: int, first: int, pairs: int, column: int
 ) -> None:
@@ -46,12 +46,12 @@ def _widen(
             wide[to + 2 * c + 1] = matrix[(row + 1) * step + column + c] if inside and row + 1 < rows else 0
 
 
-@helper
+@bare_helper
 def _loaded(out: Any, at: int) -> Any:
     return vload(out, at), vload(out, at + 8), vload(out, at + 16), vload(out, at + 24)
 
 
-@helper
+@bare_helper
 def _stored(out: Any, at: int, sums: Any) -> None:
     vstore(out, at, sums[0])
     vstore(out, at + 8, sums[1])
@@ -59,7 +59,7 @@ def _stored(out: Any, at: int, sums: Any) -> None:
     vstore(out, at + 24, sums[3])
 
 
-@helper
+@bare_helper
 def _add_rows(out: Any, at: int, width: int, wide: Any, pairs: int, left: Any, place: int, n: int) -> None:
     """out[at + g · width …] += 32 columns of the sums for four rows of the left side, of n entries from `place` on."""
     a, b, c, d = (
@@ -81,7 +81,7 @@ def _add_rows(out: Any, at: int, width: int, wide: Any, pairs: int, left: Any, p
     _stored(out, at + 3 * width, d)
 
 
-@helper
+@bare_helper
 def _add_row(out: Any, at: int, wide: Any, pairs: int, left: Any, place: int) -> None:
     """The same for one row of the left side."""
     a = _loaded(out, at)

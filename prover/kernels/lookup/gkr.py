@@ -28,21 +28,21 @@ from huref.prover.kernels.field.limbs import (
     zero5,
 )
 from huref.prover.kernels.field.simd import LANES, vadd, vload, vmul, vsub
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, kernel
 from huref.prover.kernels.threads import run_ranges
 
 
-@helper
+@bare_helper
 def _base_times(f: Any, x: Any) -> Any:
     return vmul(f, x[0]), vmul(f, x[1]), vmul(f, x[2]), vmul(f, x[3]), vmul(f, x[4])
 
 
-@helper
+@bare_helper
 def plus_base(x: Any, f: Any) -> Any:
     return vadd(x[0], f), x[1], x[2], x[3], x[4]
 
 
-@helper
+@bare_helper
 def finish(at_zero: Any, at_infinity: Any, sums: Any, tile: int) -> None:
     """Add the eight lanes of both totals to sums[:, :, tile]."""
     first, second = lane_sums(at_zero), lane_sums(at_infinity)
@@ -122,12 +122,12 @@ def leaf_first_round(
         finish(at_zero, at_infinity, sums, at + tile)
 
 
-@helper
+@bare_helper
 def between(r: Any, low: Any, high: Any) -> Any:
     return vkadd5(low, vkmul5(r, vksub5(high, low)))
 
 
-@helper
+@bare_helper
 def _tile_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """a, b, c, d at entry i with the top bit bound to r."""
     b = between(r, load5(q, i + 2 * quarter), load5(q, i + 3 * quarter))
@@ -136,7 +136,7 @@ def _tile_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
 
 
-@helper
+@bare_helper
 def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """As `_tile_bound`, with numerators in the base field."""
     a0, e0 = vload(p, i), vload(p, i + 2 * quarter)
@@ -146,7 +146,7 @@ def _leaf_bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return a, b, between(r, load5(q, i), load5(q, i + quarter)), vkadd5(p_high, vkmul5(mu, b))
 
 
-@helper
+@bare_helper
 def _bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     """Which of the two is decided when the kernel is compiled, from the dimensions of p."""
     if p.ndim == 1:
@@ -154,7 +154,7 @@ def _bound(p: Any, q: Any, i: int, quarter: int, mu: Any, r: Any) -> Any:
     return _tile_bound(p, q, i, quarter, mu, r)
 
 
-@helper
+@bare_helper
 def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
     store5(a, to, x[0])
     store5(b, to, x[1])
@@ -162,12 +162,12 @@ def _store4(a: Any, b: Any, c: Any, d: Any, to: int, x: Any) -> None:
     store5(d, to, x[3])
 
 
-@helper
+@bare_helper
 def _at_zero(x: Any) -> Any:
     return vkadd5(vkmul5(x[0], x[1]), vkmul5(x[2], x[3]))
 
 
-@helper
+@bare_helper
 def _at_infinity(x: Any, y: Any) -> Any:
     first = vkmul5(vksub5(y[0], x[0]), vksub5(y[1], x[1]))
     return vkadd5(first, vkmul5(vksub5(y[2], x[2]), vksub5(y[3], x[3])))
@@ -198,7 +198,7 @@ def bind_round_of_tiles(
         finish(at_zero, at_infinity, sums, sum_at + tile)
 
 
-@helper
+@bare_helper
 def _load4(a: Any, b: Any, c: Any, d: Any, i: int) -> Any:
     return load5(a, i), load5(b, i), load5(c, i), load5(d, i)
 
@@ -219,7 +219,7 @@ def _round(
         finish(at_zero, at_infinity, sums, tile)
 
 
-@helper
+@bare_helper
 def _between4(r: Any, x: Any, y: Any) -> Any:
     return between(r, x[0], y[0]), between(r, x[1], y[1]), between(r, x[2], y[2]), between(r, x[3], y[3])
 

@@ -15,14 +15,14 @@ from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
 from huref.prover.kernels.field.limbs import broadcast5, entries, load5, store5, vkadd5, vkmul5, vksub5, zero5
 from huref.prover.kernels.field.simd import LANES
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, kernel
 from huref.prover.kernels.lookup.gkr import between, finish
 from huref.prover.kernels.threads import run_ranges
 
 _BLOCK = 1 << 9  # entries of a tile whose sums stay in the cache while all tiles are visited
 
 
-@kernel
+@bare_helper
 def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
     """Parents of m leaves q, 1/q_low + 1/q_high, to entry `at` on."""
     half = m // 2
@@ -32,14 +32,14 @@ def unit_up(q: Any, m: int, out_p: Any, out_q: Any, at: int) -> None:
         store5(out_q, at + y, vkmul5(q0, q1))
 
 
-@helper
+@bare_helper
 def _add_products(sums: Any, y: int, b0: Any, b1: Any, c0: Any, c1: Any) -> None:
     """B·C at 0 and at ∞ added to entry y of sums[0] and sums[1]."""
     store5(sums[0], y, vkadd5(load5(sums[0], y), vkmul5(b0, c0)))
     store5(sums[1], y, vkadd5(load5(sums[1], y), vkmul5(vksub5(b1, b0), vksub5(c1, c0))))
 
 
-@helper
+@bare_helper
 def add_weighted(sums: Any, n: int, eq: Any, eq_at: int, total: Any) -> None:
     """Adds Σ eq·sums over the first n entries, weights from `eq_at` on, to `total` (2, 5, 1)."""
     at_zero = at_infinity = zero5()
@@ -50,7 +50,7 @@ def add_weighted(sums: Any, n: int, eq: Any, eq_at: int, total: Any) -> None:
     finish(at_zero, at_infinity, total, np.int64(0))
 
 
-@helper
+@bare_helper
 def unit_first_round(q: Any, sums: Any, at: int) -> None:
     """Products of four rows of w of B and C, q = (C, C, B, B), added to the sums from entry `at` on."""
     w = len(q) * LANES // 4
@@ -59,7 +59,7 @@ def unit_first_round(q: Any, sums: Any, at: int) -> None:
         _add_products(sums, at + y, b0, b1, c0, c1)
 
 
-@helper
+@bare_helper
 def unit_bind_round(q: Any, r: Any, b: Any, c: Any, to: int, far: int, sums: Any, at: int) -> None:
     """Binds the first variable of eight rows of w, q = (4 of C, 4 of B), and adds the next round's products.
 

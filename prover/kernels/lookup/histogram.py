@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.jit import bare_helper, frozen, kernel
 from huref.prover.kernels.mapped import release
 from huref.prover.kernels.threads import run_ranges
 
@@ -16,13 +16,13 @@ Counts = NDArray[np.int32]
 _CHUNK = 1 << 12
 
 
-@helper
+@bare_helper
 def _shift_in(index: Any, values: Any, bits: int, half: int) -> None:
     for i in range(len(values)):
         index[i] = (index[i] << np.int32(bits)) + np.int32(values[i]) + np.int32(half)
 
 
-@helper
+@bare_helper
 def _increment(counts: Any, index: Any) -> None:
     for i in range(len(index)):
         counts[index[i]] += 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from huref.common.algebra.field import DEGREE
 from huref.prover.kernels.field.field import U32
 from huref.prover.kernels.field.limbs import blocks, empty_blocks
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, helper, kernel
 from huref.prover.kernels.lookup.gkr import (
     bind_round_of_tiles,
     leaf_first_round,
@@ -41,7 +41,7 @@ def _fold_scratch(rows: Any, count: int, depth: int) -> Any:
     return _scratch(rows, count << depth), _k_scratch(rows, count << (depth - 1)), _k_scratch(rows, count)
 
 
-@helper
+@bare_helper
 def _leaves_up(
     rows: Any, tile: int, first: int, count: int, p: Any, q: Any, out_p: Any, out_q: Any, at: int
 ) -> None:
@@ -53,39 +53,56 @@ def _leaves_up(
         leaf_up(p, q, count * rows.w, out_p, out_q, at, np.int64(0), np.int64(1))
 
 
-@helper
-def _fold(rows: Any, tile: int, first: int, count: int, depth: int, space: Any) -> Any:
-    """`count` rows that fold onto each other of the layer `depth` (1 or 2) foldings above the leaves."""
+@bare_helper
+def _fold(rows: Any, tile: int, first: int, count: int, depth: int, space: Any) -> None:
+    """`count` rows that fold onto each other, of the layer `depth` (1 or 2) foldings above the leaves, to its space."""
     (p, q), (mid_p, mid_q), (top_p, top_q) = space
     _leaves_up(rows, tile, first, count << depth, p, q, mid_p, mid_q, np.int64(0))
-    if depth == 1:
-        return mid_p, mid_q
-    tile_up(mid_p, mid_q, 2 * count * rows.w, top_p, top_q, np.int64(0), np.int64(0), np.int64(1))
-    return top_p, top_q
+    if depth == 2:
+        tile_up(mid_p, mid_q, 2 * count * rows.w, top_p, top_q, np.int64(0), np.int64(0), np.int64(1))
+
+
+@helper
+def _layer(space: Any, depth: int) -> Any:
+    """Where `_fold` puts its rows."""
+    return space[1] if depth == 1 else space[2]
+
+
+@bare_helper
+def _fold_tiles_once(rows: Any, space: Any, out_p: Any, out_q: Any, start: int, stop: int) -> None:
+    half = rows.job.shape[1] // 2
+    for tile in range(start, stop):
+        for row in range(half):
+            at = (tile * half + row) * rows.w
+            _leaves_up(rows, tile, row, np.int64(2), space[0], space[1], out_p, out_q, at)
 
 
 @kernel
 def _fold_once(rows: Any, out_p: Any, out_q: Any, start: int, stop: int) -> None:
-    p, q = _scratch(rows, np.int64(2))
-    half = rows.job.shape[1] // 2
+    _fold_tiles_once(rows, _scratch(rows, np.int64(2)), out_p, out_q, start, stop)
+
+
+@bare_helper
+def _fold_tiles(
+    rows: Any, depth: int, space: Any, made: Any, out_p: Any, out_q: Any, start: int, stop: int
+) -> None:
+    part, w = rows.job.shape[1] >> depth, rows.w
     for tile in range(start, stop):
-        for row in range(half):
-            _leaves_up(rows, tile, row, np.int64(2), p, q, out_p, out_q, (tile * half + row) * rows.w)
+        for row in range(part):
+            _fold(rows, tile, row, np.int64(2), depth - 1, space)
+            to = (tile * part + row) * w
+            tile_up(made[0], made[1], 2 * w, out_p, out_q, to, np.int64(0), np.int64(1))
 
 
 @kernel
 def _fold_more(rows: Any, depth: int, out_p: Any, out_q: Any, start: int, stop: int) -> None:
     space = _fold_scratch(rows, np.int64(2), depth - 1)
-    part, w = rows.job.shape[1] >> depth, rows.w
-    for tile in range(start, stop):
-        for row in range(part):
-            p, q = _fold(rows, tile, row, np.int64(2), depth - 1, space)
-            tile_up(p, q, 2 * w, out_p, out_q, (tile * part + row) * w, np.int64(0), np.int64(1))
+    _fold_tiles(rows, depth, space, _layer(space, depth - 1), out_p, out_q, start, stop)
 
 
-@kernel
-def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
-    p, q = _scratch(rows, np.int64(4))
+@bare_helper
+def _leaf_sums(rows: Any, tiles: Any, space: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+    p, q = space
     for i in range(start, stop):
         for row in range(rows.job.shape[1] // 4):
             fill_leaves(rows, tiles[i], row, np.int64(4), p, q, np.int64(0))
@@ -93,22 +110,43 @@ def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, 
 
 
 @kernel
+def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int) -> None:
+    _leaf_sums(rows, tiles, _scratch(rows, np.int64(4)), mu, eq, sums, start, stop)
+
+
+@bare_helper
+def _inner_sums(
+    rows: Any,
+    tiles: Any,
+    depth: int,
+    space: Any,
+    made: Any,
+    mu: Any,
+    eq: Any,
+    sums: Any,
+    start: int,
+    stop: int,
+) -> None:
+    for i in range(start, stop):
+        for row in range(rows.job.shape[1] >> (2 + depth)):
+            _fold(rows, tiles[i], row, np.int64(4), depth, space)
+            at = row * rows.w
+            tile_first_round(made[0], made[1], 4 * rows.w, mu, eq, at, sums, i, np.int64(0), np.int64(1))
+
+
+@kernel
 def _inner_round(
     rows: Any, tiles: Any, depth: int, mu: Any, eq: Any, sums: Any, start: int, stop: int
 ) -> None:
     space = _fold_scratch(rows, np.int64(4), depth)
-    for i in range(start, stop):
-        for row in range(rows.job.shape[1] >> (2 + depth)):
-            p, q = _fold(rows, tiles[i], row, np.int64(4), depth, space)
-            tile_first_round(p, q, 4 * rows.w, mu, eq, row * rows.w, sums, i, np.int64(0), np.int64(1))
+    _inner_sums(rows, tiles, depth, space, _layer(space, depth), mu, eq, sums, start, stop)
 
 
-@kernel
-def _leaf_bind(
-    rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
-    start: int, stop: int,
-) -> None:  # fmt: skip
-    p, q = _scratch(rows, np.int64(8))
+@bare_helper
+def _bind_leaves(
+    rows: Any, tiles: Any, space: Any, mu: Any, r: Any, eq: Any, sums: Any, tables: Any, start: int, stop: int
+) -> None:
+    (p, q), (a, b, c, d) = space, tables
     eighth, w = rows.job.shape[1] // 8, rows.w
     for i in range(start, stop):
         for row in range(eighth):
@@ -120,19 +158,37 @@ def _leaf_bind(
 
 
 @kernel
-def _inner_bind(
-    rows: Any, tiles: Any, depth: int, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
+def _leaf_bind(
+    rows: Any, tiles: Any, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
     start: int, stop: int,
 ) -> None:  # fmt: skip
-    space = _fold_scratch(rows, np.int64(8), depth)
+    space = _scratch(rows, np.int64(8))
+    _bind_leaves(rows, tiles, space, mu, r, eq, sums, (a, b, c, d), start, stop)
+
+
+@bare_helper
+def _bind_inner(
+    rows: Any, tiles: Any, depth: int, space: Any, made: Any, mu: Any, r: Any, eq: Any, sums: Any, tables: Any,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    (p, q), (a, b, c, d) = made, tables
     part, w = rows.job.shape[1] >> (3 + depth), rows.w
     for i in range(start, stop):
         for row in range(part):
-            p, q = _fold(rows, tiles[i], row, np.int64(8), depth, space)
+            _fold(rows, tiles[i], row, np.int64(8), depth, space)
             to, far = (2 * i * part + row) * w, part * w
             bind_round_of_tiles(
                 p, q, 8 * w, mu, r, eq, row * w, a, b, c, d, to, far, sums, i, np.int64(0), np.int64(1)
             )
+
+
+@kernel
+def _inner_bind(
+    rows: Any, tiles: Any, depth: int, mu: Any, r: Any, eq: Any, sums: Any, a: Any, b: Any, c: Any, d: Any,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    space, tables = _fold_scratch(rows, np.int64(8), depth), (a, b, c, d)
+    _bind_inner(rows, tiles, depth, space, _layer(space, depth), mu, r, eq, sums, tables, start, stop)
 
 
 def folded(rows: LeafRows, depth: int) -> tuple[U32, U32]:

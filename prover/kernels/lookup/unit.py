@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.common.algebra.field import DEGREE
-from huref.prover.kernels.field.field import ONE, U32, kmul, madd, mmul
+from huref.prover.kernels.field.field import ONE, U32, kmul, madd
 from huref.prover.kernels.field.limbs import blocks, empty_blocks
 from huref.prover.kernels.field.simd import LANES
-from huref.prover.kernels.jit import helper, kernel
+from huref.prover.kernels.jit import bare_helper, helper, kernel
 from huref.prover.kernels.lookup.gkr_unit import add_weighted, unit_bind_round, unit_first_round
-from huref.prover.kernels.lookup.rows import COMPONENTS, LeafRows, denominators
+from huref.prover.kernels.lookup.rows import COMPONENTS, LeafRows, denominators, empty_constants, set_constant
 from huref.prover.kernels.threads import run_ranges
 
 _ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
@@ -27,51 +27,36 @@ _ROWS = 16  # rows whose sums stay in the cache while all tiles are visited
 def _space(rows: Any, count: int) -> Any:
     """Space for `_fill` of `count` rows, for the sums of a block, and for their total.
 
-    For `_fill`: the rows; scales, offset, and digits of both, of one job for C and one for B, times something; whose
-    these are; the factor of C.
+    For `_fill`: the rows; the constants of one job for C and of one for B, times something; whose these are; the
+    factor of C.
     """
-    digits = 2, COMPONENTS + 1, DEGREE
-    constants = (
-        np.empty((2, COMPONENTS, DEGREE), np.uint32),
-        np.empty((2, DEGREE), np.uint32),
-        np.empty(digits, np.uint32),
-        np.empty(digits, np.uint32),
-    )
-    one = np.zeros(DEGREE, np.uint32)
-    one[0] = ONE
-    made = empty_blocks(count * rows.w), constants, np.full((2, 2), -1), one
+    one = np.zeros((1, DEGREE), np.uint32)
+    one[0, 0] = ONE
+    made = empty_blocks(count * rows.w), empty_constants(np.int64(2)), np.full((2, 2), -1), one
     sums = np.empty((2, _ROWS * rows.w // LANES, DEGREE, LANES), np.uint32)
     return made, sums, np.zeros((2, DEGREE, 1), np.uint32)
 
 
-@helper
-def _set_constants(rows: Any, job: int, kappa: Any, weight: Any, constants: Any, slot: int) -> None:
-    """The constants of weight·(q + κ)."""
-    scales, offsets, low, high = constants
-    w0, w1, w2, w3, w4 = weight[0], weight[1], weight[2], weight[3], weight[4]
+@bare_helper
+def _set_constants(rows: Any, job: int, kappa: Any, weights: Any, at: int, constants: Any, slot: int) -> None:
+    """The constants of weight·(q + κ), of weight number `at`."""
+    w0, w1, w2, w3, w4 = weights[at, 0], weights[at, 1], weights[at, 2], weights[at, 3], weights[at, 4]
+    x = rows.scales
     for m in range(COMPONENTS + 1):
         if m < COMPONENTS:
-            x = rows.scales
             y = kmul(x[job, m, 0], x[job, m, 1], x[job, m, 2], x[job, m, 3], x[job, m, 4], w0, w1, w2, w3, w4)
         else:
-            z = rows.offsets
             y = kmul(
-                madd(z[job, 0], kappa[0]), madd(z[job, 1], kappa[1]), madd(z[job, 2], kappa[2]),
-                madd(z[job, 3], kappa[3]), madd(z[job, 4], kappa[4]), w0, w1, w2, w3, w4,
+                madd(x[job, m, 0], kappa[0]), madd(x[job, m, 1], kappa[1]), madd(x[job, m, 2], kappa[2]),
+                madd(x[job, m, 3], kappa[3]), madd(x[job, m, 4], kappa[4]), w0, w1, w2, w3, w4,
             )  # fmt: skip
         for limb in range(DEGREE):
-            value = y[limb]
-            if m < COMPONENTS:
-                scales[slot, m, limb] = value
-                value = mmul(value, np.uint32(1))
-            else:
-                offsets[slot, limb] = value
-            low[slot, m, limb], high[slot, m, limb] = value & np.uint32(0xFFFF), value >> np.uint32(16)
+            set_constant(constants, slot, rows.kind[job], m, limb, y[limb])
 
 
-@helper
-def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) -> None:
-    """Rows of a tile that fold onto each other: the lower half is C, the upper half B."""
+@bare_helper
+def _fill(rows: Any, tile: int, first: int, kappa: Any, weights: Any, at: int, made: Any) -> None:
+    """Rows of a tile that fold onto each other: the lower half is C, the upper half B, with weight `at`."""
     q, constants, seen, one = made
     count = len(q) * LANES // rows.w
     step = rows.job.shape[1] // count
@@ -80,9 +65,32 @@ def _fill(rows: Any, tile: int, first: int, kappa: Any, weight: Any, made: Any) 
         row = first + j * step
         job = rows.job[tile, row]
         if seen[slot, 0] != tile or seen[slot, 1] != job:
-            _set_constants(rows, job, kappa, weight if slot else one, constants, slot)
+            if slot:
+                _set_constants(rows, job, kappa, weights, at, constants, slot)
+            else:
+                _set_constants(rows, job, kappa, one, np.int64(0), constants, slot)
             seen[slot, 0], seen[slot, 1] = tile, job
         denominators(rows, job, rows.base[tile, row], constants, slot, q, j * rows.w)
+
+
+@bare_helper
+def _sum_block(
+    rows: Any,
+    tiles: Any,
+    weights: Any,
+    kappa: Any,
+    made: Any,
+    sums: Any,
+    first: int,
+    count: int,
+    start: int,
+    stop: int,
+) -> None:
+    """Adds the products of rows `first` … of all tiles to the sums."""
+    for i in range(start, stop):
+        for row in range(count):
+            _fill(rows, tiles[i], first + row, kappa, weights, i, made)
+            unit_first_round(made[0], sums, row * rows.w)
 
 
 @kernel
@@ -92,12 +100,22 @@ def _first_round(rows: Any, tiles: Any, weights: Any, kappa: Any, eq: Any, start
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)
         sums[:] = 0
-        for i in range(start, stop):
-            for row in range(count):
-                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
-                unit_first_round(made[0], sums, row * rows.w)
+        _sum_block(rows, tiles, weights, kappa, made, sums, first, count, start, stop)
         add_weighted(sums, count * rows.w, eq, first * rows.w, total)
     return total
+
+
+@bare_helper
+def _bind_block(
+    rows: Any, tiles: Any, weights: Any, kappa: Any, r: Any, b: Any, c: Any, made: Any, sums: Any,
+    first: int, count: int, start: int, stop: int,
+) -> None:  # fmt: skip
+    """As `_sum_block`, of the rows that binding leaves in b and c."""
+    part, w = rows.job.shape[1] // 8, rows.w
+    for i in range(start, stop):
+        for row in range(count):
+            _fill(rows, tiles[i], first + row, kappa, weights, i, made)
+            unit_bind_round(made[0], r, b, c, (2 * i * part + first + row) * w, part * w, sums, row * w)
 
 
 @kernel
@@ -109,10 +127,7 @@ def _bind_first(
     for first in range(0, part, _ROWS):
         count = min(_ROWS, part - first)
         sums[:] = 0
-        for i in range(start, stop):
-            for row in range(count):
-                _fill(rows, tiles[i], first + row, kappa, weights[i], made)
-                unit_bind_round(made[0], r, b, c, (2 * i * part + first + row) * w, part * w, sums, row * w)
+        _bind_block(rows, tiles, weights, kappa, r, b, c, made, sums, first, count, start, stop)
         add_weighted(sums, count * w, eq, first * w, total)
     return total
 

@@ -30,7 +30,7 @@ from huref.prover.kernels.field.short_simd import (
 )
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vdot2, vload, vmul, vstore, vsub
 from huref.prover.kernels.field.small import split_digits
-from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.jit import bare_helper, frozen, helper, kernel
 from huref.prover.kernels.mapped import strided_parts
 from huref.prover.kernels.threads import run_ranges
 from huref.prover.kernels.transforms.few_points_plan import plan_points
@@ -49,7 +49,7 @@ def _residues(low: Any, high: Any) -> Any:
     return vadd(vsub(low, zero), vmul(vsub(high, zero), vbroadcast(_SHIFT)))
 
 
-@helper
+@bare_helper
 def _fold_tile(
     sums: Any, first: int, second: int, wide: Any, at: int, digits: Any, row: int, length: int, count: int,
 ) -> None:  # fmt: skip
@@ -69,7 +69,7 @@ def _fold_tile(
         vstore(sums, second + 8 * k, _residues(c[k], d[k]))
 
 
-@helper
+@bare_helper
 def _transform(sums: Any, at: int, order: int, twiddles: Any) -> None:
     """In place from `at` on, `order` rows of 32 columns: S_r to Σ_r ζ^(e·r)·S_r, e in bit-reversed order.
 
@@ -90,7 +90,7 @@ def _transform(sums: Any, at: int, order: int, twiddles: Any) -> None:
         half //= 2
 
 
-@helper
+@bare_helper
 def _widen(wide: Any, pair: int, pairs: int, matrix: Any, columns: int, row: int, other: int) -> None:
     """Two rows of the flat matrix, interleaved, to pair number `pair` of every tile; zeros for rows past its end."""
     rows = matrix.size // columns

@@ -23,7 +23,7 @@ from huref.common.algebra.field import P, fpowers, root_of_unity
 from huref.common.algebra.ntt import bit_reversal
 from huref.prover.kernels.field.field import ONE, U32, mmul, to_mont
 from huref.prover.kernels.field.simd import vadd, vbroadcast, vload, vmul, vresidues, vstore, vsub
-from huref.prover.kernels.jit import frozen, helper, kernel
+from huref.prover.kernels.jit import bare_helper, frozen, helper, kernel
 
 BATCH = 16
 _LOG_GROUP = 2  # four i2 are handled together in pass one: 256 contiguous bytes
@@ -79,7 +79,7 @@ def _twiddles(log_n: int, shift: int) -> U32:
     return table
 
 
-@helper
+@bare_helper
 def _butterflies(x: Any, base: int, log_n: int, twiddles: Any) -> None:
     """In-place transform of the 2^log_n rows from flat element `base` on; bit-reversed in, natural out."""
     n = 1 << log_n
@@ -124,7 +124,7 @@ def power(x: Any, exponent: int) -> Any:
     return result
 
 
-@helper
+@bare_helper
 def _butterflies_reversed(x: Any, base: int, log_n: int, twiddles: Any) -> None:
     """As `_butterflies` without shift, but natural order in and bit-reversed order out."""
     n = 1 << log_n
@@ -163,7 +163,7 @@ def place_of(row: int, stretch: int, log2: int) -> int:
     return (((i2 >> group) * stretch + i1) << group) + (i2 & ((1 << group) - 1))
 
 
-@helper
+@bare_helper
 def _residues(array: Any, at: int) -> Any:
     """16 entries in (-p, p) as residues, in two vectors."""
     return vresidues(array, at), vresidues(array, at + 8)
@@ -217,7 +217,7 @@ def first_pass(
                 factors[g] = mmul(factors[g], steps[g])
 
 
-@helper
+@bare_helper
 def second_pass(work: Any, k1: int, log2: int, twiddles: Any) -> None:
     """Pass two for the run of rows with index k1."""
     _butterflies_reversed(work, k1 * 16 << log2, log2, twiddles)
