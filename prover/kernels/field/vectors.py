@@ -23,7 +23,7 @@ from huref.prover.kernels.field.limbs import (
     vksub5,
 )
 from huref.prover.kernels.field.simd import LANES, vadd, vload, vmul, vstore, vsub
-from huref.prover.kernels.jit import bare_helper, kernel
+from huref.prover.kernels.jit import bare_helper, frozen, kernel
 from huref.prover.kernels.threads import run_ranges
 
 _GRAIN = 1 << 14
@@ -278,7 +278,7 @@ def mul_base(a: U32, f: U32, out: U32 | None = None) -> U32:
 def from_plain(values: npt.NDArray[Any]) -> U32:
     """Canonical residues (n, 5), uint32 or uint64, as a K vector (5, n): `k_to_mont` for long ones."""
     out = np.empty((DEGREE, len(values)), dtype=np.uint32)
-    run_ranges(_from_plain, len(values), _GRAIN, out, np.ascontiguousarray(values))
+    run_ranges(_from_plain, len(values), _GRAIN, out, frozen(np.ascontiguousarray(values)))
     return out
 
 
