@@ -35,6 +35,7 @@ from huref.circuits.program.program import (
 from huref.common.algebra.field import DEGREE, P, embed, kdot, kmul, kouter, kzero, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
+from huref.common.distinct import distinct
 
 
 def fold_entries(site: SketchSum, rows: Array) -> Array:
@@ -178,9 +179,9 @@ def _add_ratio(
         index = start[:, None] + np.arange(width)
         stored = kzero((value.blocks * w,))
         stored[index] = left.columns.vectors[name][:width]
-        for part in np.unique(index // w):
+        for part in distinct(index // w).tolist():
             piece = left.columns.add(f"ratio.{ratio.name}.{block}.{part}", stored[part * w : (part + 1) * w])
-            left.block(value, scaled(rows, thetas[0]), int(part), piece)
+            left.block(value, scaled(rows, thetas[0]), part, piece)
 
 
 def _add_side(

@@ -15,6 +15,7 @@ from huref.common.algebra.field import embed, kdot, kone, kscale, kzero, to_fiel
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.argument.hidden import Form
+from huref.common.distinct import distinct
 
 COUNTS = ("alive", "at", "above")
 
@@ -34,11 +35,12 @@ def output_claim(
     maps = zip(output.sources, output.bucket, output.sign, output.numbers(ratios), strict=True)
     for source, bucket, sign, factor in maps:
         placed = placed_of(layout, source)
-        signs, which = np.unique(sign, return_inverse=True)
+        signs = distinct(sign)
+        which = np.searchsorted(signs, sign)
         factors = to_field(signs.astype(np.int64) * factor)
         multiples = np.concatenate([kzero((1,)), *(kscale(weights, value) for value in factors)])
         choice = np.zeros((placed.rows, placed.blocks * layout.w), np.int32)  # 0, the zero, in the padding
-        choice[:, : placed.cols] = 1 + output.length * which.reshape(sign.shape) + bucket
+        choice[:, : placed.cols] = 1 + output.length * which + bucket
         by_block = choice.reshape(placed.rows, placed.blocks, layout.w).swapaxes(0, 1)
         functional.dense("A", placed.start, multiples, by_block.reshape(-1, layout.w))
     value = KS.from_array(kdot(weights, embed(to_field(np.asarray(v, np.int64)))))

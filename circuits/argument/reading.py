@@ -9,6 +9,7 @@ from huref.circuits.argument.functional import Array, Functional
 from huref.circuits.argument.layout import Layout
 from huref.circuits.argument.placed import Placed
 from huref.common.algebra.field import DEGREE, P, kzero
+from huref.common.distinct import distinct
 
 
 def placed_of(layout: Layout, name: str) -> Placed:
@@ -33,7 +34,7 @@ def add_stored(
 ) -> None:
     """Add Σ_i rows[i]·Σ_x coefficients[x]·(entry i, index[x] of a matrix); only blocks that are read get a term."""
     w = functional.columns.w
-    blocks, which = np.unique(index // w, return_inverse=True)
-    stored = spread(which * w + index % w, coefficients, len(blocks) * w)
+    blocks = distinct(index // w)
+    stored = spread(np.searchsorted(blocks, index // w) * w + index % w, coefficients, len(blocks) * w)
     for block, column in zip(blocks.tolist(), stored.reshape(-1, w, DEGREE), strict=True):
         functional.block(placed, rows, block, functional.columns.add(f"{name}.{block}", column))

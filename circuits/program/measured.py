@@ -25,6 +25,7 @@ from huref.circuits.program.influence import (
     root_of,
 )
 from huref.circuits.program.tables import Table
+from huref.common.distinct import distinct
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ HeadRow = HeadBound | Share
 
 def all_values(table: Table) -> tuple[int, ...]:
     """All multipliers that there can be in a row that is looked up in this table, ascending."""
-    return tuple(np.unique(table.columns()[-1]).tolist())
+    return tuple(distinct(table.columns()[-1]).tolist())
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from huref.circuits.program.influence import Cap, Int64, likeness
 from huref.circuits.program.program import Deflation, Program, Site, SketchSum
+from huref.common.distinct import distinct
 
 Values = Mapping[str, NDArray[np.integer]]
 
@@ -69,7 +70,7 @@ class Measured:
             self.measure_share(share.of, outs)
         found = self.influences[influence.name]
         before = self.shares.get(share.of, found.multipliers)
-        values = np.unique(before).tolist()
+        values = distinct(before).tolist()
         table = share.table(values, influence.head_root(found.cap))
         self.shares[name] = table.divided(before, share.counts(before, outs))
 

@@ -36,6 +36,7 @@ from huref.circuits.relations.terms import Factor
 from huref.circuits.relations.weights import COLUMN, EquationWeights, placed_rows
 from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, to_field
 from huref.common.algebra.kscalar import KS
+from huref.common.distinct import distinct
 
 
 def product_functionals(
@@ -128,7 +129,7 @@ class _Builder:
             block, col = np.divmod(column, w)
             added = kzero((blocks, inner, w))
             added[block, i, col] = kscale(kmul(high[block, i], self.read.low[col]), to_field(extra))
-            for at_block in np.unique(block).tolist():
+            for at_block in distinct(block).tolist():
                 vectors = kmul(added[at_block], factors[:, None])
                 start = place.start + at_block * place.rows
                 self.left.grouped("A", start, outer, vectors, interleaved=True)

@@ -174,12 +174,11 @@ def _sorted_distinct(indices: Sequence[int], n: int) -> bool:
 
 def proof_length(n: int, indices: Sequence[int]) -> int:
     """Number of nodes in the multi-proof of sorted distinct `indices` in a tree with n leaves."""
-    known = np.asarray(indices, dtype=np.int64)
+    known = {int(i) for i in indices}
     total = 0
     while n > 1:
-        sibling = known ^ 1
-        total += int(np.sum(~np.isin(sibling, known) & (sibling < n)))
-        known = np.unique(known >> 1)
+        total += sum(1 for i in known if i ^ 1 not in known and i ^ 1 < n)
+        known = {i >> 1 for i in known}
         n = (n + 1) // 2
     return total
 

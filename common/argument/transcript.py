@@ -86,11 +86,11 @@ class Transcript:
         while True:
             words = np.frombuffer(squeeze(length), dtype="<u8") & mask
             words = words[words < bound]
-            _, first = np.unique(words, return_index=True)
-            if len(first) >= count:
+            found = list(dict.fromkeys(words.tolist()))
+            if len(found) >= count:
                 break
             length *= 2
-        positions = np.sort(words[np.sort(first)[:count]].astype(np.int64))
+        positions = np.sort(np.array(found[:count], np.int64))
         if self._recorder:
             self._recorder("challenge", label, positions.astype("<i8").tobytes())
         return positions
