@@ -9,7 +9,6 @@ unconstrained (protocol §4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,8 +32,7 @@ def total(vector: Array) -> KS:
 @dataclass(frozen=True)
 class Term:
     """aᵀ·U[start : start + n]·b, b the column vector called `columns`; a is `left`, or `left` ⊗ `right`, of which
-    the first `count` entries are kept if that is given. There must be as many. With a `step`, `left` stands for every
-    step-th row only.
+    the first `count` entries are kept if that is given. There must be as many.
     """
 
     matrix: Matrix
@@ -43,7 +41,6 @@ class Term:
     columns: str
     right: Array | None = None
     count: int | None = None
-    step: int = 1
 
     @property
     def a(self) -> Array:
@@ -53,8 +50,6 @@ class Term:
     @property
     def length(self) -> int:
         """n, the number of rows."""
-        if self.step > 1:
-            return self.step * (len(self.left) - 1) + 1
         if self.count is not None:
             return self.count
         return len(self.left) if self.right is None else len(self.left) * len(self.right)
@@ -62,10 +57,6 @@ class Term:
     def scaled(self, factor: KS) -> Array:
         """factor · a, with the factor on the left vector."""
         left = kmul(self.left, factor.array())
-        if self.step > 1:
-            spread = np.zeros((self.length, DEGREE), np.uint64)
-            spread[:: self.step] = left
-            return spread
         whole = left if self.right is None else kouter(left, self.right).reshape(-1, DEGREE)
         return whole[: self.count]
 
@@ -83,19 +74,6 @@ class Stacked:
     blocks: Array
     columns: str
     tail: str
-
-    def terms(self) -> list[Term]:
-        """The same with outer products written out."""
-        written = kmul(self.rows[:, :, None], self.blocks[:, None]).reshape(-1, self.blocks.shape[1], DEGREE)
-        count = written.shape[1]
-        if self.tail == self.columns:
-            return [Term(self.matrix, self.start, written.reshape(-1, DEGREE), self.columns)]
-        last = np.ascontiguousarray(written[:, -1])
-        found = [Term(self.matrix, self.start + count - 1, last, self.tail, step=count)]
-        if count > 1:
-            written[:, -1] = 0
-            found.append(Term(self.matrix, self.start, written.reshape(-1, DEGREE), self.columns))
-        return found
 
 
 @dataclass(frozen=True)
@@ -177,14 +155,6 @@ class Functional:
     columns: Columns
     terms: list[Term | Stacked | Own] = field(default_factory=list)
 
-    def written(self) -> Iterator[Term | Own]:
-        """The terms, stacked ones written out."""
-        for term in self.terms:
-            if isinstance(term, Stacked):
-                yield from term.terms()
-            else:
-                yield term
-
     def tensor(self, placed: Placed, rows: Array, blocks: Array, columns: str) -> None:
         """Add Σ rows[i]·blocks[j]·columns[c]·T[i, j·w + c] over the declared shape of the placed tensor T.
 
@@ -242,7 +212,8 @@ class Functional:
         self, matrix: Matrix, rows: NDArray[np.int64], cols: NDArray[np.int64], values: Array
     ) -> None:
         """Add Σ_k values[k]·U[rows[k], cols[k]]."""
-        self.terms.append(Scattered(matrix, rows, cols, values))
+        if len(rows):
+            self.terms.append(Scattered(matrix, rows, cols, values))
 
     def grouped(
         self, matrix: Matrix, start: int, rows: Array, vectors: Array, *, interleaved: bool = False

@@ -92,7 +92,7 @@ def merge(layout: Rowed, claims: Sequence[Claim], powers: Sequence[KS]) -> tuple
 def _run(term: Term, power: KS) -> _Run | None:
     """A term times a power; None if all of it is zero."""
     right = kone((1,)) if term.right is None else term.right
-    used, step = np.flatnonzero(right.any(axis=1)), max(len(right), term.step)
+    used, step = np.flatnonzero(right.any(axis=1)), len(right)
     if not len(used):
         return None
     at = int(used[0]) if len(used) == 1 else 0

@@ -34,7 +34,7 @@ def extension(table: np.ndarray, point: Sequence[KS]) -> KS:
 def direct(functional: Functional, weights: np.ndarray, proof: np.ndarray) -> KS:
     """Σ aᵀUb over the terms, on matrices of residues."""
     total = KS(0)
-    for term in functional.written():
+    for term in functional.terms:
         start, own = coefficients(term, functional.columns)
         cells = (weights if term.matrix == "W" else proof)[start : start + len(own)]
         total += KS.from_array(ksum(kscale(own, cells).reshape(-1, 5)))

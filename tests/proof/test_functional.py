@@ -220,3 +220,11 @@ def test_a_whole_model_takes_memory_by_its_claims() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert total and peak < 600 << 20
+
+
+def test_no_cells_are_no_term() -> None:
+    """As where every token of a prompt is hidden: nothing is read at a public index."""
+    functional = Functional(Columns(16))
+    functional.scattered("W", np.empty(0, np.int64), np.empty(0, np.int64), elements(0))
+    functional.grouped("A", 3, elements(2), np.zeros((4, 16, 5), np.uint64))
+    assert not functional.terms

@@ -40,8 +40,8 @@ TERMS = {
     "of fewer rows": Term("A", 500, elements(6), "c", one_of(4, 3), 22),
     "cut before its entry": Term("A", 500, elements(1), "c", one_of(4, 3), 2),
     "nothing before the cut": Term("A", 500, one_of(6, 5), "c", elements(4), 13),
-    "steps": Term("A", 503, elements(6), "c", step=4),
-    "steps after zeros": Term("A", 480, one_of(300, 70, 71), "c", step=7),
+    "every fourth row": Term("A", 503, elements(6), "c", one_of(4, 0)),
+    "every seventh after zeros": Term("A", 480, one_of(300, 70, 71), "c", one_of(7, 0)),
     "the last row": Term("A", ROWS - 1, elements(1), "c"),
 }
 

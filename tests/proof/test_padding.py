@@ -126,7 +126,7 @@ def coefficients(layout: Layout, claim: Any) -> dict[str, np.ndarray]:
         "W": np.zeros((layout.weight_rows, layout.w, 5), np.uint64),
         "A": np.zeros((layout.rows, layout.w, 5), np.uint64),
     }
-    for term in claim.functional.written():
+    for term in claim.functional.terms:
         start, part = terms.coefficients(term, claim.functional.columns)
         target = dense[term.matrix][start : start + len(part)]
         target[:] = fadd(target, part)

@@ -57,7 +57,7 @@ def whole(sides: Sides) -> tuple[U32, U32]:
 def value(functional: Functional, cells: dict[str, Array]) -> KS:
     """Σ over its terms."""
     found = KS(0)
-    for term in functional.written():
+    for term in functional.terms:
         start, own = coefficients(term, functional.columns)
         read = cells[term.matrix][start : start + len(own)]
         found += KS.from_array(ksum(kscale(own, read).reshape(-1, DEGREE)))

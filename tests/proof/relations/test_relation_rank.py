@@ -81,7 +81,7 @@ def claim_map() -> np.ndarray:
     for claim in given:
         data = {name: np.zeros((rows, LAYOUT.w, DEGREE), np.uint64) for name, rows in DATA.items()}
         data["A"] = np.zeros((MASK_START, LAYOUT.w, DEGREE), np.uint64)
-        for term in claim.functional.written():
+        for term in claim.functional.terms:
             start, own = coefficients(term, columns)
             data[term.matrix][start : start + len(own)] += own
         pads = pad_coefficients(PLACES, [claim], [KS(1)])
