@@ -180,7 +180,7 @@ class Rows:
                 elif isinstance(term, Dense):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
                 elif isinstance(term, Grouped):
-                    left, right = term.sides(kfold(term.vectors, self.eq_rho))
+                    left, right = term.sides(kfold(term.vectors, self.eq_rho))  # no columns are left
                     terms.append((start, Term(term.matrix, term.start, left, "", right), weight))
                 else:
                     terms.append((start, term, weight * at[term.columns]))

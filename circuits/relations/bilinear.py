@@ -34,7 +34,7 @@ from huref.circuits.relations.readout import Readout
 from huref.circuits.relations.stored import stored_tensors
 from huref.circuits.relations.terms import Factor
 from huref.circuits.relations.weights import COLUMN, EquationWeights, placed_rows
-from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, to_field
+from huref.common.algebra.field import DEGREE, kmul, kone, kouter, kscale, kzero, reduce, to_field
 from huref.common.algebra.kscalar import KS
 from huref.common.distinct import distinct
 
@@ -92,11 +92,11 @@ class _Builder:
         """Add Σ outer[t]·by_block[b, i]·column[c]·matrix[(t, i), b·w + c]; `by_block` (blocks, inner, 5)."""
         place = self.layout.placed[matrix.name]
         tail = place.cols - (place.blocks - 1) * self.layout.w
-        if min(len(outer), by_block.shape[1]) == 1 and tail == self.layout.w:
-            # one outer product of everything
-            sides = (kmul(by_block, outer[0]).reshape(-1, DEGREE), kone((1,)))
-            left, right = sides if len(outer) == 1 else (by_block[:, 0], outer)
-            into.product("A", place.start, left, right, place.count, column)
+        if tail == self.layout.w and len(outer) == 1:  # blocks follow one another
+            into.rows("A", place.start, kmul(by_block, outer[0]).reshape(-1, DEGREE), column)
+            return
+        if tail == self.layout.w and by_block.shape[1] == 1:
+            into.product("A", place.start, by_block[:, 0], outer, place.count, column)
             return
         for block, inner in enumerate(by_block):
             last = block == place.blocks - 1
@@ -128,9 +128,11 @@ class _Builder:
             i, column, extra = (np.array(part) for part in zip(*product.outliers, strict=True))
             block, col = np.divmod(column, w)
             added = kzero((blocks, inner, w))
-            added[block, i, col] = kscale(kmul(high[block, i], self.read.low[col]), to_field(extra))
+            np.add.at(
+                added, (block, i, col), kscale(kmul(high[block, i], self.read.low[col]), to_field(extra))
+            )
             for at_block in distinct(block).tolist():
-                vectors = kmul(added[at_block], factors[:, None])
+                vectors = kmul(reduce(added[at_block]), factors[:, None])
                 start = place.start + at_block * place.rows
                 self.left.grouped("A", start, outer, vectors, interleaved=True)
         stored = self.layout.weights[product.tensors[0]]

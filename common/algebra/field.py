@@ -36,7 +36,7 @@ _HALF = np.uint64((P - 1) // 2)
 _DIGIT = np.uint64(0xFFFF)
 _FEW = 1 << 10  # limbs up to which products of few elements are made at once
 _MANY = 1 << 12  # entries from which a remainder is made in three steps
-_BLOCK = 1 << 15  # entries that each of them gives
+_BLOCK = 1 << 15  # entries of an outer product that one matrix product gives
 _CHUNK = 1 << 20  # 2^21 products of two 16-bit digits sum to at most 2^53
 _SHIFT, _HIGH = np.uint64(16), np.uint64((1 << 32) % P)
 # FROBENIUS[t][i]: X^i to the power p^t is FROBENIUS[t][i] * X^i, because X^p = 2^((p-1)/5) X
@@ -175,14 +175,9 @@ kadd, ksub, kneg = fadd, fsub, fneg
 
 
 _LIMB = np.arange(DEGREE)
-_PRODUCTS = (
-    _LIMB * DEGREE + (_LIMB[:, None] - _LIMB) % DEGREE
-)  # where limbs i, j with i + j = limb mod 5 meet
+_OTHER = (_LIMB[:, None] - _LIMB) % DEGREE  # by limb and i: the j with i + j = limb mod 5
+_PRODUCTS = _LIMB * DEGREE + _OTHER  # where these limbs meet
 _TIMES = np.where(_LIMB[:, None] < _LIMB, np.uint64(W), np.uint64(1))  # X^5 = W
-
-
-_SHIFTED = (_LIMB - _LIMB[:, None]) % DEGREE  # limb k of b·X^i is limb k − i of b
-_SHIFTED_TIMES = np.where(_LIMB[:, None] > _LIMB, np.uint64(W), np.uint64(1))
 
 
 def _gathered(products: FArray) -> KArray:
@@ -270,7 +265,7 @@ def kouter(a: KArray, b: KArray) -> KArray:
     if len(a) * len(b) * DEGREE < _FEW:
         products = fmul(a[:, None, :, None], b[None, :, None, :])
         return _gathered(products.reshape(len(a), len(b), DEGREE * DEGREE))
-    shifted = (b[:, _SHIFTED] * _SHIFTED_TIMES).astype(np.float64)  # b_j X^i, limbs below 2^32
+    shifted = (b[:, _OTHER.T] * _TIMES.T).astype(np.float64)  # b_j X^i, limbs below 2^32
     right = np.ascontiguousarray(shifted.swapaxes(0, 1)).reshape(DEGREE, -1)
     out = np.empty((len(a), DEGREE * len(b)), dtype=np.uint64)
     step = max(1, _BLOCK // len(b))

@@ -61,16 +61,17 @@ class LeafLayer:
     def close(self, weights: Ints, halves: Ints) -> None:
         """Make `rows`; signed bytes of the weights and 16-bit integers are read from these."""
         kinds, cols, deltas, pairs, scales = (np.array(part) for part in zip(*self._jobs, strict=True))
+        kinds = kinds.astype(np.int32)
         self.rows = LeafRows(
             job=self._job,
             base=self._base,
             numerator=self._numerator,
-            kind=kinds.astype(np.int32),
+            kind=kinds,
             cols=cols,
             deltas=deltas,
             pairs=pairs,
             scales=scales,
-            constants=job_constants(kinds.astype(np.int32), scales),
+            constants=job_constants(kinds, scales),
             weights=(weights if weights.dtype == np.int8 else np.empty(0, np.int8)).reshape(-1),
             digits=self._digits.joined(),
             halves=halves,

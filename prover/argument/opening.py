@@ -205,10 +205,8 @@ def _reduction(
             coefficients = np.zeros((DEGREE, *rows.shape), np.uint32)
             coefficients[:, np.arange(len(rows)), term.cols] = values
         else:
-            rows, coefficients = (
-                matrices[term.matrix].rows(term.start, len(term.choice)),
-                values[:, term.choice],
-            )
+            rows = matrices[term.matrix].rows(term.start, len(term.choice))
+            coefficients = values[:, term.choice]
         table = np.zeros((DEGREE, *rows.shape), np.uint32)
         table[0] = to_mont(rows)
         left.append(table)

@@ -15,7 +15,7 @@ from numba import types
 
 from huref.common.algebra.field import P
 from huref.prover.kernels.field.short_simd import SHORTS, interleaved, products
-from huref.prover.kernels.field.simd import LANES, V8, V32, constant, intrinsic, smaller
+from huref.prover.kernels.field.simd import LANES, V8, V32, constant, flat_pointer, intrinsic, smaller
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _MAGIC = 12582912.0  # 1.5 · 2^23: what is added to it is rounded to an integer, its last bits
@@ -55,8 +55,7 @@ def eight_pairs(typing_context: Any, array: Any, first: Any, second: Any) -> Any
         kind = signature.args[0]
         if kind.dtype.bitwidth == 16:
             return b.bitcast(interleaved(context, b, kind, *args), V32)
-        data = context.make_array(kind)(context, b, args[0]).data
-        return b.load(b.bitcast(b.gep(data, [args[1]]), V32.as_pointer()), align=4)
+        return b.load(flat_pointer(context, b, kind, args[0], args[1]), align=4)
 
     return V8(array, types.int64, types.int64), codegen
 

@@ -110,7 +110,8 @@ def splat(b: ir.IRBuilder, scalar: Any) -> Any:
     return b.shuffle_vector(first, undefined, constant(0))
 
 
-def _flat_pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> Any:
+def flat_pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: Any, index: Any) -> Any:
+    """Where the V8 at a flat element of a contiguous array of 32-bit words is."""
     data = context.make_array(array_type)(context, b, array).data
     return b.bitcast(b.gep(data, [index]), V32.as_pointer())
 
@@ -120,7 +121,7 @@ def vload(typing_context: Any, array: Any, index: Any) -> Any:
     """The V8 at flat element `index` of a contiguous uint32 array; no bounds check."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        return b.load(_flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
+        return b.load(flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
 
     return V8(array, types.int64), codegen
 
@@ -130,7 +131,7 @@ def vstore(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Store a V8 at flat element `index` of a contiguous uint32 array; no bounds check."""
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        b.store(args[2], _flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
+        b.store(args[2], flat_pointer(context, b, signature.args[0], args[0], args[1]), align=4)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, V8), codegen

@@ -116,17 +116,8 @@ def _leaf_round(rows: Any, tiles: Any, mu: Any, eq: Any, sums: Any, start: int, 
 
 @bare_helper
 def _inner_sums(
-    rows: Any,
-    tiles: Any,
-    depth: int,
-    space: Any,
-    made: Any,
-    mu: Any,
-    eq: Any,
-    sums: Any,
-    start: int,
-    stop: int,
-) -> None:
+    rows: Any, tiles: Any, depth: int, space: Any, made: Any, mu: Any, eq: Any, sums: Any, start: int, stop: int,
+) -> None:  # fmt: skip
     for i in range(start, stop):
         for row in range(rows.job.shape[1] >> (2 + depth)):
             _fold(rows, tiles[i], row, np.int64(4), depth, space)
