@@ -21,6 +21,7 @@ from huref.prover.checkpoint.formats.gguf_header import GgufHeader, TensorInfo, 
 from huref.prover.checkpoint.formats.partial import ready, ready_rows
 from huref.prover.checkpoint.formats.split import parts_of
 from huref.prover.kernels.integers.reading import Stored
+from huref.prover.kernels.threads import run_ranges
 
 # Hugging Face config key -> GGUF key below the architecture's name
 _CONFIG_KEYS = {
@@ -191,4 +192,11 @@ def _dequantized(data: NDArray[np.uint8], kind: gguf.GGMLQuantizationType) -> ND
     """
     block, size = gguf.GGML_QUANT_SIZES[kind]
     together = math.gcd(data.size // size, max(1, _ROW // block))
-    return np.asarray(gguf.quants.dequantize(data.reshape(-1, together * size), kind), dtype=np.float32)
+    rows = data.reshape(-1, together * size)
+    values = np.empty((len(rows), together * block), np.float32)
+
+    def part(start: int, stop: int) -> None:
+        values[start:stop] = gguf.quants.dequantize(rows[start:stop], kind)
+
+    run_ranges(part, len(rows), 16, align=16)
+    return values

@@ -44,6 +44,7 @@ from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT, kind_of
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
+from huref.prover.kernels.threads import run_ranges
 from huref.prover.run.inference.settings import Settings
 from huref.prover.run.inference.weights import real_bias, real_sum
 
@@ -150,7 +151,7 @@ class FloatRun:
         stored, scale = self.weights[name], np.ldexp(np.float32(1), self.steps(name))
         for start in range(0, len(stored), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            yield rows, np.multiply(stored[rows], scale[rows, None], dtype=np.float32)
+            yield rows, _real(stored[rows], scale[rows, None])
             release(stored[rows])
 
     def read(self, name: str, n: Floats) -> Floats:
@@ -361,6 +362,17 @@ class FloatRun:
             for rows, block in self.blocks("head")
         )
         return self.linear("head", min(_FINEST_LOGITS, unit_for(LOGIT_CLAMP, largest)))
+
+
+def _real(stored: NDArray[np.int8], scale: Floats) -> Floats:
+    """The numbers that rows (m × n) of this scale (m × 1) stand for."""
+    real = np.empty(stored.shape, np.float32)
+
+    def rows(start: int, stop: int) -> None:
+        np.multiply(stored[start:stop], scale[start:stop], out=real[start:stop], dtype=np.float32)
+
+    run_ranges(rows, len(real), 64)
+    return real
 
 
 def _common(limit: int, peaks: Floats, margin: float) -> tuple[int, Outliers]:
