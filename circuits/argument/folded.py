@@ -180,7 +180,7 @@ class Rows:
                 elif isinstance(term, Dense):
                     total += weight * z.dot(start, dense_fold(term.values, term.choice, self.eq_rho))
                 elif isinstance(term, Grouped):
-                    left, right = term.sides(kfold(term.vectors, self.eq_rho))  # no columns are left
+                    left, right = term.sides(term.folded(self.eq_rho))  # no columns are left
                     terms.append((start, Term(term.matrix, term.start, left, "", right), weight))
                 else:
                     terms.append((start, term, weight * at[term.columns]))
@@ -259,8 +259,10 @@ def _read_dot(term: Term, read: Array) -> KS:
         return KS.from_array(kdot(term.left, read))
     n = len(term.right)
     whole, rest = divmod(term.length, n)
-    sides = kfold(read[: whole * n].reshape(whole, n, DEGREE), term.right)
-    total = KS.from_array(kdot(term.left[:whole], sides))
+    total = KS(0)
+    if whole:
+        sides = kfold(read[: whole * n].reshape(whole, n, DEGREE), term.right)
+        total = KS.from_array(kdot(term.left[:whole], sides))
     if rest:
         last = KS.from_array(kdot(term.right[:rest], read[whole * n :]))
         total += KS.from_array(term.left[whole]) * last

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.argument.placed import Placed
-from huref.common.algebra.field import DEGREE, kmul, kouter, ksum
+from huref.common.algebra.field import DEGREE, kfold, kmul, kouter, ksum, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.argument.hidden import Form
 
@@ -97,6 +97,38 @@ class Scattered:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Column vectors outer[g]·column, of which the first `widths[g]` entries are kept and the others are zero."""
+
+    outer: Array
+    column: Array
+    widths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.outer)
+
+    def __getitem__(self, part: slice) -> Cut:
+        return Cut(self.outer[part], self.column, self.widths[part])
+
+    def used(self) -> NDArray[np.bool_]:
+        """Which vectors are not zero."""
+        own = np.flatnonzero(self.column.any(axis=1))
+        first = int(own[0]) if len(own) else len(self.column)
+        return np.asarray(self.outer.any(axis=1) & (self.widths > first) & (first < len(self.column)))
+
+    def written(self) -> Array:
+        """All vectors, (m, w, 5)."""
+        kept = np.arange(len(self.column)) < self.widths[:, None]
+        return np.where(kept[..., None], kouter(self.outer, self.column), np.uint64(0))
+
+    def folded(self, eq: Array) -> Array:
+        """Every vector times `eq`, (m, 5): a product each, since sums of first entries are shared."""
+        sums = np.zeros((len(self.column) + 1, DEGREE), np.uint64)
+        sums[1:] = np.cumsum(kmul(self.column, eq), axis=0)  # w residues: far below 2^64
+        return kmul(self.outer, reduce(sums)[np.clip(self.widths, 0, len(self.column))])
+
+
+@dataclass(frozen=True)
 class Grouped:
     """Σ_gi rows[i]·U[start + g·n + i]·vectors[g]: a column vector (w, 5) for each of some groups of n rows, such as the
     layers of one token; with `interleaved`, row i·m + g, of m groups, belongs to group g.
@@ -105,13 +137,21 @@ class Grouped:
     matrix: Matrix
     start: int
     rows: Array
-    vectors: Array
+    vectors: Array | Cut
     interleaved: bool = False
 
     @property
     def length(self) -> int:
         """The number of rows of U."""
         return len(self.rows) * len(self.vectors)
+
+    def written(self) -> Array:
+        """The column vectors, (m, w, 5)."""
+        return self.vectors.written() if isinstance(self.vectors, Cut) else self.vectors
+
+    def folded(self, eq: Array) -> Array:
+        """Every column vector times `eq`, (m, 5)."""
+        return self.vectors.folded(eq) if isinstance(self.vectors, Cut) else kfold(self.vectors, eq)
 
     def sides(self, folded: Array) -> tuple[Array, Array]:
         """Row coefficients as left ⊗ right, once every group's column vector is one number, (m, 5)."""
@@ -216,12 +256,12 @@ class Functional:
             self.terms.append(Scattered(matrix, rows, cols, values))
 
     def grouped(
-        self, matrix: Matrix, start: int, rows: Array, vectors: Array, *, interleaved: bool = False
+        self, matrix: Matrix, start: int, rows: Array, vectors: Array | Cut, *, interleaved: bool = False
     ) -> None:
         """Add Σ_gi rows[i]·U[start + g·n + i]·vectors[g], or of row i·m + g; groups of zeros at either end are left out
         where groups follow one another.
         """
-        used = np.flatnonzero(vectors.any(axis=(1, 2)))
+        used = np.flatnonzero(vectors.used() if isinstance(vectors, Cut) else vectors.any(axis=(1, 2)))
         if not len(used):
             return
         first, last = (0, len(vectors)) if interleaved else (int(used[0]), int(used[-1]) + 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huref.circuits.argument.functional import Array, Functional, total
+from huref.circuits.argument.functional import Array, Cut, Functional, total
 from huref.circuits.argument.placed import Placed
 from huref.circuits.argument.runs import flat_term
 from huref.circuits.program.rotation import rotation
@@ -214,5 +214,4 @@ def _times(vectors: Array, matrix: NDArray[Any]) -> Array:
 
 def add_cut(into: Functional, start: int, rows: Array, outer: Array, column: Array, widths: Ints) -> None:
     """Add Σ outer[t]·rows[i]·column[c]·A[start + t·n + i, c] over the first `widths[t]` columns c."""
-    kept = np.arange(len(column)) < widths[:, None]
-    into.grouped("A", start, rows, np.where(kept[..., None], kouter(outer, column), np.uint64(0)))
+    into.grouped("A", start, rows, Cut(outer, column, widths))

@@ -23,7 +23,7 @@ from huref.circuits.argument.functional import (
     Term,
 )
 from huref.circuits.argument.opening import Rowed, dense_fold, pad_coefficients
-from huref.common.algebra.field import DEGREE, kdot, kfold, kmul, kone, reduce
+from huref.common.algebra.field import DEGREE, kdot, kmul, kone, reduce
 from huref.common.algebra.kscalar import KS
 from huref.common.params import OpeningGeometry
 from huref.prover.argument.lookup_tree import UNIT, mont
@@ -190,7 +190,7 @@ def row_functional(
             out[:, touched] = vectors.add(np.ascontiguousarray(out[:, touched]), k_to_mont(reduce(sums)))
             continue
         if isinstance(term, Grouped):
-            left, right = (vectors.from_plain(side) for side in term.sides(kfold(term.vectors, eq_rho)))
+            left, right = (vectors.from_plain(side) for side in term.sides(term.folded(eq_rho)))
         else:
             folded = dense_fold(term.values, term.choice, eq_rho)
             left, right = UNIT[:, None], vectors.from_plain(folded)

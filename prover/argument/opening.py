@@ -79,10 +79,10 @@ class OpenedMatrix:
 
     def grouped(self, term: Grouped) -> U32:
         """Σ of every group's rows times their coefficients, (5, groups, w) Montgomery."""
-        parts, (groups, w) = self._parts(term.start, term.length), term.vectors.shape[:2]
+        parts, groups = self._parts(term.start, term.length), len(term.vectors)
         if len(parts) > 1:  # of several types, perhaps
             parts = [np.concatenate([to_field(part).astype(np.uint32) for part in parts])]
-        cells = parts[0]
+        cells, w = parts[0], parts[0].shape[1]
         if not term.interleaved:
             cells = np.ascontiguousarray(cells.reshape(groups, -1, w).swapaxes(0, 1))
         folded = small_vecmat(k_to_mont(term.rows), cells.reshape(-1, groups * w))
@@ -196,8 +196,8 @@ def _reduction(
     for term in own:
         if isinstance(term, Grouped):
             left.append(matrices[term.matrix].grouped(term))
-            plain = term.vectors.reshape(-1, DEGREE)
-            right.append(vectors.from_plain(plain).reshape(DEGREE, *term.vectors.shape[:2]))
+            plain = term.written()
+            right.append(vectors.from_plain(plain.reshape(-1, DEGREE)).reshape(DEGREE, *plain.shape[:2]))
             continue
         values = k_to_mont(term.values)
         if isinstance(term, Scattered):

@@ -24,8 +24,8 @@ def coefficients(term: Term | Stacked | Own, columns: Columns) -> tuple[int, NDA
     if isinstance(term, Dense):
         return term.start, term.values[term.choice]
     if isinstance(term, Grouped):
-        pairs = kouter(term.vectors.reshape(-1, DEGREE), term.rows)
-        pairs = pairs.reshape(*term.vectors.shape[:2], -1, DEGREE)
+        own = term.written()
+        pairs = kouter(own.reshape(-1, DEGREE), term.rows).reshape(*own.shape[:2], -1, DEGREE)
         order = (2, 0, 1, 3) if term.interleaved else (0, 2, 1, 3)
         return term.start, pairs.transpose(order).reshape(term.length, -1, DEGREE)
     first = int(term.rows.min())

@@ -125,7 +125,7 @@ def toy(
     read, row, write, more = ([f"{name}{n}" for n in range(layers)] for name in names)
     ids = tuple(int(i) for i in rng.integers(0, 11, tokens))
     shown = tuple(-1 if t == 1 else i for t, i in enumerate(ids))
-    steps = tuple(i * 3 % cols if i >= 0 else i for i in shown)
+    steps = tuple((cols - 1 - i * 3) % cols if i >= 0 else i for i in shown)  # in the last block too
     picked = tuple(-1 if t == 1 else (t + 1) % tokens for t in range(tokens))
     claimed, columns = (0, tokens - 1, -1, tokens - 1), (cols - 1, 0, 3, cols // 2)
     by_layer = tuple(3 - 2 * n for n in range(layers))

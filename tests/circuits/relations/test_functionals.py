@@ -24,6 +24,7 @@ from huref.prover.kernels.field.field import k_from_mont
 from huref.prover.relations.values import Values
 from huref.prover.relations.vectors import product_sides
 from tests.support.functionals import committed, random_point, value, weighted, whole
+from tests.support.inference_runs import TINY, make_run
 from tests.support.relations import Checker, seen
 from tests.support.toy_relations import BITS, Toy, toy
 
@@ -33,6 +34,7 @@ TOYS = {
     "tokens in two blocks": toy(37, 72, 2, 4, 1, seed=3),
     "sequences of one length": toy((3, 3, 3), 40, 2, 4, 2, seed=4),
     "a sequence that begins inside a block": toy((3, 40, 1, 2, 2), 40, 2, 4, 2, seed=5),
+    "whole blocks": toy(2, 96, 2, 4, 4, seed=6),
 }
 ETA = random_point(1, 4)[0]
 
@@ -97,6 +99,23 @@ def test_products(made: Toy) -> None:
         eq = eq_table(zeta)[: left.shape[1]]
         for side, functional in zip((left, right), functionals, strict=True):
             assert value(functional, cells) == KS.from_array(kdot(eq, k_from_mont(side))), product
+
+
+@pytest.mark.parametrize("vocab", [96, 70])
+@pytest.mark.parametrize("hidden", [(1,), (3,)])
+def test_hidden_tokens_of_a_vocabulary_of_several_blocks(hidden: tuple[int, ...], vocab: int) -> None:
+    """One hidden token and several, where the last block of the vocabulary is whole and where it is cut."""
+    run = make_run(replace(TINY, vocab=vocab), 5, (1, 4), hidden=hidden)
+    made = Toy(run.relations, run.weights, run.found)
+    weights, _ = weights_of(made)
+    layout = made.setup.layout
+    assert layout.w == 32
+    left, right = whole(product_sides(weights, Values(layout, made.found), made.weights))
+    zeta, cells = random_point(layout.log_inner, 6), committed(made)
+    eq = eq_table(zeta)[: left.shape[1]]
+    functionals = product_functionals(weights, zeta, weights.columns)
+    for side, functional in zip((left, right), functionals, strict=True):
+        assert value(functional, cells) == KS.from_array(kdot(eq, k_from_mont(side)))
 
 
 def test_a_program_of_all_of_them(made: Toy) -> None:
