@@ -114,7 +114,9 @@ class Tally:
     targets: list[NDArray[np.int64]]
 
     def compare(self, name: str, reference: str) -> dict[str, float]:
-        """Argmax agreement, perplexity ratio, and the gap of the reference's token in this model's logits."""
+        """Argmax agreement, perplexity ratio (and its standard error over tokens), and the gap of the reference's token
+        in this model's logits.
+        """
         same, gaps, noise = [], [], []
         for ours, theirs in zip(self.logits[name], self.logits[reference], strict=True):
             token = theirs.argmax(1)
@@ -126,25 +128,26 @@ class Tally:
                 (ours[rows, token] - ours[rows, second]) - (theirs[rows, token] - theirs[rows, second])
             )
         gap, agree = np.concatenate(gaps), np.concatenate(same)
+        worse = self.losses(name) - self.losses(reference)
         return {
             "positions": int(agree.size),
             "argmax_agreement": round(float(agree.mean()), 5),
-            "perplexity_ratio": round(float(np.exp(self.loss(name) - self.loss(reference))), 5),
+            "perplexity_ratio": round(float(np.exp(worse.mean())), 5),
+            "perplexity_ratio_error": round(float(worse.std() / np.sqrt(len(worse))), 5),
             "largest_gap": round(float(gap.max()), 4),
             "gap_99": round(float(np.quantile(gap, 0.99)), 4),
             "top_two_noise": round(float(np.concatenate(noise).std()), 4),
         }
 
-    def loss(self, name: str) -> float:
-        """Mean negative log-likelihood of the text."""
-        total, count = 0.0, 0
+    def losses(self, name: str) -> NDArray[np.float64]:
+        """Negative log-likelihood of every token of the text."""
+        found = []
         for logits, target in zip(self.logits[name], self.targets, strict=True):
             wide = logits.astype(np.float64)
             top = wide.max(1)
             mass = top + np.log(np.exp(wide - top[:, None]).sum(1))
-            total += float((mass - wide[np.arange(len(target)), target]).sum())
-            count += len(target)
-        return total / count
+            found.append(mass - wide[np.arange(len(target)), target])
+        return np.concatenate(found)
 
 
 def tally(texts: list[Text], models: dict[str, Logits]) -> Tally:

@@ -1,8 +1,9 @@
 """A run of the committed integers in float, with the units that its values ask for (docs/inference.md §5).
 
-Every unit is as fine as the largest value of the run allows, with a margin of 1.3, or 4 for y and a, which a proof
-cannot clip. A few neurons per layer are far larger than the others, most of all at the first token; these get a coarser
-unit of their own. The run uses BLAS: units are facts of the directory, which nobody has to find again.
+Every unit is as fine as the largest value of the run allows, with a margin of 1.3 for what a proof clips and a wider
+one for what it cannot: 2 for the stream, 4 for y, 8 for a. A few neurons per layer are far larger than the others, most
+of all at the first token; these get a coarser unit of their own. The run uses BLAS: units are facts of the directory,
+which nobody has to find again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from huref.prover.run.inference.weights import real_bias, real_sum
 Floats = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.int8]]
 
-MARGIN, WIDE_MARGIN = 1.3, 4.0
+MARGIN, STREAM_MARGIN, WIDE_MARGIN, PRODUCT_MARGIN = 1.3, 2.0, 4.0, 8.0
 FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
 _OUTLIERS = 8
 """Neurons of a layer that do not count for the common unit of u or a."""
@@ -164,7 +165,7 @@ class FloatRun:
         """x += y · W + b, y at this unit for rows whose step is 2^0; the stream's next unit."""
         self.before.append(unit - LIMB + self.lift(name, outliers))
         self.x += self.product(name, y)
-        self.unit = min(self.unit, unit - LIMB + 2, unit_for(1 << self.bits, peak(self.x)))
+        self.unit = min(self.unit, unit - LIMB + 2, unit_for(1 << self.bits, peak(self.x), STREAM_MARGIN))
         return self.unit
 
     def lift(self, name: str, outliers: Outliers) -> int:
@@ -306,7 +307,7 @@ class FloatRun:
             up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
             up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
         scaled = np.abs(a).max(axis=0) * np.exp2(self.steps(f"{tag}down"))
-        product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, WIDE_MARGIN)
+        product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, PRODUCT_MARGIN)
         product, coarser = self.bounded("down", product), dict(outliers)
         for row, by in up_outliers:
             coarser[row] = coarser.get(row, 0) - by
