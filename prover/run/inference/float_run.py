@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huref.circuits.fingerprint.shape import ModelShape
-from huref.circuits.inference.facts import LayerFacts, Outliers
+from huref.circuits.inference.facts import MAX_SHIFT, LayerFacts, Outliers
 from huref.circuits.inference.limits import (
     GATE_BITS,
     GATE_FINER,
@@ -36,6 +36,7 @@ from huref.circuits.inference.limits import (
     largest_score_shift,
     product_high,
     query_scale,
+    reach_by_shift,
     score_unit,
     stream_size,
     turned_clamp,
@@ -46,23 +47,23 @@ from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNI
 from huref.common.errors import ProverError
 from huref.prover.kernels.mapped import release
 from huref.prover.kernels.threads import run_ranges
+from huref.prover.run.inference.fit import (
+    MARGIN,
+    PRODUCT_MARGIN,
+    STREAM_MARGIN,
+    WIDE_MARGIN,
+    common_unit,
+    unit_for,
+)
 from huref.prover.run.inference.settings import Settings
 from huref.prover.run.inference.weights import real_bias, real_sum
 
 Floats = NDArray[np.float32]
 Weights = Mapping[str, NDArray[np.int8]]
 
-MARGIN, STREAM_MARGIN, WIDE_MARGIN, PRODUCT_MARGIN = 1.3, 2.0, 4.0, 8.0
 FINEST_STREAM, _FINEST_GATE, _FINEST_LOGITS = 13, 9, 9
-_OUTLIERS = 8
-"""Neurons of a layer that do not count for the common unit of u or a."""
 _BLOCK = 4096
 """Rows of a matrix that are held as floats at a time."""
-
-
-def unit_for(limit: float, peak: float, margin: float = MARGIN) -> int:
-    """The finest unit at which peak · margin is at most `limit`."""
-    return int(np.floor(np.log2(limit / (margin * max(peak, 1e-9)))))
 
 
 def _silu(x: Floats) -> Floats:
@@ -304,15 +305,12 @@ class FloatRun:
         if gated:
             up = self.read(f"{tag}up", n)
             a *= up
-            up_unit, up_outliers = _common(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
+            up_unit, up_outliers = common_unit(UP_CLAMP, np.abs(up).max(axis=0), MARGIN)
             up_unit = self.linear(f"{tag}up", up_unit, up_outliers)
         scaled = np.abs(a).max(axis=0) * np.exp2(self.steps(f"{tag}down"))
-        product, outliers = _common((product_high(self.shape.ffn) - 1) << LIMB, scaled, PRODUCT_MARGIN)
-        product, coarser = self.bounded("down", product), dict(outliers)
-        for row, by in up_outliers:
-            coarser[row] = coarser.get(row, 0) - by
         base = gate_unit + GATE_FINER + up_unit
-        product = self.secret(f"{tag}down", base, product, sorted(coarser.items()))
+        product, outliers, extra = self.product_unit(f"{tag}down", base, scaled, up_outliers)
+        product = self.secret(f"{tag}down", base, product, extra)
         units = {"gate": gate_unit, "up": up_unit, "product": product}
         if not gated:
             units["gate"], units["up"] = 0, gate_unit
@@ -321,6 +319,31 @@ class FloatRun:
             "up_outliers": up_outliers,
             "product_outliers": outliers,
         }
+
+    def product_unit(
+        self, tensor: str, base: int, peaks: Floats, finer: Outliers
+    ) -> tuple[int, Outliers, Outliers]:
+        """The unit of a, its outliers, and by how much the shifts of rows are larger, where those of u are `finer`.
+
+        With the widest margin, unless rows then have shifts so large that they take a lookup more (docs §4), and with
+        the next one not.
+        """
+        high, gated = product_high(self.shape.ffn), self.shape.gated
+        bound = (UP_CLAMP if gated else 1) << (GATE_BITS - 1 + GATE_FINER)
+        most, _ = reach_by_shift(bound, (high << LIMB) + (1 << LIMB >> 1), 0, MAX_SHIFT)
+        found = []
+        for margin in (PRODUCT_MARGIN, WIDE_MARGIN):
+            unit, outliers = common_unit((high - 1) << LIMB, peaks, margin)
+            unit, extra = self.bounded("down", unit), dict(outliers)
+            for row, by in finer:
+                extra[row] = extra.get(row, 0) - by
+            found.append((unit, outliers, tuple(sorted(extra.items()))))
+            shift = base - self.steps(tensor)
+            for row, by in extra.items():
+                shift[row] += by
+            if int(shift.max()) - min(unit, int(shift.min())) <= most:
+                return found[-1]
+        return found[0]
 
     def turned(self, x: Floats, theta: int, stretch: int) -> tuple[Floats, Floats]:
         """Heads behind the rotary embedding, and mixed as the program mixes them."""
@@ -374,11 +397,3 @@ def _real(stored: NDArray[np.int8], scale: Floats) -> Floats:
 
     run_ranges(rows, len(real), 64)
     return real
-
-
-def _common(limit: int, peaks: Floats, margin: float) -> tuple[int, Outliers]:
-    """The unit for all rows but a few, and by how many bits these are coarser."""
-    order = np.sort(peaks)[::-1]
-    unit = unit_for(limit, float(order[min(_OUTLIERS, len(order) // 64)]), margin)
-    coarser = unit - np.floor(np.log2(limit / (margin * np.maximum(peaks, 1e-9)))).astype(np.int64)
-    return unit, tuple((int(j), int(coarser[j])) for j in np.flatnonzero(coarser > 0))

@@ -26,14 +26,13 @@ from huref.circuits.inference.plain import ROW_UNIT, lifted_unit
 from huref.circuits.model.tensors import GAIN, GAIN_BITS, LOWEST_STEP
 from huref.circuits.program.rotation import rotation
 from huref.common.errors import ProverError
+from huref.prover.run.inference.fit import WIDE_MARGIN, unit_for
 from huref.prover.run.inference.float_run import (
     FINEST_STREAM,
-    WIDE_MARGIN,
     FloatRun,
     Floats,
     Weights,
     peak,
-    unit_for,
     unit_rows,
 )
 from huref.prover.run.inference.products import OwnProducts, attention_product, feed_product
