@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from huref.circuits.inference.evaluate_plain import Ints, PlainSites, Weights, rounded, split
 from huref.circuits.inference.limits import SCORE_HEIGHT
 from huref.circuits.inference.plain_sites import Add, HighGain, Lift, LowGain, OutputGain, Rotate, Rows
+from huref.circuits.inference.refusal import no_proof
 from huref.circuits.inference.sites import (
     Activate,
     Cap,
@@ -162,7 +163,7 @@ class Evaluator(PlainSites):
     def stream(self, site: Embed | Write | Lift | HighGain | OutputGain | Add, values: Ints) -> Ints:
         """`values`, checked to fit the residual stream."""
         if values.min() < -site.limit or values.max() >= site.limit:
-            raise ProverError(f"{site.name}: the residual stream leaves its range")
+            raise no_proof(f"{site.name}: the residual stream leaves its range")
         return values
 
     def norm(self, site: Norm) -> Ints:
@@ -174,7 +175,7 @@ class Evaluator(PlainSites):
             e = max(0, (square.bit_length() - 13) // 2)
             m = square >> (2 * e)
             if not ROOT_LOW <= m < ROOT_HIGH:
-                raise ProverError(f"{site.name}: the stream is too small to be normed")
+                raise no_proof(f"{site.name}: the stream is too small to be normed")
             scalars.append((m, e))
         found = np.array(scalars, np.int64)
         self.trace.scalars[site.name] = found
@@ -204,14 +205,14 @@ class Evaluator(PlainSites):
         h = self.round(site, acc, shift)
         largest = site.clamp if site.limb else 4 * site.clamp + 3
         if max(-int(h.min()), int(h.max())) > largest:
-            raise ProverError(f"{site.name}: a value is far beyond its clamp")
+            raise no_proof(f"{site.name}: a value is far beyond its clamp")
         return np.clip(h, -site.clamp, site.clamp)
 
     def cap(self, site: Cap) -> Ints:
         """Logits behind their cap."""
         raw = self.value(site.source)
         if raw.min() < -site.height or raw.max() >= site.height:
-            raise ProverError(f"{site.source}: a logit is too large to be capped")
+            raise no_proof(f"{site.source}: a logit is too large to be capped")
         return np.asarray(logit_caps(site.height, site.clamp, site.cap, site.unit)[raw + site.height])
 
     def accumulated(self, site: Linear, read: Ints) -> Ints:
@@ -227,7 +228,7 @@ class Evaluator(PlainSites):
         """Heads brought to norm one; notes m and e."""
         x = self.value(site.source).reshape(self.program.tokens, -1, site.size)
         if ((split(x, site.limb)[0] ** 2).sum(axis=2) >> site.high).any():
-            raise ProverError(f"{site.name}: a head is too large to be normed")
+            raise no_proof(f"{site.name}: a head is too large to be normed")
         square = (x * x).sum(axis=2) + site.constant
         e = np.maximum(0, (np.frexp(square)[1].astype(np.int64) - 13) // 2)  # exact: below 2^53
         m = square >> (2 * e)
@@ -307,14 +308,14 @@ class Evaluator(PlainSites):
             pending = total >= 1 << (EXP_BITS + 1)
             octave[pending] += 1
         if np.where(seen, raw - OCTAVE * octave[:, :, None], 0).min() < EXP_LOW:
-            raise ProverError(f"{site.name}: scores too far apart")
+            raise no_proof(f"{site.name}: scores too far apart")
         self.trace.octaves[site.name], self.trace.totals[site.name] = octave, out.sum(axis=2)
         return out
 
     def capped(self, site: Scores, raw: Ints) -> Ints:
         """Scores behind their cap."""
         if raw.min() < -SCORE_HEIGHT or raw.max() >= SCORE_HEIGHT:
-            raise ProverError(f"{site.name}: scores too large to be capped")
+            raise no_proof(f"{site.name}: scores too large to be capped")
         return np.asarray(score_caps(SCORE_HEIGHT, site.cap)[raw + SCORE_HEIGHT])
 
     def scored(self, site: Scores) -> Ints:
@@ -356,7 +357,7 @@ class Evaluator(PlainSites):
         """`out`, checked to fit its limbs."""
         hi, _ = split(out, site.limb)
         if np.abs(hi).max() >= site.high:
-            raise ProverError(f"{site.name}: a value does not fit its limbs")
+            raise no_proof(f"{site.name}: a value does not fit its limbs")
         return out
 
     def written(self, site: Low | Write, part: Ints) -> Ints:

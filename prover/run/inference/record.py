@@ -12,6 +12,7 @@ from huref.circuits.inference.claim import odds_parts
 from huref.circuits.inference.evaluate import Ints, Weights, split
 from huref.circuits.inference.limits import LIMB, stream_size
 from huref.circuits.inference.plain_sites import Lift, Rotate
+from huref.circuits.inference.refusal import no_proof
 from huref.circuits.inference.relate_head import LOGIT_BITS, Claims
 from huref.circuits.inference.relate_norm import CARRY, PIECE, carry_bits, digits, largest_exponent, pieces
 from huref.circuits.inference.sites import (
@@ -107,7 +108,7 @@ class Recorder(PlainRecorder):
         matrix = self.relations.matrix[name]
         frame = matrix.frame
         if int(values.max()) > matrix.largest or int(values.min()) < -matrix.largest:
-            raise ProverError(f"{name}: a value does not fit the proof", hint="the text is unlike any other")
+            raise no_proof(f"{name}: a value does not fit the proof")
         if name not in self.found:
             kind = np.int16 if matrix.largest < 1 << 15 else np.int32
             self.found[name] = np.zeros((frame.outer, frame.inner, frame.heads * frame.cols), kind)
@@ -138,9 +139,7 @@ class Recorder(PlainRecorder):
         if isinstance(looked, Own) and looked.matrix.name.endswith(".high"):
             h, _ = split(h, LIMB)
         if (h >= heights[coarse]).any() or (h < -heights[coarse]).any():
-            raise ProverError(
-                f"{name}: a value of a small row does not fit the proof", hint="the text is unlike any other"
-            )
+            raise no_proof(f"{name}: a value of a small row does not fit the proof")
         self.put(f"{name}.coarse", inner, coarse)
 
     def embed(self, site: Embed) -> Ints:
@@ -165,7 +164,7 @@ class Recorder(PlainRecorder):
         """Both limbs of values as large as the residual stream's; the table ends before the largest high one."""
         high, low = split(values, self.limb)
         if int(high.max()) >= self.relations.matrix[first].largest:
-            raise ProverError(f"{first}: a value does not fit the proof", hint="the text is unlike any other")
+            raise no_proof(f"{first}: a value does not fit the proof")
         self.put(first, inner, high)
         self.put(second, inner, low)
 
@@ -175,7 +174,7 @@ class Recorder(PlainRecorder):
         named = "branch.norm" if site.behind else "norm"
         m, e = self.trace.scalars[site.name].T
         if int(e.max()) > largest_exponent(site.limb):
-            raise ProverError(f"{site.name}: the stream is too large to be normed")
+            raise no_proof(f"{site.name}: the stream is too large to be normed")
         c = inverse_roots(site.cols, site.scale)[m - ROOT_LOW]
         self._digits(site, named, inner, r, m, e)
         shift = site.shift + e
@@ -224,7 +223,7 @@ class Recorder(PlainRecorder):
             carry = (m * digit + part + carry - q[number]) >> width
             if number < len(places) - 1:
                 if int(carry.max()) >= 1 << CARRY:
-                    raise ProverError(f"{site.name}: a carry does not fit")
+                    raise no_proof(f"{site.name}: a carry does not fit")
                 self.put(f"{named}.kappa{start}", inner, carry)
 
     def linear(self, site: Linear) -> Ints:
@@ -286,7 +285,7 @@ class Recorder(PlainRecorder):
     def apart(self, distance: Ints, own: Ints) -> None:
         """Raise where the tables of the logits do not reach."""
         if int(distance.max()) >= 1 << DISTANCE_BITS or int(np.abs(own).max()) >= 1 << (LOGIT_BITS - 1):
-            raise ProverError("logits are too far apart for a proof", hint="the text is unlike any other")
+            raise no_proof("logits are too far apart for a proof")
 
     def turn(self, site: Turn) -> Ints:
         return self.clamped(site, super().turn(site))
@@ -339,7 +338,7 @@ class Recorder(PlainRecorder):
             self.put(name, inner, values.transpose(1, 0, 2))
         total = self.trace.totals[site.name].T
         if int(total.min()) < (1 << EXP_BITS) - self.program.longest:
-            raise ProverError(f"{site.name}: the sum of a softmax is too small")
+            raise no_proof(f"{site.name}: the sum of a softmax is too small")
         for name, values in (
             ("octave", self.trace.octaves[site.name].T), ("total", total), ("inverse", reciprocal(total)),
         ):  # fmt: skip

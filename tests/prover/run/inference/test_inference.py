@@ -237,8 +237,9 @@ def test_a_value_outside_its_range_has_no_proof(ready: Ready) -> None:
     )
     program = compile_inference(ready.model.shape, facts, TOKENS)
     for run in (run_inference, execute_inference):
-        with pytest.raises(ProverError, match=r"l1\.y: a value does not fit its limbs"):
+        with pytest.raises(ProverError, match=r"l1\.y: a value does not fit its limbs") as refused:
             run(program, ready.weights, ready.ids)
+        assert "has no proof under this commitment" in str(refused.value.hint)
     narrow = compile_inference(ready.model.shape, replace(ready.facts, shifts=all_shifts(8, 9)), TOKENS)
     with pytest.raises(ProverError, match=r"a secret shift is outside 8\.\.9"):
         execute_inference(narrow, ready.weights, ready.ids)
