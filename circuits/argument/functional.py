@@ -112,9 +112,8 @@ class Cut:
 
     def used(self) -> NDArray[np.bool_]:
         """Which vectors are not zero."""
-        own = np.flatnonzero(self.column.any(axis=1))
-        first = int(own[0]) if len(own) else len(self.column)
-        return np.asarray(self.outer.any(axis=1) & (self.widths > first) & (first < len(self.column)))
+        filled = np.append(0, np.cumsum(self.column.any(axis=1)))  # of the first 0, 1 … columns
+        return np.asarray(self.outer.any(axis=1) & (filled[self._kept] > 0))
 
     def written(self) -> Array:
         """All vectors, (m, w, 5)."""
@@ -125,7 +124,12 @@ class Cut:
         """Every vector times `eq`, (m, 5): a product each, since sums of first entries are shared."""
         sums = np.zeros((len(self.column) + 1, DEGREE), np.uint64)
         sums[1:] = np.cumsum(kmul(self.column, eq), axis=0)  # w residues: far below 2^64
-        return kmul(self.outer, reduce(sums)[np.clip(self.widths, 0, len(self.column))])
+        return kmul(self.outer, reduce(sums)[self._kept])
+
+    @property
+    def _kept(self) -> NDArray[np.int64]:
+        """How many columns of every vector are kept."""
+        return np.clip(self.widths, 0, len(self.column))
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from huref.circuits.inference.limits import (
     largest_score_shift,
     multiple_high,
     norm_scale,
+    product_bound,
     product_high,
     query_scale,
     raw_squares,
@@ -303,7 +304,7 @@ class _Builder:
             self.rescaled(tag, layer, active, unit - layer.product)
             return
         up = self.linear(f"{tag}up", n, ffn, layer.up, UP_CLAMP, layer.up_outliers)
-        bound = UP_CLAMP << (GATE_BITS - 1 + GATE_FINER)
+        bound = product_bound(gated=True)
         base = unit + layer.up - layer.product
         coarse = dict(layer.up_outliers)
         more = dict(layer.product_outliers)
@@ -321,7 +322,7 @@ class _Builder:
 
     def rescaled(self, tag: str, layer: LayerFacts, active: str, base: int) -> None:
         """The FFN's output without a gate."""
-        ffn, bound, high = self.shape.ffn, 1 << (GATE_BITS - 1 + GATE_FINER), product_high(self.shape.ffn)
+        ffn, bound, high = self.shape.ffn, product_bound(gated=False), product_high(self.shape.ffn)
         extra = layer.product_outliers
         a = self.add(Rescale(f"{tag}a", ffn, active, f"{tag}down.step", base, extra, LIMB, high, bound))
         self.write(tag, "down", a, ffn, layer.product, high, layer, 1, layer.product_outliers)

@@ -94,6 +94,11 @@ def norm_scale(hidden: int, reach: int = 0) -> int:
     return scale
 
 
+def product_bound(gated: bool) -> int:
+    """Bound of the gate behind its activation times up, or of up behind it alone."""
+    return (UP_CLAMP if gated else 1) << (GATE_BITS - 1 + GATE_FINER)
+
+
 def product_high(ffn: int) -> int:
     """High limbs of a are smaller than this: 2^11, or what leaves room for half as much again of outliers."""
     high = 1 << 11

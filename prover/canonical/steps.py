@@ -22,6 +22,7 @@ from huref.circuits.model.tensors import GAIN_BITS, HIGHEST_STEP, LARGEST, LOWES
 from huref.common.errors import Malformed
 from huref.prover.checkpoint.formats.base import Float32
 from huref.prover.kernels.integers.canonical import measure_rows, round_each
+from huref.prover.kernels.integers.reading import real_rows
 from huref.prover.kernels.pinned import Float64
 
 CLIP_SIGMAS = 4.5
@@ -44,8 +45,7 @@ class Rounded:
 
     def real(self) -> Float32:
         """The numbers that are committed, exact in float32."""
-        scale = np.ldexp(np.float32(1), self.steps.astype(np.int32))[:, None]
-        return np.multiply(self.values, scale, dtype=np.float32)
+        return real_rows(self.values, self.steps)
 
 
 def sizes(name: str, rows: Float32) -> Float64:

@@ -22,6 +22,10 @@ def elements(*shape: int) -> np.ndarray:
     return RNG.integers(0, P, (*shape, 5)).astype(np.uint64)
 
 
+def scalars(count: int) -> list[KS]:
+    return KS.list_from_array(elements(count))
+
+
 def plain(data: bytes) -> VerifierChannel:
     return VerifierChannel(Transcript(), data, None)
 

@@ -28,15 +28,11 @@ from huref.common.algebra.multilinear import eq_table, log2_ceil
 from huref.common.argument.hidden import Form
 from huref.prover.argument.merged import merge, row_functional
 from huref.prover.kernels.field.field import k_from_mont
-from tests.proof.oracles import elements
+from tests.proof.oracles import elements, scalars
 from tests.proof.programs import Case
 from tests.support.terms import coefficients as coefficients_of
 
 Matrix = Literal["W", "A"]
-
-
-def scalars(count: int) -> list[KS]:
-    return [KS.from_array(x) for x in elements(count)]
 
 
 def random_term(rng: np.random.Generator, matrix: Matrix, rows: int) -> Term:

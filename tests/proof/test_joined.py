@@ -17,7 +17,7 @@ from huref.common.algebra.field import kdot, kfold, kouter
 from huref.common.algebra.kscalar import KS
 from huref.common.algebra.multilinear import eq_table
 from huref.common.argument.hidden import Form
-from tests.proof.oracles import elements
+from tests.proof.oracles import elements, scalars
 from tests.support.terms import coefficients
 
 FOLDED = "huref.circuits.argument.folded"
@@ -25,16 +25,17 @@ LENGTH, W = 1200, 8
 Added = Callable[[Functional], None]
 
 
-def scalars(count: int) -> list[KS]:
-    return KS.list_from_array(elements(count))
+def made(terms: Sequence[Added], columns: Columns) -> Functional:
+    functional = Functional(columns)
+    for add in terms:
+        add(functional)
+    return functional
 
 
 def both(terms: Sequence[Added]) -> tuple[KS, KS]:
     """What `Rows.dot` gives of these terms, and what they give cell by cell."""
     columns = Columns(W, {name: elements(W) for name in "cd"})
-    functional = Functional(columns)
-    for add in terms:
-        add(functional)
+    functional = made(terms, columns)
     layout: Any = SimpleNamespace(w=W, pads=SimpleNamespace(total=1), pad_start=LENGTH - 1, mask_start=LENGTH)
     eq, weight = eq_table(scalars(3)), scalars(1)[0]
     values, point = elements(LENGTH // 16 + 1), scalars(4)
@@ -106,14 +107,8 @@ def test_cut_groups_are_the_groups_that_they_write() -> None:
     short: list[Added] = [lambda f: f.grouped("A", 20, rows, Cut(outer, column, widths))]
     found, wanted = both(short)
     assert found == wanted
-    (term,) = made(short).terms
-    (other,) = made([lambda f: f.grouped("A", 20, rows, Cut(outer, column, widths).written())]).terms
-    (first, cells), (same, others) = (coefficients(x, Columns(W)) for x in (term, other))
+    long: list[Added] = [lambda f: f.grouped("A", 20, rows, Cut(outer, column, widths).written())]
+    columns = Columns(W)
+    (term,), (other,) = (made(terms, columns).terms for terms in (short, long))
+    (first, cells), (same, others) = (coefficients(x, columns) for x in (term, other))
     assert first == same == 30 and np.array_equal(cells, others) and len(cells) == 30
-
-
-def made(terms: Sequence[Added]) -> Functional:
-    functional = Functional(Columns(W))
-    for add in terms:
-        add(functional)
-    return functional

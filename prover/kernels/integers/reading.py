@@ -82,6 +82,17 @@ def widen(stored: Stored) -> tuple[Float32, bool]:
     return out, bool(max(highest) < _EXPONENT)
 
 
+def real_rows(stored: NDArray[np.int8], steps: NDArray[Any]) -> Float32:
+    """stored[r] · 2^steps[r] for every row r, exact."""
+    out, scale = np.empty(stored.shape, np.float32), np.ldexp(np.float32(1), steps.astype(np.int32))[:, None]
+
+    def rows(start: int, stop: int) -> None:
+        np.multiply(stored[start:stop], scale[start:stop], out=out[start:stop], dtype=np.float32)
+
+    run_ranges(rows, len(out), 64)
+    return out
+
+
 def transpose(stored: Stored) -> tuple[Float32, bool]:
     """The transposed matrix as float32, contiguous, and whether all entries are finite."""
     bits, shift = _bits(stored)

@@ -34,6 +34,7 @@ from huref.circuits.inference.limits import (
     VALUE_CLAMP,
     largest_lift,
     largest_score_shift,
+    product_bound,
     product_high,
     query_scale,
     reach_by_shift,
@@ -45,8 +46,8 @@ from huref.circuits.inference.tables import ROTARY_BITS, block, block_signs, hea
 from huref.circuits.model.rotary import rotary_planes
 from huref.circuits.model.tensors import GAIN_BITS, LOWEST_STEP, STEP, WRITE_UNIT, kind_of
 from huref.common.errors import ProverError
+from huref.prover.kernels.integers.reading import real_rows
 from huref.prover.kernels.mapped import release
-from huref.prover.kernels.threads import run_ranges
 from huref.prover.run.inference.fit import (
     MARGIN,
     PRODUCT_MARGIN,
@@ -150,10 +151,10 @@ class FloatRun:
 
     def blocks(self, name: str) -> Iterator[tuple[slice, Floats]]:
         """A matrix as real numbers, rows after rows; the pages of a mapped file are given back."""
-        stored, scale = self.weights[name], np.ldexp(np.float32(1), self.steps(name))
+        stored, steps = self.weights[name], self.steps(name)
         for start in range(0, len(stored), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            yield rows, _real(stored[rows], scale[rows, None])
+            yield rows, real_rows(stored[rows], steps[rows])
             release(stored[rows])
 
     def read(self, name: str, n: Floats) -> Floats:
@@ -325,11 +326,10 @@ class FloatRun:
     ) -> tuple[int, Outliers, Outliers]:
         """The unit of a, its outliers, and by how much the shifts of rows are larger, where those of u are `finer`.
 
-        With the widest margin, unless rows then have shifts so large that they take a lookup more (docs §4), and with
-        the next one not.
+        With the widest margin, unless rows then have shifts so large that they take a lookup more
+        (docs/inference.md §4), and with the next one not.
         """
-        high, gated = product_high(self.shape.ffn), self.shape.gated
-        bound = (UP_CLAMP if gated else 1) << (GATE_BITS - 1 + GATE_FINER)
+        high, bound = product_high(self.shape.ffn), product_bound(self.shape.gated)
         most, _ = reach_by_shift(bound, (high << LIMB) + (1 << LIMB >> 1), 0, MAX_SHIFT)
         found = []
         for margin in (PRODUCT_MARGIN, WIDE_MARGIN):
@@ -338,10 +338,7 @@ class FloatRun:
             for row, by in finer:
                 extra[row] = extra.get(row, 0) - by
             found.append((unit, outliers, tuple(sorted(extra.items()))))
-            shift = base - self.steps(tensor)
-            for row, by in extra.items():
-                shift[row] += by
-            if int(shift.max()) - min(unit, int(shift.min())) <= most:
+            if self.span(tensor, base, unit, found[-1][2])[2] <= most:
                 return found[-1]
         return found[0]
 
@@ -368,14 +365,20 @@ class FloatRun:
 
     def secret(self, tensor: str, base: int, unit: int, extra: Sequence[tuple[int, int]]) -> int:
         """The finest unit up to `unit` at which no shift base − unit − step + extra is negative."""
+        unit, low, high = self.span(tensor, base, unit, extra)
+        before = self.shifts.setdefault(kind_of(tensor), (low, high))
+        self.shifts[kind_of(tensor)] = min(before[0], low), max(before[1], high)
+        return unit
+
+    def span(
+        self, tensor: str, base: int, unit: int, extra: Sequence[tuple[int, int]]
+    ) -> tuple[int, int, int]:
+        """That unit, and the smallest and the largest of the shifts."""
         shift = base - self.steps(tensor)
         for row, by in extra:
             shift[row] += by
         unit = min(unit, int(shift.min()))
-        low, high = int(shift.min()) - unit, int(shift.max()) - unit
-        before = self.shifts.setdefault(kind_of(tensor), (low, high))
-        self.shifts[kind_of(tensor)] = min(before[0], low), max(before[1], high)
-        return unit
+        return unit, int(shift.min()) - unit, int(shift.max()) - unit
 
     def logits(self) -> int:
         """Unit of the logits, before their cap."""
@@ -386,14 +389,3 @@ class FloatRun:
             for rows, block in self.blocks("head")
         )
         return self.linear("head", min(_FINEST_LOGITS, unit_for(LOGIT_CLAMP, largest)))
-
-
-def _real(stored: NDArray[np.int8], scale: Floats) -> Floats:
-    """The numbers that rows (m × n) of this scale (m × 1) stand for."""
-    real = np.empty(stored.shape, np.float32)
-
-    def rows(start: int, stop: int) -> None:
-        np.multiply(stored[start:stop], scale[start:stop], out=real[start:stop], dtype=np.float32)
-
-    run_ranges(rows, len(real), 64)
-    return real

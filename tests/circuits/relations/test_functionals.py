@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,14 @@ def test_linear_terms(made: Toy) -> None:
         assert value(functional, cells) + constant == expected, (equation.name, term)
 
 
+def assert_extended(layout: Any, weights: EquationWeights, sides: tuple[Any, Any], cells: Any) -> None:
+    """Both functionals of the products give the extensions of the prover's vectors."""
+    zeta = random_point(layout.log_inner, 6)
+    eq = eq_table(zeta)[: sides[0].shape[1]]
+    for side, functional in zip(sides, product_functionals(weights, zeta, weights.columns), strict=True):
+        assert value(functional, cells) == KS.from_array(kdot(eq, k_from_mont(side)))
+
+
 def test_products(made: Toy) -> None:
     """⟨l, r⟩ of the prover's vectors is the weighted sum of integers, and both functionals give their extensions."""
     cells, checker = committed(made), Checker(made.relations, made.found, made.weights)
@@ -94,11 +103,7 @@ def test_products(made: Toy) -> None:
             frame = made.relations.equation[name].frame
             expected += weighted(weights, point, ETA, name, sums * (seen(frame) if frame.causal else 1))
         assert scalar(vectors.dot(left, right)) == expected, product
-        zeta = random_point(layout.log_inner, 6)
-        functionals = product_functionals(weights, zeta, weights.columns)
-        eq = eq_table(zeta)[: left.shape[1]]
-        for side, functional in zip((left, right), functionals, strict=True):
-            assert value(functional, cells) == KS.from_array(kdot(eq, k_from_mont(side))), product
+        assert_extended(layout, weights, (left, right), cells)
 
 
 @pytest.mark.parametrize("vocab", [96, 70])
@@ -110,12 +115,8 @@ def test_hidden_tokens_of_a_vocabulary_of_several_blocks(hidden: tuple[int, ...]
     weights, _ = weights_of(made)
     layout = made.setup.layout
     assert layout.w == 32
-    left, right = whole(product_sides(weights, Values(layout, made.found), made.weights))
-    zeta, cells = random_point(layout.log_inner, 6), committed(made)
-    eq = eq_table(zeta)[: left.shape[1]]
-    functionals = product_functionals(weights, zeta, weights.columns)
-    for side, functional in zip((left, right), functionals, strict=True):
-        assert value(functional, cells) == KS.from_array(kdot(eq, k_from_mont(side)))
+    sides = whole(product_sides(weights, Values(layout, made.found), made.weights))
+    assert_extended(layout, weights, sides, committed(made))
 
 
 def test_a_program_of_all_of_them(made: Toy) -> None:
